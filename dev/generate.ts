@@ -7,6 +7,7 @@ import { renamedInputs, renamedKeys } from '../src/config/renamed-keys.ts'
 import { stringify } from '../src/yaml/stringify.ts'
 import { comparisonTable, measurementsPage, shortTable } from './measurements.ts'
 import { pictures } from './picture.ts'
+import { promotionPage, simulatedPicture } from './simulated.ts'
 import { between, configPage, inputsPage, outputsPage, policiesPage, type InputRow } from './reference.ts'
 
 const published = publish()
@@ -77,12 +78,14 @@ export function generated(): { file: string; text: string }[] {
     { file: 'action.yml', text: actionYml() },
     { file: 'docs/mesh.schema.json', text: `${JSON.stringify(published, null, 2)}\n` },
     { file: 'docs/policies.md', text: policiesPage() },
+    { file: 'docs/promotion.md', text: promotionPage() },
     { file: 'docs/reference/config.md', text: configPage(published, renamed) },
     { file: 'docs/reference/inputs.md', text: inputsPage(configInput, inputRows) },
     { file: 'docs/reference/outputs.md', text: outputsPage(outputs) },
     { file: 'docs/reference/measurements.md', text: measurementsPage() },
     { file: 'README.md', text: readme() },
     ...pictures(),
+    simulatedPicture(),
   ]
 }
 

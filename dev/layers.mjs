@@ -14,6 +14,7 @@ export const layers = [
   ['uninstall'],
   ['canary'],
   ['release'],
+  ['simulate'],
   ['guard'],
   ['report'],
   ['stages'],

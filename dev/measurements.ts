@@ -9,11 +9,13 @@ type Measurement<T> = { measuredAt: string; machine: string; source: string; res
 
 type Detection = { medianSecondsToSafe: number; medianFailedRequests: number }
 type Results = {
-  detect: Detection & { requestsPerSecond: number; failing: number; firstStep: number }
+  detect: Detection & { requestsPerSecond: number; failing: number; firstStep: number; runs?: number }
   lossless: { failedRequests: number; sent: number; requestsPerSecond: number }
   split: { stepsOutside99: number; steps: { weight: number; requests: number }[] }
   simulate: {
     worstFalseRollbackRate: number
+    /** Missing in the results of before there was a bound. */
+    worstFalsePromotionRate?: number
     worstOfOthers: Record<string, number>
     runs: number
     healthyCells: number
@@ -162,15 +164,18 @@ const benchTexts: Record<(typeof benches)[number], () => [string, string]> = {
     const others = repeats.map(detectionText)
     return [
       `Canary fails ${percent(result.failing)}, first step ${result.firstStep}%, ${result.requestsPerSecond} requests a second on the real mesh: ` +
-        'from its first response to a user to its last, median of 5',
+        `from its first response to a user to its last, median of ${result.runs ?? 5}`,
       `${detectionText(result)}${others.length > 0 ? `; other batches: ${others.join('; ')}` : ''}`,
     ]
   },
   simulate: () => {
-    const { worstFalseRollbackRate, runs, healthyCells } = read('simulate').result
+    const { worstFalseRollbackRate, worstFalsePromotionRate, runs, healthyCells } = read('simulate').result
     return [
       `Healthy canaries rolled back, worst of ${healthyCells} cases with ${count(runs)} promotions each; allowed: 1%`,
-      percent(worstFalseRollbackRate),
+      percent(worstFalseRollbackRate) +
+        (worstFalsePromotionRate === undefined
+          ? ''
+          : `; bad canaries promoted, worst case: ${percent(worstFalsePromotionRate)} (allowed: 5%)`),
     ]
   },
   lossless: () => {
@@ -243,7 +248,7 @@ export function publish(names: string[]): string[] {
 }
 
 /** The result without its long lists, of which only what the tables show is kept. */
-export function compact({ cells, faults, rows, ...rest }: Record<string, unknown>): object {
+export function compact({ cells, faults, rows, each: _, ...rest }: Record<string, unknown>): object {
   return {
     ...rest,
     ...(cells ? compactCells(cells as SimulatedCell[]) : {}),
@@ -260,7 +265,7 @@ type SimulatedRule = { rule: string; medianSeconds: number | null }
 type SimulatedCell = { kind: string; rate: number; canary: number; ours: SimulatedRule; others: SimulatedRule[] }
 
 function compactCells(cells: SimulatedCell[]): Pick<Results['simulate'], 'healthyCells' | 'secondsToFind'> {
-  const bad = cells.find(({ kind, rate, canary }) => kind === 'bad' && rate === 50 && canary === 0.2)
+  const bad = cells.find(({ kind, rate, canary }) => kind === 'found' && rate === 50 && canary === 0.2)
   const rules = bad ? [{ ...bad.ours, rule: 'mesh-canary' }, ...bad.others] : []
   return {
     healthyCells: cells.filter(({ kind }) => kind === 'healthy').length,

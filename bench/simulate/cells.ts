@@ -1,33 +1,44 @@
-// What is simulated: healthy canaries, none of which should be rolled back, and bad ones, all of which should be, soon.
-// Plain data.
+// What is simulated: healthy canaries, which should be promoted; bad ones, which should not be; and how soon a bad one is
+// found. Plain data.
+import { loadConfig } from '../../src/config/load.ts'
 import type { CanaryConfig } from '../../src/config/schema.ts'
-import { promote, planOf, type Outcome } from './ours.ts'
-import { randomFrom } from './random.ts'
+import { promote, type Outcome } from '../../src/simulate/promotion.ts'
+import { randomFrom } from '../../src/simulate/random.ts'
+import { traffic, type Bursts, type Users } from '../../src/simulate/traffic.ts'
 import { promoteBy, rules } from './rules.ts'
-import { traffic, type Bursts, type Users } from './traffic.ts'
 
 export const alpha = 0.01
+export const beta = 0.05
 
+/**
+ * `healthy`: the canary is as good as stable, at half its limit or better. `bad`: it is at the tolerance or beyond.
+ * Both by the default plan. `found`: a bad one stays at 10% until it is found. `p99`: the plan has a limit on latency.
+ */
 export type Cell = {
-  kind: 'healthy' | 'bad'
+  kind: 'healthy' | 'bad' | 'found'
   users: Users
   objective: number
+  p99: boolean
   seed: number
   runs: number
   sampleSeconds: number
 }
 
 /**
- * `rolledBack`, `inconclusive`: shares of the runs with that verdict. The medians are of all runs; a run that was not
- * rolled back counts as infinitely long, and null means that the median is such a run.
+ * `rolledBack`, `promoted`, `inconclusive`: shares of the runs with that verdict. `meanFailures`: failed requests of the
+ * canary until the verdict. The medians are of all runs; a run that was not rolled back counts as infinitely long, and
+ * null means that the median is such a run.
  */
 export type RuleResult = {
   rule: string
   rolledBack: number
+  promoted: number
   inconclusive: number
+  meanFailures: number
   medianSeconds: number | null
   medianSamples: number | null
   medianFailures: number | null
+  meanSeconds: number
 }
 export type CellResult = Cell & {
   ours: RuleResult
@@ -37,56 +48,76 @@ export type CellResult = Cell & {
 }
 
 const rates = [2, 10, 50, 200]
+const healthySlow = 0.005
 
-/**
- * Each cell has its own seed. The traffic of each rule is drawn from the same seed, so that all rules get the same kind
- * of users.
- */
+/** Each cell has its own seed. The traffic of each rule is drawn from the same seed, so that all get the same users. */
 export function cells(runs: number): Cell[] {
-  const healthy = (['none', 'outages', 'clusters'] as Bursts[]).flatMap((bursts) =>
+  const all = [...healthyCells(), ...badCells(), ...foundCells()]
+  return all.map((cell, i) => ({ p99: false, objective: 0.99, sampleSeconds: 1, ...cell, seed: 1_000 + i, runs }))
+}
+
+type CellSettings = Pick<Cell, 'kind' | 'users'> & Partial<Cell>
+
+function healthyCells(): CellSettings[] {
+  const failing = (['none', 'outages', 'clusters'] as Bursts[]).flatMap((bursts) =>
     [0.001, 0.005, 0.01, 0.05].flatMap((baseline) =>
       rates.map((rate) => ({
         kind: 'healthy' as const,
-        users: { rate, baseline, canary: baseline, bursts },
+        users: { rate, baseline, canary: baseline, bursts, slow: healthySlow },
         objective: 1 - Math.max(0.01, 2 * baseline),
-        sampleSeconds: rate === 2 ? 2 : 1,
       })),
     ),
   )
-  const bad = [0.02, 0.05, 0.2, 1].flatMap((canary) =>
-    rates.map((rate) => ({
-      kind: 'bad' as const,
-      users: { rate, baseline: 0.001, canary, bursts: 'none' as const },
-      objective: 0.99,
-      sampleSeconds: canary < 0.1 && rate <= 10 ? 10 : 1,
-    })),
-  )
+  const slow = rates.map((rate) => ({
+    kind: 'healthy' as const,
+    users: { rate, baseline: 0.001, canary: 0.001, bursts: 'none' as const, slow: healthySlow },
+    p99: true,
+  }))
   // A dependency fails these users on every try, at either version.
   const retried = [50, 200].map((rate) => ({
     kind: 'healthy' as const,
-    users: { rate, baseline: 0.005, canary: 0.005, bursts: 'none' as const, retries: 3 },
-    objective: 0.99,
-    sampleSeconds: 1,
+    users: { rate, baseline: 0.005, canary: 0.005, bursts: 'none' as const, slow: healthySlow, retries: 3 },
   }))
-  return [...healthy, ...retried, ...bad].map((cell, i) => ({ ...cell, seed: 1_000 + i, runs }))
+  return [...failing, ...slow, ...retried]
 }
 
-/** A healthy canary takes all steps; a bad one stays at 10% until it is found, for half an hour at most. */
-function planFor({ kind, objective, sampleSeconds }: Cell): string {
-  const successRate = Number((100 * objective).toFixed(6))
-  const limits = `successRate: ${successRate}%, falseAlarm: ${100 * alpha}%`
-  const checks = `pollInterval: ${sampleSeconds}s, checks: { ${limits} }`
-  return kind === 'healthy'
-    ? `steps: [5, 25, 50, 100], interval: 10s, ${checks}`
-    : `steps: [10, 100], until: 10, interval: 30m, ${checks}`
+/** The limits are 1%, and 1.5 times stable's slow requests, which are at most 1%; the tolerance is 2. */
+function badCells(): CellSettings[] {
+  const users = { baseline: 0.001, bursts: 'none' as const }
+  const failing = [0.02, 0.03, 0.05, 0.2, 1].map((canary) => ({ canary, slow: healthySlow, p99: false }))
+  const slow = [0.03, 0.06, 0.2].map((share) => ({ canary: 0.001, slow: share, p99: false }))
+  const overLimit = [0.02, 0.05].map((share) => ({ canary: 0.001, slow: share, p99: true }))
+  return [...failing, ...slow, ...overLimit].flatMap(({ canary, slow, p99 }) =>
+    rates.map((rate) => ({ kind: 'bad' as const, users: { ...users, rate, canary, slow }, p99 })),
+  )
 }
 
+function foundCells(): CellSettings[] {
+  return [0.02, 0.05, 0.2, 1].flatMap((canary) =>
+    rates.map((rate) => ({
+      kind: 'found' as const,
+      users: { rate, baseline: 0.001, canary, bursts: 'none' as const, slow: healthySlow },
+      sampleSeconds: canary < 0.1 && rate <= 10 ? 10 : 0.25,
+    })),
+  )
+}
+
+/** A bad canary that is to be found stays at 10% for half an hour at most. */
+function planFor({ kind, objective, p99, sampleSeconds }: Cell): CanaryConfig {
+  const limits = `successRate: ${Number((100 * objective).toFixed(6))}%${p99 ? ', p99: 500ms' : ''}`
+  const stay = kind === 'found' ? 'steps: [10, 100], until: 10, interval: 30m, ' : ''
+  const settings = `${stay}pollInterval: ${1_000 * sampleSeconds}ms, checks: { ${limits} }`
+  return loadConfig({ INPUT_CANARY: `{ service: backend, ${settings} }` }).canary!
+}
+
+/** The rules of other tools have no limit on latency here, so they are measured where requests fail. */
 export function simulate(cell: Cell): CellResult {
-  const plan = planOf(planFor(cell))
+  const plan = planFor(cell)
   const ours = summarize('mesh-canary', cell, (users) => promote(plan, users))
-  const others = rules.map((rule) => summarize(rule.name, cell, (users) => promoteBy(rule, cell.objective, users)))
-  const { canary, baseline } = cell.users
-  const bound = (perRequest: number) => (cell.kind === 'bad' ? Math.log(1 / alpha) / perRequest : null)
+  const { canary, baseline, slow } = cell.users
+  const compared = cell.p99 || (slow ?? 0) > healthySlow ? [] : rules
+  const others = compared.map((rule) => summarize(rule.name, cell, (users) => promoteBy(rule, cell.objective, users)))
+  const bound = (perRequest: number) => (cell.kind === 'found' ? Math.log(1 / alpha) / perRequest : null)
   return {
     ...cell,
     ours,
@@ -128,6 +159,9 @@ function summarize(
 ): RuleResult {
   const random = randomFrom(seed)
   const outcomes = Array.from({ length: runs }, () => promoteOnce(traffic(users, random)))
+  const share = (wanted: Outcome['verdict']) => outcomes.filter(({ verdict }) => verdict === wanted).length / runs
+  const mean = (of: (outcome: Outcome) => number) =>
+    Number((outcomes.reduce((sum, outcome) => sum + of(outcome), 0) / runs).toFixed(2))
   const rolledBack = outcomes.filter(({ verdict }) => verdict === 'rolled-back')
   const median = (of: (outcome: Outcome) => number) => {
     const value = rolledBack.map(of).sort((a, b) => a - b)[Math.floor(runs / 2)]
@@ -135,8 +169,11 @@ function summarize(
   }
   return {
     rule,
-    rolledBack: rolledBack.length / runs,
-    inconclusive: outcomes.filter(({ verdict }) => verdict === 'inconclusive').length / runs,
+    rolledBack: share('rolled-back'),
+    promoted: share('promoted'),
+    inconclusive: share('inconclusive'),
+    meanFailures: mean(({ failures }) => failures),
+    meanSeconds: mean(({ seconds }) => seconds),
     medianSeconds: median(({ seconds }) => seconds),
     medianSamples: median(({ samples }) => samples),
     medianFailures: median(({ failures }) => failures),

@@ -1,7 +1,7 @@
 // The rules of other tools, on the same traffic. Each has its documented settings, without the delays of its
 // controller, of Prometheus' scrapes and of rate(). A window without requests counts neither way.
-import type { Outcome } from './ours.ts'
-import type { Tally, Traffic } from './traffic.ts'
+import type { Outcome } from '../../src/simulate/promotion.ts'
+import type { Tally, Traffic } from '../../src/simulate/traffic.ts'
 
 export type Rule = {
   name: string
@@ -76,6 +76,7 @@ export function promoteBy(
     seconds: now - (users.firstAt() ?? 0),
     samples: canary.requests,
     failures: canary.failures,
+    userFailures: canary.failures,
   })
   const measure = () => {
     now += interval

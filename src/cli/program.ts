@@ -8,6 +8,7 @@ import { publishedSchema } from '../config/published.ts'
 import type { StageName } from '../config/schema/stages.ts'
 import { inputOptions, readInputs, variableOf } from './options.ts'
 import { outputOptions, type OutputOptions } from './output-options.ts'
+import type { SimulateOptions } from './simulate.ts'
 import { dropRunnerCommands } from './runner-commands.ts'
 import { terminal } from './terminal.ts'
 
@@ -64,6 +65,7 @@ function createProgram(version: string, onExitCode: OnExitCode): Command {
     .addHelpText('after', helpFooter)
   addRunCommands(root, onExitCode)
   addInitCommand(root, onExitCode)
+  addSimulateCommand(root, onExitCode)
   root
     .command('schema')
     .description('print the JSON Schema of the config file, for editors')
@@ -113,6 +115,15 @@ function addInitCommand(root: Command, onExitCode: OnExitCode): void {
     )
 }
 
+function addSimulateCommand(root: Command, onExitCode: OnExitCode): void {
+  const options = withVariables(inputOptions(), 'Inputs:').filter(({ long }) => long !== '--stages')
+  addCommand(root, 'simulate', 'show the chances of the canary in virtual time; changes nothing', options)
+    .option('--rate <number>', 'requests per second that the service gets; default: what the live mesh shows')
+    .option('--runs <number>', 'simulated promotions for each failure rate', '400')
+    .option('--chart <file>', 'file to write the chart to, in SVG')
+    .action((_: unknown, command: Command) => onExitCode(simulate(command)))
+}
+
 function completeConfigFiles(root: Command): void {
   for (const { options } of completion(root).commands.values()) {
     const config = options.get('config')
@@ -141,4 +152,10 @@ async function init(command: Command, file: string, force: boolean): Promise<num
   const config = loadConfig(readInputs(command, process.env))
   const { writeConfig } = await import('./init.ts')
   return writeConfig(config, file, force)
+}
+
+async function simulate(command: Command): Promise<number> {
+  const config = loadConfig(readInputs(command, process.env), process.env)
+  const { simulateConfig } = await import('./simulate.ts')
+  return simulateConfig(config, command.opts<SimulateOptions>())
 }

@@ -26,7 +26,7 @@ const foreignKeys: Record<string, Record<string, string>> = {
     stepWeights: 'write `steps`, and end it with 100',
     stepWeightPromotion: 'the steps of `steps` also apply to the rest of the way; remove it',
     setWeight: 'write the weights under `steps`',
-    threshold: 'write `checks.falseAlarm`, the chance of a wrong rollback',
+    threshold: 'write `checks.falseRollback`, the chance of a wrong rollback',
     iterations: 'write `ab.intervals`, or `steps: [100]` without `ab`',
     match: 'write `ab.match`',
     mirrorWeight: 'write `mirror.percent`',

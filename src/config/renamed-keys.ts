@@ -5,6 +5,7 @@ export const renamedKeys: Record<string, string> = {
   'canary.confirmWithin': 'confirmTimeout',
   'canary.waitForRun': 'leaseWaitTimeout',
   'canary.tick': 'pollInterval',
+  'canary.checks.falseAlarm': 'falseRollback',
   'verify.deep': 'trafficChecks',
 }
 

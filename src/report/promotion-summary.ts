@@ -69,19 +69,18 @@ function totals({ service, userRequests, requestsObserved, secondsToDetect, seco
     .join(' ')
 }
 
-/** E measures the strength of the evidence: 1 is none, and from the threshold on the check decides. */
+/** E measures the strength of the evidence: 1 is none. The parts against the canary add up. */
 function evidenceTable({ checks }: PromotionReport): string {
   const e = (value: number) => (value >= 1000 ? value.toExponential(1) : value.toFixed(2))
   const counts = ({ violations, requests }: LimitCounts) => `${violations} of ${requests}`
   return table(
-    ['Check', 'Canary', 'Stable', 'Evidence to fail', 'Evidence to pass', 'Threshold', 'Verdict'],
-    checks.map(({ check, canary, stable, failEvidence, passEvidence, threshold, verdict }) => [
+    ['Check', 'Canary', 'Stable', 'Evidence to fail', 'Evidence to pass', 'Verdict'],
+    checks.map(({ check, canary, stable, failEvidence, failThreshold, passEvidence, passThreshold, verdict }) => [
       check,
       counts(canary),
       counts(stable),
-      e(failEvidence),
-      e(passEvidence),
-      e(threshold),
+      `${e(failEvidence)} of ${e(failThreshold)}`,
+      `${e(passEvidence)} of ${e(passThreshold)}`,
       verdict,
     ]),
   )

@@ -1,5 +1,5 @@
 // The JSON report: what a run did, as plain data. The summary and the outputs are made from it.
-import type { CheckResult } from '../canary/analysis/checks.ts'
+import type { CheckResult } from '../canary/analysis/check-results.ts'
 import type { Diagnosis } from '../canary/controller/diagnosis.ts'
 import { shownCount } from '../canary/analysis/request-counts.ts'
 import { explainChecks } from '../canary/state/machine.ts'

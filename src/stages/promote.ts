@@ -35,6 +35,7 @@ export async function promoteCanaries(context: StageContext): Promise<StageOutco
     run: host.runName,
     redact: redactor.redact,
     note: host.info,
+    warn: (line) => warn(context, [line]),
     clock: systemClock,
     readGuardProgram: host.readGuardProgram,
     forward: (...where) => forward(connection, ...where),

@@ -92,6 +92,8 @@ function runAction(canary: object, stages = 'policies, promote', sections: objec
         service: 'backend',
         steps: [5, 100],
         interval: '8s',
+        warmup: 0,
+        checks: { tolerance: 30 },
         progressDeadline: '20s',
         guard: 'off',
         metrics: metricNames,

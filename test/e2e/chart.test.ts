@@ -45,7 +45,7 @@ async function run(inputs: Inputs) {
     name: 'shop',
     'istio-version': '1.31.0',
     profile: 'demo',
-    canary: '{ service: backend, stable: old, canary: new, guard: off }',
+    canary: '{ service: backend, stable: old, canary: new, guard: off, checks: { tolerance: 10 }, warmup: 0 }',
     steps: '{ by: 50, to: 50 }',
     interval: '8s',
     workloads: 'all',

@@ -27,6 +27,14 @@ export function checkout(testCluster: TestCluster): string {
 
 type Section = Record<string, unknown>
 
+/** In short steps a canary serves few requests, so that only a larger tolerance certifies it. */
+const withShortSteps = ({ checks = {}, ...canary }: Section): Section => ({
+  ...canary,
+  interval: '4s',
+  warmup: 0,
+  checks: { ...(checks as Section), tolerance: 10 },
+})
+
 /** Adds the settings of the embedded mesh to the existing sections of a config or an IstioOperator. */
 export function adaptedToMesh({ inputs }: Pick<TestCluster, 'inputs'>, text: string): string {
   const given = load(text) as { istio?: Section; canary?: Section; spec?: Section }
@@ -37,6 +45,6 @@ export function adaptedToMesh({ inputs }: Pick<TestCluster, 'inputs'>, text: str
       ? { spec: { ...(load(readFileSync(inputs['overlays']!, 'utf8')) as { spec: Section }).spec, ...spec } }
       : {}),
     ...(istio ? { istio: { ...istio, mirror: inputs['mirror'], overlays: inputs['overlays'] } } : {}),
-    ...(canary ? { canary: { ...canary, interval: '4s', metrics: load(inputs['metrics']!) as Section } } : {}),
+    ...(canary ? { canary: { ...withShortSteps(canary), metrics: load(inputs['metrics']!) as Section } } : {}),
   })
 }

@@ -76,7 +76,7 @@ const resources = () =>
     '-o',
     'jsonpath={range .items[*]}{.kind}/{.metadata.name}@{.metadata.generation}{"\\n"}{end}',
   ])
-const promotionFlags = ['--steps', '10, 50', '--interval', '4s']
+const promotionFlags = ['--steps', '10, 50, 100', '--interval', '4s']
 /** The setting that only this mesh needs, as a variable, because pipelines use variables too. */
 const metricsEnv = {
   MESH_CANARY_METRICS: JSON.stringify(metricNames),

@@ -64,7 +64,7 @@ describe('a canary with metrics from Prometheus', () => {
     await kubectl('apply', '-f', writeManifest('prometheus.yaml', { PROGRAM: dirname(program) }))
     await kubectl('-n', 'prometheus', 'rollout', 'status', 'deploy/prometheus', '--timeout=120s')
     config = join(machine.home, 'mesh.yaml')
-    const checks = `checks: { successRate: 99%, p99: 500ms, queries: { traffic: { query: '${query}', min: 0, every: 2s } } }`
+    const checks = `warmup: 0\n  checks: { successRate: 99%, p99: 500ms, tolerance: 10, queries: { traffic: { query: '${query}', min: 0, every: 2s } } }`
     const text = readFileSync(`${sampleApp}/mesh.yaml`, 'utf8').replace(
       /^ {2}checks: .*$/m,
       `  ${checks}\n  prometheus: { service: prometheus/prometheus:9090, counters: true }`,

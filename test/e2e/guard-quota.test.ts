@@ -79,6 +79,8 @@ function run(stages: string, guard: object): Promise<ActionRun> {
     service: 'echo',
     steps: [50, 100],
     interval: '4s',
+    warmup: 0,
+    checks: { tolerance: 10 },
     guard: { after: '10s', ...guard },
     metrics: metricNames,
   }

@@ -54,7 +54,7 @@ spec:
         - { destination: { host: backend, subset: v2 }, weight: 10 }
 `,
       )}
-canary: { service: backend, steps: [50, 100], interval: 4s, routes: [primary] }
+canary: { service: backend, steps: [50, 100], interval: 4s, warmup: 0, checks: { tolerance: 10 }, routes: [primary] }
 `,
     )
   const weights = async () =>

@@ -140,12 +140,15 @@ function runAction(
   canary: object | object[],
   { stages = 'policies, promote', sections = {}, options = {} }: RunOptions = {},
 ): Promise<ActionRun> {
-  const withDefaults = (plan: object) => ({
+  const withDefaults = (plan: { checks?: object }) => ({
     interval: '4s',
+    warmup: 0,
     steps: [50, 100],
     progressDeadline: '30s',
     metrics: metricNames,
     ...plan,
+    // In short steps a canary serves few requests, so that only a larger tolerance certifies it.
+    checks: { tolerance: 10, ...plan.checks },
   })
   const plans = Array.isArray(canary) ? { canaries: canary.map(withDefaults) } : { canary: withDefaults(canary) }
   const config = join(machine.home, 'mesh.yaml')

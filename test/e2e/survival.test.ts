@@ -68,6 +68,8 @@ function runAction(
         service: 'backend',
         steps: [10, 50, 100],
         interval: '4s',
+        warmup: 0,
+        checks: { tolerance: 10 },
         progressDeadline: '30s',
         guard: '5s',
         metrics: metricNames,

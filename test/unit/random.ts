@@ -1,12 +1,2 @@
-/**
- * The same numbers from 0 to below 1 for the same seed (mulberry32), so that a simulation always has the same result.
- */
-export function randomFrom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
+// Random numbers from a seed, so that a test always has the same result.
+export { randomFrom } from '../../src/simulate/random.ts'

@@ -7,20 +7,22 @@
 // test (A. Wald, Sequential Analysis, 1947) is the case of a single alternative. See A. Ramdas, P. Grünwald, V. Vovk
 // and G. Shafer, Game-theoretic statistics and safe anytime-valid inference (Statistical Science, 2023).
 
-/** The alternatives, as multiples of the tolerated rate: from barely above it to far above it. */
+/** The alternatives, as multiples of the tolerated rate (or of its inverse): from close to it to far from it. */
 export const ratios = [1.5, 2, 3, 5, 10, 20, 50]
 
-/** `fail`: the rate is above the tolerated one; `pass`: it is below. Each is wrong with a chance of at most α. */
-export type Decision = 'fail' | 'pass' | 'undecided'
+/** The share of the stake on each alternative. */
+export type Stakes = readonly number[]
+const evenly: Stakes = ratios.map(() => 1 / ratios.length)
+/** For evidence against a canary: where it fails far more than tolerated, every second counts. */
+export const onFarRatios: Stakes = [0.05, 0.07, 0.09, 0.14, 0.22, 0.25, 0.18]
+/** For evidence for a canary: most have no failure yet, or a third of what is tolerated. */
+export const onNearRatios: Stakes = [0.08, 0.12, 0.22, 0.18, 0.1, 0.1, 0.2]
 
 /** The natural logarithms of likelihood ratios, one for each alternative. */
 export type LogRatios = number[]
 
-/** What one sample, or the sum of all samples, says for each alternative; 0 says nothing. */
-export const noLogRatios: LogRatios = ratios.map(() => 0)
-
 /**
- * A mixture over the time at which the rate turns bad, too. `logWealth`: ln of what the stake on each alternative is
+ * A mixture over the time at which the rate changes, too. `logWealth`: ln of what the stake on each alternative is
  * worth.
  *
  * A canary may turn bad late, under load or when an outage of both versions is over. A ratio that has sunk while the
@@ -37,31 +39,44 @@ export const noEvidence: Evidence = { samples: 0, logWealth: ratios.map(() => -N
 /** The share of the stake that is not staked after so many samples. */
 const reserve = (samples: number) => (samples === 0 ? 1 : 0.25 / Math.sqrt(samples))
 
-/** Adds a sample. `logRatios`: of that sample alone. */
-export function addEvidence({ samples, logWealth }: Evidence, logRatios: LogRatios): Evidence {
+/** Adds a sample. `logRatios`: of that sample alone. `stakes`: the same for all samples. */
+export function addEvidence({ samples, logWealth }: Evidence, logRatios: LogRatios, stakes = evenly): Evidence {
   const logStake = Math.log(reserve(samples) - reserve(samples + 1))
   return {
     samples: samples + 1,
-    logWealth: logWealth.map((log, i) => logSumExp(log, logStake) + logRatios[i]!),
+    logWealth: logWealth.map((log, i) => logSumExp(log, logStake + Math.log(stakes[i]!)) + logRatios[i]!),
   }
 }
 
-/** E = mean of the alternatives' wealth + reserve: 1 before the first sample, capped at the largest finite number. */
+/** E = the alternatives' wealth + reserve: 1 before the first sample, capped at the largest finite number. */
 export function eValue({ samples, logWealth }: Evidence): number {
-  return Math.min(Math.exp(logMeanExp(logWealth)) + reserve(samples), Number.MAX_VALUE)
+  return Math.min(Math.exp(logSum(logWealth)) + reserve(samples), Number.MAX_VALUE)
+}
+
+/** Gives away what E exceeds `highest` (above 1) by. To have less than a fair bet has won is always fair. */
+export function capEvidence(evidence: Evidence, highest: number): Evidence {
+  const { samples, logWealth } = evidence
+  const excess = logSum(logWealth) - Math.log(highest - reserve(samples))
+  return excess <= 0 ? evidence : { samples, logWealth: logWealth.map((log) => log - excess) }
+}
+
+/** E of likelihood ratios over the whole time, with the same stake on each alternative. `logRatios`: their sums. */
+export function eValueOfSum(logRatios: LogRatios): number {
+  return Math.min(Math.exp(logSum(logRatios)) / logRatios.length, Number.MAX_VALUE)
 }
 
 /**
- * E of likelihood ratios over the whole time: the proof that a rate is low must hold for all samples. `logRatios`:
- * their sums.
+ * The ratios of `requests` of which `violations` violate a limit, for each alternative rate p1 against `limit` p0:
+ * x·ln(p1/p0) + (n−x)·ln((1−p1)/(1−p0)) (Bernoulli; A. Wald, Sequential Analysis, 1947).
  */
-export function eValueOfSum(logRatios: LogRatios): number {
-  return Math.min(Math.exp(logMeanExp(logRatios)), Number.MAX_VALUE)
-}
-
-/** The product of likelihood ratios is the sum of their logarithms, for each alternative. */
-export function addLogRatios(a: LogRatios, b: LogRatios): LogRatios {
-  return a.map((each, i) => each + b[i]!)
+export function bernoulliRatios(
+  { requests, violations }: { requests: number; violations: number },
+  rates: number[],
+  limit: number,
+): LogRatios {
+  return rates.map(
+    (rate) => violations * Math.log(rate / limit) + (requests - violations) * Math.log((1 - rate) / (1 - limit)),
+  )
 }
 
 /** ln(e^a + e^b), safe against overflow. */
@@ -69,11 +84,10 @@ function logSumExp(a: number, b: number): number {
   return Math.max(a, b) + Math.log1p(Math.exp(-Math.abs(a - b)))
 }
 
-/** ln(mean(exp(values))), safe against overflow; 0 (no evidence) for an empty list. */
-export function logMeanExp(values: number[]): number {
-  if (values.length === 0) return 0
+/** ln(sum(exp(values))), safe against overflow. */
+export function logSum(values: number[]): number {
   let [top, sum] = [-Infinity, 0]
   for (const value of values) top = Math.max(top, value)
   for (const value of values) sum += Math.exp(value - top)
-  return top + Math.log(sum / values.length)
+  return top + Math.log(sum)
 }

@@ -11,34 +11,19 @@
 // so the chance of a false alarm is at most α when either null hypothesis holds: failures within the limit, whatever
 // stable's rate is; or bursts of any form that do not depend on the version. Where stable is meant to get no requests
 // (`alone`) there is nothing to compare with, and `worseThanStable` adds the same ratios as `overLimit`.
-import {
-  addEvidence,
-  addLogRatios,
-  eValue,
-  eValueOfSum,
-  noEvidence,
-  noLogRatios,
-  ratios,
-  type Decision,
-  type Evidence,
-  type LogRatios,
-} from './mixture.ts'
+import { addEvidence, bernoulliRatios, eValue, noEvidence, onFarRatios, ratios, type Evidence } from './mixture.ts'
 import * as relative from './relative.ts'
 import type { LimitCounts } from './request-counts.ts'
 
-/**
- * The test of one limit. `limit`: the tolerated share of requests that violate it, p0, above 0 and below 1.
- * `underLimit`: sums of log likelihood ratios for lower rates, which certify that the limit is kept.
- */
-export type Objective = { limit: number; overLimit: Evidence; worseThanStable: Evidence; underLimit: LogRatios }
+/** The test of one limit. `limit`: the tolerated share of requests that violate it, p0, above 0 and below 1. */
+export type Objective = { limit: number; overLimit: Evidence; worseThanStable: Evidence }
 
 /** The alternatives p1; halfway to 1 at most, so that a lenient limit has alternatives, too. */
 const ratesOver = (limit: number) => ratios.map((ratio) => Math.min(limit * ratio, (1 + limit) / 2))
-const ratesUnder = (limit: number) => ratios.map((ratio) => limit / ratio)
 
 /** A test without evidence. `limit`: see Objective. */
 export function create(limit: number): Objective {
-  return { limit, overLimit: noEvidence, worseThanStable: noEvidence, underLimit: noLogRatios }
+  return { limit, overLimit: noEvidence, worseThanStable: noEvidence }
 }
 
 /**
@@ -48,47 +33,26 @@ export function create(limit: number): Objective {
 export function add(test: Objective, canary: LimitCounts, alone: boolean): Objective {
   if (canary.requests === 0) return test
   const { limit } = test
-  const over = logRatios(canary, ratesOver(limit), limit)
+  const over = bernoulliRatios(canary, ratesOver(limit), limit)
   return {
     limit,
-    overLimit: addEvidence(test.overLimit, over),
-    worseThanStable: alone ? addEvidence(test.worseThanStable, over) : test.worseThanStable,
-    underLimit: addLogRatios(test.underLimit, logRatios(canary, ratesUnder(limit), limit)),
+    overLimit: addEvidence(test.overLimit, over, onFarRatios),
+    worseThanStable: alone ? addEvidence(test.worseThanStable, over, onFarRatios) : test.worseThanStable,
   }
 }
 
 /** Adds what both versions served at the same time. */
 export function compare(test: Objective, canary: LimitCounts, stable: LimitCounts): Objective {
   if (!relative.isInformative(canary, stable)) return test
-  return { ...test, worseThanStable: addEvidence(test.worseThanStable, relative.logRatios(canary, stable, ratios, 1)) }
+  const worse = relative.logRatios(canary, stable, ratios, 1)
+  return { ...test, worseThanStable: addEvidence(test.worseThanStable, worse, onFarRatios) }
 }
 
 /**
- * x·ln(p1/p0) + (n−x)·ln((1−p1)/(1−p0)) for each alternative rate p1, with x violations among n requests and p0 =
- * `limit`.
+ * E values, each 1 at the start: `overLimit` for a canary that exceeds its limit, `against` for one that exceeds it and
+ * does worse than stable.
  */
-function logRatios({ requests, violations }: LimitCounts, rates: number[], limit: number): LogRatios {
-  return rates.map(
-    (rate) => violations * Math.log(rate / limit) + (requests - violations) * Math.log((1 - rate) / (1 - limit)),
-  )
-}
-
-/**
- * `fail`: the canary exceeds its limit and does worse than stable. `shared`: it exceeds its limit, and nothing shows
- * that stable does better. `pass`: the canary keeps its limit. `alpha`: the chance of a wrong `fail`, and of a wrong
- * `pass`.
- */
-export function decide(test: Objective, alpha: number): Decision | 'shared' {
-  const { overLimit, worseThanStable, underLimit } = evidence(test)
-  if (overLimit >= 1 / alpha) return worseThanStable >= 1 / alpha ? 'fail' : 'shared'
-  return underLimit >= 1 / alpha ? 'pass' : 'undecided'
-}
-
-/** E values, each 1 at the start and decisive from 1/α on. */
-export function evidence({ overLimit, worseThanStable, underLimit }: Objective) {
-  return {
-    overLimit: eValue(overLimit),
-    worseThanStable: eValue(worseThanStable),
-    underLimit: eValueOfSum(underLimit),
-  }
+export function evidence({ overLimit, worseThanStable }: Objective) {
+  const over = eValue(overLimit)
+  return { overLimit: over, against: Math.min(over, eValue(worseThanStable)) }
 }

@@ -15,29 +15,15 @@
 // - Failures come in bursts of any form, and which version gets a request is drawn by lot. Then x_c of the sample's
 //   failures is hypergeometric. The expectation of a convex function of it is at most that of the binomial with q(1)
 //   (W. Hoeffding, JASA 58, 1963, theorem 4).
-import {
-  addEvidence,
-  addLogRatios,
-  eValue,
-  eValueOfSum,
-  noEvidence,
-  noLogRatios,
-  ratios,
-  type Decision,
-  type Evidence,
-  type LogRatios,
-} from './mixture.ts'
+import { addEvidence, eValue, noEvidence, onFarRatios, ratios, type Evidence, type LogRatios } from './mixture.ts'
 import type { LimitCounts } from './request-counts.ts'
 
-/**
- * The test of one ratio of rates. `margin`: the tolerated ratio R0, from 1.
- * `underMargin`: sums of log likelihood ratios for lower ratios, which certify that the margin is kept.
- */
-export type Relative = { margin: number; overMargin: Evidence; underMargin: LogRatios }
+/** The test of one ratio of rates. `margin`: the tolerated ratio R0, from 1. */
+export type Relative = { margin: number; overMargin: Evidence }
 
 /** A test without evidence. `margin`: see Relative. */
 export function create(margin: number): Relative {
-  return { margin, overMargin: noEvidence, underMargin: noLogRatios }
+  return { margin, overMargin: noEvidence }
 }
 
 /** A sample says something when both versions served requests and something failed. */
@@ -48,14 +34,9 @@ export function isInformative(canary: LimitCounts, stable: LimitCounts): boolean
 /** Adds what both versions served at the same time. */
 export function add(test: Relative, canary: LimitCounts, stable: LimitCounts): Relative {
   if (!isInformative(canary, stable)) return test
-  const { margin, overMargin, underMargin } = test
+  const { margin, overMargin } = test
   const over = ratios.map((ratio) => margin * ratio)
-  const under = ratios.map((ratio) => margin / ratio)
-  return {
-    margin,
-    overMargin: addEvidence(overMargin, logRatios(canary, stable, over, margin)),
-    underMargin: addLogRatios(underMargin, logRatios(canary, stable, under, margin)),
-  }
+  return { margin, overMargin: addEvidence(overMargin, logRatios(canary, stable, over, margin), onFarRatios) }
 }
 
 /**
@@ -75,16 +56,7 @@ export function logRatios(
   })
 }
 
-/**
- * `fail`: worse than `margin` times stable's rate; `pass`: better than that. `alpha`: the chance of each being wrong.
- */
-export function decide(test: Relative, alpha: number): Decision {
-  const { overMargin, underMargin } = evidence(test)
-  if (overMargin >= 1 / alpha) return 'fail'
-  return underMargin >= 1 / alpha ? 'pass' : 'undecided'
-}
-
-/** E values, each 1 at the start and decisive from 1/α on. */
-export function evidence({ overMargin, underMargin }: Relative) {
-  return { overMargin: eValue(overMargin), underMargin: eValueOfSum(underMargin) }
+/** E, 1 at the start: the evidence that the canary's rate is more than `margin` times stable's. */
+export function evidence({ overMargin }: Relative): number {
+  return eValue(overMargin)
 }

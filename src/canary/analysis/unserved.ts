@@ -59,19 +59,22 @@ function logRatios({ weight, canary, stable }: Served): number[] {
   return remaining.map((left) => canary * Math.log(left) + stable * Math.log((1 - left * share) / (1 - share)))
 }
 
-/** True if more requests fail so than tolerated, with a chance of error of at most `falseAlarm`. */
-export function isUnservedTooOften({ checks: { falseAlarm } }: CanaryConfig, { test }: Unserved): boolean {
-  return objective.evidence(test).overLimit >= 1 / falseAlarm
+/** True if more requests fail so than tolerated, with a chance of error of at most `falseRollback`. */
+export function isUnservedTooOften({ checks: { falseRollback } }: CanaryConfig, { test }: Unserved): boolean {
+  return objective.evidence(test).overLimit >= 1 / falseRollback
 }
 
-/** The part of `falseAlarm` for blaming the canary: the checks spend it, and this comes on top of them. */
+/** The part of `falseRollback` for blaming the canary: the checks spend it, and this comes on top of them. */
 const blameShare = 0.1
 
 /**
  * True if the canary serves so much less than its weight that such failures are its own, and if these are too many for
  * it.
  */
-export function isCanaryUnserved({ checks: { falseAlarm } }: CanaryConfig, { ofCanary, missing }: Unserved): boolean {
-  const threshold = 1 / (blameShare * falseAlarm)
+export function isCanaryUnserved(
+  { checks: { falseRollback } }: CanaryConfig,
+  { ofCanary, missing }: Unserved,
+): boolean {
+  const threshold = 1 / (blameShare * falseRollback)
   return objective.evidence(ofCanary).overLimit >= threshold && eValue(missing) >= threshold
 }

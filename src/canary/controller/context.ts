@@ -14,9 +14,13 @@ import { templateHash, workloadsOf } from '../workload/fingerprint.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import type { Diagnosis } from './diagnosis.ts'
 
-/** `forward` opens a connection to a port of a pod. `created`: the canary that this run created for a service. */
+/**
+ * `forward` opens a connection to a port of a pod. `warn`: shows a line, and adds it to the report's warnings. `created`:
+ * the canary that this run created for a service.
+ */
 export type PromotionDeps = SessionDeps & {
   forward: Forward
+  warn: (line: string) => void
   created?: (service: string) => CreatedCanary | undefined
 }
 

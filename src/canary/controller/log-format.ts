@@ -1,6 +1,6 @@
 // The log lines of a promotion: one for each sample, each check and each action. Pure.
 import type { CanaryConfig } from '../../config/schema.ts'
-import type { CheckResult } from '../analysis/checks.ts'
+import type { CheckResult } from '../analysis/check-results.ts'
 import { shownCount, type RequestCounts } from '../analysis/request-counts.ts'
 import type { Action, Observation, State } from '../state/types.ts'
 
@@ -42,10 +42,11 @@ function describeStage({ steps, weight }: State): string {
 
 /** What a check has counted, its E values, and its verdict. */
 export function describeEvidence(result: CheckResult): string {
-  const { check, canary, stable, failEvidence, passEvidence, threshold, verdict } = result
+  const { check, canary, stable, failEvidence, failThreshold, passEvidence, passThreshold, verdict } = result
   const counts = `canary ${canary.violations}/${canary.requests}, stable ${stable.violations}/${stable.requests}`
   const evidence =
-    `evidence to fail ${eValue(failEvidence)}, to pass ${eValue(passEvidence)}, ` + `threshold ${eValue(threshold)}`
+    `evidence to fail ${eValue(failEvidence)} of ${eValue(failThreshold)}, ` +
+    `to pass ${eValue(passEvidence)} of ${eValue(passThreshold)}`
   return `  ${check}: ${counts}, ${evidence}: ${verdict}`
 }
 

@@ -9,6 +9,7 @@ import { syntheticLoad, type SyntheticLoad } from '../load/synthetic.ts'
 import { LeaseLost } from '../ownership/lease.ts'
 import { explainChecks, next } from '../state/machine.ts'
 import { endHeld, endOnStable, outcomeOf } from '../state/ending.ts'
+import { describeTooLittleTraffic } from '../load/traffic-need.ts'
 import type { Action, ActiveState, EndedState, Next, State } from '../state/types.ts'
 import { splitsTraffic, type Split } from '../../policies/routes.ts'
 import { readWeight } from '../traffic/router.ts'
@@ -35,6 +36,9 @@ import {
 import type { DrainTarget } from './undrained.ts'
 import { isTransient, RouteWriter } from './writer.ts'
 
+/** The rate of the users' requests is known well enough after so long. */
+const rateMeasuredSeconds = 5
+
 /** None of its methods rejects: any failure ends the promotion and rolls its traffic back to stable. */
 export class PromotionRun {
   private readonly context: PromotionContext
@@ -48,6 +52,7 @@ export class PromotionRun {
   private readonly observations: ObservationBuilder
   private readonly notifications: Promise<void>[] = []
   private tickStartedAt: number | undefined
+  private isTrafficKnown = false
 
   static async start(context: PromotionContext, state: ActiveState): Promise<PromotionRun> {
     const { cluster, config, plan, watched, deps } = context
@@ -245,6 +250,7 @@ export class PromotionRun {
     // Another promotion or a cancel may end it during each wait.
     if (this.hasEnded()) return
     deps.note(describeSample(this.state, observation))
+    this.warnOfTooLittleTraffic()
     this.load?.aim(this.state, observation)
     const { state, actions } = next(plan, this.state, observation, deps.clock.now())
     if (plan.explain && state.phase !== 'waiting')
@@ -252,6 +258,17 @@ export class PromotionRun {
     const explained = await withCause(context, this.before, state, sample)
     if (this.hasEnded()) return
     await this.apply(withState(this.status, explained), actions)
+  }
+
+  /** Once, by what users have sent since the first step asked for traffic. */
+  private warnOfTooLittleTraffic(): void {
+    const { plan, deps } = this.context
+    const { steps, canary, stable } = this.state
+    const seconds = (deps.clock.now() - (steps[0]?.shiftedAt ?? Infinity)) / 1000
+    if (this.isTrafficKnown || seconds < rateMeasuredSeconds) return
+    this.isTrafficKnown = true
+    const tooLittle = describeTooLittleTraffic(plan, (canary.requests + stable.requests) / seconds)
+    if (tooLittle !== undefined) deps.warn(`canary: ${tooLittle}`)
   }
 
   /** False while the API server does not answer, because then nothing is known about the canary either. */

@@ -11,7 +11,8 @@ import { gatewayLabel } from '../../policies/compile/names.ts'
 import { systemClock, type Clock } from '../../runtime/clock.ts'
 import { requestsToCertify } from '../analysis/checks.ts'
 import type { Observation, State } from '../state/types.ts'
-import { createLoadGenerator, missingRate } from './generator.ts'
+import { defaultMaxRate, missingRate } from './demand.ts'
+import { createLoadGenerator } from './generator.ts'
 
 /** Opens a connection to a port of a pod. */
 export type Forward = (namespace: string, pod: string, port: number) => Promise<Duplex>
@@ -21,8 +22,6 @@ export type SyntheticLoad = {
   aim: (state: State, observation: Observation) => void
   stop: () => void
 }
-
-const defaultMaxRate = 100
 
 /** Adds the requests that the users' traffic lacks to certify the success rate within a step. */
 export async function syntheticLoad(

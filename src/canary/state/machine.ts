@@ -1,14 +1,9 @@
 // The promotion as a pure state machine: state and observation in, state and actions out. It knows neither clock nor
 // cluster, so it can be tested and simulated.
 import type { CanaryConfig } from '../../config/schema.ts'
-import {
-  addSample,
-  checkResults,
-  closeComparison,
-  comparesWithStable,
-  describeCheck,
-  type CheckResult,
-} from '../analysis/checks.ts'
+import { checkResults, type CheckResult } from '../analysis/check-results.ts'
+import { describeCheck, describeMissing } from '../analysis/check-sentences.ts'
+import { addSample, closeComparison } from '../analysis/checks.ts'
 import { addRequests, shownCount } from '../analysis/request-counts.ts'
 import { addShare, differsFromWeight, noShare } from '../analysis/share.ts'
 import { addShiftSample, hasShifted, type ShiftEvidence } from '../analysis/shift-detector.ts'
@@ -41,8 +36,14 @@ import type {
   WatchingStep,
 } from './types.ts'
 
-/** One sample with the state that already counts it. `now`: milliseconds since the epoch. */
-type RuleInput = { plan: CanaryConfig; state: ActiveState; observation: Observation; now: number }
+/** One sample with the state that already counts it, and what the checks say. `now`: milliseconds since the epoch. */
+type RuleInput = {
+  plan: CanaryConfig
+  state: ActiveState
+  results: CheckResult[]
+  observation: Observation
+  now: number
+}
 type Rule = (turn: RuleInput) => Next | undefined
 
 /** `then` follows from what `when` finds; undefined finds nothing. */
@@ -78,7 +79,7 @@ const rules: Rule[] = [
 export function next(plan: CanaryConfig, before: State, observation: Observation, now: number): Next {
   if (before.phase === 'ended') return { state: before, actions: [] }
   const state = addObservation(plan, before, observation, now)
-  const turn = { plan, state, observation, now }
+  const turn = { plan, state, results: explainChecks(plan, state), observation, now }
   for (const decide of rules) {
     const decision = decide(turn)
     if (decision) return decision
@@ -114,7 +115,13 @@ function addObservation(plan: CanaryConfig, before: ActiveState, observation: Ob
   const counted = {
     ...state,
     ...(firstTrafficAt === undefined ? {} : { firstTrafficAt }),
-    checks: addSample(plan, state.checks, canary, stable, isAlone(state), before.stableTotal.times),
+    checks: addSample(plan, state.checks, {
+      canary,
+      stable,
+      alone: isAlone(state),
+      isChosen: state.steps.at(-1)?.kind === 'ab',
+      stableTimes: before.stableTotal.times,
+    }),
     canary: addRequests(state.canary, canary),
     stable: addRequests(state.stable, stable),
     users: addRequests(state.users, users),
@@ -182,9 +189,9 @@ function rollBackOnRequest({ name }: Finding, { state, now }: RuleInput): Next {
 // The canary failed.
 
 /** The first reason why the canary failed, in words. */
-function findFailure({ plan, state, observation: { fault } }: RuleInput): string | undefined {
+function findFailure({ plan, state, results, observation: { fault } }: RuleInput): string | undefined {
   if (fault !== undefined || state.phase === 'waiting') return fault
-  const result = explainChecks(plan, state).find(({ verdict }) => verdict === 'fail')
+  const result = findVerdict(results, 'fail')
   if (result) return describeCheck(plan, state.checks, result)
   const since = state.steps[0]?.shiftedAt ?? Infinity
   const finding = Object.values(state.findings).find((each) => each.state === 'fail' && each.at >= since)
@@ -367,8 +374,8 @@ const percent = (value: number) => `${Number(value.toFixed(1))}%`
 
 const maxReturns = 3
 
-function findSharedFailureAlone({ plan, state }: RuleInput): CheckResult | undefined {
-  return state.weight === 100 && !isAlone(state) ? findSharedFailure(plan, state) : undefined
+function findSharedFailureAlone({ state, results }: RuleInput): CheckResult | undefined {
+  return state.weight === 100 && !isAlone(state) ? findVerdict(results, 'shared') : undefined
 }
 
 function returnToCompare(_: CheckResult, { plan, state, now }: RuleInput): Next {
@@ -399,9 +406,8 @@ function lastSharedWeight({ steps, startWeight }: ActiveState): number {
 /** True if stable gets no traffic and never served beside the canary, as in a blue-green switch. */
 const isAlone = (state: ActiveState) => state.weight === 100 && lastSharedWeight(state) === 0
 
-/** A limit that the canary misses, and stable as well. */
-function findSharedFailure(plan: CanaryConfig, state: ActiveState): CheckResult | undefined {
-  return explainChecks(plan, state).find(({ verdict }) => verdict === 'shared')
+function findVerdict(results: CheckResult[], wanted: CheckResult['verdict']): CheckResult | undefined {
+  return results.find(({ verdict }) => verdict === wanted)
 }
 
 // A step counts once the traffic itself has moved: until its weight is likelier in force than the one before.
@@ -449,18 +455,19 @@ function servedTooLittle({ canary, stable }: ShiftingStep): string {
 
 // Watching a step until its time is over and all evidence is there.
 
-function watchStep(state: WatchingState, { plan, observation, now }: RuleInput): Next {
+function watchStep(state: WatchingState, turn: RuleInput): Next {
+  const { plan, results, now } = turn
   const step = currentStep(state.steps)
   // No stage belongs to the weight at which the promotion started, and a canary may return to that to be compared.
   const { forMs } = stagesOf(plan)[state.stagesStarted - 1] ?? { forMs: plan.interval }
   const watchedMs = now - step.watched.since
   const isOver = watchedMs + countedShift(plan, step, forMs) + plan.pollInterval / 2 >= forMs
-  const isEarly = plan.advance === 'early' && watchedMs >= plan.minInterval && isCertain(plan, state)
+  const isEarly = plan.advance === 'early' && watchedMs >= plan.minInterval && results.every(isPassed)
   if (!isOver && !isEarly) return stay(state)
-  const doubt = findDoubt(plan, state) ?? (observation.canaryDown && 'no ready pod of the canary is behind the Service')
+  const doubt = findDoubt(state, turn)
   if (doubt === undefined) return advance(plan, endCurrentStep(state, 'passed', now), now)
   if (watchedMs < forMs + plan.progressDeadline) return stay(state)
-  const reason = `${describeStage(step)}, watched for ${Math.round(watchedMs / 1000)} s, ${doubt}`
+  const reason = `${describeStage(step)}, watched for ${Math.round(watchedMs / 1000)} s, ${doubt()}`
   return endInconclusive(plan, state, reason, now)
 }
 
@@ -472,32 +479,48 @@ function countedShift({ pollInterval }: CanaryConfig, { shiftedAt, watched }: Wa
   return Math.min(watched.since - shiftedAt, 2 * pollInterval, forMs / 4)
 }
 
-/** Every limit is certified, and in comparison with stable the evidence is not against the canary. */
-function isCertain(plan: CanaryConfig, state: WatchingState): boolean {
-  return explainChecks(plan, state).every(
-    (result) =>
-      result.verdict === 'pass' ||
-      (comparesWithStable(result) && result.verdict === 'undecided' && result.failEvidence <= 1),
-  )
-}
+const isPassed = ({ verdict }: CheckResult) => verdict === 'pass'
 
-/** Why the step does not pass although no check failed. */
-function findDoubt(plan: CanaryConfig, state: WatchingState): string | undefined {
+/** Why the step does not pass although no check failed, in words when they are needed. */
+function findDoubt(state: WatchingState, { plan, results, observation }: RuleInput): (() => string) | undefined {
   const { canary, watched } = currentStep(state.steps)
   const { minRequests } = plan.checks
   if (canary.requests < minRequests)
-    return (
+    return () =>
       `the canary served ${shownCount(canary.requests)} requests, ` +
       `fewer than the ${minRequests} that a step needs (\`checks.minRequests\`)`
-    )
-  if (state.unservedSince !== undefined) return describeUnserved(state)
-  const cold = state.stagesStarted === stagesOf(plan).length ? findColdCanary(plan, state) : undefined
-  if (cold) return cold
-  const shared = findSharedFailure(plan, state)
-  if (shared) return `the limit was missed, but stable is no better (${describeCheck(plan, state.checks, shared)})`
+  if (state.unservedSince !== undefined) return () => describeUnserved(state)
+  const describe = (result: CheckResult) => describeCheck(plan, state.checks, result)
+  const shared = findVerdict(results, 'shared')
+  if (shared) return () => `the limit was missed, but stable is no better (${describe(shared)})`
+  const suspect = findVerdict(results, 'suspect')
+  if (suspect) return () => `the evidence leans against the canary without deciding (${describe(suspect)})`
   const hasPassed = (finding: Finding | undefined) => finding?.state === 'pass' && finding.at >= watched.since
   const missing = checksThatAnswer(plan).find((name) => !hasPassed(state.findings[name]))
-  return missing && `${missing} did not pass (${state.findings[missing]?.text ?? 'no answer yet'})`
+  if (missing !== undefined)
+    return () => `${missing} did not pass (${state.findings[missing]?.text ?? 'no answer yet'})`
+  if (observation.canaryDown) return () => 'no ready pod of the canary is behind the Service'
+  const cold = needsCertificate(plan, state) ? findColdCanary(plan, state) : undefined
+  if (cold !== undefined) return () => cold
+  const uncertified = needsCertificate(plan, state) && results.find((result) => !isPassed(result))
+  return uncertified ? () => describeMissing(plan, state.checks, uncertified) : undefined
+}
+
+/**
+ * The last stage starts only once every check has passed, and weight 100 ends only so. Requests that match `ab` are
+ * chosen, and pass nothing (checks.ts): where they came alone, the last stage starts without.
+ */
+function needsCertificate(plan: CanaryConfig, state: WatchingState): boolean {
+  if (isWithoutRequests(plan, state)) return false
+  const { stagesStarted, steps, weight } = state
+  const left = stagesOf(plan).length - stagesStarted
+  const isLast = left === 0 && weight === 100
+  return isLast || (left === 1 && steps.some(({ kind }) => kind !== 'ab'))
+}
+
+/** Nothing counts requests, as at a TCP service, and the plan says that queries, commands and webhooks decide alone. */
+function isWithoutRequests({ checks: { minRequests } }: CanaryConfig, { canary, stable }: BetweenSteps | State) {
+  return minRequests === 0 && canary.requests + stable.requests === 0
 }
 
 /** The names of the queries, commands and webhooks that have to pass in every step. */
@@ -511,12 +534,21 @@ function checksThatAnswer({ checks: { queries, commands }, webhooks }: CanaryCon
 
 // A webhook may have to confirm the promotion before the last step.
 
-function waitForConfirmation(state: ConfirmingState, { plan, observation: { gates }, now }: RuleInput): Next {
-  if (!isAwaiting(plan, state, 'confirm-promotion')) return advance(plan, state, now)
+function waitForConfirmation(state: ConfirmingState, { plan, results, observation: { gates }, now }: RuleInput): Next {
+  const isConfirmed = !isAwaiting(plan, state, 'confirm-promotion')
+  const revoked = findRevoked(state, results)
+  if (isConfirmed && !revoked) return advance(plan, state, now)
   if (now - state.confirmingSince < plan.confirmTimeout) return stay(state)
+  if (isConfirmed) return endInconclusive(plan, state, describeMissing(plan, state.checks, revoked!), now)
   const said = quote(gates['confirm-promotion'])
   const reason = `the promotion was not confirmed${said} within ${plan.confirmTimeout / 1000} s (\`confirmTimeout\`)`
   return endFailed(plan, state, reason, now)
+}
+
+/** A check that had passed when the wait began, and does not any more: the canary serves on meanwhile. */
+function findRevoked({ steps }: ConfirmingState, results: CheckResult[]): CheckResult | undefined {
+  const hadPassed = steps.at(-1)?.outcome === 'passed' && steps.some(({ kind }) => kind !== 'ab')
+  return hadPassed ? results.find((result) => !isPassed(result)) : undefined
 }
 
 // Advancing.
@@ -550,7 +582,7 @@ function endInconclusive(plan: CanaryConfig, state: ActiveState, reason: string,
 
 /** After the last stage. */
 function finish(plan: CanaryConfig, state: BetweenSteps): Next {
-  const passed = describePassed(state)
+  const passed = describePassed(plan, state)
   if (state.weight === 100) return end(state, { verdict: 'promoted', reason: passed })
   const until =
     plan.until === undefined
@@ -559,10 +591,14 @@ function finish(plan: CanaryConfig, state: BetweenSteps): Next {
   return end(state, { verdict: 'held', reason: `${passed}, and ${until}`, asPlanned: true })
 }
 
-function describePassed({ steps }: BetweenSteps): string {
+function describePassed(plan: CanaryConfig, state: BetweenSteps): string {
+  const { steps } = state
   const doubtful = steps.filter(({ outcome }) => outcome === 'inconclusive').map((step) => step.weight)
   if (steps.length === 0) return 'the canary already has the weight of its last step'
-  if (doubtful.length === 0) return 'every step passed its checks'
+  if (doubtful.length === 0)
+    return isWithoutRequests(plan, state)
+      ? 'every step passed its checks, which counted no request (`checks.minRequests: 0`)'
+      : 'every step passed its checks'
   return (
     `no check failed; the steps at ${doubtful.join(', ')} had too little evidence ` +
     'and passed because of `onInconclusive: promote`'

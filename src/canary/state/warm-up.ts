@@ -4,26 +4,29 @@ import type { CanaryConfig } from '../../config/schema.ts'
 import { flushIntervalMs } from '../analysis/latency-windows.ts'
 import { noRequests, type RequestCounts } from '../analysis/request-counts.ts'
 import { stagesOf } from './stages.ts'
+import { currentStep } from './steps.ts'
 import type { ActiveState, WarmUp } from './types.ts'
 
 export const notWarm: WarmUp = { timed: 0, isOver: false }
 
 /**
  * With the sample that is about to be counted. It is over for good after so many requests or so much time, and at the
- * latest when the last of several stages has started: a canary that stays slow is judged there.
+ * latest when the stage before the last has had its time: the last one starts only after the latency was judged.
  */
-export function warmUpWith(
-  plan: CanaryConfig,
-  { warmUp, firstTrafficAt, stagesStarted }: ActiveState,
-  canary: RequestCounts,
-  now: number,
-): WarmUp {
+export function warmUpWith(plan: CanaryConfig, state: ActiveState, canary: RequestCounts, now: number): WarmUp {
+  const { warmUp, firstTrafficAt } = state
   if (warmUp.isOver) return warmUp
-  const stages = stagesOf(plan).length
-  const isLast = stages > 1 && stagesStarted === stages
-  return isLast || isLongEnough(plan, warmUp, firstTrafficAt, now)
+  return isTimeOver(plan, state, now) || isLongEnough(plan, warmUp, firstTrafficAt, now)
     ? { ...warmUp, isOver: true }
     : { timed: warmUp.timed + canary.times.total, isOver: false }
+}
+
+function isTimeOver(plan: CanaryConfig, state: ActiveState, now: number): boolean {
+  const stages = stagesOf(plan)
+  if (stages.length === 1 || state.stagesStarted < stages.length - 1) return false
+  if (state.stagesStarted === stages.length) return true
+  const stage = stages[state.stagesStarted - 1]
+  return state.phase === 'watching' && now - currentStep(state.steps).watched.since >= (stage?.forMs ?? plan.interval)
 }
 
 function isLongEnough({ warmup }: CanaryConfig, { timed }: WarmUp, firstTrafficAt: number | undefined, now: number) {

@@ -4,7 +4,7 @@ import type { CanaryConfig, Config } from '../schema.ts'
 import { withPrefix, type Fault } from './fault.ts'
 import { releaseFaults } from './release.ts'
 
-const minimumPollIntervalMs = 1_000
+const minimumPollIntervalMs = 250
 
 export function canaryFaults(config: Config): Fault[] {
   const { canary, canaries } = config
@@ -88,7 +88,7 @@ function timeFaults({ pollInterval, interval, minInterval, advance }: CanaryConf
     path: ['pollInterval'],
     message:
       `${pollInterval} ms is too short for the sidecars and the API server; ` +
-      `make it ${minimumPollIntervalMs / 1_000}s or longer`,
+      `make it ${minimumPollIntervalMs}ms or longer`,
   }
   return [
     ...(pollInterval < minimumPollIntervalMs ? [tooShort] : []),

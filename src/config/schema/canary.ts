@@ -219,7 +219,7 @@ const reactions = {
         'Then this run fails, naming the run that holds the Lease.',
     ),
   progressDeadline: duration
-    .prefault('2m')
+    .prefault('3m')
     .describe(
       'Time limit for the canary and the guard to become ready, for a step to get evidence after its interval, ' +
         'and for repeating a write that the API server rejects.',

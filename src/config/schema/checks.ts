@@ -81,11 +81,27 @@ export const checks = z.strictObject({
   noWorseThanStable: withShortForm(relative, boolean, (enabled) => ({ ...relative.parse({}), enabled }))
     .prefault({})
     .describe('Whether the canary must not fail, or be slow, more often than stable at the same time.'),
-  falseAlarm: fraction
+  falseRollback: fraction
     .prefault('1%')
     .describe(
       'Maximum probability of rolling back a canary that meets its limits, over the whole promotion and all these ' +
         'checks together.',
+    ),
+  falsePromotion: fraction
+    .prefault('5%')
+    .describe(
+      'Maximum probability of promoting a canary that is worse than `tolerance` times its limits. The last step starts ' +
+        'only when the requests show that the canary is better; until then the step before it waits, for ' +
+        '`progressDeadline` at most.',
+    ),
+  tolerance: z
+    .number({ error: 'expected a number' })
+    .min(1.1, { error: 'expected a number from 1.1' })
+    .max(100)
+    .prefault(2)
+    .describe(
+      'Multiple of a limit at which a canary must not be promoted. With `successRate: 99%`, 2 is a canary that fails ' +
+        '2% of its requests. A larger one needs fewer requests.',
     ),
   minRequests: wholeNumber(0, 1_000_000)
     .prefault(10)

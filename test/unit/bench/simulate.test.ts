@@ -1,9 +1,9 @@
 // The parts of the simulator: its random distributions, and the documented rules of its controllers.
 import { describe, expect, test } from 'vitest'
 import { cells, simulate } from '../../../bench/simulate/cells.ts'
-import { poisson, randomFrom } from '../../../bench/simulate/random.ts'
+import { poisson, randomFrom } from '../../../src/simulate/random.ts'
 import { promoteBy, rules } from '../../../bench/simulate/rules.ts'
-import { traffic, type Bursts, type Tally, type Traffic } from '../../../bench/simulate/traffic.ts'
+import { traffic, type Bursts, type Tally, type Traffic } from '../../../src/simulate/traffic.ts'
 
 describe('poisson', () => {
   test.each([0.2, 9, 11, 150, 5_000])('draws for mean %d numbers with that mean and that variance', (mean) => {
@@ -52,7 +52,13 @@ function scripted(failing: (window: number) => number): { users: Traffic; weight
   const stable: Tally = { requests: 0, failures: 0, slow: 0 }
   const until = () => ({ canary: { requests: 1_000, failures: 1_000 * failing(++windows), slow: 0 }, stable })
   return {
-    users: { shift: (weight) => void weights.push(weight), until, firstAt: () => 0, tries: 1 },
+    users: {
+      shift: (weight) => void weights.push(weight),
+      addLoad: () => undefined,
+      until,
+      firstAt: () => 0,
+      tries: 1,
+    },
     weights,
     windows: () => windows,
   }
@@ -98,7 +104,7 @@ test('the simulator measures a service with more failures than the rule allows b
 
 test('each simulation of a cell has the same result', () => {
   const cell = {
-    ...cells(20).find(({ kind, users }) => kind === 'bad' && users.canary === 0.2 && users.rate === 50)!,
+    ...cells(20).find(({ kind, users }) => kind === 'found' && users.canary === 0.2 && users.rate === 50)!,
     runs: 20,
   }
   const first = simulate(cell)

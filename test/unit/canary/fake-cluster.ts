@@ -32,6 +32,7 @@ export class FakeCluster {
   /** The weights of the canary, in the order of the writes. */
   readonly weights: number[] = []
   readonly notes: string[] = []
+  readonly warnings: string[] = []
   readonly intents: RecoveryIntent[][] = []
   lease: Lease | undefined
   configMaps: Record<string, KubeObject> = {}
@@ -56,6 +57,7 @@ export class FakeCluster {
       ...more,
       signal: this.controller.signal,
       note: (line) => this.notes.push(line),
+      warn: (line) => this.warnings.push(line),
       intent: (each) => this.intents.push(each),
       run: 'run 7',
       clock: this.clock,

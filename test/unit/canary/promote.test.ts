@@ -230,7 +230,7 @@ describe('a weight counts only for the pod template that was observed at it, so'
   })
 
   test('a plan with more steps continues from the steps that have passed', async () => {
-    const cluster = await after(', steps: [5, 25]')
+    const cluster = await after(', steps: [10, 25]')
     expect((await cluster.promote(planWith(''))).verdict).toBe('promoted')
     expect(cluster.weights).toEqual([50, 100])
   })
@@ -286,6 +286,26 @@ describe('a weight counts only for the pod template that was observed at it, so'
   })
 })
 
+describe('traffic', () => {
+  const plan = (steps: string) =>
+    configOf(
+      `{ namespace: shop, canary: { service: backend, interval: 10s, progressDeadline: 20s, guard: off, steps: ${steps} } }`,
+    )
+
+  test('that cannot support the plan is warned of once, with the rate that was seen', async () => {
+    const cluster = new FakeCluster()
+    expect((await cluster.promote(plan('[1, 100]'))).verdict).toBe('inconclusive')
+    expect(cluster.warnings).toHaveLength(1)
+    expect(cluster.warnings[0]).toMatch(/^canary: backend gets \d+(\.\d)? requests a second, which is too few/)
+  })
+
+  test('that can is not', async () => {
+    const cluster = new FakeCluster()
+    expect((await cluster.promote(plan('[50, 100]'))).verdict).toBe('promoted')
+    expect(cluster.warnings).toEqual([])
+  })
+})
+
 describe('an API server that is away when the promotion ends', () => {
   const plan = (more = '') =>
     configOf(
@@ -307,7 +327,7 @@ describe('an API server that is away when the promotion ends', () => {
 
   test.each([
     ['promoted', '', 100],
-    ['held', ', until: 25', 25],
+    ['held', ', steps: [25, 50, 100], until: 25', 25],
   ])('for a moment delays the verdict %s until the Lease is settled', async (verdict, more, weight) => {
     const cluster = endingWhileAway(8_000)
     const ended = await cluster.promote(plan(more))
@@ -319,7 +339,7 @@ describe('an API server that is away when the promotion ends', () => {
 
   test.each([
     ['promoted', '', 100],
-    ['held', ', until: 25', 25],
+    ['held', ', steps: [25, 50, 100], until: 25', 25],
   ])(
     'for longer than the progressDeadline makes %s inconclusive, because the guard will undo it',
     async (_, more, weight) => {
@@ -356,7 +376,10 @@ describe('while the Lease is settled, a lost answer', () => {
     )
 
   test('to the deletion of the guard does not change the verdict', async () => {
-    expect(await losing('remove Job').promote(plan(', until: 25'))).toMatchObject({ verdict: 'held', weight: 25 })
+    expect(await losing('remove Job').promote(plan(', steps: [25, 50, 100], until: 25'))).toMatchObject({
+      verdict: 'held',
+      weight: 25,
+    })
   })
 
   test('to the deletion of the Lease does not change the verdict', async () => {
@@ -376,7 +399,10 @@ describe('while the Lease is settled, a lost answer', () => {
         return written
       },
     })
-    expect(await cluster.promote(plan(', until: 25'))).toMatchObject({ verdict: 'held', weight: 25 })
+    expect(await cluster.promote(plan(', steps: [25, 50, 100], until: 25'))).toMatchObject({
+      verdict: 'held',
+      weight: 25,
+    })
   })
 })
 

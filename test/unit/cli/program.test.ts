@@ -279,3 +279,35 @@ describe('the commands in the documentation and the templates', () => {
     })
   })
 })
+
+describe('simulate', () => {
+  const plan = ['simulate', '--canary', '{ service: backend }', '--interval', '10s']
+
+  test('prints the chances of the plan for each failure rate, and writes the chart', () => {
+    const cwd = tempFolder()
+    const { code, out } = run([...plan, '--rate', '50', '--runs', '20', '--chart', 'chances.svg'], {}, cwd)
+    expect(code, out).toBe(0)
+    expect(out).toMatch(/backend: 50 requests a second, steps 5, 25, 50, 100/)
+    expect(out).toMatch(/^ +100% +0% +100% +0% /m)
+    expect(readFileSync(join(cwd, 'chances.svg'), 'utf8')).toContain('</svg>')
+  }, 60_000)
+
+  test('warns if the traffic cannot support the plan', () => {
+    expect(run([...plan, '--rate', '0.5', '--runs', '10']).out).toMatch(/warning: backend gets 0.5 requests a second/)
+  }, 60_000)
+
+  test.each([
+    [['--rate', 'fast'], '--rate: expected the requests per second that the service gets, such as 10, but got "fast"'],
+    [['--rate', '0'], '--rate: expected the requests per second that the service gets, such as 10, but got "0"'],
+    [['--rate', '5', '--runs', '1'], '--runs: expected a number of promotions from 10, such as 400, but got "1"'],
+    [[], '--rate: give the requests per second that backend gets, such as `--rate 10`; the mesh does not show it'],
+  ])('rejects %j, or asks for the rate', (args, message) => {
+    const { code, err } = run([...plan, ...args])
+    expect(code).toBe(2)
+    expect(err).toContain(message)
+  })
+
+  test('needs a canary', () => {
+    expect(run(['simulate', '--rate', '5'])).toMatchObject({ code: 2 })
+  })
+})

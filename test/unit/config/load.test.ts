@@ -46,7 +46,9 @@ describe('the loader', () => {
       checks: {
         successRate: 0.99,
         noWorseThanStable: { enabled: true, margin: 1.5, latency: true },
-        falseAlarm: 0.01,
+        falseRollback: 0.01,
+        falsePromotion: 0.05,
+        tolerance: 2,
         minRequests: 10,
         queries: {},
         commands: {},
@@ -66,7 +68,7 @@ describe('the loader', () => {
         enabled: true,
       },
       leaseWaitTimeout: 0,
-      progressDeadline: 120_000,
+      progressDeadline: 180_000,
       confirmTimeout: 3_600_000,
       after: 'keep',
       explain: false,
@@ -528,7 +530,7 @@ describe('a config with mistakes', () => {
       'a poll interval below one second',
       'canary:\n  service: a\n  pollInterval: 200ms\n',
       {},
-      ['mesh.yaml:3: canary.pollInterval', '200 ms', 'make it 1s'],
+      ['mesh.yaml:3: canary.pollInterval', '200 ms', 'make it 250ms'],
     ],
     [
       'a stop weight that is not a step',

@@ -12,7 +12,7 @@ describe('compact', () => {
       ours: { rule: 'ours', medianSeconds: null },
       others: [rule],
     }
-    const bad = { ...cell, kind: 'bad', canary: 0.2, ours: { rule: 'ours', medianSeconds: 4.3 } }
+    const bad = { ...cell, kind: 'found', canary: 0.2, ours: { rule: 'ours', medianSeconds: 4.3 } }
     expect(compact({ runs: 10, cells: [cell, cell, bad] })).toEqual({
       runs: 10,
       healthyCells: 2,

@@ -7,7 +7,7 @@ import { addRequests } from '../../../src/canary/analysis/request-counts.ts'
 import { promotionReport, worstPromotion, type PromotionReport } from '../../../src/report/report.ts'
 import { planOf, served, servedByStable } from '../fixtures.ts'
 
-const plan = planOf('interval: 3s, pollInterval: 1s, steps: [50, 100]')
+const plan = planOf('interval: 3s, pollInterval: 1s, steps: [50, 100], checks: { tolerance: 10 }')
 
 /** The promotion that results from these seconds: requests of the canary, and failures among them. */
 function promotionOf(seconds: [requests: number, failures: number][]): Promotion {

@@ -29,8 +29,9 @@ const promotion: PromotionReport = {
       canary: { requests: 200, violations: 1 },
       stable: { requests: 4_000, violations: 0 },
       failEvidence: 0.5,
+      failThreshold: 100,
       passEvidence: 12_345,
-      threshold: 300,
+      passThreshold: 20,
       verdict: 'pass',
     },
   ],
@@ -214,7 +215,7 @@ xychart-beta
     expect(text).toContain(
       "Requests to the canary: 200. Requests of the users of backend: 4200, failed: 1. Decided 1.0 s after the canary's first request. The canary served its last request 0.5 s after its weight was set to 0.",
     )
-    expect(text).toContain('| success rate | 1 of 200 | 0 of 4000 | 0.50 | 1.2e+4 | 300.00 | pass |')
+    expect(text).toContain('| success rate | 1 of 200 | 0 of 4000 | 0.50 of 100.00 | 1.2e+4 of 20.00 | pass |')
   })
 
   test('has no chart without steps', () => {

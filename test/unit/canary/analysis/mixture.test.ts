@@ -2,22 +2,27 @@ import { describe, expect, test } from 'vitest'
 import {
   eValue,
   eValueOfSum,
-  logMeanExp,
+  logSum,
   ratios,
   noEvidence,
-  addEvidence,
+  addEvidence as addWithStakes,
+  capEvidence,
+  onFarRatios,
+  onNearRatios,
+  type Evidence,
 } from '../../../../src/canary/analysis/mixture.ts'
 
-describe('logMeanExp', () => {
+const addEvidence = (evidence: Evidence, logRatios: number[]) => addWithStakes(evidence, logRatios, onFarRatios)
+
+describe('logSum', () => {
   test.each<[number[], number]>([
-    [[], 0],
     [[0], 0],
-    [[Math.log(1), Math.log(3)], Math.log(2)],
-    [[5_000, 5_000], 5_000],
-    [[-5_000, -5_000], -5_000],
-    [[1_000, -1_000], 1_000 - Math.LN2],
-  ])('of %j is %d', (values, mean) => {
-    expect(logMeanExp(values)).toBeCloseTo(mean, 10)
+    [[Math.log(1), Math.log(3)], Math.log(4)],
+    [[5_000, 5_000], 5_000 + Math.LN2],
+    [[-5_000, -5_000], -5_000 + Math.LN2],
+    [[1_000, -1_000], 1_000],
+  ])('of %j is %d', (values, sum) => {
+    expect(logSum(values)).toBeCloseTo(sum, 10)
   })
 })
 
@@ -69,4 +74,18 @@ describe('E', () => {
     expect(samplesTo100(0)).toBe(5)
     expect(samplesTo100(100)).toBeLessThanOrEqual(13)
   })
+})
+
+test.each([onFarRatios, onNearRatios])('the stakes %j on the alternatives are the whole stake', (...stakes) => {
+  expect(stakes).toHaveLength(ratios.length)
+  expect(stakes.reduce((a, b) => a + b)).toBeCloseTo(1, 10)
+})
+
+test('a cap takes what E exceeds it by, and nothing from less', () => {
+  const strong = addEvidence(
+    noEvidence,
+    ratios.map(() => Math.log(1_000)),
+  )
+  expect(eValue(capEvidence(strong, 100))).toBeCloseTo(100, 8)
+  expect(capEvidence(strong, 1_000)).toEqual(strong)
 })

@@ -4,9 +4,9 @@ import {
   create,
   compare,
   evidence,
-  decide,
   type Objective,
 } from '../../../../src/canary/analysis/objective.ts'
+import { eValue } from '../../../../src/canary/analysis/mixture.ts'
 import type { LimitCounts } from '../../../../src/canary/analysis/request-counts.ts'
 import { randomFrom } from '../../random.ts'
 import { expected, hypergeometric } from './exact.ts'
@@ -16,6 +16,9 @@ function addSample(test: Objective, canary: LimitCounts, stable: LimitCounts, al
   const added = addCanary(test, canary, alone)
   return alone ? added : compare(added, canary, stable)
 }
+
+/** Whether the evidence against the canary decides at this chance of error. */
+const fails = (test: Objective, alpha: number) => evidence(test).against >= 1 / alpha
 
 /** A sample of the canary alone, with nothing to compare it with. */
 const add = (test: Objective, counts: LimitCounts) => addCanary(test, counts, true)
@@ -31,17 +34,7 @@ function failedAfter(
   let state = test
   for (let count = 1; count <= limit; count++) {
     state = add(state, { requests: 1, violations: random() < rate ? 1 : 0 })
-    if (decide(state, alpha) === 'fail') return count
-  }
-  return undefined
-}
-
-/** The number of requests without a failure after which the canary passes. */
-function passedAfter(limit: number, alpha: number, most: number): number | undefined {
-  let state = create(limit)
-  for (let count = 1; count <= most; count++) {
-    state = add(state, { requests: 1, violations: 0 })
-    if (decide(state, alpha) === 'pass') return count
+    if (fails(state, alpha)) return count
   }
   return undefined
 }
@@ -91,7 +84,7 @@ describe('a generous limit', () => {
 })
 
 describe('the detection of failures', () => {
-  // The expected number: (ln 1/α + ln 7) over the information in one request, rate·ln(r) + (1 − rate)·ln((1 −
+  // The expected number: (ln 1/α + ln 1/stake) over the information in one request, rate·ln(r) + (1 − rate)·ln((1 −
   // r·limit)/(1 − limit)), for the best of the seven ratios r.
   test.each([
     [1, 2, 2],
@@ -114,59 +107,14 @@ describe('the detection of failures', () => {
 
   test('needs two failures at the very start with a limit of 1%, not one', () => {
     const once = add(create(0.01), { requests: 1, violations: 1 })
-    expect(decide(once, 0.01)).toBe('undecided')
-    expect(decide(add(once, { requests: 1, violations: 1 }), 0.01)).toBe('fail')
-  })
-})
-
-describe('a certification', () => {
-  // No honest test can pass earlier than a canary exactly at its limit would have no failure by luck with a chance of
-  // α: (1 − limit)^n ≤ α.
-  test.each([
-    [0.01, 0.01, 458, 600],
-    [0.05, 0.01, 90, 120],
-    [0.01, 0.001, 688, 850],
-  ])(
-    'of a canary without failures, limit %d and α %d, takes more than %d requests and at most %d',
-    (limit, alpha, least, most) => {
-      const after = passedAfter(limit, alpha, 2_000)
-      expect(after).toBeGreaterThan(least)
-      expect(after).toBeLessThanOrEqual(most)
-    },
-  )
-
-  test('of a rate exactly at the limit succeeds in at most α of 2,000 runs', () => {
-    const random = randomFrom(11)
-    const certified = Array.from({ length: 2_000 }, () => {
-      let state = create(0.05)
-      for (let count = 0; count < 50; count++) {
-        state = add(state, {
-          requests: 10,
-          violations: Array.from({ length: 10 }, random).filter((each) => each < 0.05).length,
-        })
-        if (decide(state, 0.05) === 'pass') return true
-      }
-      return false
-    }).filter(Boolean).length
-    expect(certified).toBeLessThanOrEqual(0.05 * 2_000)
+    expect(fails(once, 0.01)).toBe(false)
+    expect(fails(add(once, { requests: 1, violations: 1 }), 0.01)).toBe(true)
   })
 })
 
 test('the objective test gains no evidence without requests', () => {
   const state = add(create(0.01), { requests: 0, violations: 0 })
   expect(state).toEqual(create(0.01))
-  expect(decide(state, 0.01)).toBe('undecided')
-})
-
-test('the evidence for a pass is the same for single requests and all at once', () => {
-  const counts = [
-    { requests: 40, violations: 1 },
-    { requests: 10, violations: 2 },
-    { requests: 1, violations: 0 },
-  ]
-  const apart = counts.reduce(add, create(0.02))
-  const together = add(create(0.02), { requests: 51, violations: 3 })
-  apart.underLimit.forEach((sum, i) => expect(sum).toBeCloseTo(together.underLimit[i]!, 10))
 })
 
 test('adding a sample does not change the state before', () => {
@@ -178,7 +126,7 @@ test('adding a sample does not change the state before', () => {
 test('a million failures give finite evidence and a failure', () => {
   const state = add(create(0.01), { requests: 1_000_000, violations: 1_000_000 })
   expect(Number.isFinite(evidence(state).overLimit)).toBe(true)
-  expect(decide(state, 0.01)).toBe('fail')
+  expect(fails(state, 0.01)).toBe(true)
 })
 
 describe('a canary that is compared with stable', () => {
@@ -190,21 +138,21 @@ describe('a canary that is compared with stable', () => {
 
   test('fails if it misses its limit while stable keeps it', () => {
     const state = addSample(create(0.01), ...ten(4, 0))
-    expect(decide(state, 0.01)).toBe('fail')
-    expect(evidence(state).worseThanStable).toBeGreaterThan(100)
+    expect(fails(state, 0.01)).toBe(true)
+    expect(eValue(state.worseThanStable)).toBeGreaterThan(100)
   })
 
   test('does not fail while stable fails as often, however long that lasts', () => {
     let state = create(0.01)
     for (let i = 0; i < 1_000; i++) state = addSample(state, ...ten(9, 81))
-    expect(decide(state, 0.01)).toBe('shared')
-    expect(evidence(state).worseThanStable).toBeLessThan(1)
+    expect(evidence(state).overLimit).toBeGreaterThan(100)
+    expect(evidence(state).against).toBeLessThan(1)
   })
 
   test('fails if it still has failures after stable has recovered', () => {
     let state = addSample(create(0.01), ...ten(9, 81))
     let samples = 0
-    while (decide(state, 0.01) !== 'fail' && samples < 100) {
+    while (!fails(state, 0.01) && samples < 100) {
       state = addSample(state, ...ten(5, 0))
       samples++
     }
@@ -215,8 +163,8 @@ describe('a canary that is compared with stable', () => {
     let state = create(0.1)
     for (let i = 0; i < 100; i++)
       state = addSample(state, { requests: 100, violations: 5 }, { requests: 100, violations: 0 }, false)
-    expect(decide(state, 0.01)).toBe('pass')
-    expect(evidence(state).worseThanStable).toBeGreaterThan(100)
+    expect(evidence(state).against).toBeLessThan(1)
+    expect(eValue(state.worseThanStable)).toBeGreaterThan(100)
   })
 
   test.each([
@@ -234,16 +182,14 @@ describe('a canary that is compared with stable', () => {
           false,
         )
       expect(
-        expected(hypergeometric(requests, failures, drawn), (x) => evidence(after(x)).worseThanStable),
+        expected(hypergeometric(requests, failures, drawn), (x) => eValue(after(x).worseThanStable)),
       ).toBeLessThanOrEqual(1 + 1e-9)
     },
   )
 
   test('gains no evidence against stable from a sample without requests to stable, and still counts as compared', () => {
-    const { overLimit, worseThanStable } = evidence(
-      addSample(create(0.01), { requests: 5, violations: 5 }, { requests: 0, violations: 0 }, false),
-    )
-    expect(worseThanStable).toBeCloseTo(1, 10)
-    expect(overLimit).toBeGreaterThan(100)
+    const state = addSample(create(0.01), { requests: 5, violations: 5 }, { requests: 0, violations: 0 }, false)
+    expect(eValue(state.worseThanStable)).toBeCloseTo(1, 10)
+    expect(evidence(state).overLimit).toBeGreaterThan(100)
   })
 })

@@ -49,7 +49,7 @@ describe('the hash of a plan', () => {
     'ab: { match: { headers: { x-beta: "yes" } } }',
     'advance: early',
     'checks: { successRate: 98% }',
-    'checks: { falseAlarm: 5% }',
+    'checks: { falseRollback: 5% }',
     'checks: { noWorseThanStable: { margin: 2 } }',
     'onInconclusive: promote',
   ])('depends on `%s`', (more) => {

@@ -1,0 +1,118 @@
+// What the checks of a promotion say: the evidence of each against the canary and for it, and the verdict. Pure.
+import type { CanaryConfig } from '../../config/schema.ts'
+import * as certificate from './certificate.ts'
+import { countFailures, countUnanswered, type Checks } from './checks.ts'
+import * as objective from './objective.ts'
+import * as relative from './relative.ts'
+import { countSlower, shownCount, type LimitCounts, type RequestCounts } from './request-counts.ts'
+
+export type CheckName = 'success rate' | 'p99' | 'failures vs stable' | 'latency vs stable'
+
+/**
+ * One check, for the report: what it counted since the first stage, and its verdict.
+ * `failEvidence`: its part of the evidence E against the canary. E is the sum of the parts, 1 at the start, and the
+ * promotion fails once E reaches `failThreshold` (1/α).
+ * `passEvidence`: E for the canary, 1 at the start. The check passes while it is `passThreshold` (1/β) or more.
+ * `fail`: the check with the largest part when the promotion fails. `suspect`: the same while E leans against the canary
+ * without deciding. `shared`: the canary misses its limit, but nothing shows that stable does better.
+ */
+export type CheckResult = {
+  check: CheckName
+  canary: LimitCounts
+  stable: LimitCounts
+  failEvidence: number
+  failThreshold: number
+  passEvidence: number
+  passThreshold: number
+  verdict: 'fail' | 'shared' | 'suspect' | 'pass' | 'undecided'
+}
+
+/** While E against the canary is as high as this, no step advances. A healthy canary reaches it in at most 1 of 10 runs. */
+const suspicion = 10
+
+/** What each check weighs in E, in proportion. Failures show at once and weigh most; sidecars publish latencies late. */
+const stakes: Record<CheckName, number> = {
+  'success rate': 6,
+  p99: 3,
+  'failures vs stable': 3,
+  'latency vs stable': 1,
+}
+
+/** `against`: E against the canary. `overLimit`: E for a canary that exceeds its limit, whatever stable does. */
+type Evidence = { check: CheckName; against: number; overLimit?: number; passEvidence: number }
+
+/** Of each check in use, whether it has measured something or not: the stakes are settled at the start. */
+function evidenceOf({ successRate, p99, failures, latency, certificates }: Checks): Evidence[] {
+  const { evidence } = certificate
+  return [
+    { check: 'success rate', ...objective.evidence(successRate), passEvidence: evidence(certificates.successRate) },
+    ...(p99 ? [{ check: 'p99' as const, ...objective.evidence(p99), passEvidence: evidence(certificates.p99!) }] : []),
+    ...(failures
+      ? [
+          {
+            check: 'failures vs stable' as const,
+            against: relative.evidence(failures),
+            passEvidence: evidence(certificates.failures!),
+          },
+        ]
+      : []),
+    ...(latency
+      ? [
+          {
+            check: 'latency vs stable' as const,
+            against: relative.evidence(latency),
+            passEvidence: evidence(certificates.latency!),
+          },
+        ]
+      : []),
+  ]
+}
+
+/** The result of every check that measures something. `canary` and `stable`: what each served since the first stage. */
+export function checkResults(
+  plan: CanaryConfig,
+  checks: Checks,
+  canary: RequestCounts,
+  stable: RequestCounts,
+): CheckResult[] {
+  const [failThreshold, passThreshold] = [1 / plan.checks.falseRollback, 1 / plan.checks.falsePromotion]
+  const all = evidenceOf(checks)
+  const staked = all.reduce((sum, { check }) => sum + stakes[check], 0)
+  const parts = all.map((each) => (stakes[each.check] / staked) * each.against)
+  const total = parts.reduce((sum, each) => sum + each, 0)
+  const worst = parts.indexOf(Math.max(...parts))
+  const verdictOf = ({ check, overLimit = 0, passEvidence }: Evidence, i: number): CheckResult['verdict'] => {
+    if (i === worst && total >= failThreshold) return 'fail'
+    if ((stakes[check] / staked) * overLimit >= failThreshold) return 'shared'
+    if (i === worst && total >= suspicion) return 'suspect'
+    return passEvidence >= passThreshold ? 'pass' : 'undecided'
+  }
+  return all.flatMap((each, i) => {
+    const { check, passEvidence } = each
+    const count = counterOf(plan, checks, check)
+    if (!count) return []
+    const counts = { canary: shown(count(canary)), stable: shown(count(stable)) }
+    const evidence = { failEvidence: parts[i]!, failThreshold, passEvidence, passThreshold }
+    return [{ check, ...counts, ...evidence, verdict: verdictOf(each, i) }]
+  })
+}
+
+/** What the check counts; undefined while stable's own p99 is not known. */
+function counterOf(plan: CanaryConfig, { stableP99Ms }: Checks, check: CheckName) {
+  const slowerThan = (ms: number | undefined) =>
+    ms === undefined ? undefined : (served: RequestCounts) => countSlower(served.times, ms)
+  switch (check) {
+    case 'success rate':
+      return countFailures
+    case 'p99':
+      return slowerThan(plan.checks.p99)
+    case 'failures vs stable':
+      return countUnanswered
+    case 'latency vs stable':
+      return slowerThan(stableP99Ms)
+  }
+}
+
+function shown({ requests, violations }: LimitCounts): LimitCounts {
+  return { requests: shownCount(requests), violations: shownCount(violations) }
+}

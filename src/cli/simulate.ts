@@ -1,0 +1,88 @@
+// `simulate`: the chances of the plans of a config, in virtual time. It changes nothing, and reads only the rate.
+import { writeFileSync } from 'node:fs'
+import { requestRate } from '../canary/controller/request-rate.ts'
+import { describeTooLittleTraffic } from '../canary/load/traffic-need.ts'
+import { createClient } from '../cluster/client.ts'
+import { connection } from '../cluster/connect.ts'
+import { ConfigError } from '../config/error.ts'
+import { canariesOf } from '../config/names.ts'
+import type { CanaryConfig, Config } from '../config/schema.ts'
+import { systemClock } from '../runtime/clock.ts'
+import { tempDir } from '../runtime/environment.ts'
+import { messageOf } from '../runtime/errors.ts'
+import { chancesChart } from '../simulate/chart.ts'
+import { chancesOf, stableFailing } from '../simulate/chances.ts'
+import { chancesTable, percent } from '../simulate/text.ts'
+import { createTempDir } from './temp-dir.ts'
+import { terminal } from './terminal.ts'
+
+export type SimulateOptions = { rate?: string; runs: string; chart?: string }
+
+/** Returns the exit code. @throws ConfigError if an option is wrong, or the rate is neither given nor known */
+export async function simulateConfig(config: Config, options: SimulateOptions): Promise<number> {
+  const plans = canariesOf(config)
+  if (plans.length === 0) throw new ConfigError('canary: there is no canary to simulate; add the section `canary`')
+  const runs = numberOf('--runs', options.runs, 'a number of promotions from 10, such as 400', 10, 1_000_000)
+  const given = options.rate === undefined ? undefined : rateOf(options.rate)
+  const { info, warning } = terminal(process.stdout, process.env)
+  for (const plan of plans) {
+    const rate = given ?? (await liveRate(config, plan))
+    const title = `${plan.service}: ${Number(rate.toFixed(1))} requests a second, steps ${plan.steps.join(', ')}`
+    const chances = chancesOf(plan, rate, runs)
+    info(`${title}; stable fails ${percent(stableFailing(plan))} of its requests`)
+    info(`${runs} simulated promotions for each failure rate of the canary`)
+    notSimulated(plan).forEach(info)
+    info(chancesTable(chances))
+    const tooLittle = describeTooLittleTraffic(plan, rate)
+    if (tooLittle !== undefined) warning(tooLittle)
+    if (options.chart !== undefined)
+      writeChart(chartFile(options.chart, plan, plans.length), chancesChart(title, chances))
+  }
+  return 0
+}
+
+const rateOf = (text: string) =>
+  numberOf('--rate', text, 'the requests per second that the service gets, such as 10', 0.01, 1_000_000)
+
+function numberOf(option: string, text: string, expected: string, least: number, most: number): number {
+  const number = Number(text)
+  if (text.trim() !== '' && number >= least && number <= most) return number
+  throw new ConfigError(`${option}: expected ${expected}, but got ${JSON.stringify(text)}`)
+}
+
+async function liveRate(config: Config, plan: CanaryConfig): Promise<number> {
+  createTempDir()
+  const measured = await measure(config, plan).catch((problem: unknown) => messageOf(problem))
+  if (typeof measured === 'number' && measured > 0) return measured
+  const why = typeof measured === 'number' ? `${plan.service} gets no requests now` : measured
+  throw new ConfigError(
+    `--rate: give the requests per second that ${plan.service} gets, such as \`--rate 10\`; the mesh does not show it (${why})`,
+  )
+}
+
+async function measure(config: Config, plan: CanaryConfig): Promise<number> {
+  const cluster = createClient(connection(config.kubeconfig, config.context, tempDir()), config.limits)
+  return requestRate(cluster, config, plan, systemClock)
+}
+
+function notSimulated({ ab, webhooks, checks: { queries, commands } }: CanaryConfig): string[] {
+  const hooks = [...Object.keys(queries), ...Object.keys(commands), ...Object.keys(webhooks)]
+  return [
+    ...(ab ? ['not simulated: the stage `ab`, because nobody knows how many requests match'] : []),
+    ...(hooks.length > 0 ? [`not simulated: ${hooks.join(', ')}; they count as passed`] : []),
+  ]
+}
+
+/** One file for each of several canaries: chart.svg becomes chart-backend.svg. */
+function chartFile(file: string, { service }: CanaryConfig, count: number): string {
+  return count === 1 ? file : file.replace(/(\.\w+)?$/, (extension) => `-${service}${extension}`)
+}
+
+function writeChart(file: string, svg: string): void {
+  try {
+    writeFileSync(file, svg)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new ConfigError(`--chart: ${file} cannot be written (${code}); check the path`)
+  }
+}

@@ -1,0 +1,94 @@
+// One promotion in virtual time, by the machine that also moves real traffic (canary/state/machine.ts).
+import { requestsToCertify } from '../canary/analysis/checks.ts'
+import { noRequests, type RequestCounts } from '../canary/analysis/request-counts.ts'
+import { defaultMaxRate, missingRate } from '../canary/load/demand.ts'
+import { outcomeOf } from '../canary/state/ending.ts'
+import { next } from '../canary/state/machine.ts'
+import { initialState } from '../canary/state/start.ts'
+import type { Action, Observation, State, Verdict } from '../canary/state/types.ts'
+import type { CanaryConfig } from '../config/schema.ts'
+import type { Tally, Traffic } from './traffic.ts'
+
+/**
+ * `seconds`: from the canary's first traffic to the decision. `samples`, `failures`: its requests until then.
+ * `userFailures`: those of them that users saw, which excludes copies.
+ */
+export type Outcome = { verdict: Verdict; seconds: number; samples: number; failures: number; userFailures: number }
+
+/**
+ * What is not simulated passes: requests that match `ab` come at a rate that nobody knows, and hooks have no rate. A
+ * canary that fails is rolled back, so that the verdict `held` means that the plan went well.
+ */
+export function simulatedPlan({ ab: _, ...plan }: CanaryConfig): CanaryConfig {
+  const onInconclusive = plan.onInconclusive === 'hold' ? 'rollback' : plan.onInconclusive
+  const checks = { ...plan.checks, queries: {}, commands: {} }
+  return { ...plan, checks, webhooks: {}, onFail: 'rollback', onInconclusive }
+}
+
+/** `plan`: see simulatedPlan. */
+export function promote(plan: CanaryConfig, users: Traffic): Outcome {
+  const edge = edgeFor(plan)
+  let state: State = initialState(plan, 0, 0, requestCounts(stableBefore, edge))
+  let [now, samples, failures, userFailures] = [0, 0, 0, 0]
+  const addLoad = loadFor(plan, users)
+  while (state.phase !== 'ended') {
+    now += plan.pollInterval
+    const served = users.until(now / 1000)
+    const [canary, stable] = [countUsers(served.canary, users.tries), countUsers(served.stable, users.tries)]
+    samples += canary.requests
+    failures += canary.failures
+    if (state.weight > 0) userFailures += canary.failures
+    const { state: after, actions }: ReturnType<typeof next> = next(plan, state, observe(canary, stable, edge), now)
+    state = after
+    move(users, state.weight, actions)
+    addLoad(state, canary.requests + stable.requests)
+  }
+  const seconds = now / 1000 - (users.firstAt() ?? 0)
+  return { verdict: outcomeOf(state)!.verdict, seconds, samples, failures, userFailures }
+}
+
+/** Counts the failed tries of one call once, as canary/metrics does without the callers' counters. */
+function countUsers({ requests, failures, slow }: Tally, tries: number): Tally {
+  return { requests: requests - failures + failures / tries, failures: failures / tries, slow }
+}
+
+function move(users: Traffic, weight: number, actions: Action[]): void {
+  for (const action of actions) {
+    if (action.kind === 'weight') users.shift(action.weight)
+    if (action.kind === 'mirror') users.shift(weight, action.percent)
+    if (action.kind === 'clear') users.shift(weight)
+  }
+}
+
+/** Adds synthetic requests as canary/load does. */
+function loadFor(plan: CanaryConfig, users: Traffic): (state: State, served: number) => void {
+  const { load, interval: stepMs, pollInterval } = plan
+  if (!load) return () => undefined
+  const [needed, seconds] = [requestsToCertify(plan), pollInterval / 1000]
+  let added = 0
+  return ({ weight }, served) => {
+    const fromUsers = Math.max(0, served - added * seconds)
+    added = missingRate({ needed, stepMs, weight, fromUsers, seconds }, load.rate ?? defaultMaxRate)
+    users.addLoad(added)
+  }
+}
+
+/** What stable served before: enough to know its p99. */
+const stableBefore = { requests: 10_000, failures: 0, slow: 50 }
+
+/**
+ * One bucket edge is enough to count slow requests. An edge that is not an integer, and so no array index, makes the
+ * objects several times faster.
+ */
+function edgeFor({ checks: { p99 = 99 } }: CanaryConfig): string {
+  return `${p99}.5`
+}
+
+function requestCounts({ requests, failures, slow }: Tally, edge: string): RequestCounts {
+  return { requests, failures, abandoned: 0, times: { total: requests, within: { [edge]: requests - slow } } }
+}
+
+function observe(canary: Tally, stable: Tally, edge: string): Observation {
+  const both = { canary: requestCounts(canary, edge), stable: requestCounts(stable, edge) }
+  return { ...both, users: noRequests, ready: true, complete: true, findings: [], gates: {} }
+}
