@@ -13,6 +13,7 @@ export const layers = [
   ['verify'],
   ['uninstall'],
   ['canary'],
+  ['release'],
   ['simulate'],
   ['guard'],
   ['report'],

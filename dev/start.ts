@@ -1,6 +1,6 @@
 // `npm start`: a demonstration of the main job. Starts the embedded mesh, deploys the sample app under steady traffic,
-// runs the built action on it as a runner would, and shows the result. `--bad` deploys a failing v2. With `--cluster
-// kind`, the action creates its cluster in Docker.
+// releases a new image of its backend with the built action, as a runner would, and shows the result. `--bad` releases an
+// image that fails. With `--cluster kind`, the action creates its cluster in Docker.
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { runner, type ActionRun } from '../test/e2e/runner.ts'
@@ -10,6 +10,7 @@ import {
   kindCluster,
   liveWeights,
   sampleApp,
+  sampleImages,
   traffic,
   type TestCluster,
 } from '../test/e2e/world.ts'
@@ -28,18 +29,19 @@ process.exit()
 
 async function demonstrate(): Promise<number> {
   const testCluster = cluster === 'kind' ? await kindCluster(show) : await embeddedMesh()
-  say(`deploying the sample app with a ${bad ? 'failing' : 'healthy'} v2, 50 requests a second …`)
-  await deploySampleApp(testCluster, bad ? 'failing' : 'healthy')
+  say('deploying the sample app, 50 requests a second …')
+  await deploySampleApp(testCluster)
 
-  say('running the action …\n')
+  const image = bad ? sampleImages.failing : sampleImages.next
+  say(`releasing ${image} with the action …\n`)
   const machine = runner(testCluster.runner)
   // Counts users from the first weight on, because the run restarts the frontend before that.
   let before = traffic(testCluster)
   const onLine = (line: string) => {
     show(line)
-    if (line.startsWith('weight: v1 95')) before = traffic(testCluster)
+    if (line.startsWith('weight: stable 95')) before = traffic(testCluster)
   }
-  const actionRun = await machine.run({ ...testCluster.inputs, config: `${sampleApp}/mesh.yaml` }, { onLine })
+  const actionRun = await machine.run({ ...testCluster.inputs, config: `${sampleApp}/release.yaml`, image }, { onLine })
   keepResults(actionRun)
   machine.remove()
   return printResult(testCluster, actionRun, await before)
@@ -76,6 +78,13 @@ function keepResults({ outputs, summary }: ActionRun): void {
   writeFileSync('out/summary.md', summary)
 }
 
+/** The Deployments of the backend, each with its image. */
+async function deployments({ run }: TestCluster): Promise<string[]> {
+  const form = String.raw`{range .items[*]}{.metadata.name}={.spec.template.spec.containers[0].image}{"\n"}{end}`
+  const found = await run(['kubectl', '-n', 'sample-app', 'get', 'deployments', '-o', `jsonpath=${form}`])
+  return found.split('\n').filter((line) => line.startsWith('backend'))
+}
+
 async function printResult(
   testCluster: TestCluster,
   { summary, report }: ActionRun,
@@ -88,6 +97,7 @@ async function printResult(
       .map(([subset, weight]) => `${subset} ${weight}`)
       .join(', ')}`,
   )
+  say(`Deployments: ${(await deployments(testCluster)).join(', ')}`)
   const { total = 0, failed = 0 } = report?.promotions[0]?.userRequests ?? {}
   say(`user requests during the promotion: ${total}, failed: ${failed}`)
   say(

@@ -27,8 +27,14 @@ export type RecoveryIntent = {
   needsDrainCheck: boolean
 }
 
-/** `intent` records what to roll back if this process dies. */
-export type PromoteDeps = PromotionDeps & { intent: (intents: RecoveryIntent[]) => void }
+/**
+ * `intent` records what to roll back if this process dies. `whyIdle`: why there is nothing to promote for a service,
+ * if the caller knows.
+ */
+export type PromoteDeps = PromotionDeps & {
+  intent: (intents: RecoveryIntent[]) => void
+  whyIdle?: (service: string) => string | undefined
+}
 
 const cancelled = 'the run was cancelled'
 
@@ -78,7 +84,7 @@ async function startWave({ cluster, config, deps, watched, runs, skipped }: Wave
     const weight = await readWeight(cluster, splitOf(config, plan))
     const reason = failed
       ? `the canary of ${failed.plan.service} was not promoted`
-      : await whySkipped(cluster, config, plan, weight, watched)
+      : (deps.whyIdle?.(plan.service) ?? (await whySkipped(cluster, config, plan, weight, watched)))
     if (reason === undefined) runs.push(await withHeartbeat(runs, startPromotion(cluster, config, plan, watched, deps)))
     else {
       const { namespace } = config

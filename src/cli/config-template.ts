@@ -23,17 +23,22 @@ export function configTemplate(cluster: DiscoveredCluster): { text: string; summ
   const ordered = restartOrder(namespace, byName(workloads), servicesWithPods(cluster))
   const free = candidates.filter(({ conflicts }) => conflicts.length === 0)
   const [canary, ...otherCanaries] = free.filter(({ versions }) => versions.length > 1)
+  const release = canary ? undefined : free.find(({ deployment }) => deployment !== undefined)
   const sections = [
     headerLines(namespace),
     istioLines(cluster),
     workloadLines(ordered),
     mtlsLines(cluster),
     serviceLines(candidates),
-    canary ? canaryLines(canary) : canaryComment(free[0]),
+    canary ? canaryLines(canary) : release ? releaseLines(release) : canaryComment(free[0]),
     otherCanaries.map(otherCanaryComment),
     exposeComment(candidates[0]),
   ]
-  const canarySummary = canary ? `, and a canary of ${canary.name} (${stableOf(canary)} to ${canaryOf(canary)})` : ''
+  const canarySummary = canary
+    ? `, and a canary of ${canary.name} (${stableOf(canary)} to ${canaryOf(canary)})`
+    : release
+      ? `, and releases of ${release.name} by its image`
+      : ''
   return {
     text: sections
       .filter((lines) => lines.length > 0)
@@ -123,12 +128,12 @@ const stableOf = ({ versions }: ServiceCandidate) => subsetOf(versions[0]!)
 /** The highest version is the canary. */
 const canaryOf = ({ versions }: ServiceCandidate) => subsetOf(versions.at(-1)!)
 
-function canarySection(service: string, stable: string, canary: string): string[] {
+/** `versions`: the lines that say what is promoted. */
+function canarySection(service: string, versions: string[]): string[] {
   return [
     'canary:',
     `  service: ${quoted(service)}`,
-    `  stable: ${stable}`,
-    `  canary: ${canary}`,
+    ...versions.map((line) => `  ${line}`),
     `  steps: [${canaryDefaults.steps.join(', ')}]`,
     `  interval: ${canaryDefaults.interval}`,
     `  checks: { successRate: ${defaultSuccessRate} }`,
@@ -139,7 +144,16 @@ function canaryLines(service: ServiceCandidate): string[] {
   const stable = stableOf(service)
   return [
     `# The promotion, by \`mesh-canary promote\`. Until then, all traffic of ${service.name} goes to ${stable}.`,
-    ...canarySection(service.name, stable, canaryOf(service)),
+    ...canarySection(service.name, [`stable: ${stable}`, `canary: ${canaryOf(service)}`]),
+  ]
+}
+
+/** A release of nothing, until a workflow or a command passes an image. */
+function releaseLines({ name, deployment }: ServiceCandidate): string[] {
+  return [
+    `# Releases of the Deployment ${deployment!} by its image: a canary of it gets the traffic step by step, and the`,
+    '# Deployment gets the image in the end. Pass the image as the input `image`, or with --image.',
+    ...canarySection(name, ['image: current']),
   ]
 }
 
@@ -152,7 +166,9 @@ function canaryComment(service: ServiceCandidate | undefined): string[] {
   return [
     `# The promotion. ${name} has only one version${lacking}.`,
     '# Once there is a second one, whose pods have another value of the label `version`, uncomment:',
-    ...canarySection(name, stable, stable === 'v2' ? 'v3' : 'v2').map((line) => `# ${line}`),
+    ...canarySection(name, [`stable: ${stable}`, `canary: ${stable === 'v2' ? 'v3' : 'v2'}`]).map(
+      (line) => `# ${line}`,
+    ),
   ]
 }
 

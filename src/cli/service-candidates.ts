@@ -20,9 +20,16 @@ export type DiscoveredCluster = {
 
 /**
  * A service that speaks HTTP. `versions` are the values of the label `version` of its pods, the lowest first.
- * `conflicts` are existing objects for the same host, which would compete with ours.
+ * `conflicts` are existing objects for the same host, which would compete with ours. `deployment`: the one behind it, if
+ * that is all.
  */
-export type ServiceCandidate = { name: string; port: number; versions: string[]; conflicts: KubeObject[] }
+export type ServiceCandidate = {
+  name: string
+  port: number
+  versions: string[]
+  conflicts: KubeObject[]
+  deployment: string | undefined
+}
 
 /** The services that have pods, by name. */
 export function servicesWithPods({ services, workloads }: DiscoveredCluster): Service[] {
@@ -33,16 +40,23 @@ export function candidatesOf(cluster: DiscoveredCluster): ServiceCandidate[] {
   return servicesWithPods(cluster).flatMap((service) => {
     const port = httpPortOf(service)
     if (port === undefined) return []
-    const versions = workloadsOf(service, cluster.workloads).flatMap(
-      ({ spec }) => spec.template.metadata?.labels?.['version'] ?? [],
-    )
+    const workloads = workloadsOf(service, cluster.workloads)
+    const labelled = workloads.flatMap(({ spec }) => spec.template.metadata?.labels?.['version'] ?? [])
     const { name } = service.metadata
-    return [{ name, port, versions: [...new Set(versions)].sort(naturally), conflicts: conflictsOf(name, cluster) }]
+    const versions = [...new Set(labelled)].sort(naturally)
+    return [{ name, port, versions, conflicts: conflictsOf(name, cluster), deployment: onlyDeployment(workloads) }]
   })
 }
 
 function workloadsOf({ spec: { selector } }: Service, workloads: Workload[]): Workload[] {
   return selector ? workloads.filter(({ spec }) => matches(selector, spec.template.metadata?.labels)) : []
+}
+
+/** Undefined if there are other workloads, or if an operator owns it. */
+function onlyDeployment(workloads: Workload[]): string | undefined {
+  const [workload, ...others] = workloads
+  if (!workload || others.length > 0 || workload.kind !== 'Deployment') return undefined
+  return workload.metadata.ownerReferences ? undefined : workload.metadata.name
 }
 
 /** A port that declares HTTP goes before a port without a protocol. */

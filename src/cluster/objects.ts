@@ -118,7 +118,7 @@ export type Workload = KubeObject & {
 }
 
 export type HorizontalPodAutoscaler = KubeObject & {
-  spec: { scaleTargetRef: { kind: string; name: string }; minReplicas?: number }
+  spec: { scaleTargetRef: { kind: string; name: string }; minReplicas?: number; maxReplicas?: number }
 }
 
 export type KubeEvent = KubeObject & {
@@ -177,6 +177,7 @@ const resourcePaths = {
   Job: ['batch/v1', 'jobs'],
   CronJob: ['batch/v1', 'cronjobs'],
   Ingress: ['networking.k8s.io/v1', 'ingresses'],
+  ResourceQuota: ['v1', 'resourcequotas'],
   NetworkPolicy: ['networking.k8s.io/v1', 'networkpolicies'],
   VirtualService: ['networking.istio.io/v1', 'virtualservices'],
   DestinationRule: ['networking.istio.io/v1', 'destinationrules'],
@@ -197,6 +198,9 @@ const resourcePaths = {
   GRPCRoute: ['gateway.networking.k8s.io/v1', 'grpcroutes'],
   // Two API groups have a kind Gateway. The second one gets its group in the name, as in kubectl.
   'Gateway.gateway.networking.k8s.io': ['gateway.networking.k8s.io/v1', 'gateways'],
+  // From the Prometheus Operator.
+  ServiceMonitor: ['monitoring.coreos.com/v1', 'servicemonitors'],
+  PodMonitor: ['monitoring.coreos.com/v1', 'podmonitors'],
   // From Argo CD.
   Application: ['argoproj.io/v1alpha1', 'applications'],
   // Cluster-wide kinds, which have no namespace.

@@ -19,6 +19,12 @@ export function splitSubsets(config: Canaries, service: string): [stable: string
   return found && [found.stable.name, found.canary.name]
 }
 
+/** The Services between which the service's canary moves traffic, if its run creates the second one. */
+export function splitServices(config: Canaries, service: string): [stable: string, canary: string] | undefined {
+  const found = canariesOf(config).find((each) => each.service === service && each.stable.by === 'service')
+  return found && releaseKeysOf(found).length > 0 ? [found.stable.name, found.canary.name] : undefined
+}
+
 /** All services with policies, including those of canaries, whose subsets are added. */
 export function servicesOf({
   services = {},
@@ -51,4 +57,55 @@ export const defaultDenyName = 'default-deny'
 /** Name of the AuthorizationPolicy that refuses requests without a token. */
 export function requiredName(jwt: string): string {
   return `${jwt}-required`
+}
+
+const releaseKeys = ['image', 'images', 'manifests'] as const
+
+/** The keys that say what the run releases; empty if the canary's workload exists already. */
+export function releaseKeysOf(plan: CanaryConfig): (typeof releaseKeys)[number][] {
+  return releaseKeys.filter((key) => plan[key] !== undefined)
+}
+
+/** The name of the Deployment that a run creates for the canary, and of its Service if it needs one. */
+export function createdCanaryName(service: string): string {
+  return `${service}-canary`
+}
+
+/** On the pods of a canary that a run created, and on what belongs to it: the service. */
+export const createdCanaryLabel = 'mesh-canary.io/canary'
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
+/**
+ * The config with what follows from releasing an image or manifests: the names of the versions, and their subsets while
+ * no release is under way. Then the subset of stable selects all pods of the service, so that a change of their labels
+ * cuts nobody off.
+ */
+export function withReleaseDefaults<C extends Canaries & Pick<Config, 'services'>>(config: C): C {
+  const result: Mutable<Canaries & Pick<Config, 'services'>> = { ...config }
+  if (config.canary) result.canary = withVersions(config.canary)
+  if (config.canaries) result.canaries = config.canaries.map(withVersions)
+  for (const plan of canariesOf(result as Canaries).filter((each) => releaseKeysOf(each).length > 0)) {
+    const { service, stable, canary } = plan
+    const subsets = { [stable.name]: {}, [canary.name]: { [createdCanaryLabel]: service } }
+    const policy = result.services?.[service]
+    result.services = {
+      ...result.services,
+      [service]: { ...policy, subsets: { ...policy?.subsets, ...subsets } },
+    }
+  }
+  return result as C
+}
+
+/** The plan with the names of the versions and with what follows the last step. */
+export function withVersions(plan: CanaryConfig): CanaryConfig {
+  if (releaseKeysOf(plan).length === 0) return { ...plan, after: plan.after ?? 'keep' }
+  const named = (version: CanaryConfig['stable'], byDefault: string, name: string) =>
+    version.name === byDefault ? { ...version, name } : version
+  return {
+    ...plan,
+    stable: named(plan.stable, 'v1', 'stable'),
+    canary: named(plan.canary, 'v2', 'canary'),
+    after: plan.after ?? 'adopt',
+  }
 }

@@ -6,7 +6,7 @@ import type { KubeObject, Workload } from '../cluster/objects.ts'
 import { injectionLabel, revisionLabel, tagLabel } from './labels.ts'
 
 type Requirement = { key: string; operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist'; values?: string[] }
-type Selector = { matchLabels?: Record<string, string>; matchExpressions?: Requirement[] }
+export type Selector = { matchLabels?: Record<string, string>; matchExpressions?: Requirement[] }
 type Webhook = { name: string; namespaceSelector?: Selector; objectSelector?: Selector }
 /** A label without a value is not there. */
 type Labels = Record<string, string | null>

@@ -2,7 +2,8 @@
 // without those that it deletes.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { titleOf, type KubeObject } from '../cluster/objects.ts'
+import { titleOf, type DestinationRule, type KubeObject } from '../cluster/objects.ts'
+import { createdCanaryLabel } from '../config/names.ts'
 import { messagesIn, withoutResult, type Message } from '../mesh/analysis-messages.ts'
 import { revisionArgs } from '../mesh/labels.ts'
 import { runProgram } from '../tools/run.ts'
@@ -41,7 +42,7 @@ export async function analyze(
     const messages = messagesIn(stdout)
     if (!messages) throw withoutResult('istioctl analyze', code, stderr)
     const deleted = planned.filter(({ action }) => action === 'delete').map(({ object }) => object)
-    return classify(withoutPortsOfCallers(messages, planned), suppress, deleted)
+    return classify(withoutCreatedCanaries(withoutPortsOfCallers(messages, planned), planned), suppress, deleted)
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
@@ -94,6 +95,28 @@ export function withoutPortsOfCallers(messages: readonly Message[], planned: rea
   const routes = planned.map(({ object }) => object).filter(({ kind }) => kind === 'VirtualService')
   const titles = routes.filter(isForSidecarsOnly).map(titleOf)
   return messages.filter(({ code, origin }) => code !== portRequired || !titles.includes(origin ?? ''))
+}
+
+const subsetWithoutPods = 'IST0173'
+
+/** Leaves out that no pod is in the subset of a canary that the run creates: its promotion does that before any weight. */
+export function withoutCreatedCanaries(
+  messages: readonly Message[],
+  planned: readonly PlannedChange[],
+): readonly Message[] {
+  const created = planned.flatMap(({ object }) =>
+    object.kind === 'DestinationRule' ? createdSubsets(object as DestinationRule) : [],
+  )
+  return messages.filter(
+    ({ code, origin, message = '' }) =>
+      code !== subsetWithoutPods ||
+      !created.some((each) => each.title === origin && message.includes(`Subset ${each.name} `)),
+  )
+}
+
+function createdSubsets(rule: DestinationRule): { title: string; name: string }[] {
+  const own = (rule.spec.subsets ?? []).filter(({ labels = {} }) => labels[createdCanaryLabel] !== undefined)
+  return own.map(({ name }) => ({ title: titleOf(rule), name }))
 }
 
 const hostNotInGateway = 'IST0132'

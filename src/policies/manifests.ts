@@ -50,7 +50,7 @@ export function readManifests(
   istioVersion?: string,
 ): Sourced[] {
   const faults: string[] = []
-  const objects = filesOf(patterns, folder, faults).flatMap((file) => {
+  const objects = filesOf('policies', patterns, folder, faults).flatMap((file) => {
     const found = manifestsOf(file, folder)
     const own = found.faults.concat(found.manifests.flatMap((each) => faultsOf(each, namespace, istioVersion)))
     faults.push(...own.map(({ line, says }) => `policies: ${file}${line === undefined ? '' : `:${line}`}${says}`))
@@ -60,16 +60,37 @@ export function readManifests(
   return objects
 }
 
+/** Manifests of any kind, as they are written. `key`: of the config, for messages. @throws ConfigError */
+export function parseManifests(key: string, patterns: readonly string[], folder = process.cwd()): Sourced[] {
+  const faults: string[] = []
+  const found = filesOf(key, patterns, folder, faults).flatMap((file) => {
+    const { manifests, faults: own } = manifestsOf(file, folder)
+    faults.push(...own.map(({ line, says }) => `${key}: ${file}${line === undefined ? '' : `:${line}`}${says}`))
+    const nameless = manifests.find(({ value }) => !isNamed(value))
+    if (nameless)
+      faults.push(`${key}: ${file}:${nameless.line}: this is no Kubernetes object; give it a kind and a name`)
+    return manifests.map(({ value, line }) => ({ object: value as Sourced['object'], source: `${file}:${line}` }))
+  })
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+  return found
+}
+
+function isNamed(value: unknown): boolean {
+  if (!isMap(value)) return false
+  const { kind, metadata } = value as Partial<KubeObject>
+  return typeof kind === 'string' && typeof metadata?.name === 'string'
+}
+
 function sourced(value: unknown, source: string, namespace: string): Sourced {
   return { object: cleaned(value as Sourced['object'], namespace), source }
 }
 
-function filesOf(patterns: readonly string[], folder: string, faults: string[]): string[] {
+function filesOf(key: string, patterns: readonly string[], folder: string, faults: string[]): string[] {
   const found = patterns.flatMap((pattern) => {
     const matches = globSync(pattern, { cwd: folder })
     const isNamed = (file: string) => file === pattern
     const files = matches.filter((file) => isFile(resolve(folder, file)) && (isNamed(file) || isManifest(file)))
-    if (files.length === 0) faults.push(`policies: ${noFile(pattern, matches)}`)
+    if (files.length === 0) faults.push(`${key}: ${noFile(pattern, matches)}`)
     return files
   })
   return [...new Set(found)].sort()

@@ -12,10 +12,13 @@ import { supportWarnings } from '../istioctl/support.ts'
 import { obtain, sourceLabel } from '../tools/obtain.ts'
 import { warn, type RunContext, type StageContext } from './context.ts'
 import { preflight } from './preflight.ts'
+import { planReleases } from './release.ts'
 
 /** Returns the context with the exact version of Istio and with istioctl, if the config asks for Istio. */
-export async function checkRun(context: StageContext): Promise<StageContext> {
-  const { cluster, config, stages } = context
+export async function checkRun(begun: StageContext): Promise<StageContext> {
+  const { cluster, stages } = begun
+  const context = await planReleases(begun)
+  const { config } = context
   await preflight(cluster, config, stages)
   if (stages.includes('install') || stages.includes('inject')) await reportCost(context)
   if (!config.istio) return context

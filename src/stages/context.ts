@@ -12,6 +12,7 @@ import { statedRules } from '../policies/desired.ts'
 import { readLive } from '../policies/live-routes.ts'
 import { userManifests } from '../policies/manifests.ts'
 import { withStatedSubsets } from '../policies/subsets.ts'
+import type { Release } from '../release/plan.ts'
 import type { Recorder } from '../report/recorder.ts'
 import type { Report } from '../report/report.ts'
 import type { Redactor } from '../runtime/redaction.ts'
@@ -55,10 +56,14 @@ export type RunContext = {
   mesh?: DesiredMesh
 }
 
-/** What the stages work with once there is a cluster. `istioctl`: only if the config has `istio`. */
+/**
+ * What the stages work with once there is a cluster. `istioctl`: only if the config has `istio`. `releases`: of the
+ * canaries that this run creates.
+ */
 export type StageContext = RunContext & {
   cluster: Cluster
   connection: Connection
+  releases?: readonly Release[]
   istioctl?: NonNullable<Report['istioctl']>
 }
 

@@ -153,7 +153,8 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
   warn(context, [...conflicts.warnings, ...mtls.warnings])
   const faults = [...conflicts.faults, ...mtls.faults]
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
-  const all = await planned(cluster, objects, owner, weightRules(config))
+  const ofCanaries = (context.releases ?? []).flatMap(({ canaryService }) => canaryService ?? [])
+  const all = await planned(cluster, [...ofCanaries, ...objects], owner, weightRules(config))
   reportEmptySplits(context, emptySplits(all, { name: config.namespace, services, pods: pods.filter(isLive) }))
   warn(context, [...removedSplits(all), ...leftoverWarnings(await leftByEarlier(cluster, owner, objects))])
   reportPlan(context, all)

@@ -5,7 +5,7 @@ import { ApiError, isForbidden } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { KubeObject, Service, VirtualService, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import { canariesOf, canaryKey, servicesOf } from '../config/names.ts'
+import { canariesOf, canaryKey, releaseKeysOf, servicesOf } from '../config/names.ts'
 import { nearest } from '../config/nearest.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { StageName } from '../config/schema/stages.ts'
@@ -25,15 +25,25 @@ import { bypassFaults } from './bypass-faults.ts'
 import { checkMtlsChange } from './mtls.ts'
 import { desired } from '../policies/desired.ts'
 
+/** The namespace of the config; undefined if the stages do not need it. @throws ConfigError */
+export async function requireNamespace(
+  cluster: Cluster,
+  { namespace }: Config,
+  stages: readonly StageName[],
+): Promise<KubeObject | undefined> {
+  await requireAnswer(cluster)
+  const onlyInstall = stages.every((stage) => ['cluster', 'install', 'retire'].includes(stage))
+  if (onlyInstall) return undefined
+  const object = await cluster.get<KubeObject>('Namespace', undefined, namespace)
+  if (!object) throw new ConfigError(await describeMissingNamespace(cluster, namespace))
+  return object
+}
+
 /** @throws ConfigError with one sentence for each fault. */
 export async function preflight(cluster: Cluster, config: Config, stages: readonly StageName[]): Promise<void> {
   const { namespace } = config
-  await requireAnswer(cluster)
-  const onlyInstall = stages.every((stage) => ['cluster', 'install', 'retire'].includes(stage))
-  if (onlyInstall) return
-  const object = await cluster.get<KubeObject>('Namespace', undefined, namespace)
-  if (!object) throw new ConfigError(await describeMissingNamespace(cluster, namespace))
-
+  const object = await requireNamespace(cluster, config, stages)
+  if (!object) return
   const live = await readLive(cluster, namespace)
   const writes = stages.includes('policies') || stages.includes('plan')
   const owner = ownerOf(config)
@@ -165,11 +175,11 @@ async function canaryFaults(
     const { service, stable, canary } = plan
     const object = await cluster.get<Service>('Service', namespace, service)
     if (!object) return []
+    const ofService = serviceFaultsOf(object, config, plan, live).map((fault) => `${key}.service: ${fault}`)
+    // The pods of a canary that the run creates do not exist yet, and its plan has checked the rest.
+    if (releaseKeysOf(plan).length > 0) return ofService
     const rules = runsPolicies ? statedRules(userManifests(config), live) : live.destinationRules
-    const faults = [
-      ...serviceFaultsOf(object, config, plan, live).map((fault) => `${key}.service: ${fault}`),
-      ...(await selectorFaults(cluster, config, plan, key, rules)),
-    ]
+    const faults = [...ofService, ...(await selectorFaults(cluster, config, plan, key, rules))]
     const splits =
       stable.by === 'service' || live.virtualServices.some((each) => splitsTraffic(each, splitOf(config, plan)))
     if (runsPolicies || splits) return faults

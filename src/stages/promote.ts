@@ -1,7 +1,7 @@
 // The stages promote and rollback: moves the canaries' weights step by step, or all traffic to stable at once.
 import { gitopsWarnings } from '../canary/traffic/gitops.ts'
 import { describeOutage, hasEndpoint } from '../canary/workload/endpoints.ts'
-import { readSelectors, SelectorFault, selectorsOf } from '../canary/workload/selectors.ts'
+import { readSelectors, SelectorFault, type Labels } from '../canary/workload/selectors.ts'
 import { promote } from '../canary/promote.ts'
 import type { Promotion } from '../canary/controller/context.ts'
 import { isHeldAsPlanned } from '../canary/state/ending.ts'
@@ -20,12 +20,16 @@ import { systemClock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { promotionReport, worstPromotion, type PromotionReport } from '../report/report.ts'
 import { warn, type StageOutcome, type StageContext } from './context.ts'
+import { policies } from './policies.ts'
+import { beginReleases, configAtRest, type BegunReleases } from './release.ts'
 
 export async function promoteCanaries(context: StageContext): Promise<StageOutcome> {
   const { config, host, redactor, cluster, connection, recorder } = context
   if (config.dryRun) return { changed: false }
   await warnOfGitops(context)
+  const releases = await beginReleases(context)
   const promotions = await promote(cluster, config, {
+    ...releases,
     signal: host.signal,
     intent: host.onRecoveryIntents,
     run: host.runName,
@@ -36,12 +40,34 @@ export async function promoteCanaries(context: StageContext): Promise<StageOutco
     readGuardProgram: host.readGuardProgram,
     forward: (...where) => forward(connection, ...where),
   })
+  for (const promotion of promotions) await retireUnused(context, promotion, releases.created)
   const reports = promotions.map(promotionReport)
   const { verdict, weight, reason } = worstPromotion(reports)!
   recorder.record({ promotions: reports, verdict, weight, reason })
   const errors = promotions.flatMap((each, i) => errorsOf(each, reports[i]!))
   if (errors.length > 0) recorder.record({ error: errors.join('\n') })
+  if (!host.signal.aborted) await bringToRest(context)
   return { changed: promotions.some((each) => each.verdict !== 'skipped') }
+}
+
+/** A canary whose turn never came, because that of an earlier wave failed. */
+async function retireUnused(
+  { host }: StageContext,
+  { verdict, weight, plan }: Promotion,
+  created: BegunReleases['created'],
+): Promise<void> {
+  const canary = verdict === 'skipped' && weight === 0 ? created(plan.service) : undefined
+  if (canary) host.info(await canary.retire())
+}
+
+/** The policies without the releases that have ended. */
+async function bringToRest(context: StageContext): Promise<void> {
+  const { recorder } = context
+  const config = await configAtRest(context)
+  if (!config) return
+  const { plan = [] } = recorder.current()
+  await policies({ ...context, config })
+  recorder.record({ plan: [...plan, ...(recorder.current().plan ?? [])] })
 }
 
 /** A GitOps controller that applies the same routes would reset the weights in the middle of the promotion. */
@@ -165,11 +191,17 @@ async function undrainedOf(
   plan: CanaryConfig,
 ): Promise<Undrained | undefined> {
   try {
-    const selectors = await selectorsOf(cluster, config, plan)
+    const { stable, canary } = await readSelectors(cluster, config, plan)
+    for (const labels of [stable, canary]) if (labels instanceof SelectorFault) throw labels
     return await findUndrained(
       cluster,
       splitOf(config, plan),
-      { selectors, clients: plan.clients, metrics: plan.metrics, timeoutMs: plan.progressDeadline },
+      {
+        selectors: { stable: stable as Labels, canary: canary as Labels },
+        clients: plan.clients,
+        metrics: plan.metrics,
+        timeoutMs: plan.progressDeadline,
+      },
       host.info,
     )
   } catch (problem) {

@@ -3,6 +3,7 @@ import { matches, podsBehind, selectorText } from '../cluster/labels.ts'
 import type { Pod, Service } from '../cluster/objects.ts'
 import { protocolOf, servicePorts } from '../cluster/service-ports.ts'
 import type { ServicePolicy } from '../config/schema.ts'
+import { createdCanaryLabel } from '../config/names.ts'
 import { ejects } from '../config/warnings/services.ts'
 import { expectsSidecar, hasSidecar, isLive, isReady, networkNote } from '../mesh/sidecar.ts'
 import { listNames } from '../runtime/errors.ts'
@@ -32,7 +33,10 @@ function emptySubsets(facts: ClusterFacts): string[] {
   return Object.entries(facts.policies).flatMap(([name, { subsets = {} }]) => {
     const service = serviceNamed(name, facts)
     if (!service) return []
-    const empty = Object.entries(subsets).filter(([, labels]) => podsBehind(service, facts.pods, labels).length === 0)
+    const empty = Object.entries(subsets).filter(([, labels]) => {
+      // The promotion creates these pods before it gives them a weight.
+      return labels[createdCanaryLabel] === undefined && podsBehind(service, facts.pods, labels).length === 0
+    })
     return empty.map(
       ([subset, labels]) =>
         `services.${name}.subsets.${subset}: no pod behind the Service ${facts.namespace}/${name} has the labels ` +

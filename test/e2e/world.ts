@@ -37,6 +37,11 @@ export async function embeddedMesh(): Promise<TestCluster> {
 }
 
 export const sampleImage = 'docker.io/mesh-canary/sample-app:1'
+/** Later releases of the sample app: a healthy one, and one that answers 20 % of the requests with a 500. */
+export const sampleImages = {
+  next: 'docker.io/mesh-canary/sample-app:2',
+  failing: 'docker.io/mesh-canary/sample-app:2-failing',
+}
 
 /** How to run the action where kind makes clusters: in the Docker of `npm run mesh -- kind up`, else in this machine's. */
 export function kindRunnerOptions(): { runner: RunnerOptions; inputs: Inputs; cluster: object } {
@@ -61,9 +66,22 @@ export async function kindCluster(onLine: (line: string) => void): Promise<TestC
     return outputs
   }
   await runAction({})
-  if (!kindEnvironment()) await output(['docker', 'build', '--tag', sampleImage, sampleApp], {})
-  const { kubeconfig = '' } = await runAction({ 'load-images': sampleImage })
+  if (!kindEnvironment()) await buildSampleImages()
+  const images = [sampleImage, sampleImages.next, sampleImages.failing]
+  const { kubeconfig = '' } = await runAction({ 'load-images': images.join(', ') })
   return { runner: options, inputs: { ...inputs, cluster }, run: kubeProgram(options, kubeconfig) }
+}
+
+async function buildSampleImages(): Promise<void> {
+  const variants = [
+    [sampleImage],
+    [sampleImages.next, 'VERSION=v2'],
+    [sampleImages.failing, 'VERSION=v2', 'FAIL_RATE=0.2'],
+  ]
+  for (const [tag = '', ...settings] of variants) {
+    const args = settings.flatMap((each) => ['--build-arg', each])
+    await output(['docker', 'build', '--tag', tag, ...args, sampleApp], {})
+  }
 }
 
 /** Runs programs such as kubectl with this kubeconfig where the runner is. */

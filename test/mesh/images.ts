@@ -144,23 +144,28 @@ export async function buildSampleApp(images: string): Promise<string | undefined
       await sh(['npm', 'ci', '--omit=dev', '--no-fund', '--no-audit', '--loglevel=error'], { cwd: app })
       const below = JSON.parse(await readFile(join(images, nodeJsLayers), 'utf8')) as Layer[]
       const layers = [...below, await layerOfFolder(join(draft, 'root'), join(draft, 'app.tar'))]
-      await writeLayout(join(draft, 'layout'), [{ ...sampleAppImage, layers }], below)
+      await writeLayout(join(draft, 'layout'), sampleAppImages(layers), below)
     }),
   )
 }
 
-const sampleAppImage = {
-  name: 'docker.io/mesh-canary/sample-app:1',
-  config: { Cmd: ['node'], WorkingDir: '/app', Env: [pathVariable] },
-}
+/** The releases of the sample app, by tag. They differ in their environment only. */
+const releases = { '1': [], '2': ['VERSION=v2'], '2-failing': ['VERSION=v2', 'FAIL_RATE=0.2'] }
+
+const sampleAppImages = (layers: readonly Layer[]): Image[] =>
+  Object.entries(releases).map(([tag, env]) => ({
+    name: `docker.io/mesh-canary/sample-app:${tag}`,
+    layers,
+    config: { Cmd: ['node'], WorkingDir: '/app', Env: [pathVariable, ...env] },
+  }))
 
 /**
- * The sample app's image with every layer included, because `docker load` has no layers to build on. `draft` gets the layer
- * of Node.js.
+ * The sample app's images with every layer included, because `docker load` has no layers to build on. `draft` gets the
+ * layer of Node.js.
  */
-export async function standaloneSampleApp(sampleApp: string, base: string, draft: string): Promise<Image> {
+export async function standaloneSampleApp(sampleApp: string, base: string, draft: string): Promise<Image[]> {
   const node = await layerOf({ '/usr/local/bin/node': nodeJsBinary }, join(draft, 'node.tar'))
-  return { ...sampleAppImage, layers: [await layer(base), node, await layer(join(sampleApp, 'app.tar'))] }
+  return sampleAppImages([await layer(base), node, await layer(join(sampleApp, 'app.tar'))])
 }
 
 /** The SHA-256 of each file. */

@@ -71,16 +71,21 @@ export async function writeLayout(
 }
 
 /** Writes one image in the format of `docker save`: Docker before version 25 cannot load OCI layouts. */
-export async function writeDockerFolder(folder: string, { name, layers, config }: Image): Promise<void> {
+export async function writeDockerFolder(folder: string, images: readonly Image[]): Promise<void> {
   await mkdir(folder, { recursive: true })
-  const files = layers.map(({ digest }) => `${digest.replace('sha256:', '')}.tar`)
-  for (const [index, { file }] of layers.entries()) await link(file, join(folder, files[index]!))
-  const rootfs = { type: 'layers', diff_ids: layers.map(({ digest }) => digest) }
-  await writeFile(join(folder, 'config.json'), JSON.stringify({ ...platform, config, rootfs }))
-  await writeFile(
-    join(folder, 'manifest.json'),
-    JSON.stringify([{ Config: 'config.json', RepoTags: [name], Layers: files }]),
-  )
+  const tarOf = ({ digest }: Layer) => `${digest.replace('sha256:', '')}.tar`
+  const layers = new Map(images.flatMap((image) => image.layers.map((each) => [tarOf(each), each.file] as const)))
+  for (const [tar, file] of layers) await link(file, join(folder, tar))
+  const manifest = images.map(({ name, layers }, i) => ({
+    Config: `config-${i}.json`,
+    RepoTags: [name],
+    Layers: layers.map(tarOf),
+  }))
+  for (const [i, { layers, config }] of images.entries()) {
+    const rootfs = { type: 'layers', diff_ids: layers.map(({ digest }) => digest) }
+    await writeFile(join(folder, `config-${i}.json`), JSON.stringify({ ...platform, config, rootfs }))
+  }
+  await writeFile(join(folder, 'manifest.json'), JSON.stringify(manifest))
 }
 
 const platform = { architecture: process.arch === 'x64' ? 'amd64' : process.arch, os: 'linux' }

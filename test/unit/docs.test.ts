@@ -48,17 +48,21 @@ function loadSteps(steps: Step[]): number {
   for (const { with: inputs = {} } of ours)
     loadConfig(
       Object.fromEntries(
-        Object.entries(inputs).map(([name, value]) => [`INPUT_${name.toUpperCase()}`, asRead(name, String(value))]),
+        Object.entries(inputs).map(([name, value]) => [
+          `INPUT_${name.toUpperCase()}`,
+          asRead(name, String(value), inputs),
+        ]),
       ),
     )
   return ours.length
 }
 
-/** Removes GitHub expressions, because their values are unknown here, and uses the config of the sample app. */
-function asRead(name: string, value: string): string {
-  return name === 'config' && !existsSync(value)
-    ? 'examples/sample-app/mesh.yaml'
-    : value.replaceAll(/\$\{\{.*?\}\}/g, '')
+/** Replaces GitHub expressions, because their values are unknown here, and uses a config of the sample app. */
+function asRead(name: string, value: string, { image }: NonNullable<Step['with']>): string {
+  if (name === 'config' && !existsSync(value))
+    return `examples/sample-app/${image === undefined ? 'mesh' : 'release'}.yaml`
+  const isExpression = /^\$\{\{[^}]*\}\}$/.test(value.trim())
+  return isExpression ? '' : value.replaceAll(/\$\{\{.*?\}\}/g, '1')
 }
 
 describe('the documentation', () => {

@@ -2,7 +2,7 @@
 // the canary is scaled to 0. At each moment all traffic goes to pods that serve the promoted version.
 import { isDeepStrictEqual } from 'node:util'
 import type { Cluster } from '../../cluster/client.ts'
-import { emptyWhenUnread } from '../../cluster/api-error.ts'
+import { emptyWhenUnread, isConflict } from '../../cluster/api-error.ts'
 import type { Split } from '../../policies/routes.ts'
 import { belongs, matches, selectorText } from '../../cluster/labels.ts'
 import type { HorizontalPodAutoscaler, Pod, Workload } from '../../cluster/objects.ts'
@@ -12,10 +12,11 @@ import type { Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { VersionSelectors, Labels } from '../workload/selectors.ts'
 import { setWeight } from '../traffic/router.ts'
+import type { ReleaseAdoption } from './context.ts'
 
 /**
  * `timeoutMs`: how long the rollout may take. `isDrained`: waits, and returns whether the canary serves nothing.
- * `confirmLease` rejects if another run holds the promotion now.
+ * `confirmLease` rejects if another run holds the promotion now. `release`: for a canary that the run created.
  */
 export type AdoptDeps = {
   note: (line: string) => void
@@ -24,6 +25,7 @@ export type AdoptDeps = {
   clock: Clock
   isDrained: () => Promise<boolean>
   confirmLease: () => Promise<void>
+  release?: ReleaseAdoption | undefined
 }
 
 type Template = Workload['spec']['template']
@@ -48,10 +50,11 @@ export async function adopt(
 
   await deps.confirmLease()
   await takeOver(cluster, stable, canary, deps)
+  await deps.release?.follow()
   await deps.clock.sleep(settledMs)
   await setWeight(cluster, split, 0, deps.confirmLease)
   deps.note(`all traffic is at ${deploymentName(stable)}, which runs the promoted version`)
-  await scaleToZero(cluster, canary, deps)
+  await retire(cluster, canary, deps)
 }
 
 /**
@@ -88,19 +91,21 @@ async function takeOver(
   cluster: Cluster,
   stable: Workload,
   canary: Workload,
-  { note, signal, timeoutMs }: AdoptDeps,
+  { note, signal, timeoutMs, release }: AdoptDeps,
 ): Promise<void> {
-  const desired = { template: adopted(stable, canary), replicas: Math.max(replicasOf(stable), replicasOf(canary)) }
+  const template = release?.templateFor(stable) ?? adopted(stable, canary)
+  const desired = { template, replicas: Math.max(replicasOf(stable), replicasOf(canary)) }
   const replicas =
     desired.replicas > replicasOf(stable) ? `, and the ${desired.replicas} replicas that carry the traffic now` : ''
   note(`${deploymentName(stable)} gets the pod template of ${deploymentName(canary)}${replicas}`)
+  const undo = await release?.begin()
   const now = await rewrite(cluster, stable, desired)
   try {
     await waitForRollout(cluster, { ...now, kind: 'Deployment' }, timeoutMs, signal)
     await requireSidecars(cluster, now)
   } catch (problem) {
     const why = signal.aborted ? 'the run was cancelled' : messageOf(problem)
-    const restored = await restore(cluster, stable, now)
+    const restored = await restore(cluster, stable, now, undo)
     throw new Error(
       `${deploymentName(stable)} could not take over from ${deploymentName(canary)}: ${why}; ` +
         `${restored}, and the traffic stays on the canary`,
@@ -109,9 +114,15 @@ async function takeOver(
 }
 
 /** Restores the old template of stable's Deployment, and returns in words whether it could. */
-async function restore(cluster: Cluster, before: Workload, now: Workload): Promise<string> {
+async function restore(
+  cluster: Cluster,
+  before: Workload,
+  now: Workload,
+  undo: () => Promise<void> = () => Promise.resolve(),
+): Promise<string> {
   const { name, namespace = '' } = before.metadata
   try {
+    await undo()
     await rewrite(cluster, now, { template: before.spec.template, replicas: replicasOf(before) })
     return 'it has its old template again'
   } catch (error) {
@@ -134,20 +145,34 @@ function adopted(stable: Workload, canary: Workload): Template {
   }
 }
 
+/** How often to try if an autoscaler changes the Deployment as well. */
+const attempts = 5
+
 /**
- * Fails if someone changed the template since it was read. The status also changes the resourceVersion, so that cannot
- * be tested.
+ * Fails if someone changed the template since it was read. Tests the generation, because the API server compares texts
+ * with characters such as `&` wrongly, and because the status changes the resourceVersion too.
  */
 async function rewrite(
   cluster: Cluster,
-  now: Workload,
+  read: Workload,
   { template, replicas }: { template: Template; replicas: number },
 ): Promise<Workload> {
-  return cluster.patch<Workload>('Deployment', now.metadata.namespace, now.metadata.name, [
-    { op: 'test', path: '/spec/template', value: now.spec.template },
-    { op: 'replace', path: '/spec/template', value: template },
-    { op: 'add', path: '/spec/replicas', value: replicas },
-  ])
+  const { namespace, name } = read.metadata
+  for (let now = read, failures = 0; ; ) {
+    try {
+      return await cluster.patch<Workload>('Deployment', namespace, name, [
+        { op: 'test', path: '/metadata/generation', value: now.metadata.generation },
+        { op: 'replace', path: '/spec/template', value: template },
+        { op: 'add', path: '/spec/replicas', value: replicas },
+      ])
+    } catch (error) {
+      const fresh = isConflict(error) ? await cluster.get<Workload>('Deployment', namespace, name) : undefined
+      if (!fresh || ++failures >= attempts) throw error
+      if (!isDeepStrictEqual(fresh.spec.template, read.spec.template))
+        throw new Error(`the pod template of ${deploymentName(read)} was changed meanwhile`)
+      now = fresh
+    }
+  }
 }
 
 async function requireSidecars(cluster: Cluster, stable: Workload): Promise<void> {
@@ -160,16 +185,20 @@ async function requireSidecars(cluster: Cluster, stable: Workload): Promise<void
     )
 }
 
-/** Scales the canary to 0 once it serves nothing. */
-async function scaleToZero(
+/** Removes the canary, or scales it to 0, once it serves nothing. */
+async function retire(
   cluster: Cluster,
   canary: Workload,
-  { note, isDrained, confirmLease }: AdoptDeps,
+  { note, isDrained, confirmLease, release }: AdoptDeps,
 ): Promise<void> {
   const { name, namespace } = canary.metadata
   if (!(await isDrained()))
-    return note(`${deploymentName(canary)} keeps running: could not confirm that it drained; scale it to 0 when it has`)
+    return note(
+      `${deploymentName(canary)} keeps running: could not confirm that it drained; ` +
+        (release ? 'the next run removes it' : 'scale it to 0 when it has'),
+    )
   await confirmLease()
+  if (release) return note(await release.remove())
   await cluster.merge('Deployment', namespace, name, { spec: { replicas: 0 } })
   const autoscaler = await autoscalerOf(cluster, canary)
   if (!autoscaler) return note(`${deploymentName(canary)} is scaled to 0`)

@@ -60,6 +60,22 @@ export async function awaitOutcome(run: ConcludingRun): Promise<Promotion> {
     // Only now, because the kubelet has had time to report a container that ended under its last requests.
     ...(hasFailed ? { diagnosis: await diagnose(cluster, split.namespace, observer.canaries()) } : {}),
     ...(verdict === 'promoted' && plan.after === 'adopt' ? await adoptCanary(run) : {}),
+    ...(verdict !== 'promoted' && (!drain || drain.kind === 'drained') ? await retireRejected(run, explained) : {}),
+  }
+}
+
+/** Removes a canary that this run created, when it serves nothing and no later run continues with it. */
+async function retireRejected(run: ConcludingRun, ended: Promotion): Promise<Partial<Promotion>> {
+  const { plan, session, deps } = run.context
+  const created = deps.created?.(plan.service)
+  const isOver = run.status().kind === 'ended' && ended.weight === 0 && !isHeldAsPlanned(ended)
+  if (!created || !isOver) return {}
+  try {
+    await session.confirm()
+    deps.note(await created.retire())
+    return {}
+  } catch (problem) {
+    return { error: `${ended.error ?? ended.reason}; and the canary could not be removed: ${messageOf(problem)}` }
   }
 }
 
@@ -146,7 +162,8 @@ async function adoptCanary(run: ConcludingRun): Promise<Partial<Promotion>> {
       signal,
       clock,
     })
-    await adopt(cluster, split, selectors, { note, signal, clock, timeoutMs, isDrained, confirmLease })
+    const release = deps.created?.(plan.service)?.adoption
+    await adopt(cluster, split, selectors, { note, signal, clock, timeoutMs, isDrained, confirmLease, release })
     return { adopted: true, weight: 0 }
   } catch (problem) {
     return { adopted: false, error: messageOf(problem) }

@@ -14,8 +14,50 @@ import { templateHash, workloadsOf } from '../workload/fingerprint.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import type { Diagnosis } from './diagnosis.ts'
 
-/** `forward` opens a connection to a port of a pod. `warn`: shows a line, and adds it to the report's warnings. */
-export type PromotionDeps = SessionDeps & { forward: Forward; warn: (line: string) => void }
+/**
+ * `forward` opens a connection to a port of a pod. `warn`: shows a line, and adds it to the report's warnings. `created`:
+ * the canary that this run created for a service.
+ */
+export type PromotionDeps = SessionDeps & {
+  forward: Forward
+  warn: (line: string) => void
+  created?: (service: string) => CreatedCanary | undefined
+}
+
+/**
+ * `template`: the hash of its pod template. `retire`: after a rollback; returns one sentence about what it did.
+ * `capacity`: if its pods follow its weight.
+ */
+export type CreatedCanary = {
+  template: string
+  adoption: ReleaseAdoption
+  retire: () => Promise<string>
+  capacity?: Capacity
+}
+
+/** The canary has too few ready pods for a weight; a later attempt may find enough. */
+export class CanaryGrowing extends Error {
+  override name = 'CanaryGrowing'
+}
+
+export type Capacity = {
+  /** Before the weight is written, in per cent. @throws CanaryGrowing until the pods for it are ready. */
+  reach: (weight: number) => Promise<void>
+  /** After the weight is written: starts the pods of the next step. */
+  prepareAfter: (weight: number) => Promise<void>
+}
+
+/** How stable gets what a run releases, instead of the canary's pod template as it is. */
+export type ReleaseAdoption = {
+  /** @throws Error if stable's Deployment has changed since the release began. */
+  templateFor: (stable: Workload) => Workload['spec']['template']
+  /** Writes what the new pods of stable read when they start. Returns how to undo it. */
+  begin: () => Promise<() => Promise<void>>
+  /** Lets the proxies find the new pods of stable, whose labels may differ. */
+  follow: () => Promise<void>
+  /** Returns one sentence about what it removed. */
+  remove: () => Promise<string>
+}
 
 /** The pods, workloads and routes of the namespace, as the watches show them now. */
 export type WatchedObjects = {

@@ -79,6 +79,7 @@ export class PromotionRun {
       session,
       state: () => this.state,
       rollbackObstacle: () => this.endpoints.rollbackObstacle(),
+      capacity: deps.created?.(plan.service)?.capacity,
       clock,
       note,
     })

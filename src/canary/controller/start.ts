@@ -38,6 +38,7 @@ export async function startPromotion(
   const { pinned, routes } = await requireNoBypass(cluster, split, plan, selectors, currentObjects(watched.pods), note)
   const session = await openSession(cluster, split, plan, template, selectors, { ...deps, note })
   try {
+    requireOwnCanary(plan, templateOf(watched, split.namespace, selectors), deps)
     // A run that died may have left a mirror or an A/B route, which nothing else would remove.
     await removeManagedRoutes(cluster, split, session.confirm)
     // Of other namespaces, as they are now.
@@ -57,6 +58,16 @@ export async function startPromotion(
     await session.abandon()
     throw problem
   }
+}
+
+/** @throws Error if another run has written the canary that this run created, before this run had the Lease. */
+function requireOwnCanary({ service, canary }: CanaryConfig, template: string, { created }: PromotionDeps): void {
+  const own = created?.(service)
+  if (!own || own.template === template) return
+  throw new Error(
+    `the Deployment of ${canary.name} of ${service} was changed since this run created it: another run releases ` +
+      `${service} as well; let one of them end first`,
+  )
 }
 
 /** @throws Error if requests can bypass the canary's split. What this run cannot see is noted. */

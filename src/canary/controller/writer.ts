@@ -12,6 +12,7 @@ import type { LeaseSession } from '../ownership/session.ts'
 import { removeManagedRoutes, resetToStable, setHeaderRoute, setMirror, setWeight } from '../traffic/router.ts'
 import { weightBeforeEnd } from '../state/steps.ts'
 import { StableOutage } from '../workload/endpoints.ts'
+import { CanaryGrowing, type Capacity } from './context.ts'
 import { describeAction } from './log-format.ts'
 
 /** An API server that has just started forbids everything until it has loaded its rights. */
@@ -21,10 +22,11 @@ const keptWrites = 20
 
 /**
  * Whether another attempt may succeed: no answer, a busy server, an unreachable webhook of istiod, credentials that are
- * about to be renewed, a conflict with another writer, or a stable version that has no endpoint at the moment.
+ * about to be renewed, a conflict with another writer, a stable version that has no endpoint at the moment, or a canary
+ * whose pods are still starting.
  */
 export function isTransient(problem: unknown): boolean {
-  if (problem instanceof StableOutage) return true
+  if (problem instanceof StableOutage || problem instanceof CanaryGrowing) return true
   return (
     problem instanceof ApiError &&
     (problem.status === 0 || problem.status >= 500 || [401, 403, 409, 422, 429].includes(problem.status))
@@ -42,6 +44,7 @@ export type WriterDeps = {
   session: Pick<LeaseSession, 'renew' | 'savedRoutes' | 'coverRoutes'>
   state: () => State
   rollbackObstacle: () => string | undefined
+  capacity?: Capacity | undefined
   clock: Clock
   note: (line: string) => void
 }
@@ -103,10 +106,18 @@ export class RouteWriter {
       }
       this.refusedSince = undefined
       note(describeAction(plan, action))
+      if (action.kind === 'weight' && action.weight > 0) await this.prepareNext(action.weight)
       // `drop` may have removed it while it was written.
       if (this.pending[0] === action) this.pending = this.pending.slice(1)
     }
     return true
+  }
+
+  /** Too early to fail: the next weight waits for the pods anyway. */
+  private async prepareNext(weight: number): Promise<void> {
+    await this.deps.capacity?.prepareAfter(weight).catch((problem: unknown) => {
+      this.deps.note(`the pods for the next step could not be started yet: ${messageOf(problem)}`)
+    })
   }
 
   private throwWhenOverdue(problem: unknown): void {
@@ -122,7 +133,7 @@ export class RouteWriter {
 
 /** Each write follows a renewal, which saves the state, and which only the holder of the Lease can make. */
 async function applyAction(deps: WriterDeps, action: Action): Promise<RouteWrite[]> {
-  const { cluster, split, plan, session, state } = deps
+  const { cluster, split, plan, session, state, capacity } = deps
   const renew = () => session.renew(state())
   // The guard knows every route before the canary gets traffic by it.
   const renewGuarded = async (objects: Routed[]) => {
@@ -132,10 +143,12 @@ async function applyAction(deps: WriterDeps, action: Action): Promise<RouteWrite
   switch (action.kind) {
     case 'weight':
       if (action.weight === 0) requireTarget(deps)
+      else await capacity?.reach(action.weight)
       return action.weight === 0
         ? resetToStable(cluster, split, { saved: session.savedRoutes, beforeWrite: renew })
         : setWeight(cluster, split, action.weight, renewGuarded)
     case 'mirror':
+      await capacity?.reach(action.percent)
       return setMirror(cluster, split, action.percent, renewGuarded)
     case 'ab':
       return setHeaderRoute(cluster, split, plan.ab!.match, renewGuarded)

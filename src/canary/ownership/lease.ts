@@ -112,6 +112,25 @@ export async function claimLease(cluster: Cluster, claiming: ClaimOptions): Prom
   }
 }
 
+/** Waits until no run that is alive holds the Lease, without claiming it. @throws Error like `claimLease` */
+export async function waitForFreeLease(
+  cluster: Cluster,
+  claiming: Pick<ClaimOptions, 'namespace' | 'service' | 'waitMs' | 'signal' | 'clock' | 'note'>,
+): Promise<void> {
+  const { namespace, service, waitMs, signal, clock, note } = claiming
+  const startedAt = clock.now()
+  let observed: ObservedLease | undefined
+  for (; ; await clock.sleep(pollMs, signal)) {
+    const lease = await cluster.get<Lease>('Lease', namespace, leaseName(service))
+    const isFirst = observed === undefined
+    observed = observe(observed, lease, clock.now())
+    const decision = decide(lease, observed, clock.now(), { startedAt, waitMs })
+    if (decision.kind === 'refuse') throw new Error(refusal(claiming, lease!))
+    if (decision.kind !== 'wait') return
+    if (isFirst) note(announcement(claiming, lease!))
+  }
+}
+
 /** Undefined for a conflict, which is worth another attempt. @throws the error otherwise. */
 function undefinedOnConflict(error: unknown, conflicts: number): undefined {
   if (conflicts < attempts && isConflict(error)) return undefined
@@ -125,12 +144,15 @@ function noteTakeover(decision: LeaseDecision, { service, note }: ClaimOptions):
 
 const acquiredAt = ({ spec }: Lease) => spec?.acquireTime ?? 'an unknown time'
 
-function announcement({ namespace, service }: ClaimOptions, lease: Lease): string {
+function announcement({ namespace, service }: Pick<ClaimOptions, 'namespace' | 'service'>, lease: Lease): string {
   const holder = `${runOfHolder(holderOf(lease))} holds the Lease ${namespace}/${lease.metadata.name}`
   return `${service}: ${holder} since ${acquiredAt(lease)}; waiting to see whether that run is alive`
 }
 
-function refusal({ namespace, service, waitMs }: ClaimOptions, lease: Lease): string {
+function refusal(
+  { namespace, service, waitMs }: Pick<ClaimOptions, 'namespace' | 'service' | 'waitMs'>,
+  lease: Lease,
+): string {
   const [run, since, name] = [runOfHolder(holderOf(lease)), acquiredAt(lease), lease.metadata.name]
   const remedy =
     waitMs === 0

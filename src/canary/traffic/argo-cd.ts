@@ -53,7 +53,7 @@ export function argoCdWarnings(object: KubeObject, applications: Application[]):
  * The name of the Application, from Argo CD's annotation or label. Charts also set the label that Argo CD used by
  * default before version 3: it counts only if an Application of that name exists.
  */
-function applicationOf(object: KubeObject, applications: Application[]): string | undefined {
+export function applicationOf(object: KubeObject, applications: Application[]): string | undefined {
   const { labels = {}, annotations = {} } = object.metadata
   const trackingId = annotations['argocd.argoproj.io/tracking-id']
   if (trackingId !== undefined) return trackedApplication(object, trackingId)

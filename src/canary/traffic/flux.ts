@@ -8,6 +8,13 @@ export function fluxWarnings(object: KubeObject): string[] {
   return [...kustomizationWarning(object), ...helmReleaseWarning(object)]
 }
 
+/** The Kustomization or HelmRelease that the object comes from. */
+export function fluxOwnerOf(object: KubeObject): string | undefined {
+  const [kustomization, release] = [ownerOf(object, kustomize), ownerOf(object, helm)]
+  if (kustomization !== undefined) return `Kustomization ${kustomization}`
+  return release === undefined ? undefined : `HelmRelease ${release}`
+}
+
 /** `ssa: Merge` does not help: a list of routes has one owner as a whole. */
 function kustomizationWarning(object: KubeObject): string[] {
   const owner = ownerOf(object, kustomize)

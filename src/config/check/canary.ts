@@ -2,6 +2,7 @@
 import { canariesOf } from '../names.ts'
 import type { CanaryConfig, Config } from '../schema.ts'
 import { withPrefix, type Fault } from './fault.ts'
+import { releaseFaults } from './release.ts'
 
 const minimumPollIntervalMs = 250
 
@@ -16,16 +17,20 @@ export function canaryFaults(config: Config): Fault[] {
           'give one of the two',
       },
     ]
-  return canariesOf(config).flatMap((plan, i) =>
-    withPrefix(canary ? ['canary'] : ['canaries', String(i)], [
-      ...duplicateFaults(config, plan.service, i),
-      ...loadFaults(config, plan),
-      ...versionFaults(plan),
-      ...timeFaults(plan),
-      ...needFaults(plan),
-      ...checkNameFaults(plan),
-    ]),
-  )
+  return canariesOf(config).flatMap((plan, i) => {
+    const section = canary ? ['canary'] : ['canaries', String(i)]
+    return [
+      ...withPrefix(section, [
+        ...duplicateFaults(config, plan.service, i),
+        ...loadFaults(config, plan),
+        ...versionFaults(plan),
+        ...timeFaults(plan),
+        ...needFaults(plan),
+        ...checkNameFaults(plan),
+      ]),
+      ...releaseFaults(config, plan, section),
+    ]
+  })
 }
 
 function duplicateFaults(config: Config, service: string, index: number): Fault[] {

@@ -1,6 +1,7 @@
 // The sections `canary` and `canaries`: how traffic moves to a new version.
 import * as z from 'zod'
 import { duration, durationOrZero, durationPattern, parseDuration } from '../values/durations.ts'
+import { imageReference, imageToRelease } from '../values/images.ts'
 import { dnsName, dnsNameForm, objectName } from '../values/kubernetes.ts'
 import { strings, weightSteps } from '../values/lists.ts'
 import { inRange, parseWholeNumber, wholeNumber } from '../values/numbers.ts'
@@ -83,6 +84,40 @@ const traffic = {
     .describe('Before the first weight, the canary gets the matching requests only.'),
 }
 
+const replicas = parsedValue<'same' | 'proportional' | number>(
+  '`same`, `proportional`, or a whole number from 1 to 1000',
+  { type: ['string', 'integer'], ...publicValue },
+  (raw) => (raw === 'same' || raw === 'proportional' ? raw : inRange(parseWholeNumber(raw), 1, 1000)),
+)
+
+/** What the run releases, if it makes the canary's Deployment itself. */
+const release = {
+  image: imageToRelease
+    .optional()
+    .describe(
+      'Image to release. The run finds the Deployment behind the Service, creates `SERVICE-canary` from it with this ' +
+        'image, promotes it, gives the image to the Deployment, and deletes the canary. `stable` and `canary` are then ' +
+        'only names. For a pod with several containers see `images`. `current` releases nothing: write it into the ' +
+        'file if a workflow passes the image as an input.',
+    ),
+  images: z
+    .record(nameOf('a container'), imageReference)
+    .optional()
+    .describe('Like `image`, by the name of the container: `{ app: registry.example/backend:2.1.0 }`.'),
+  manifests: strings
+    .optional()
+    .describe(
+      'Like `image`, with the whole new Deployment from manifests, as file patterns: what `helm template` or ' +
+        '`kustomize build` renders. Of the other objects there, only the ConfigMaps and Secrets of its pods count.',
+    ),
+  replicas: replicas
+    .optional()
+    .describe(
+      'Replicas of the canary that the run creates: `same` as the Deployment has now, `proportional` to the weight of ' +
+        'each step, of which its pods are ready before, or a number. Default: `same`.',
+    ),
+}
+
 /** How long a step takes. */
 const pace = {
   interval: duration
@@ -151,7 +186,12 @@ const evidence = {
 
 /** What happens if the promotion does not go as planned. */
 const reactions = {
-  onFail: oneOf('rollback', 'hold').prefault('rollback').describe('What happens to the weight if a check fails.'),
+  onFail: oneOf('rollback', 'hold', 'delete', 'keep')
+    .prefault('rollback')
+    .describe(
+      'What happens if a check fails: `rollback` returns the traffic to stable, `hold` leaves the weight as it is. ' +
+        'A canary that the run created is deleted after a rollback (`delete` says the same), or with `keep` scaled to 0.',
+    ),
   onInconclusive: oneOf('rollback', 'hold', 'promote')
     .prefault('rollback')
     .describe('What happens if a step has too little evidence to pass.'),
@@ -189,14 +229,16 @@ const reactions = {
 
 export const canary = z.strictObject({
   ...traffic,
+  ...release,
   ...pace,
   ...evidence,
   ...reactions,
   after: oneOf('keep', 'adopt')
-    .prefault('keep')
+    .optional()
     .describe(
       'After the last step: `keep` leaves the weights as they are. ' +
-        "`adopt` gives stable's Deployment the canary's pod template and the traffic, and scales the canary to 0.",
+        "`adopt` gives stable's Deployment the canary's pod template and the traffic, and scales the canary to 0, or " +
+        'deletes it if the run created it. Default: `adopt` with `image`, `images` or `manifests`, else `keep`.',
     ),
   explain: boolean
     .prefault(false)

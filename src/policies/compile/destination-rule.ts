@@ -1,7 +1,7 @@
 // DestinationRules: connection pools, outlier detection, load balancing, the retry budget, and subsets.
 import { lt, minVersion } from 'semver'
 import type { DestinationRule } from '../../cluster/objects.ts'
-import { servicesOf } from '../../config/names.ts'
+import { servicesOf, splitServices } from '../../config/names.ts'
 import type { Config, ServicePolicy } from '../../config/schema.ts'
 import { hostOf, object } from './names.ts'
 import { defined, seconds } from './render.ts'
@@ -12,11 +12,13 @@ export function destinationRules(config: Config): DestinationRule[] {
     if (!trafficPolicy && !service.subsets) return []
     const subsets =
       service.subsets && Object.entries(service.subsets).map(([subset, labels]) => ({ name: subset, labels }))
+    const rule = (host: string, spec: object) =>
+      object('DestinationRule', config.namespace, host, { host: hostOf(host, config.namespace), ...spec })
+    // A canary with a Service of its own is another host.
+    const [, canary] = splitServices(config, name) ?? []
     return [
-      object('DestinationRule', config.namespace, name, {
-        host: hostOf(name, config.namespace),
-        ...defined({ trafficPolicy, subsets }),
-      }),
+      rule(name, defined({ trafficPolicy, subsets }) ?? {}),
+      ...(canary !== undefined && trafficPolicy ? [rule(canary, { trafficPolicy })] : []),
     ]
   })
 }

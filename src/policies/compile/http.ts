@@ -1,7 +1,7 @@
 // The HTTP routes of a service: the A/B routes in their order, and last the route that splits the traffic. The
 // VirtualServices for the mesh and for the gateway use the same routes, except that those for the mesh know ports.
 import type { HttpRoute } from '../../cluster/objects.ts'
-import { otherPortsRouteName, routeName, splitSubsets } from '../../config/names.ts'
+import { otherPortsRouteName, routeName, splitServices, splitSubsets } from '../../config/names.ts'
 import type { Config, HttpMatches, ServicePolicy } from '../../config/schema.ts'
 import { hostOf, type LiveWeights, type Weights } from './names.ts'
 import { defined, seconds } from './render.ts'
@@ -20,7 +20,7 @@ export function meshRoutes(routes: HttpRoute[], port: number | undefined): HttpR
     ...route,
   }))
   const { route = [] } = routes.at(-1)!
-  if (!route.some(({ destination }) => destination.subset !== undefined)) return ofPort
+  if (route.length === 1 && route[0]!.destination.subset === undefined) return ofPort
   const onOtherPorts = route.map(({ destination: { host, subset }, ...share }) => ({
     destination: { host, ...defined({ subset }) },
     ...share,
@@ -46,6 +46,7 @@ export function httpRoutes(
     ...defined({ port: port === undefined ? undefined : { number: port } }),
   }
   const split = weights(name, service, config, live[name])
+  const services = splitServices(config, name)
   const onEveryRoute = {
     fault: fault && isFaultActive(fault, now) ? faultOf(fault) : undefined,
     timeout: seconds(timeout),
@@ -55,10 +56,14 @@ export function httpRoutes(
     mirror: { ...destination, subset: mirror.to },
     mirrorPercentage: { value: mirror.percent },
   }
-  if (!defined(onEveryRoute) && !split && !mirroring && routes.length === 0) return undefined
+  if (!defined(onEveryRoute) && !split && !services && !mirroring && routes.length === 0) return undefined
+  const ofService = (to: string, i: number) => ({
+    destination: { ...destination, host: hostOf(to, config.namespace) },
+    weight: i === 0 ? 100 : 0,
+  })
   const shares = split
     ? Object.entries(split).map(([subset, weight]) => ({ destination: { ...destination, subset }, weight }))
-    : [{ destination }]
+    : (services?.map(ofService) ?? [{ destination }])
   return [
     ...routes.map(({ name, match, to }, i) => ({
       name: name ?? `${to}-${i + 1}`,

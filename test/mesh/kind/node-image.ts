@@ -46,15 +46,17 @@ export async function buildNodeImage(sources: ImageSources): Promise<string> {
         await containerdRoot(join(draft, 'images'), sources, report),
       ]
       report('writing')
-      await writeDockerFolder(join(draft, 'image'), {
-        name: kindNodeImage,
-        layers,
-        config: {
-          Entrypoint: ['/usr/local/bin/entrypoint', '/sbin/init'],
-          Env: [pathVariable, 'container=docker'],
-          StopSignal: 'SIGRTMIN+3', // systemd's signal to end
+      await writeDockerFolder(join(draft, 'image'), [
+        {
+          name: kindNodeImage,
+          layers,
+          config: {
+            Entrypoint: ['/usr/local/bin/entrypoint', '/sbin/init'],
+            Env: [pathVariable, 'container=docker'],
+            StopSignal: 'SIGRTMIN+3', // systemd's signal to end
+          },
         },
-      })
+      ])
       for (const name of ['files', 'images']) await rm(join(draft, name), { recursive: true })
     }),
   )

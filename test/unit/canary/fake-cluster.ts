@@ -1,6 +1,6 @@
 // A fake cluster that serves a canary. A test promotes on it, and decides when it fails.
 import type { Promotion } from '../../../src/canary/controller/context.ts'
-import { promote, type RecoveryIntent } from '../../../src/canary/promote.ts'
+import { promote, type PromoteDeps, type RecoveryIntent } from '../../../src/canary/promote.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { Cluster, PatchOperation } from '../../../src/cluster/client.ts'
 import type { KubeObject, Lease, Pod, VirtualService, Workload } from '../../../src/cluster/objects.ts'
@@ -52,8 +52,9 @@ export class FakeCluster {
     return this.virtualService.spec.http![0]!.route![1]!.weight!
   }
 
-  async promote(config = defaultConfig): Promise<Promotion> {
+  async promote(config = defaultConfig, more: Partial<PromoteDeps> = {}): Promise<Promotion> {
     const [promotion] = await promote(this.api, config, {
+      ...more,
       signal: this.controller.signal,
       note: (line) => this.notes.push(line),
       warn: (line) => this.warnings.push(line),

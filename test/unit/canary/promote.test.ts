@@ -5,6 +5,7 @@ import type { ObjectWatch } from '../../../src/cluster/watch.ts'
 import type { KubeObject, VirtualService, Workload } from '../../../src/cluster/objects.ts'
 import { clusterWith, configOf, container, to, virtualService, workload, split } from '../fixtures.ts'
 import { FakeCluster } from './fake-cluster.ts'
+import { templateHash } from '../../../src/canary/workload/fingerprint.ts'
 
 // The watch has its own tests. Here it shows the objects of the fake cluster.
 vi.mock('../../../src/cluster/watch.ts', () => ({
@@ -47,6 +48,69 @@ describe('a promotion', () => {
     expect(cluster.weights).toEqual([5, 0])
     expect(cluster.notes.at(-2)).toContain('the canary is drained')
     expect(cluster.notes.at(-1)).toMatch(/^rolled-back: success rate/)
+  })
+
+  describe('of a canary that the run created', () => {
+    const created = (retired: string[], template?: string) => {
+      const adoption = {
+        templateFor: ({ spec }: Workload) => spec.template,
+        begin: () => Promise.resolve(() => Promise.resolve()),
+        follow: () => Promise.resolve(),
+        remove: () => Promise.resolve(''),
+      }
+      const retire = () => Promise.resolve(retired.push('retired') > 0 ? 'it is removed' : '')
+      return { created: () => ({ template: template ?? templateHash([deployment('app:2')], []), adoption, retire }) }
+    }
+    const withDeployment = () => {
+      const cluster = new FakeCluster()
+      cluster.workloads = [deployment('app:2')]
+      return cluster
+    }
+
+    test('removes it after a rollback, when it serves nothing any more', async () => {
+      const [cluster, retired] = [withDeployment(), [] as string[]]
+      cluster.failureShare = 1
+      expect(await cluster.promote(undefined, created(retired))).toMatchObject({ verdict: 'rolled-back', weight: 0 })
+      expect(retired).toEqual(['retired'])
+      expect(cluster.notes.slice(-3)).toEqual([
+        expect.stringContaining('the canary is drained'),
+        'it is removed',
+        expect.stringMatching(/^rolled-back/),
+      ])
+    })
+
+    test('removes it if it never becomes ready', async () => {
+      const [cluster, retired] = [withDeployment(), [] as string[]]
+      cluster.canaryStatus = { phase: 'Pending', conditions: [] }
+      expect(await cluster.promote(undefined, created(retired))).toMatchObject({ weight: 0 })
+      expect(cluster.weights).toEqual([0])
+      expect(retired).toEqual(['retired'])
+    })
+
+    test('keeps it after a cancel, because the next run continues with it', async () => {
+      const [cluster, retired] = [withDeployment(), [] as string[]]
+      cluster.before = (verb, what) => {
+        if (verb === 'patch' && what === 'VirtualService') cluster.controller.abort()
+        return undefined
+      }
+      await cluster.promote(undefined, created(retired)).catch(() => undefined)
+      expect(retired).toEqual([])
+    })
+
+    test('does not promote what another run has made of it', async () => {
+      const [cluster, retired] = [withDeployment(), [] as string[]]
+      await expect(cluster.promote(undefined, created(retired, 'other'))).rejects.toThrow(
+        'was changed since this run created it',
+      )
+      expect(cluster.weights).toEqual([])
+    })
+  })
+
+  test('of a service that runs its release already is skipped with the reason', async () => {
+    const cluster = new FakeCluster()
+    const ended = await cluster.promote(undefined, { whyIdle: () => 'it runs the release' })
+    expect(ended).toMatchObject({ verdict: 'skipped', reason: 'it runs the release' })
+    expect(cluster.weights).toEqual([])
   })
 
   describe("of a failing canary that testers' routes name", () => {

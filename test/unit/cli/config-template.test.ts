@@ -90,8 +90,29 @@ test('the same namespace gives the same text in any order of its objects', () =>
   ).toEqual(configTemplate(discovered))
 })
 
-test('with one version, the canary is a comment to uncomment later', () => {
-  const { text } = configTemplate(sample('app.yaml'))
+test('with one Deployment behind the service, it releases that by its image, and none yet', () => {
+  const { text, summary } = configTemplate(sample('app.yaml'))
+  expect(summary).toBe('3 workloads, 2 services that speak HTTP, and releases of backend by its image')
+  expect(configOf(text).canary).toMatchObject({ service: 'backend', image: 'current', after: 'adopt' })
+  expect(compile(configOf(text), {}).objects.map(({ kind, metadata }) => `${kind} ${metadata.name}`)).toEqual([
+    'PeerAuthentication default',
+    'DestinationRule backend',
+    'VirtualService backend',
+  ])
+})
+
+test.each([
+  ['a StatefulSet', (each: Workload): Workload => ({ ...each, kind: 'StatefulSet' })],
+  [
+    'a Deployment of an operator',
+    (each: Workload): Workload => ({
+      ...each,
+      metadata: { ...each.metadata, ownerReferences: [{ kind: 'WebApp', name: 'web', uid: '1', controller: true }] },
+    }),
+  ],
+])('with %s of one version, the canary is a comment to uncomment later', (_, change) => {
+  const discovered = sample('app.yaml')
+  const { text } = configTemplate({ ...discovered, workloads: discovered.workloads.map(change) })
   expect(configOf(text).canary).toBeUndefined()
   expect(text).toContain('# canary:\n#   service: backend\n#   stable: v1\n#   canary: v2\n')
   const uncommented = text.replace(/^# (?=canary:|  (service|stable|canary|steps|interval|checks):)/gm, '')

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { adopt } from '../../../../src/canary/controller/adopt.ts'
+import type { ReleaseAdoption } from '../../../../src/canary/controller/context.ts'
 import { ApiError } from '../../../../src/cluster/api-error.ts'
 import type { PatchOperation } from '../../../../src/cluster/client.ts'
 import type { HorizontalPodAutoscaler, Pod, VirtualService, Workload } from '../../../../src/cluster/objects.ts'
@@ -39,6 +40,8 @@ type Objects = {
   scalers: HorizontalPodAutoscaler[]
   route: VirtualService
   rollsOut: boolean
+  /** What the first list of Deployments shows, if it is out of date. */
+  listed?: Workload[]
 }
 let objects: Objects
 let notes: string[]
@@ -64,7 +67,7 @@ function fakeCluster(parts: Partial<Objects> = {}) {
         return Promise.reject(new ApiError(403, 'not for you'))
       return Promise.resolve(
         {
-          Deployment: objects.deployments,
+          Deployment: objects.listed ?? objects.deployments,
           Pod: objects.pods,
           HorizontalPodAutoscaler: objects.scalers,
           VirtualService: [objects.route],
@@ -77,7 +80,7 @@ function fakeCluster(parts: Partial<Objects> = {}) {
       return Promise.resolve({
         ...found,
         status: {
-          observedGeneration: 1,
+          observedGeneration: found.metadata.generation,
           replicas,
           updatedReplicas: objects.rollsOut ? replicas : 0,
           availableReplicas: replicas,
@@ -87,15 +90,20 @@ function fakeCluster(parts: Partial<Objects> = {}) {
     patch: (kind: string, _namespace: string, name: string, operations: PatchOperation[]) => {
       events.push(`${kind} ${name}`)
       if (kind === 'VirtualService') return Promise.resolve((objects.route = patched(objects.route, operations)))
-      return Promise.resolve(change(name, (each) => patched(each, operations)))
+      try {
+        return Promise.resolve(change(name, (each) => patched(each, operations)))
+      } catch {
+        return Promise.reject(new ApiError(422, 'the server rejected our request due to an error in our request'))
+      }
     },
     merge: (_kind: string, _namespace: string, name: string, body: { spec: object }) => {
       events.push(`${name} ${JSON.stringify(body.spec)}`)
       return Promise.resolve(change(name, (each) => ({ ...each, spec: { ...each.spec, ...body.spec } })))
     },
   })
-  const run = (isDrained = true, signal = new AbortController().signal) =>
+  const run = (isDrained = true, signal = new AbortController().signal, release?: ReleaseAdoption) =>
     adopt(cluster, split, selectors, {
+      release,
       note: (line) => notes.push(line),
       signal,
       timeoutMs: 0,
@@ -218,5 +226,82 @@ describe('adopting fails', () => {
     const { run, events } = fakeCluster({ deployments })
     await expect(run()).rejects.toThrow(message)
     expect(events).toEqual([])
+  })
+})
+
+describe('adopting a release', () => {
+  const signal = new AbortController().signal
+  const template = { metadata: { labels: { app: 'backend', version: 'v3' } }, spec: { containers: [{ name: 'app' }] } }
+  const releaseOf = (events: string[]): ReleaseAdoption => {
+    const noting =
+      <T>(event: string, result: T) =>
+      () =>
+        Promise.resolve(events.push(event) > 0 ? result : result)
+    return {
+      templateFor: () => template,
+      begin: noting('config', noting('config undone', undefined)),
+      follow: noting('subset', undefined),
+      remove: noting('removed', 'it is removed'),
+    }
+  }
+
+  test('gives stable the config first, its template, its subset, the traffic, and removes the drained canary', async () => {
+    const { run, events, stable } = fakeCluster()
+    await run(true, signal, releaseOf(events))
+    expect(events).toEqual([
+      'config',
+      'Deployment backend-v1',
+      'subset',
+      'VirtualService backend',
+      'drained?',
+      'removed',
+    ])
+    expect(stable().spec.template).toEqual(template)
+    expect(notes.at(-1)).toBe('it is removed')
+  })
+
+  test('takes the config back with the template if stable does not become ready', async () => {
+    const { run, events, weights } = fakeCluster({ rollsOut: false })
+    await expect(run(true, signal, releaseOf(events))).rejects.toThrow('could not take over')
+    expect(events).toEqual(['config', 'Deployment backend-v1', 'config undone', 'Deployment backend-v1'])
+    expect(weights()).toEqual([0, 100])
+  })
+
+  test('leaves a canary that may still serve to the next run', async () => {
+    const { run, events } = fakeCluster()
+    await run(false, signal, releaseOf(events))
+    expect(events).not.toContain('removed')
+    expect(notes.at(-1)).toContain('the next run removes it')
+  })
+})
+
+describe("a write to stable's Deployment", () => {
+  /** The first write finds the Deployment changed, as `change` says. */
+  function changedMeanwhile(change: (each: Workload) => Workload) {
+    const fake = fakeCluster()
+    const bumped = (each: Workload) => ({ ...change(each), metadata: { ...each.metadata, generation: 2 } })
+    const original = objects.deployments[0]!
+    const read = [original, objects.deployments[1]!]
+    objects.deployments = [bumped(original), objects.deployments[1]!]
+    return { ...fake, read }
+  }
+
+  test('is repeated if an autoscaler has changed the replicas', async () => {
+    const { run, stable, read } = changedMeanwhile((each) => ({ ...each, spec: { ...each.spec, replicas: 6 } }))
+    objects.listed = read
+    await run()
+    expect(stable().spec.template.spec.containers).toEqual([{ name: 'app', image: 'app:v2' }])
+  })
+
+  test('fails if someone has changed the template', async () => {
+    const { run, weights, read } = changedMeanwhile((each) => {
+      return {
+        ...each,
+        spec: { ...each.spec, template: { spec: { containers: [{ name: 'app', image: 'app:own' }] } } },
+      }
+    })
+    objects.listed = read
+    await expect(run()).rejects.toThrow('the pod template of Deployment/backend-v1 was changed meanwhile')
+    expect(weights()).toEqual([0, 100])
   })
 })

@@ -1,0 +1,103 @@
+// How stable gets what was released: its ConfigMaps and Secrets, its pod template, and the labels by which proxies find it.
+import type { Cluster, PatchOperation } from '../cluster/client.ts'
+import type { DestinationRule, Kind, KubeObject, Workload } from '../cluster/objects.ts'
+import type { CreatedCanary, ReleaseAdoption } from '../canary/controller/context.ts'
+import { createdCanaryLabel } from '../config/names.ts'
+import { hostOf } from '../policies/compile/names.ts'
+import { fullHost } from '../policies/routes.ts'
+import { growingCapacity } from './capacity.ts'
+import { removeCanary, scaleCanaryToZero } from './canary.ts'
+import { dataOf } from './manifests.ts'
+import { hashOf, type Release } from './plan.ts'
+
+/** `deployment`: the canary, as it was created. */
+export function createdCanary(cluster: Cluster, release: Release, deployment: Workload): CreatedCanary {
+  const { plan } = release
+  const title = `Deployment/${deployment.metadata.name}`
+  const retire = async () => {
+    if (plan.onFail === 'keep') {
+      await scaleCanaryToZero(cluster, deployment)
+      return `${title} is scaled to 0 (\`onFail: keep\`); the next release replaces it`
+    }
+    await removeCanary(cluster, deployment)
+    return `${title} is removed`
+  }
+  const full = release.stable.spec.replicas ?? 1
+  return {
+    template: hashOf(deployment.spec.template),
+    adoption: adoptionOf(cluster, release, deployment),
+    retire,
+    ...(plan.replicas === 'proportional' ? { capacity: growingCapacity(cluster, plan, full, deployment) } : {}),
+  }
+}
+
+function adoptionOf(cluster: Cluster, release: Release, deployment: Workload): ReleaseAdoption {
+  return {
+    templateFor: (stable) => {
+      if (hashOf(stable.spec.template) === hashOf(release.stable.spec.template)) return release.template
+      throw new Error(
+        `Deployment/${stable.metadata.name} was changed during the release, and this run would undo that; ` +
+          'the traffic stays on the canary: run again, and the release starts from the new state',
+      )
+    },
+    begin: () => writeConfigs(cluster, release),
+    follow: () => relabelSubset(cluster, release),
+    remove: async () => {
+      await removeCanary(cluster, deployment)
+      return `Deployment/${deployment.metadata.name} is removed`
+    },
+  }
+}
+
+/** Returns how to give the ConfigMaps and Secrets their old data again. */
+async function writeConfigs(cluster: Cluster, { configs }: Release): Promise<() => Promise<void>> {
+  const undo: (() => Promise<unknown>)[] = []
+  for (const object of configs.stable) {
+    const { namespace, name } = object.metadata
+    const kind = object.kind as Kind
+    const write = (operations: PatchOperation[]) => cluster.patch(kind, namespace, name, operations)
+    const live = await cluster.get<KubeObject>(kind, namespace, name)
+    if (!live) await cluster.create(object)
+    else if (live.metadata.labels?.[createdCanaryLabel] !== undefined) await write(handOver(object))
+    else {
+      await write(dataPatch(object))
+      undo.push(() => write(dataPatch({ ...live, kind: object.kind })))
+    }
+  }
+  return async () => void (await Promise.all(undo.map((each) => each())))
+}
+
+/** From here on it belongs to stable, and outlives the canary. */
+function handOver({ metadata }: KubeObject): PatchOperation[] {
+  return [
+    { op: 'add', path: '/metadata/labels', value: metadata.labels ?? {} },
+    { op: 'remove', path: '/metadata/ownerReferences' },
+  ]
+}
+
+/** Replaces all data: server-side apply would leave what another manager has written. */
+function dataPatch(object: KubeObject): PatchOperation[] {
+  if (object.kind === 'Secret') return [{ op: 'add', path: '/data', value: dataOf(object) }]
+  const { data = {}, binaryData = {} } = object as KubeObject & Record<'data' | 'binaryData', object | undefined>
+  return [
+    { op: 'add', path: '/data', value: data },
+    { op: 'add', path: '/binaryData', value: binaryData },
+  ]
+}
+
+/** The new pods of stable may have another value of the label that tells them from the canary. */
+async function relabelSubset(cluster: Cluster, { plan, distinction, template, stable }: Release): Promise<void> {
+  if (distinction.by === 'service') return
+  const value = template.metadata?.labels?.[distinction.key]
+  if (value === distinction.value) return
+  const { namespace = '' } = stable.metadata
+  const rules = await cluster.list<DestinationRule>('DestinationRule', namespace)
+  for (const { metadata, spec } of rules) {
+    const index = (spec.subsets ?? []).findIndex(({ name }) => name === plan.stable.name)
+    if (index < 0 || fullHost(spec.host, namespace) !== hostOf(plan.service, namespace)) continue
+    await cluster.patch('DestinationRule', namespace, metadata.name, [
+      { op: 'test', path: `/spec/subsets/${index}/name`, value: plan.stable.name },
+      { op: 'add', path: `/spec/subsets/${index}/labels`, value: { [distinction.key]: value } },
+    ])
+  }
+}

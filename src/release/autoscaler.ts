@@ -1,0 +1,42 @@
+// The HorizontalPodAutoscaler of stable, and one like it for the canary.
+import { emptyWhenUnread } from '../cluster/api-error.ts'
+import type { Cluster } from '../cluster/client.ts'
+import type { HorizontalPodAutoscaler, Workload } from '../cluster/objects.ts'
+import { marks, untracked } from './deployment.ts'
+
+export async function autoscalerOf(
+  cluster: Cluster,
+  { metadata }: Workload,
+): Promise<HorizontalPodAutoscaler | undefined> {
+  const all = await cluster
+    .list<HorizontalPodAutoscaler>('HorizontalPodAutoscaler', metadata.namespace)
+    .catch(emptyWhenUnread)
+  return all.find(
+    ({ spec: { scaleTargetRef } }) => scaleTargetRef.kind === 'Deployment' && scaleTargetRef.name === metadata.name,
+  )
+}
+
+/** The same for the canary. It never goes below the replicas that the canary starts with, because its share grows. */
+export function canaryAutoscaler(
+  service: string,
+  autoscaler: HorizontalPodAutoscaler,
+  canary: Workload,
+): HorizontalPodAutoscaler {
+  const { apiVersion, kind, metadata, spec } = autoscaler
+  const replicas = canary.spec.replicas ?? 1
+  return {
+    apiVersion,
+    kind,
+    metadata: {
+      name: canary.metadata.name,
+      namespace: canary.metadata.namespace ?? '',
+      labels: { ...untracked(metadata.labels), ...marks(service) },
+    },
+    spec: {
+      ...spec,
+      scaleTargetRef: { ...spec.scaleTargetRef, name: canary.metadata.name },
+      minReplicas: replicas,
+      maxReplicas: Math.max(spec.maxReplicas ?? replicas, replicas),
+    },
+  }
+}

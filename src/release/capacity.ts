@@ -1,0 +1,51 @@
+// With `replicas: proportional`, the canary grows before its weight does: each weight is written only when its pods are
+// ready, and those of the next step start with the step before it. Stable keeps all its pods, for a rollback needs them.
+import { emptyWhenUnread } from '../cluster/api-error.ts'
+import type { Cluster } from '../cluster/client.ts'
+import type { HorizontalPodAutoscaler, Workload } from '../cluster/objects.ts'
+import { CanaryGrowing, type Capacity } from '../canary/controller/context.ts'
+import type { CanaryConfig } from '../config/schema.ts'
+
+/** The pods that serve so many per cent of the requests that `full` pods serve. Pure. */
+export function replicasFor(weight: number, full: number): number {
+  return Math.max(1, Math.ceil((full * weight) / 100))
+}
+
+/** The pods that the canary starts with. How many requests match `ab` is not known, so all are needed for it. Pure. */
+export function firstReplicas({ replicas = 'same', steps, mirror, ab }: CanaryConfig, full: number): number {
+  if (typeof replicas === 'number') return replicas
+  if (replicas === 'same' || ab) return full
+  return replicasFor(Math.max(mirror?.percent ?? 0, steps[0]!), full)
+}
+
+/** `full`: the pods that serve all requests. `canary`: the canary's Deployment. */
+export function growingCapacity(cluster: Cluster, plan: CanaryConfig, full: number, canary: Workload): Capacity {
+  const { name, namespace } = canary.metadata
+  const grow = async (weight: number) => {
+    const need = replicasFor(weight, full)
+    const now = await cluster.get<Workload>('Deployment', namespace, name)
+    if ((now?.spec.replicas ?? 0) < need) await scale(cluster, canary, need)
+    return { need, ready: now?.status?.availableReplicas ?? 0 }
+  }
+  return {
+    reach: async (weight) => {
+      const { need, ready } = await grow(weight)
+      if (ready < need)
+        throw new CanaryGrowing(`Deployment/${name} has ${ready} of the ${need} pods for weight ${weight}`)
+    },
+    prepareAfter: async (weight) => {
+      const next = plan.steps.find((step) => step > weight)
+      if (next !== undefined) await grow(next)
+    },
+  }
+}
+
+/** An autoscaler would take a larger number back, unless its minimum grows as well. */
+async function scale(cluster: Cluster, { metadata: { name, namespace } }: Workload, replicas: number): Promise<void> {
+  const scalers = await cluster
+    .list<HorizontalPodAutoscaler>('HorizontalPodAutoscaler', namespace)
+    .catch(emptyWhenUnread)
+  if (scalers.some(({ metadata }) => metadata.name === name))
+    await cluster.merge('HorizontalPodAutoscaler', namespace, name, { spec: { minReplicas: replicas } })
+  await cluster.merge('Deployment', namespace, name, { spec: { replicas } })
+}

@@ -1,0 +1,36 @@
+// The config with what the cluster says about each release: how its versions are told apart. Pure.
+import { createdCanaryName } from '../config/names.ts'
+import type { CanaryConfig, Config, ServicePolicy } from '../config/schema.ts'
+import type { Release } from './plan.ts'
+
+/** `isUnderWay`: whether pods of the canary are there, or will be. Else stable's subset selects all pods of the Service. */
+export function withRelease(config: Config, { plan, distinction }: Release, isUnderWay: boolean): Config {
+  if (distinction.by === 'service') return withServices(config, plan)
+  if (!isUnderWay) return config
+  const policy = config.services![plan.service]!
+  const labels = { [distinction.key]: distinction.value }
+  return withPolicy(config, plan, { ...policy, subsets: { ...policy.subsets, [plan.stable.name]: labels } })
+}
+
+/** The config in which the versions of the canary are Services. */
+export function withServices(config: Config, plan: CanaryConfig): Config {
+  const { [plan.stable.name]: _, [plan.canary.name]: __, ...subsets } = config.services![plan.service]!.subsets ?? {}
+  const { subsets: ___, ...policy } = config.services![plan.service]!
+  const named: CanaryConfig = {
+    ...plan,
+    stable: { by: 'service', name: plan.service },
+    canary: { by: 'service', name: createdCanaryName(plan.service) },
+  }
+  const changed = withPolicy(config, plan, Object.keys(subsets).length > 0 ? { ...policy, subsets } : policy)
+  return {
+    ...changed,
+    ...(changed.canary ? { canary: named } : {}),
+    ...(changed.canaries
+      ? { canaries: changed.canaries.map((each) => (each.service === plan.service ? named : each)) }
+      : {}),
+  }
+}
+
+function withPolicy(config: Config, { service }: CanaryConfig, policy: ServicePolicy): Config {
+  return { ...config, services: { ...config.services, [service]: policy } }
+}

@@ -1,0 +1,112 @@
+// Finds what selects stable's pods by their labels and would not select the canary's, and makes copies that do, so that
+// the canary is not less protected than stable. Pure.
+import { titleOf, type KubeObject } from '../cluster/objects.ts'
+import { isSelected, type Selector } from '../mesh/injectors.ts'
+import { marks, untracked } from './deployment.ts'
+import type { Labels } from './distinction.ts'
+
+/** `service`: the labels of the two Services, which monitors select. */
+export type Versions = { name: string; stable: Labels; canary: Labels; service?: { stable: Labels; canary: Labels } }
+
+/** `copies`: in the namespace of the canary. `faults`: one sentence for each object that cannot be copied. */
+export type Coverage = { copies: KubeObject[]; faults: string[] }
+
+type Spec = Record<string, unknown>
+type Selecting = KubeObject & { spec?: Spec }
+
+export function coverageOf(objects: readonly KubeObject[], namespace: string, versions: Versions): Coverage {
+  const all = objects.map((object) => copyOf(object as Selecting, namespace, versions))
+  return {
+    copies: all.flatMap((each) => (typeof each === 'object' ? [each] : [])),
+    faults: all.filter((each) => typeof each === 'string'),
+  }
+}
+
+/** A copy that covers the canary, a fault, or undefined if there is nothing to do. */
+function copyOf(object: Selecting, namespace: string, versions: Versions): KubeObject | string | undefined {
+  const { metadata, kind, apiVersion, spec = {} } = object
+  const rewritten = rewriteAll(spec, versions, kind === 'ServiceMonitor' ? versions.service : versions)
+  if (!rewritten.isChanged) return undefined
+  const name = `${metadata.name}-canary`
+  if (rewritten.isUnclear || metadata.namespace !== namespace) return describeGap(object, versions)
+  return {
+    apiVersion,
+    kind,
+    metadata: {
+      name,
+      namespace,
+      labels: { ...untracked(metadata.labels), ...marks(versions.name) },
+      ...(metadata.annotations ? { annotations: untracked(metadata.annotations) } : {}),
+    },
+    spec: rewritten.value,
+  } as KubeObject
+}
+
+function describeGap(object: Selecting, { name, stable, canary }: Versions): string {
+  const changed = Object.keys(stable).filter((key) => canary[key] !== stable[key])
+  const text = (labels: Labels) => changed.map((key) => `${key}=${labels[key] ?? ''}`).join(', ')
+  return (
+    `the ${titleOf(object)} selects pods of ${name} by one of the labels ${text(stable)}, and would not select those of ` +
+    `its canary (${text(canary)}), which must not run with less protection; select by other labels there`
+  )
+}
+
+type Pair = { stable: Labels; canary: Labels }
+type Rewritten = { value: unknown; isChanged: boolean; isUnclear: boolean }
+
+const asIs = (value: unknown): Rewritten => ({ value, isChanged: false, isUnclear: false })
+
+/** Keys whose map is a label selector of pods, or holds nothing but labels. */
+const selectorKeys = ['podSelector', 'selector', 'workloadSelector']
+
+/** Rewrites every selector in the object that selects stable and not the canary. */
+function rewriteAll(value: unknown, versions: Versions, pair: Pair | undefined): Rewritten {
+  if (Array.isArray(value)) return combined(value.map((each) => rewriteAll(each, versions, pair)))
+  if (typeof value !== 'object' || value === null) return asIs(value)
+  const entries = Object.entries(value).map(([key, each]): [string, Rewritten] => [
+    key,
+    pair && selectorKeys.includes(key) && isMap(each) ? rewrite(each, pair) : rewriteAll(each, versions, pair),
+  ])
+  return {
+    value: Object.fromEntries(entries.map(([key, each]) => [key, each.value])),
+    isChanged: entries.some(([, each]) => each.isChanged),
+    isUnclear: entries.some(([, each]) => each.isUnclear),
+  }
+}
+
+function combined(parts: Rewritten[]): Rewritten {
+  return {
+    value: parts.map(({ value }) => value),
+    isChanged: parts.some(({ isChanged }) => isChanged),
+    isUnclear: parts.some(({ isUnclear }) => isUnclear),
+  }
+}
+
+const isMap = (value: unknown): value is Spec => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+function rewrite(selector: Spec, { stable, canary }: Pair): Rewritten {
+  const read = asSelector(selector)
+  if (!isSelected(read, stable) || isSelected(read, canary)) return asIs(selector)
+  const ofCanary = (key: string) => canary[key]
+  const labels = Object.entries(read.matchLabels ?? {}).map(([key, value]) => [key, ofCanary(key) ?? value] as const)
+  const expressions = (read.matchExpressions ?? []).map((each) =>
+    stable[each.key] === ofCanary(each.key) || ofCanary(each.key) === undefined
+      ? each
+      : { key: each.key, operator: 'In' as const, values: [ofCanary(each.key)!] },
+  )
+  const now = { matchLabels: Object.fromEntries(labels), matchExpressions: expressions }
+  return { value: written(selector, now), isChanged: true, isUnclear: !isSelected(now, canary) }
+}
+
+/** EnvoyFilters and Sidecars have the labels under `labels`; all others are selectors as Kubernetes writes them. */
+function asSelector(selector: Spec): Selector {
+  return 'labels' in selector ? { matchLabels: selector['labels'] as Record<string, string> } : selector
+}
+
+function written(before: Spec, { matchLabels, matchExpressions }: Required<Selector>): Spec {
+  if ('labels' in before) return { ...before, labels: matchLabels }
+  return {
+    ...('matchLabels' in before ? { matchLabels } : {}),
+    ...('matchExpressions' in before ? { matchExpressions } : {}),
+  }
+}

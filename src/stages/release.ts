@@ -1,0 +1,219 @@
+// Releases an image or manifests: plans them before the run changes anything, creates their canaries before the promotions,
+// and brings the subsets back to rest afterwards.
+import type { CreatedCanary } from '../canary/controller/context.ts'
+import { findUndrained } from '../canary/controller/undrained.ts'
+import { waitForFreeLease } from '../canary/ownership/lease.ts'
+import { forceRollback } from '../canary/recovery.ts'
+import { readWeight } from '../canary/traffic/router.ts'
+import { selectorsOf } from '../canary/workload/selectors.ts'
+import type { Workload } from '../cluster/objects.ts'
+import { ConfigError } from '../config/error.ts'
+import { canariesOf, canaryKey, releaseKeysOf } from '../config/names.ts'
+import type { CanaryConfig, Config } from '../config/schema.ts'
+import type { StageName } from '../config/schema/stages.ts'
+import { restart } from '../mesh/inject.ts'
+import { createCanary, removeCanary, waitForPods, waitUntilGone } from '../release/canary.ts'
+import { createdCanary } from '../release/adoption.ts'
+import { withRelease, withServices } from '../release/config.ts'
+import { splitOf } from '../policies/routes.ts'
+import { planRelease, type Release } from '../release/plan.ts'
+import { protectionOf } from '../release/protection.ts'
+import { NotReleasable } from '../release/workload.ts'
+import { systemClock } from '../runtime/clock.ts'
+import { waitForRollout } from '../verify/rollout.ts'
+import type { StageContext } from './context.ts'
+import { requireNamespace } from './preflight.ts'
+
+/**
+ * The context with the releases of this run, and the config with what the cluster says about them. Only reads.
+ * @throws ConfigError with one sentence for each release that cannot be made
+ */
+export async function planReleases(context: StageContext): Promise<StageContext> {
+  const { cluster, config, host, stages } = context
+  const hasReleases = canariesOf(config).some((plan) => releaseKeysOf(plan).length > 0)
+  if (!hasReleases || !(await requireNamespace(cluster, config, stages))) return context
+  if (!stages.some((stage) => releasing.includes(stage))) return { ...context, config: await asRouted(context) }
+  const faults: string[] = []
+  const releases: Release[] = []
+  for (const [i, plan] of canariesOf(config).entries()) {
+    const [source] = releaseKeysOf(plan)
+    if (source === undefined) continue
+    const key = canaryKey(config, i)
+    try {
+      const release = await planRelease(cluster, config.namespace, key, plan)
+      if (!release) continue
+      releases.push(release)
+      host.info(describeRelease(release))
+      if (release.todo === 'promote') await checkProtection(context, release)
+    } catch (problem) {
+      if (!(problem instanceof NotReleasable)) throw problem
+      faults.push(...problem.message.split('\n').map((line) => `${key}.${source}: ${line}`))
+    }
+  }
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+  const isActive = (release: Release) => isUnderWay(release, stages)
+  return { ...context, config: withReleases(config, releases, isActive), releases }
+}
+
+const releasing: readonly StageName[] = ['plan', 'policies', 'promote']
+
+/** The config with the versions between which the routes split now: what a release needs does not matter to a rollback. */
+async function asRouted({ cluster, config }: StageContext): Promise<Config> {
+  let result = config
+  for (const plan of canariesOf(config)) {
+    if (releaseKeysOf(plan).length === 0) continue
+    const between = withServices(result, plan)
+    const current = canariesOf(between).find(({ service }) => service === plan.service)!
+    const isSplit = await readWeight(cluster, splitOf(between, current)).then(
+      () => true,
+      () => false,
+    )
+    if (isSplit) result = between
+  }
+  return result
+}
+
+/** Pods of a canary are there, or will be. */
+function isUnderWay({ todo, left }: Release, stages: readonly StageName[]): boolean {
+  const isLeft = left !== undefined && left.deployment.spec.replicas !== 0
+  return isLeft || (todo !== 'idle' && stages.includes('promote'))
+}
+
+function withReleases(config: Config, releases: readonly Release[], isActive: (release: Release) => boolean): Config {
+  return releases.reduce((each, release) => withRelease(each, release, isActive(release)), config)
+}
+
+async function checkProtection(context: StageContext, release: Release): Promise<void> {
+  const { faults, unseen } = await protectionOf(context.cluster, release)
+  if (faults.length > 0) throw new NotReleasable(faults.join('\n'))
+  if (unseen.length === 0) return
+  context.host.info(
+    `this run may not read ${unseen.join(', ')}: what selects pods of ${release.plan.service} there by a label that the ` +
+      'canary lacks does not cover the canary',
+  )
+}
+
+function describeRelease({ plan, stable, distinction, todo, left }: Release): string {
+  const title = `Deployment/${stable.metadata.name}`
+  if (todo === 'idle') return `${plan.service}: ${title} runs this release already`
+  const how =
+    distinction.by === 'subset'
+      ? `the label ${distinction.key} tells it from the canary`
+      : 'the canary gets a Service of its own'
+  const state = left ? `, and an earlier run left Deployment/${left.deployment.metadata.name}` : ''
+  return `${plan.service}: releases to ${title}; ${how}${state}`
+}
+
+/** What the promotions need to know of the releases. */
+export type BegunReleases = {
+  created: (service: string) => CreatedCanary | undefined
+  whyIdle: (service: string) => string | undefined
+}
+
+/** Creates the canaries, and settles what earlier runs left. */
+export async function beginReleases(context: StageContext): Promise<BegunReleases> {
+  const canaries = new Map<string, CreatedCanary>()
+  const idle = new Map<string, string>()
+  for (const release of context.releases ?? []) {
+    const { service } = release.plan
+    const title = `Deployment/${release.stable.metadata.name}`
+    if (release.todo === 'idle') idle.set(service, `${title} runs this release already`)
+    else if (release.todo === 'finish') idle.set(service, await finish(context, release))
+    else canaries.set(service, await create(context, release))
+  }
+  return { created: (service) => canaries.get(service), whyIdle: (service) => idle.get(service) }
+}
+
+async function create(context: StageContext, release: Release): Promise<CreatedCanary> {
+  const { cluster, host } = context
+  const { plan, left } = release
+  if (left?.isSame !== true || left.deployment.spec.replicas === 0) await waitForOthers(context, plan)
+  if (left?.isSame === false) await replace(context, release, left.deployment)
+  const deployment = await createCanary(cluster, release)
+  host.info(
+    left?.isSame === true
+      ? `Deployment/${deployment.metadata.name}: an earlier run left it with this release, which continues`
+      : `Deployment/${deployment.metadata.name}: created with ${deployment.spec.replicas} replicas`,
+  )
+  const created = createdCanary(cluster, release, deployment)
+  await waitForPods(cluster, deployment, plan.progressDeadline, host.signal).catch(async (problem: unknown) => {
+    // A canary that an earlier run left may have traffic.
+    if (!left && !host.signal.aborted) host.info(await created.retire())
+    throw problem
+  })
+  return created
+}
+
+/** A run that is alive may promote the canary that this one is about to write. */
+function waitForOthers({ cluster, config, host }: StageContext, plan: CanaryConfig): Promise<void> {
+  const { signal, info: note } = host
+  const { service, leaseWaitTimeout: waitMs } = plan
+  return waitForFreeLease(cluster, { namespace: config.namespace, service, waitMs, signal, clock: systemClock, note })
+}
+
+/** The canary of an older release goes before the new one comes. Its traffic returns to stable first. */
+async function replace(context: StageContext, { plan }: Release, old: Workload): Promise<void> {
+  const { cluster, config, host } = context
+  host.info(`Deployment/${old.metadata.name}: an earlier run left it with another release; it is removed first`)
+  await returnTraffic(context, plan)
+  await removeCanary(cluster, old)
+  await waitUntilGone(cluster, config.namespace, plan.service, plan.progressDeadline, host.signal)
+}
+
+/** @throws Error if the canary still serves. */
+async function returnTraffic({ cluster, config, host }: StageContext, plan: CanaryConfig): Promise<void> {
+  const current = canariesOf(config).find(({ service }) => service === plan.service)!
+  const split = splitOf(config, current)
+  if ((await readWeight(cluster, split)) === 0) return
+  await forceRollback(cluster, split, { run: host.runName, timeoutMs: plan.progressDeadline })
+  const selectors = await selectorsOf(cluster, config, current)
+  const target = { selectors, clients: plan.clients, metrics: plan.metrics, timeoutMs: plan.progressDeadline }
+  const undrained = await findUndrained(cluster, split, target, host.info)
+  if (undrained) throw new Error(undrained.text)
+  host.info(`all traffic of ${plan.service} is back at stable`)
+}
+
+/** Stable runs the release, but an earlier run did not get as far as removing the canary. Returns what was left to do. */
+async function finish(context: StageContext, { plan, stable, left }: Release): Promise<string> {
+  const { cluster, host } = context
+  await waitForOthers(context, plan)
+  // The earlier run may have written the ConfigMaps, and died before the pods of stable started again to read them.
+  if (plan.manifests && !left!.isSame) await restart(cluster, stable)
+  await waitForRollout(cluster, stable, plan.progressDeadline, host.signal)
+  await returnTraffic(context, plan)
+  await removeCanary(cluster, left!.deployment)
+  await waitUntilGone(cluster, context.config.namespace, plan.service, plan.progressDeadline, host.signal)
+  return (
+    `Deployment/${stable.metadata.name} runs this release already; all traffic is there, and the canary that an ` +
+    'earlier run left is removed'
+  )
+}
+
+/**
+ * The config for after the promotions: where no pod of a canary is left, stable's subset selects all pods again. Undefined
+ * if that changes nothing.
+ */
+export async function configAtRest({
+  cluster,
+  config,
+  stages,
+  releases = [],
+}: StageContext): Promise<Config | undefined> {
+  const ended: Release[] = []
+  for (const release of releases.filter((each) => isUnderWay(each, stages))) {
+    if (release.distinction.by === 'service') continue
+    const { name, namespace } = release.canary.metadata
+    const canary = await cluster.get<Workload>('Deployment', namespace, name)
+    if (!canary || canary.spec.replicas === 0) ended.push(release)
+  }
+  return ended.length === 0 ? undefined : atRest(config, ended)
+}
+
+function atRest(config: Config, ended: readonly Release[]): Config {
+  const services = { ...config.services }
+  for (const { plan } of ended) {
+    const policy = services[plan.service]!
+    services[plan.service] = { ...policy, subsets: { ...policy.subsets, [plan.stable.name]: {} } }
+  }
+  return { ...config, services }
+}

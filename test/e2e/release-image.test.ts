@@ -1,0 +1,333 @@
+// Releases of an image and of manifests on the real mesh, one Deployment behind each Service, with users who call all the
+// time: labels that tell the versions apart or none, a changed ConfigMap, runs that die, and an image that does not exist.
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { eventually } from './echo.ts'
+import { runner, type RunnerOptions } from './runner.ts'
+import { delivererKubeconfig, embeddedMesh, sampleImage, sampleImages, type TestCluster } from './world.ts'
+
+let testCluster: TestCluster
+let machine: ReturnType<typeof runner>
+/** All releases have only the rights of deploy/rbac/deliver.yaml. */
+let kubeconfig: string
+
+const shops = {
+  bakery: { version: 'v1' },
+  dairy: { commit: '4f1c9a2' },
+  grocer: {},
+}
+
+beforeAll(async () => {
+  testCluster = await embeddedMesh()
+  machine = runner(testCluster.runner)
+  const { mirror = '', overlays = '' } = testCluster.inputs
+  const installed = await machine.main({ mirror, overlays, 'istio-version': '1.31.0', profile: 'minimal' })
+  expect(installed.code, installed.log).toBe(0)
+  await testCluster.run(['kubectl', 'delete', 'namespace', 'arcade', '--ignore-not-found', '--wait'])
+  await apply(
+    {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: 'arcade', labels: { 'istio-injection': 'enabled' } },
+    },
+    ...Object.entries(shops).flatMap(([name, labels]) => [service(name), shop(name, labels), caller(name)]),
+    config('dairy', 'butter'),
+    wallAround('grocer'),
+  )
+  for (const name of Object.keys(shops)) {
+    await ready(name)
+    await ready(`${name}-caller`)
+  }
+  kubeconfig = await delivererKubeconfig(testCluster, machine.home, 'arcade')
+})
+afterAll(async () => {
+  await testCluster.run(['kubectl', 'delete', 'namespace', 'arcade', '--wait=false'])
+  machine.remove()
+})
+
+const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'arcade', ...args])
+const ready = (name: string) => kubectl('rollout', 'status', `deploy/${name}`, '--timeout=120s')
+const apply = (...items: object[]) =>
+  testCluster.run([
+    'sh',
+    '-c',
+    'printf %s "$0" | kubectl apply -f -',
+    JSON.stringify({ apiVersion: 'v1', kind: 'List', items }),
+  ])
+
+const service = (app: string) => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name: app, namespace: 'arcade' },
+  spec: { selector: { app }, ports: [{ name: 'http', port: 3001 }] },
+})
+
+const config = (app: string, offer: string) => ({
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  metadata: { name: app, namespace: 'arcade' },
+  data: { OFFER: offer },
+})
+
+/** Lets the callers in, and nobody else. */
+const wallAround = (app: string) => ({
+  apiVersion: 'security.istio.io/v1',
+  kind: 'AuthorizationPolicy',
+  metadata: { name: `wall-${app}`, namespace: 'arcade' },
+  spec: { selector: { matchLabels: { app } }, rules: [{ to: [{ operation: { methods: ['GET'] } }] }] },
+})
+
+/** Answers with the version of its image, and its offer; the image says how many of the answers fail. */
+const shop = (app: string, labels: object, image = sampleImage) =>
+  deployment(
+    app,
+    { app },
+    labels,
+    image,
+    `
+    const { VERSION = 'v1', OFFER = '', FAIL_RATE = 0 } = process.env
+    require('node:http').createServer((_, response) => {
+      response.writeHead(Math.random() < FAIL_RATE ? 500 : 200).end(VERSION + OFFER)
+    }).listen(3001)
+    process.on('SIGTERM', () => setTimeout(() => process.exit(), 3000))`,
+    [{ configMapRef: { name: app, optional: true } }],
+  )
+
+/** Sends twenty requests a second, and logs how many it has sent, how many failed, and the last answer. */
+const caller = (app: string) =>
+  deployment(
+    `${app}-caller`,
+    { app: `${app}-caller` },
+    {},
+    sampleImage,
+    `
+    let [sent, failed, last] = [0, 0, '']
+    const ask = async () => {
+      const response = await fetch('http://${app}:3001/').catch(() => undefined)
+      sent++
+      if (response?.ok) last = await response.text()
+      else failed++
+    }
+    setInterval(ask, 50)
+    setInterval(() => console.log(sent, failed, last), 500)
+    process.on('SIGTERM', () => process.exit())`,
+  )
+
+function deployment(name: string, own: object, more: object, image: string, program: string, envFrom: object[] = []) {
+  const container = { name: 'app', image, imagePullPolicy: 'IfNotPresent', command: ['node', '-e', program], envFrom }
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name, namespace: 'arcade' },
+    spec: {
+      selector: { matchLabels: own },
+      template: { metadata: { labels: { ...own, ...more } }, spec: { containers: [container] } },
+    },
+  }
+}
+
+/** What the callers of a shop have counted since their pod started. */
+async function calls(app: string): Promise<{ sent: number; failed: number; last: string }> {
+  const log = await kubectl('logs', `deploy/${app}-caller`, '-c', 'app', '--tail', '1')
+  const [sent = '', failed = '', last = ''] = log.trim().split(' ')
+  return { sent: Number(sent), failed: Number(failed), last }
+}
+
+/** Runs the action on a shop; with `main`, without its post step. */
+function release(app: string, plan: string, options: RunnerOptions = {}, step: 'run' | 'main' = 'run') {
+  const file = join(machine.home, 'mesh.yaml')
+  writeFileSync(
+    file,
+    `name: arcade-${app}
+namespace: arcade
+canary: { service: ${app}, ${plan}, guard: 5s, progressDeadline: 30s, interval: 3s, steps: [50, 100] }
+`,
+  )
+  return machine[step](
+    { kubeconfig, metrics: testCluster.inputs['metrics'] ?? '', config: file, stages: 'policies, promote' },
+    options,
+  )
+}
+
+/** The images of the Deployments of a shop, by name. */
+async function images(app: string): Promise<Record<string, string>> {
+  const { items } = JSON.parse(await kubectl('get', 'deployments', '-o', 'json')) as {
+    items: { metadata: { name: string }; spec: { template: { spec: { containers: { image: string }[] } } } }[]
+  }
+  const found = items.filter(({ metadata: { name } }) => name === app || name === `${app}-canary`)
+  return Object.fromEntries(found.map(({ metadata, spec }) => [metadata.name, spec.template.spec.containers[0]!.image]))
+}
+
+async function weights(app: string): Promise<string> {
+  return kubectl('get', 'virtualservice', app, '-o', 'jsonpath={.spec.http[0].route[*].weight}')
+}
+
+/** Every label by which the subset of stable selects pods now. */
+const stableLabels = (app: string) =>
+  kubectl('get', 'destinationrule', app, '-o', 'jsonpath={.spec.subsets[?(@.name=="stable")].labels}')
+
+describe('an image', () => {
+  test('is promoted, given to the Deployment, and its canary is gone; users notice nothing', async () => {
+    const before = await calls('bakery')
+    const { code, log, outputs } = await release('bakery', `image: "${sampleImages.next}"`)
+    expect(code, log).toBe(0)
+    expect(outputs).toMatchObject({ verdict: 'promoted', weight: '0' })
+    expect(await images('bakery')).toEqual({ bakery: sampleImages.next })
+    expect(await stableLabels('bakery')).toBe('{}')
+    await eventually(async () => expect((await calls('bakery')).last).toBe('v2'))
+    expect((await calls('bakery')).failed).toBe(before.failed)
+  })
+
+  test('that runs already leaves everything as it is', async () => {
+    const { code, log, outputs } = await release('bakery', `image: "${sampleImages.next}"`)
+    expect(code, log).toBe(0)
+    expect(outputs).toMatchObject({ verdict: 'skipped', changed: '0' })
+    expect(outputs['reason']).toContain('Deployment/bakery runs this release already')
+  })
+
+  test('that fails is rolled back, and its canary, which was as protected as stable, is gone', async () => {
+    let copies: Promise<string> | undefined
+    const { code, log, outputs } = await release('grocer', `image: "${sampleImages.failing}"`, {
+      onLine: (line) => {
+        if (line.includes('weight: grocer 50'))
+          copies ??= kubectl('get', 'authorizationpolicies', '-o', 'jsonpath={.items[*].spec.selector.matchLabels.app}')
+      },
+    })
+    expect(code).toBe(1)
+    expect(outputs, log).toMatchObject({ verdict: 'rolled-back', weight: '0' })
+    expect(await copies).toBe('grocer grocer-canary')
+    expect(await images('grocer')).toEqual({ grocer: sampleImage })
+    await eventually(async () =>
+      expect(await kubectl('get', 'authorizationpolicies', '-o', 'name')).not.toContain('canary'),
+    )
+  })
+
+  test('is promoted for pods without a label of their own as well', async () => {
+    const before = await calls('grocer')
+    const pod = await kubectl('get', 'pods', '-l', 'app=grocer', '-o', 'name')
+    let podDuring: Promise<string> | undefined
+    const { code, log, outputs } = await release('grocer', `image: "${sampleImages.next}"`, {
+      onLine: (line) => {
+        if (line.includes('weight: grocer 50')) podDuring ??= kubectl('get', 'pods', '-l', 'app=grocer', '-o', 'name')
+      },
+    })
+    expect(code, log).toBe(0)
+    expect(outputs).toMatchObject({ verdict: 'promoted' })
+    expect(await podDuring).toBe(pod)
+    expect(await images('grocer')).toEqual({ grocer: sampleImages.next })
+    expect((await calls('grocer')).failed).toBe(before.failed)
+  })
+
+  test('that is new in the middle of a release starts over from the first step, after the traffic is back', async () => {
+    const held = await release('bakery', `image: "${sampleImage}", until: 50`)
+    expect(held.outputs, held.log).toMatchObject({ verdict: 'held', weight: '50' })
+    const { log, outputs } = await release('bakery', `image: "${sampleImages.failing}"`)
+    expect(outputs, log).toMatchObject({ verdict: 'rolled-back', weight: '0' })
+    const lines = ['it is removed first', 'back at stable', 'bakery-canary: created', 'weight: stable 50, canary 50']
+    const places = lines.map((line) => log.indexOf(line))
+    expect(places, log).toEqual([...places].sort((a, b) => a - b))
+    expect(places).not.toContain(-1)
+    expect(await images('bakery')).toEqual({ bakery: sampleImages.next })
+  })
+
+  test('that nobody can pull ends before any weight, with the cause', async () => {
+    const { code, log } = await release('bakery', 'image: "registry.invalid/bakery:9"')
+    expect(code).toBe(1)
+    expect(log).toMatch(/registry\.invalid\/bakery:9/)
+    expect(log).not.toContain('weight: stable 50')
+    expect(await weights('bakery')).toMatch(/^100( 0)?$/)
+    expect(await images('bakery')).toEqual({ bakery: sampleImages.next })
+  })
+})
+
+test('manifests bring a changed ConfigMap and new labels; stable keeps the old ones until all traffic is gone', async () => {
+  const before = await calls('dairy')
+  const file = join(machine.home, 'dairy.json')
+  writeFileSync(
+    file,
+    JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'List',
+      items: [shop('dairy', { commit: 'b07e551' }, sampleImages.next), config('dairy', 'cheese')],
+    }),
+  )
+  const { code, log, outputs } = await release('dairy', `manifests: "${file}"`)
+  expect(code, log).toBe(0)
+  expect(outputs).toMatchObject({ verdict: 'promoted' })
+  expect(await images('dairy')).toEqual({ dairy: sampleImages.next })
+  expect(await kubectl('get', 'deploy', 'dairy', '-o', 'jsonpath={.spec.template.metadata.labels.commit}')).toBe(
+    'b07e551',
+  )
+  await eventually(async () => expect((await calls('dairy')).last).toBe('v2cheese'))
+  expect((await calls('dairy')).failed).toBe(before.failed)
+
+  const second = await release('dairy', `manifests: "${file}"`)
+  expect(second.outputs, second.log).toMatchObject({ verdict: 'skipped', changed: '0' })
+})
+
+test('proportional replicas are ready before each weight, beside an autoscaler, and stable keeps its own', async () => {
+  await kubectl('scale', 'deploy/grocer', '--replicas=2')
+  await ready('grocer')
+  await apply({
+    apiVersion: 'autoscaling/v2',
+    kind: 'HorizontalPodAutoscaler',
+    metadata: { name: 'grocer', namespace: 'arcade' },
+    spec: {
+      scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'grocer' },
+      minReplicas: 2,
+      maxReplicas: 6,
+      metrics: [
+        { type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 80 } } },
+      ],
+    },
+  })
+  const before = await calls('grocer')
+  const seen: Promise<string>[] = []
+  const look = () =>
+    kubectl('get', 'deploy', 'grocer', 'grocer-canary', '-o', 'jsonpath={.items[*].status.availableReplicas}')
+  const { code, log, outputs } = await release('grocer', `image: "${sampleImage}", replicas: proportional`, {
+    onLine: (line) => {
+      if (line.startsWith('weight: grocer ')) seen.push(look())
+    },
+  })
+  expect(code, log).toBe(0)
+  expect(outputs).toMatchObject({ verdict: 'promoted' })
+  expect(log).toContain('Deployment/grocer-canary: created with 1 replicas')
+  const [atHalf, atAll] = await Promise.all(seen)
+  // Those of the next step start at once.
+  expect(atHalf).toMatch(/^2 [12]$/)
+  expect(atAll).toBe('2 2')
+  expect(await kubectl('get', 'hpa', '-o', 'name')).not.toContain('canary')
+  expect((await calls('grocer')).failed).toBe(before.failed)
+  await kubectl('delete', 'hpa', 'grocer')
+  await kubectl('scale', 'deploy/grocer', '--replicas=1')
+})
+
+describe('a run that dies', () => {
+  /** Kills the run at the first line with this text, without its post step. */
+  async function killAt(text: string, image: string): Promise<void> {
+    let kill: (() => void) | undefined
+    const options: RunnerOptions = {
+      onStart: (_, send) => (kill = () => send('SIGKILL')),
+      onLine: (line) => line.includes(text) && kill?.(),
+    }
+    const { log } = await release('bakery', `image: "${image}"`, options, 'main')
+    expect(log).toContain(text)
+  }
+
+  test.each([
+    ['when the canary was just created', 'Deployment/bakery-canary: created', sampleImage],
+    ['with half of the traffic on it', 'weight: stable 50, canary 50', sampleImages.next],
+    ['when stable gets the release', 'Deployment/bakery gets the pod template', sampleImage],
+  ])('%s is followed by one that completes the release, and leaves nothing', async (_, text, image) => {
+    const before = await calls('bakery')
+    await killAt(text, image)
+    const { code, log, outputs } = await release('bakery', `image: "${image}", leaseWaitTimeout: 30s`)
+    expect(code, log).toBe(0)
+    expect(['promoted', 'skipped'], log).toContain(outputs['verdict'])
+    expect(await images('bakery')).toEqual({ bakery: image })
+    expect(await weights('bakery')).toMatch(/^100( 0)?$/)
+    expect((await calls('bakery')).failed).toBe(before.failed)
+  })
+})

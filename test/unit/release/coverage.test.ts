@@ -1,0 +1,113 @@
+import { expect, test } from 'vitest'
+import { coverageOf } from '../../../src/release/coverage.ts'
+import type { KubeObject } from '../../../src/cluster/objects.ts'
+
+const versions = {
+  name: 'till',
+  stable: { app: 'till', team: 'pay' },
+  canary: { app: 'till-canary', team: 'pay', 'mesh-canary.io/canary': 'till' },
+}
+const object = (kind: string, spec: object, meta: object = {}): KubeObject =>
+  ({ apiVersion: 'x/v1', kind, metadata: { name: 'guarded', namespace: 'shop', ...meta }, spec }) as KubeObject
+const cover = (...objects: KubeObject[]) => coverageOf(objects, 'shop', versions)
+const specs = (...objects: KubeObject[]) => cover(...objects).copies.map((each) => (each as { spec?: unknown }).spec)
+
+test('what selects both versions needs no copy', () => {
+  const found = cover(
+    object('NetworkPolicy', { podSelector: {}, policyTypes: ['Ingress'] }),
+    object('AuthorizationPolicy', { rules: [] }),
+    object('PeerAuthentication', { selector: { matchLabels: { team: 'pay' } } }),
+    object('PodDisruptionBudget', { selector: { matchLabels: { app: 'other' } } }),
+  )
+  expect(found).toEqual({ copies: [], faults: [] })
+})
+
+test('a policy for stable alone gets a copy for the canary', () => {
+  const policy = object('AuthorizationPolicy', {
+    selector: { matchLabels: { app: 'till', team: 'pay' } },
+    action: 'DENY',
+    rules: [{ to: [{ operation: { paths: ['/admin'] } }] }],
+  })
+  expect(cover(policy).copies).toEqual([
+    {
+      ...policy,
+      metadata: {
+        name: 'guarded-canary',
+        namespace: 'shop',
+        labels: { 'app.kubernetes.io/managed-by': 'mesh-canary', 'mesh-canary.io/canary': 'till' },
+      },
+      spec: {
+        selector: { matchLabels: { app: 'till-canary', team: 'pay' } },
+        action: 'DENY',
+        rules: [{ to: [{ operation: { paths: ['/admin'] } }] }],
+      },
+    },
+  ])
+})
+
+test('a network policy of another workload also lets the canary in', () => {
+  const policy = object('NetworkPolicy', {
+    podSelector: { matchLabels: { app: 'ledger' } },
+    ingress: [{ from: [{ podSelector: { matchLabels: { app: 'till' } } }], ports: [{ port: 5432 }] }],
+  })
+  expect(specs(policy)).toEqual([
+    {
+      podSelector: { matchLabels: { app: 'ledger' } },
+      ingress: [{ from: [{ podSelector: { matchLabels: { app: 'till-canary' } } }], ports: [{ port: 5432 }] }],
+    },
+  ])
+})
+
+test('expressions and the selectors of proxies are rewritten as well', () => {
+  const expression = { key: 'app', operator: 'In', values: ['till', 'desk'] }
+  expect(
+    specs(
+      object('PodDisruptionBudget', { selector: { matchExpressions: [expression] }, maxUnavailable: 1 }),
+      object('EnvoyFilter', { workloadSelector: { labels: { app: 'till' } }, configPatches: [] }),
+    ),
+  ).toEqual([
+    { selector: { matchExpressions: [{ key: 'app', operator: 'In', values: ['till-canary'] }] }, maxUnavailable: 1 },
+    { workloadSelector: { labels: { app: 'till-canary' } }, configPatches: [] },
+  ])
+})
+
+test('a copy is for nobody else: it loses the marks of Helm, Argo CD and the config that owns the original', () => {
+  const policy = object(
+    'PeerAuthentication',
+    { selector: { matchLabels: { app: 'till' } } },
+    {
+      labels: { 'app.kubernetes.io/instance': 'shop', release: 'prometheus', 'mesh-canary.io/config': '1234' },
+      annotations: { 'argocd.argoproj.io/tracking-id': 'a:b', 'istio.io/dry-run': 'true' },
+    },
+  )
+  const [copy] = cover(policy).copies
+  expect(copy?.metadata.labels).toEqual({
+    release: 'prometheus',
+    'app.kubernetes.io/managed-by': 'mesh-canary',
+    'mesh-canary.io/canary': 'till',
+  })
+  expect(copy?.metadata.annotations).toEqual({ 'istio.io/dry-run': 'true' })
+})
+
+test('what cannot be copied is named: a policy of another namespace, and one for a label that the release drops', () => {
+  const { faults, copies } = coverageOf(
+    [
+      object('AuthorizationPolicy', { selector: { matchLabels: { app: 'till' } } }, { namespace: 'istio-system' }),
+      object('NetworkPolicy', { podSelector: { matchLabels: { zone: 'inner' } } }),
+    ],
+    'shop',
+    { ...versions, stable: { ...versions.stable, zone: 'inner' } },
+  )
+  expect(copies).toEqual([])
+  expect(faults).toHaveLength(2)
+  expect(faults[0]).toContain('the AuthorizationPolicy istio-system/guarded selects pods of till')
+  expect(faults[0]).toContain('app=till-canary')
+  expect(faults[1]).toContain('zone=inner')
+})
+
+test('a monitor that selects the Service of stable gets a copy for that of the canary', () => {
+  const monitor = object('ServiceMonitor', { selector: { matchLabels: { app: 'till', part: 'web' } }, endpoints: [] })
+  const service = { stable: { app: 'till', part: 'web' }, canary: { app: 'till' } }
+  expect(coverageOf([monitor], 'shop', versions)).toEqual({ copies: [], faults: [] })
+  expect(coverageOf([monitor], 'shop', { ...versions, service }).faults).toHaveLength(1)
+})

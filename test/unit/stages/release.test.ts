@@ -1,0 +1,162 @@
+import { describe, expect, test } from 'vitest'
+import type { KubeObject, VirtualService, Workload } from '../../../src/cluster/objects.ts'
+import { stagesOf } from '../../../src/config/stages.ts'
+import { beginReleases, configAtRest, planReleases } from '../../../src/stages/release.ts'
+import type { StageContext } from '../../../src/stages/context.ts'
+import { configOf, to } from '../fixtures.ts'
+import { clusterOf, deployment, service } from '../release/fixtures.ts'
+
+const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } }
+const next = 'image: "registry.test/till:2"'
+const versioned = (version = '1') => deployment('till', { app: 'till', version })
+
+/** The routes of the service, with all traffic on stable. */
+function routes(...destinations: ReturnType<typeof to>[]): VirtualService {
+  return {
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'VirtualService',
+    metadata: { name: 'till', namespace: 'shop', resourceVersion: '1' },
+    spec: { hosts: ['till'], http: [{ route: destinations }] },
+  }
+}
+const bySubset = routes(to('stable', 100, 'till'), to('canary', 0, 'till'))
+const byService = routes(
+  { destination: { host: 'till' }, weight: 100 },
+  { destination: { host: 'till-canary' }, weight: 0 },
+)
+
+function begin(objects: KubeObject[], yaml = `canary: { service: till, ${next} }`) {
+  const fake = clusterOf([namespace, service({ app: 'till' }), ...objects])
+  const notes: string[] = []
+  const config = configOf(`namespace: shop\n${yaml}`)
+  const host = {
+    signal: new AbortController().signal,
+    runName: 'run 7',
+    info: (line: string) => notes.push(line),
+    warning: (line: string) => notes.push(`warning: ${line}`),
+  }
+  const context = { config, stages: stagesOf(config), cluster: fake.cluster, host } as unknown as StageContext
+  return { ...fake, notes, context, plan: () => planReleases(context) }
+}
+
+describe('before the run changes anything', () => {
+  test('the subset of stable gets the label that tells its pods from the canary', async () => {
+    const { config } = await begin([versioned('7')]).plan()
+    expect(config.services!['till']!.subsets).toEqual({
+      stable: { version: '7' },
+      canary: { 'mesh-canary.io/canary': 'till' },
+    })
+  })
+
+  test('it stays open in a run that promotes nothing', async () => {
+    const { plan } = begin([versioned()], `stages: policies\ncanary: { service: till, ${next} }`)
+    expect((await plan()).config.services!['till']!.subsets).toMatchObject({ stable: {} })
+  })
+
+  test('it selects all pods while there is nothing to release', async () => {
+    const { config } = await begin([versioned()], 'canary: { service: till, image: "registry.test/till:1" }').plan()
+    expect(config.services!['till']!.subsets).toMatchObject({ stable: {} })
+  })
+
+  test('the current image releases nothing, and leaves a canary to the run that made it', async () => {
+    const left = deployment('till-canary', { app: 'till', 'mesh-canary.io/canary': 'till' })
+    left.metadata.labels = { 'mesh-canary.io/canary': 'till' }
+    const { plan, writes } = begin([versioned('7'), left], 'canary: { service: till, image: current }')
+    const context = await plan()
+    expect(context.config.services!['till']!.subsets).toMatchObject({ stable: { version: '7' } })
+    expect((await beginReleases(context)).whyIdle('till')).toBe('Deployment/till runs this release already')
+    expect(writes).toEqual([])
+  })
+
+  test('without such a label the versions are Services', async () => {
+    const { config } = await begin([deployment()]).plan()
+    expect(config.canary).toMatchObject({
+      stable: { by: 'service', name: 'till' },
+      canary: { by: 'service', name: 'till-canary' },
+    })
+    expect(config.services).toEqual({ till: {} })
+  })
+
+  test('all releases that cannot be made are reported at once, each with its key', async () => {
+    const { plan, writes } = begin(
+      [versioned(), { ...service({ app: 'desk' }), metadata: { name: 'desk', namespace: 'shop' } }],
+      `canaries: [{ service: till, images: { web: "w:1" } }, { service: desk, ${next} }]`,
+    )
+    await expect(plan()).rejects.toThrow(
+      /^canaries\.0\.images: the Deployment shop\/till has no container web.*\ncanaries\.1\.image: no Deployment with pods/,
+    )
+    expect(writes).toEqual([])
+  })
+
+  test.each([
+    ['subsets', bySubset, { by: 'subset', name: 'stable' }],
+    ['Services', byService, { by: 'service', name: 'till' }],
+  ])('a rollback needs no release, and follows routes between %s', async (_, route, stable) => {
+    const stateful: Workload = { ...versioned(), kind: 'StatefulSet' }
+    const { config } = await begin([stateful, route], `stages: rollback\ncanary: { service: till, ${next} }`).plan()
+    expect(config.canary).toMatchObject({ stable })
+  })
+})
+
+describe('before its promotion', () => {
+  /** Creates the canary of the release in these objects, and returns it as it is then. */
+  async function canaryOf(image: string): Promise<KubeObject> {
+    const { plan, get } = begin([versioned(), bySubset], `canary: { service: till, image: "${image}" }`)
+    await beginReleases(await plan())
+    return get('Deployment', 'till-canary')!
+  }
+
+  test('a canary is created, and known to its promotion', async () => {
+    const { plan, writes } = begin([versioned(), bySubset])
+    const { created, whyIdle } = await beginReleases(await plan())
+    expect(writes).toEqual(['apply Deployment till-canary × 0', 'apply Deployment till-canary × 2'])
+    expect(created('till')).toBeDefined()
+    expect(whyIdle('till')).toBeUndefined()
+  })
+
+  test('a release that runs already writes nothing', async () => {
+    const { plan, writes } = begin([versioned()], 'canary: { service: till, image: "registry.test/till:1" }')
+    const { created, whyIdle } = await beginReleases(await plan())
+    expect(whyIdle('till')).toBe('Deployment/till runs this release already')
+    expect(created('till')).toBeUndefined()
+    expect(writes).toEqual([])
+  })
+
+  test('the canary of another release is removed first, and the run says so', async () => {
+    const { plan, writes, notes } = begin([versioned(), bySubset, await canaryOf('registry.test/till:9')])
+    await beginReleases(await plan())
+    expect(writes).toEqual([
+      'remove Deployment till-canary uid-of-till-canary',
+      'apply Deployment till-canary × 0',
+      'apply Deployment till-canary × 2',
+    ])
+    expect(notes).toContain('Deployment/till-canary: an earlier run left it with another release; it is removed first')
+  })
+
+  test('the canary of the same release goes on', async () => {
+    const { plan, writes, notes } = begin([versioned(), bySubset, await canaryOf('registry.test/till:2')])
+    await beginReleases(await plan())
+    expect(writes).toEqual(['apply Deployment till-canary × 2'])
+    expect(notes.at(-1)).toContain('an earlier run left it with this release, which continues')
+  })
+
+  test('a canary beside a stable version that runs the release is removed', async () => {
+    const left = await canaryOf('registry.test/till:9')
+    const { plan, writes } = begin(
+      [versioned(), bySubset, left],
+      'canary: { service: till, image: "registry.test/till:1" }',
+    )
+    const { whyIdle } = await beginReleases(await plan())
+    expect(whyIdle('till')).toContain('all traffic is there, and the canary that an earlier run left is removed')
+    expect(writes).toEqual(['remove Deployment till-canary uid-of-till-canary'])
+  })
+})
+
+test('the subset of stable opens again when the canary is gone, and not before', async () => {
+  const { plan, cluster } = begin([versioned(), bySubset])
+  const context = await plan()
+  await beginReleases(context)
+  expect(await configAtRest(context)).toBeUndefined()
+  await cluster.remove('Deployment', 'shop', 'till-canary')
+  expect((await configAtRest(context))?.services!['till']!.subsets).toMatchObject({ stable: {} })
+})
