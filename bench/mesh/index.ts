@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { runner, type ActionRun, type Inputs, type RunnerOptions } from '../../test/e2e/runner.ts'
-import { deploySampleApp, embeddedMesh, type TestCluster } from '../../test/e2e/world.ts'
+import { applyObjects, deploySampleApp, embeddedMesh, type TestCluster } from '../../test/e2e/world.ts'
 
 const config = join(import.meta.dirname, 'mesh.yaml')
 

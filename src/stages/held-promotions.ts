@@ -5,9 +5,9 @@ import { readSavedRoutes } from '../canary/ownership/session.ts'
 import { emptyWhenUnread } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { managedByLabel, manager } from '../cluster/labels.ts'
-import { keyOf, titleOf, type KubeObject, type Lease } from '../cluster/objects.ts'
+import { keyOf, titleOf, type Lease } from '../cluster/objects.ts'
 import type { PlannedChange } from '../policies/plan.ts'
-import { routesOf, targetKey, type Routed } from '../policies/routes.ts'
+import { isRouted, routesOf, targetKey, type Routed } from '../policies/routes.ts'
 
 /** One sentence for each object. */
 export async function heldPromotionFaults(
@@ -38,13 +38,9 @@ function fault({ action, object }: PlannedChange, service: string, holder: strin
 
 /** True if a split of the live object would be gone, or have other weights. */
 function movesWeights({ action, before, object }: PlannedChange): boolean {
-  if (before === undefined || !hasRoutes(before) || (action !== 'change' && action !== 'delete')) return false
-  const after = action === 'delete' || !hasRoutes(object) ? [] : splitsOf(object)
+  if (before === undefined || !isRouted(before) || (action !== 'change' && action !== 'delete')) return false
+  const after = action === 'delete' || !isRouted(object) ? [] : splitsOf(object)
   return splitsOf(before).some((split) => !after.includes(split))
-}
-
-function hasRoutes(object: KubeObject): object is Routed {
-  return ['VirtualService', 'HTTPRoute', 'GRPCRoute'].includes(object.kind)
 }
 
 /** The destinations of each route to several versions, with their weights. */
