@@ -46,8 +46,8 @@ export function guardManifest(spec: GuardSpec, lease: Lease, program: string, gu
 }
 
 /**
- * Rights for one Lease, the guard's own orders and the objects with the routes, by name. The rights to create events and to list pods cannot be
- * limited to names.
+ * Rights for one Lease, the guard's own specification and the objects with the routes, by name. The rights to create events
+ * and to list pods cannot be limited to names.
  */
 function rules({ lease, saved }: GuardSpec, name: string): object[] {
   const routes = Map.groupBy(saved, (object) => kindOf(object))
