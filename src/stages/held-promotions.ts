@@ -1,6 +1,6 @@
 // Finds the routes whose weights a plan would change while a promotion holds the Lease of their service: then nobody
 // else writes weights.
-import { holderOf, leaseName, runOfHolder } from '../canary/ownership/lease-object.ts'
+import { holderOf, runOfHolder, serviceOf } from '../canary/ownership/lease-object.ts'
 import { readSavedRoutes } from '../canary/ownership/session.ts'
 import { emptyWhenUnread } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
@@ -21,7 +21,7 @@ export async function heldPromotionFaults(
   const leases = await cluster.list<Lease>('Lease', namespace, { labelSelector }).catch(emptyWhenUnread)
   const held = leases.filter((lease) => holderOf(lease) !== '')
   const faults = held.map(async (lease) => {
-    const service = lease.metadata.name.slice(leaseName('').length)
+    const service = serviceOf(lease)
     const routes = new Set((await readSavedRoutes(cluster, namespace, service)).map(keyOf))
     return moving.filter(({ object }) => routes.has(keyOf(object))).map((each) => fault(each, service, holderOf(lease)))
   })
