@@ -9,7 +9,7 @@ import {
   runOfHolder,
 } from '../canary/ownership/lease-object.ts'
 import { guardName } from '../canary/ownership/guard-manifest.ts'
-import type { GuardSpec } from '../canary/ownership/guard-spec.ts'
+import { guardSpecKey, type GuardSpec } from '../canary/ownership/guard-spec.ts'
 import { requireRollbackTarget } from '../canary/workload/endpoints.ts'
 import { resetToStable } from '../canary/traffic/router.ts'
 import type { Cluster, PatchOperation } from '../cluster/client.ts'
@@ -171,7 +171,7 @@ async function routesToRestore(
     if (!lacksRights(problem)) throw problem
     return undefined
   })
-  const text = latest?.data?.['guard-spec.json']
+  const text = latest?.data?.[guardSpecKey]
   return text === undefined ? saved : (JSON.parse(text) as GuardSpec).saved
 }
 

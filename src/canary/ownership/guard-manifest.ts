@@ -3,7 +3,7 @@ import { managedByLabel, manager } from '../../cluster/labels.ts'
 import { kindOf, type ConfigMap, type KubeObject, type Lease } from '../../cluster/objects.ts'
 import { leaseName, ownerReference } from './lease-object.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
-import { guardSpecFile, guardProgramFile, type GuardSpec } from './guard-spec.ts'
+import { guardProgramFile, guardProgramKey, guardSpecFile, guardSpecKey, type GuardSpec } from './guard-spec.ts'
 
 type Guard = CanaryConfig['guard']
 
@@ -31,7 +31,7 @@ export function guardManifest(spec: GuardSpec, lease: Lease, program: string, gu
   }
   const of = <T extends object>(apiVersion: string, kind: string, rest: T) => ({ apiVersion, kind, metadata, ...rest })
   const config: ConfigMap = of('v1', 'ConfigMap', {
-    data: { 'guard.mjs': program, 'guard-spec.json': JSON.stringify(spec) },
+    data: { [guardProgramKey]: program, [guardSpecKey]: JSON.stringify(spec) },
   })
   return [
     of('v1', 'ServiceAccount', { automountServiceAccountToken: false }),

@@ -87,8 +87,8 @@ export async function openSession(
     if (claim.isStolen) await fenceRoutes(cluster, split)
     const saved = await saveRoutes(cluster, split, claim, before !== undefined)
     const apply: ApplyGuard = (routes, isUpdate = false) => {
-      const orders = routes.map(withoutStatus)
-      return applyGuard(cluster, split, plan, claim, orders, selectors, deps.readGuardProgram(), isUpdate)
+      const settings = { split, plan, claim, saved: routes.map(withoutStatus), selectors }
+      return applyGuard(cluster, { ...settings, program: deps.readGuardProgram() }, isUpdate)
     }
     const sessionGuard = await startGuard(cluster, split, plan, claim, saved, apply, deps)
     const record = (state: State): SavedPromotion =>
