@@ -270,6 +270,16 @@ describe('the stage rollback', () => {
     expect([namespace.weight, namespace.lease]).toEqual([0, undefined])
   })
 
+  test('leaves another record each time, by which the run that it ends can tell them apart', async () => {
+    const records = []
+    for (const _ of [1, 2]) {
+      namespace = new AbandonedNamespace()
+      await rollback()
+      records.push((namespace.others['ConfigMap'] as ConfigMap).data!['outcome.json'])
+    }
+    expect(records[0]).not.toBe(records[1])
+  })
+
   test('moves the weights when no promotion is under way', async () => {
     namespace.lease = undefined
     expect(await rollback()).toBe(true)
