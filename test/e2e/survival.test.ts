@@ -489,4 +489,3 @@ test("while istiod's webhook is away, the stage rollback fails, and the guard re
   }
   await eventually(async () => expect(await liveWeights(testCluster)).toEqual(allAtV1))
 })
-
