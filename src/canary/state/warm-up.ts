@@ -4,26 +4,30 @@ import type { CanaryConfig } from '../../config/schema.ts'
 import { flushIntervalMs } from '../analysis/latency-windows.ts'
 import { noRequests, type RequestCounts } from '../analysis/request-counts.ts'
 import { stagesOf } from './stages.ts'
+import { currentStep } from './steps.ts'
 import type { ActiveState, WarmUp } from './types.ts'
 
 export const notWarm: WarmUp = { timed: 0, isOver: false }
 
 /**
  * With the sample that is about to be counted. It is over for good after so many requests or so much time, and at the
- * latest when the last of several stages has started: a canary that stays slow is judged there.
+ * latest when the last of several stages has started: a canary that stays slow is judged there. A single stage ends it
+ * halfway through the time that it waits for evidence.
  */
-export function warmUpWith(
-  plan: CanaryConfig,
-  { warmUp, firstTrafficAt, stagesStarted }: ActiveState,
-  canary: RequestCounts,
-  now: number,
-): WarmUp {
+export function warmUpWith(plan: CanaryConfig, state: ActiveState, canary: RequestCounts, now: number): WarmUp {
+  const { warmUp, firstTrafficAt, stagesStarted } = state
   if (warmUp.isOver) return warmUp
-  const stages = stagesOf(plan).length
-  const isLast = stages > 1 && stagesStarted === stages
+  const stages = stagesOf(plan)
+  const isLast = stagesStarted === stages.length && (stages.length > 1 || hasWaited(plan, state, now))
   return isLast || isLongEnough(plan, warmUp, firstTrafficAt, now)
     ? { ...warmUp, isOver: true }
     : { timed: warmUp.timed + canary.times.total, isOver: false }
+}
+
+function hasWaited(plan: CanaryConfig, state: ActiveState, now: number): boolean {
+  if (state.phase !== 'watching') return false
+  const forMs = stagesOf(plan)[0]?.forMs ?? plan.interval
+  return now - currentStep(state.steps).watched.since >= forMs + plan.progressDeadline / 2
 }
 
 function isLongEnough({ warmup }: CanaryConfig, { timed }: WarmUp, firstTrafficAt: number | undefined, now: number) {
@@ -40,10 +44,18 @@ export function judgedPart({ isOver }: WarmUp, counts: RequestCounts): RequestCo
 
 /** Why the latency of the canary is not known at the end of the last stage; undefined if it is, or has no limit. */
 export function findColdCanary(
-  { checks: { p99 }, warmup }: CanaryConfig,
-  { warmUp: { timed, isOver } }: ActiveState,
+  plan: CanaryConfig,
+  { warmUp: { timed, isOver }, canary }: ActiveState,
 ): string | undefined {
-  if (p99 === undefined || isOver) return undefined
+  const {
+    checks: { p99, minRequests },
+    warmup,
+  } = plan
+  if (p99 === undefined || (warmup.by === 'requests' ? warmup.count : warmup.ms) === 0) return undefined
+  // All requests of the last of several stages are judged, and it needs `minRequests` itself.
+  if (isOver && stagesOf(plan).length > 1) return undefined
+  if (isOver && canary.times.total >= minRequests) return undefined
   const needed = warmup.by === 'requests' ? `${warmup.count} requests` : `${warmup.ms / 1000} s`
-  return `its latency is judged only after ${needed} (\`warmup\`), and it has served ${timed}`
+  const since = isOver ? `, and it has served ${canary.times.total} since` : `, and it has served ${timed}`
+  return `its latency is judged only after ${needed} (\`warmup\`)${since}`
 }
