@@ -220,6 +220,21 @@ describe('a weight counts only for the pod template that was observed at it, so'
     await cluster.promote(planWith(''))
     expect(cluster.weights).toEqual([50, 100])
   })
+
+  test('one that only some routes give it is lowered, too', async () => {
+    const cluster = new FakeCluster()
+    cluster.virtualService = virtualService([
+      { match: [{ uri: { prefix: '/a' } }], route: [to('v1', 100), to('v2', 0)] },
+      { route: [to('v1', 75), to('v2', 25)] },
+    ])
+    const seen: number[] = []
+    cluster.before = (verb, what) => (
+      verb === 'pod' && what === 'v2' && seen.push(cluster.virtualService.spec.http![1]!.route![1]!.weight!), undefined
+    )
+    await cluster.promote()
+    // Its counters are read before the weight is lowered.
+    expect(seen.slice(1, 3)).toEqual([0, 5])
+  })
 })
 
 describe('an API server that is away when the promotion ends', () => {
