@@ -51,6 +51,7 @@ type BothSides = { tries: RequestCounts; calls: RequestCounts; answers: FinalAns
 export function createVersionCounter(metrics: MetricNames, hosts: string[]): VersionCounter {
   const pending = { canary: nothingPending, stable: nothingPending }
   let coverage = noCoverage
+  let countsTries = false
 
   function count(version: VersionRole, sample: CounterSample): BothSides {
     const { readings, attribution, retries, complete, readShare } = sample
@@ -82,7 +83,9 @@ export function createVersionCounter(metrics: MetricNames, hosts: string[]): Ver
     const [canary, stable] = [count('canary', sample), count('stable', sample)]
     const byCallers = coverage.isComplete && sample.knowsCallers
     coverage = addCoverage(coverage, { canary: canary.answers, stable: stable.answers })
-    const canaryTries = canary.tries.requests
+    countsTries ||= canary.tries.requests > 0
+    // A Telemetry may switch the counters of the canary's own sidecars off.
+    const canaryTries = countsTries ? canary.tries.requests : canary.calls.requests
     if (!byCallers) return { canary: canary.tries, stable: stable.tries, canaryTries }
     const seesAllTries = sample.readShare.canary === 1 && sample.readShare.stable === 1
     return { canary: countUsers(canary, seesAllTries), stable: countUsers(stable, seesAllTries), canaryTries }

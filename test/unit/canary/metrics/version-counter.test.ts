@@ -131,6 +131,17 @@ test('the callers decide while the canary answers nothing', () => {
   expect(lastOf(known, dead, dead).canary).toEqual([10, 10, 10])
 })
 
+test('what the callers sent reached the canary, though its own sidecars count no requests', () => {
+  const count = createVersionCounter(planOf().metrics, [host])
+  const silent = sampleOf({ canary: {}, stable: { ok: 90 }, callers: healthy })
+  expect([known, silent].map((each) => createVersionCounter(planOf().metrics, [host])(each).canaryTries)).toEqual([
+    10, 10,
+  ])
+  count(known)
+  // They do count, so a caller that is read late is of another time.
+  expect(count(silent).canaryTries).toBe(0)
+})
+
 describe('with a quarter of the pods read', () => {
   const readShare = { canary: 0.25, stable: 0.25 }
   const refused: [string, number][] = [
