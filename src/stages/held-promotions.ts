@@ -6,8 +6,9 @@ import { emptyWhenUnread } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { managedByLabel, manager } from '../cluster/labels.ts'
 import { keyOf, titleOf, type Lease } from '../cluster/objects.ts'
+import { hostOf } from '../policies/compile/names.ts'
 import type { PlannedChange } from '../policies/plan.ts'
-import { isRouted, routesOf, targetKey, type Routed } from '../policies/routes.ts'
+import { isRouted, routesOf, targetKey, type Route, type Routed } from '../policies/routes.ts'
 
 /** One sentence for each object. */
 export async function heldPromotionFaults(
@@ -22,8 +23,11 @@ export async function heldPromotionFaults(
   const held = leases.filter((lease) => holderOf(lease) !== '')
   const faults = held.map(async (lease) => {
     const service = serviceOf(lease)
-    const routes = new Set((await readSavedRoutes(cluster, namespace, service)).map(keyOf))
-    return moving.filter(({ object }) => routes.has(keyOf(object))).map((each) => fault(each, service, holderOf(lease)))
+    const saved = new Set((await readSavedRoutes(cluster, namespace, service)).map(keyOf))
+    // A route to the service may have appeared during the promotion, which moves it as well.
+    const isPromoted = ({ object, before }: PlannedChange) =>
+      saved.has(keyOf(object)) || splitsHost(before as Routed, hostOf(service, namespace))
+    return moving.filter(isPromoted).map((each) => fault(each, service, holderOf(lease)))
   })
   return (await Promise.all(faults)).flat()
 }
@@ -43,14 +47,20 @@ function movesWeights({ action, before, object }: PlannedChange): boolean {
   return splitsOf(before).some((split) => !after.includes(split))
 }
 
+function splitsHost(object: Routed, host: string): boolean {
+  return splitRoutesOf(object).some(({ targets }) => targets.some((target) => target.host === host))
+}
+
 /** The destinations of each route to several versions, with their weights. */
 function splitsOf(object: Routed): string[] {
-  return routesOf(object, object.metadata.namespace ?? '')
-    .filter(({ targets }) => targets.length > 1)
-    .map(({ targets }) =>
-      targets
-        .map((target) => `${targetKey(target)}=${target.weight}`)
-        .sort()
-        .join(),
-    )
+  return splitRoutesOf(object).map(({ targets }) =>
+    targets
+      .map((target) => `${targetKey(target)}=${target.weight}`)
+      .sort()
+      .join(),
+  )
+}
+
+function splitRoutesOf(object: Routed): Route[] {
+  return routesOf(object, object.metadata.namespace ?? '').filter(({ targets }) => targets.length > 1)
 }

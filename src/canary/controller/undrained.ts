@@ -11,7 +11,7 @@ import { addRequests, noRequests } from '../analysis/request-counts.ts'
 import { podId } from '../metrics/counter-reader.ts'
 import { countServed } from '../metrics/request-outcomes.ts'
 import { sidecarReader } from '../metrics/sidecars.ts'
-import { readRoutes, readWeight } from '../traffic/router.ts'
+import { readRoutes, readHighestWeight } from '../traffic/router.ts'
 import type { Split } from '../../policies/routes.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import type { Labels, VersionSelectors } from '../workload/selectors.ts'
@@ -133,7 +133,7 @@ async function explainServing(
   const serving =
     `${seconds} s later the proxies still send ${perSecond.toFixed(1)} requests/s to ` +
     `${split.canary.name} of ${split.service}`
-  const weight = await readWeight(cluster, split).catch(() => 0)
+  const weight = await readHighestWeight(cluster, split).catch(() => 0)
   if (weight > 0)
     return {
       kind: 'serving',

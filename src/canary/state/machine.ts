@@ -500,9 +500,11 @@ function findDoubt(state: WatchingState, { plan, results, observation }: RuleInp
   if (missing !== undefined)
     return () => `${missing} did not pass (${state.findings[missing]?.text ?? 'no answer yet'})`
   if (observation.canaryDown) return () => 'no ready pod of the canary is behind the Service'
-  const cold = needsCertificate(plan, state) ? findColdCanary(plan, state) : undefined
+  const needsProof = needsCertificate(plan, state)
+  const isLast = state.stagesStarted === stagesOf(plan).length
+  const cold = isLast || needsProof ? findColdCanary(plan, state) : undefined
   if (cold !== undefined) return () => cold
-  const uncertified = needsCertificate(plan, state) && results.find((result) => !isPassed(result))
+  const uncertified = needsProof && results.find((result) => !isPassed(result))
   return uncertified ? () => describeMissing(plan, state.checks, uncertified) : undefined
 }
 

@@ -158,7 +158,7 @@ const evidence = {
   warmup: warmup
     .prefault(200)
     .describe(
-      'Number of requests, or time, until the canary is warm. Until then, and at most until the last step starts, ' +
+      'Number of requests, or time, until the canary is warm. Until then, and at most until the last of several steps starts, ' +
         'its latency is observed but not judged; its failures are judged. 0 judges the latency from the first request on.',
     ),
   prometheus: prometheus

@@ -85,6 +85,12 @@ describe('a canary without a weight', () => {
     )
   })
 
+  test('is reported as undrained because someone has given it traffic again in one of its routes', async () => {
+    const routes = [0, 30].map((weight) => ({ route: [to('v1', 100 - weight), to('v2', weight)] }))
+    const cluster = clusterWith({ list: () => Promise.resolve([virtualService(routes)]) })
+    expect(await whyServing(cluster)).toContain('someone has written 30 there since')
+  })
+
   test('is not called drained when its sidecars do not answer', async () => {
     const cluster = clusterWith({ ...listing({ Pod: [canary] }), pod: () => Promise.reject(new ApiError(403, 'no')) })
     const found = await findUndrained(cluster, split, drainTarget, (line) => notes.push(line), clock)
