@@ -33,7 +33,7 @@ import {
   withState,
   type RunStatus,
 } from './run-status.ts'
-import type { DrainTarget } from './undrained.ts'
+import { drainTarget, type DrainTarget } from './undrained.ts'
 import { isTransient, RouteWriter } from './writer.ts'
 
 /** The rate of the users' requests is known well enough after so long. */
@@ -107,7 +107,7 @@ export class PromotionRun {
   /** The pods whose counters show the canary's requests. */
   get drainTarget(): DrainTarget {
     const { selectors, plan } = this.context
-    return { selectors, clients: plan.clients, metrics: plan.metrics, timeoutMs: plan.progressDeadline }
+    return drainTarget(plan, selectors)
   }
 
   get selectors(): VersionSelectors {

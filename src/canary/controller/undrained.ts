@@ -13,7 +13,8 @@ import { countServed } from '../metrics/request-outcomes.ts'
 import { sidecarReader } from '../metrics/sidecars.ts'
 import { readRoutes, readHighestWeight } from '../traffic/router.ts'
 import type { Split } from '../../policies/routes.ts'
-import type { Labels } from '../workload/selectors.ts'
+import type { CanaryConfig } from '../../config/schema.ts'
+import type { Labels, VersionSelectors } from '../workload/selectors.ts'
 import { waitForDrain, type DrainResult, type SampleRequests } from './drain.ts'
 import { lookUpCauses, type LookupScope } from './bypass-causes.ts'
 
@@ -21,6 +22,13 @@ import { lookUpCauses, type LookupScope } from './bypass-causes.ts'
  * The data to sample a canary from outside its promotion. Plain data, because the main step passes it to the post step.
  */
 export type DrainTarget = LookupScope & { timeoutMs: number }
+
+export function drainTarget(
+  { clients, metrics, progressDeadline }: CanaryConfig,
+  selectors: VersionSelectors,
+): DrainTarget {
+  return { selectors, clients, metrics, timeoutMs: progressDeadline }
+}
 
 /** `serving`: the canary still gets requests. `unseen`: nothing shows whether it does. `text`: why, in words. */
 export type Undrained = { kind: 'serving' | 'unseen'; text: string }

@@ -248,7 +248,7 @@ function handleStableOutage(outage: string, { plan, state, now }: RuleInput): Ne
 
 type UnservedFault = { isCanarys: boolean; reason: string }
 
-/** So many lost requests in a sample without an answer of stable are not the canary's alone. */
+/** If a sample without an answer of stable has so many lost requests, they are not the canary's alone. */
 const minOutage = 3
 
 /** Undefined also while the share of the canary may still show whose failures they are. */
@@ -271,7 +271,7 @@ function describeUnserved({ unserved }: ActiveState): string {
   const { requests, violations } = unserved.counts
   return (
     `${violations} of ${requests} requests of users failed before they reached any version ` +
-    "(no endpoint, no route or no connection: Envoy's flags UH, NR, NC, UF, UO)"
+    "(no endpoint, no route, no connection or no room for one: Envoy's flags UH, NR, NC, UF, UO)"
   )
 }
 

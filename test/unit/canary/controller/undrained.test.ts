@@ -60,7 +60,7 @@ describe('a canary without a weight', () => {
   test('is drained when its counters do not change, whatever their values', async () => {
     expect(await undrained([canary], () => 4_711)).toBeUndefined()
     expect(notes).toEqual([
-      'no request reached the canary in the 1.5 s that this run watched it; none was seen before either, so nothing shows that the proxies follow',
+      'no request reached the canary in the 1.5 s that this run watched it; none was seen before either, so nothing shows that the proxies follow the weight',
     ])
   })
 
