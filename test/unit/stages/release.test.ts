@@ -152,6 +152,65 @@ describe('before its promotion', () => {
   })
 })
 
+describe('what has changed since the plan', () => {
+  const upgrade = (version: string) => [
+    { op: 'replace' as const, path: '/spec/template/spec/containers/0/image', value: `registry.test/till:${version}` },
+  ]
+  const ofFirst = 'canary: { service: till, image: "registry.test/till:1", progressDeadline: 1s }'
+  const leftOf = async (image: string) => {
+    const { plan, get } = begin([versioned(), bySubset], `canary: { service: till, image: "${image}" }`)
+    await beginReleases(await plan())
+    return get('Deployment', 'till-canary')!
+  }
+
+  test('a release that another run has replaced is not called running', async () => {
+    const { plan, cluster } = begin([versioned(), bySubset], ofFirst)
+    const context = await plan()
+    await cluster.patch('Deployment', 'shop', 'till', upgrade('2'))
+    await expect(beginReleases(context)).rejects.toThrow('Deployment/till was changed since this run has planned')
+  })
+
+  test('what another run had left to finish is promoted, if that run has released something else', async () => {
+    const { plan, cluster } = begin([versioned(), bySubset, await leftOf('registry.test/till:9')], ofFirst)
+    const context = await plan()
+    await cluster.patch('Deployment', 'shop', 'till', upgrade('9'))
+    await cluster.remove('Deployment', 'shop', 'till-canary')
+    const { created, whyIdle } = await beginReleases(context)
+    expect(whyIdle('till')).toBeUndefined()
+    expect(created('till')).toBeDefined()
+  })
+
+  test('stable does not run a release while its pods do not', async () => {
+    const stuck = {
+      ...versioned(),
+      status: { observedGeneration: 1, replicas: 3, updatedReplicas: 1, availableReplicas: 2 },
+    }
+    const { plan } = begin([stuck, bySubset], ofFirst)
+    await expect(plan().then(beginReleases)).rejects.toThrow('Deployment/till was not ready within 1 s')
+  })
+
+  test('traffic returns to stable only when a rollout of it that died is complete', async () => {
+    const stuck = {
+      ...versioned(),
+      status: { observedGeneration: 1, replicas: 3, updatedReplicas: 1, availableReplicas: 2 },
+    }
+    const atCanary = routes(to('stable', 0, 'till'), to('canary', 100, 'till'))
+    const yaml = `canary: { service: till, ${next}, progressDeadline: 1s }`
+    const { plan, writes } = begin([stuck, atCanary, await leftOf('registry.test/till:9')], yaml)
+    await expect(plan().then(beginReleases)).rejects.toThrow('Deployment/till was not ready within 1 s')
+    expect(writes).toEqual([])
+  })
+
+  test('a canary whose promotion could not start is removed, but not one that an earlier run left', async () => {
+    const first = begin([versioned(), bySubset])
+    await (await beginReleases(await first.plan())).abandon()
+    expect(first.writes.at(-1)).toBe('remove Deployment till-canary uid-of-till-canary')
+    const later = begin([versioned(), bySubset, await leftOf('registry.test/till:2')])
+    await (await beginReleases(await later.plan())).abandon()
+    expect(later.writes).toEqual(['apply Deployment till-canary × 2'])
+  })
+})
+
 test('the subset of stable opens again when the canary is gone, and not before', async () => {
   const { plan, cluster } = begin([versioned(), bySubset])
   const context = await plan()
