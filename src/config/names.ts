@@ -74,6 +74,9 @@ export function createdCanaryName(service: string): string {
 /** On the pods of a canary that a run created, and on what belongs to it: the service. */
 export const createdCanaryLabel = 'mesh-canary.io/canary'
 
+/** On the pods of a canary that a run created: a hash of the ConfigMaps and Secrets that the release changes. */
+export const configHashAnnotation = 'mesh-canary.io/config-hash'
+
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 /**

@@ -6,13 +6,13 @@ import { titleOf, type KubeObject, type Pod, type Service, type Workload } from 
 import { hasSidecar } from '../mesh/sidecar.ts'
 import { gitopsOwner } from '../canary/traffic/gitops.ts'
 import { templateHash } from '../canary/workload/fingerprint.ts'
-import { createdCanaryLabel, createdCanaryName } from '../config/names.ts'
+import { configHashAnnotation, createdCanaryLabel, createdCanaryName } from '../config/names.ts'
 import type { CanaryConfig } from '../config/schema.ts'
 import { currentImage } from '../config/values/images.ts'
 import { canaryDeployment, canaryService, marks, type Template } from './deployment.ts'
 import { distinguish, type Distinction } from './distinction.ts'
 import { withImages } from './images.ts'
-import { hasSameData, readRelease, renamed, type Rendered } from './manifests.ts'
+import { dataHash, hasSameData, readRelease, renamed, type Rendered } from './manifests.ts'
 import { firstReplicas } from './capacity.ts'
 import { autoscalerOf } from './autoscaler.ts'
 import { quotaFault, type ResourceQuota } from './quota.ts'
@@ -92,11 +92,18 @@ function canaryOf(
   plan: CanaryConfig,
   stable: Workload,
   template: Template,
-  { names }: Configs,
+  configs: Configs,
   distinction: Distinction,
 ): Workload {
-  const own = renamed(template, ({ kind, name }) => names.get(`${kind}/${name}`) ?? name)
+  const named = renamed(template, ({ kind, name }) => configs.names.get(`${kind}/${name}`) ?? name)
+  const own = configs.canary.length > 0 ? withConfigHash(named, configs.canary) : named
   return canaryDeployment(plan.service, stable, own, distinction, firstReplicas(plan, stable.spec.replicas ?? 1))
+}
+
+/** The names of the copies do not tell that a later run has other data for them, which the pods have not read. */
+function withConfigHash(template: Template, configs: readonly KubeObject[]): Template {
+  const annotations = { ...template.metadata?.annotations, [configHashAnnotation]: dataHash(configs) }
+  return { ...template, metadata: { ...template.metadata, annotations } }
 }
 
 function todoOf(

@@ -195,6 +195,14 @@ describe('manifests', () => {
     expect(template.metadata?.annotations).toHaveProperty(['kubectl.kubernetes.io/restartedAt'])
   })
 
+  test('with other data in a ConfigMap: the pods of an earlier canary have not read it', async () => {
+    const release = (rate: string, ...left: KubeObject[]) =>
+      plan(render(manifest(reading('rates')), config('rates', rate)), [reading('rates'), config('rates', '7'), ...left])
+    const { canary } = await release('8')
+    expect((await release('8', canary)).left).toMatchObject({ isSame: true })
+    expect((await release('9', canary)).left).toMatchObject({ isSame: false })
+  })
+
   test('with a Secret that the account may not read are refused', async () => {
     const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'keys' }, data: {} }
     const reading = deployment('till', { app: 'till' }, { volumes: [{ name: 'keys', secret: { secretName: 'keys' } }] })
