@@ -2,6 +2,7 @@
 // the canary is not less protected than stable. Pure.
 import { titleOf, type KubeObject } from '../cluster/objects.ts'
 import { isSelected, type Selector } from '../mesh/injectors.ts'
+import { copyForCanaryName } from '../config/names.ts'
 import { marks, untracked } from './deployment.ts'
 import type { Labels } from './distinction.ts'
 
@@ -27,7 +28,7 @@ function copyOf(object: Selecting, namespace: string, versions: Versions): KubeO
   const { metadata, kind, apiVersion, spec = {} } = object
   const rewritten = rewriteAll(spec, versions, kind === 'ServiceMonitor' ? versions.service : versions)
   if (!rewritten.isChanged) return undefined
-  const name = `${metadata.name}-canary`
+  const name = copyForCanaryName(metadata.name, versions.name)
   if (rewritten.isUnclear || metadata.namespace !== namespace) return describeGap(object, versions)
   return {
     apiVersion,

@@ -6,7 +6,7 @@ import { titleOf, type KubeObject, type Pod, type Service, type Workload } from 
 import { hasSidecar } from '../mesh/sidecar.ts'
 import { gitopsOwner } from '../canary/traffic/gitops.ts'
 import { templateHash } from '../canary/workload/fingerprint.ts'
-import { configHashAnnotation, createdCanaryLabel, createdCanaryName } from '../config/names.ts'
+import { configHashAnnotation, copyForCanaryName, createdCanaryLabel } from '../config/names.ts'
 import type { CanaryConfig } from '../config/schema.ts'
 import { currentImage } from '../config/values/images.ts'
 import { canaryDeployment, canaryService, marks, type Template } from './deployment.ts'
@@ -238,7 +238,7 @@ async function configsOf(cluster: Cluster, service: string, configs: readonly Ku
     const live = await readConfig(cluster, object)
     const isOfCanary = live?.metadata.labels?.[createdCanaryLabel] === service
     if (live && hasSameData(live, object) && !isOfCanary) continue
-    const name = live && !isOfCanary ? createdCanaryName(metadata.name) : metadata.name
+    const name = live && !isOfCanary ? copyForCanaryName(metadata.name, service) : metadata.name
     const labels = { ...metadata.labels, ...marks(service) }
     result.canary.push({ ...object, metadata: { ...metadata, name, labels } })
     result.stable.push(object)

@@ -187,9 +187,9 @@ describe('manifests', () => {
     const release = render(manifest(reading('rates')), config('rates', '8'))
     const { todo, canary, template, configs } = await plan(release, [reading('rates'), config('rates', '7')])
     expect(todo).toBe('promote')
-    expect(mounts(canary.spec.template)).toEqual([{ name: 'config', configMap: { name: 'rates-canary' } }])
+    expect(mounts(canary.spec.template)).toEqual([{ name: 'config', configMap: { name: 'rates-till-canary' } }])
     expect(mounts(template)).toEqual([{ name: 'config', configMap: { name: 'rates' } }])
-    expect(configs.canary).toMatchObject([{ metadata: { name: 'rates-canary' }, data: { rate: '8' } }])
+    expect(configs.canary).toMatchObject([{ metadata: { name: 'rates-till-canary' }, data: { rate: '8' } }])
     expect(configs.stable).toMatchObject([{ metadata: { name: 'rates' }, data: { rate: '8' } }])
     // Pods of an unchanged template would not start again.
     expect(template.metadata?.annotations).toHaveProperty(['kubectl.kubernetes.io/restartedAt'])
