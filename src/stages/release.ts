@@ -16,6 +16,7 @@ import { currentImage } from '../config/values/images.ts'
 import { restart } from '../mesh/inject.ts'
 import { createCanary, removeCanary, waitForPods, waitUntilGone } from '../release/canary.ts'
 import { createdCanary } from '../release/adoption.ts'
+import { exposureFaults } from '../release/exposure.ts'
 import { withRelease, withServices } from '../release/config.ts'
 import { splitOf } from '../policies/routes.ts'
 import { planRelease, type Release } from '../release/plan.ts'
@@ -87,7 +88,8 @@ function withReleases(config: Config, releases: readonly Release[], isActive: (r
 }
 
 async function checkProtection(context: StageContext, release: Release): Promise<void> {
-  const { faults, unseen } = await protectionOf(context.cluster, release)
+  const { faults: unprotected, unseen } = await protectionOf(context.cluster, release)
+  const faults = [...unprotected, ...(await exposureFaults(context.cluster, context.config, release))]
   if (faults.length > 0) throw new NotReleasable(faults.join('\n'))
   if (unseen.length === 0) return
   context.host.info(

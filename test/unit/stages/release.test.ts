@@ -88,6 +88,20 @@ describe('before the run changes anything', () => {
     expect(writes).toEqual([])
   })
 
+  test('a second Service that would give the canary requests is an error, unless it is routed or has other pods', async () => {
+    const named = (name: string, selector: Record<string, string>) => ({
+      ...service(selector),
+      metadata: { name, namespace: 'shop' },
+    })
+    const route = { ...bySubset, spec: { hosts: ['till-inside'], http: [] } } as KubeObject
+    const inside = named('till-inside', { app: 'till' })
+    const message = 'canary.image: the Service shop/till-inside selects pods of both stable and canary'
+    await expect(begin([versioned(), inside]).plan()).rejects.toThrow(message)
+    await expect(begin([versioned(), inside, route]).plan()).resolves.toBeDefined()
+    await expect(begin([deployment(), inside]).plan()).resolves.toBeDefined()
+    await expect(begin([versioned(), named('desk', { app: 'desk' })]).plan()).resolves.toBeDefined()
+  })
+
   test.each([
     ['subsets', bySubset, { by: 'subset', name: 'stable' }],
     ['Services', byService, { by: 'service', name: 'till' }],
