@@ -128,6 +128,7 @@ async function requireReleasable(
   left: Workload | undefined,
 ): Promise<void> {
   await requireNoGitops(cluster, stable)
+  requireNotPaused(stable)
   if (distinction.by === 'service') requireNoSubsets(plan)
   const claim = await unsharedClaim(cluster, stable.metadata.namespace ?? '', canary.spec.template)
   if (claim !== undefined) throw new NotReleasable(claim)
@@ -142,6 +143,14 @@ async function requireNoGitops(cluster: Cluster, stable: Workload): Promise<void
   throw new NotReleasable(
     `${owner} manages the ${titleOf(stable)}, and would undo what the run writes to it; commit the new version for a ` +
       'second Deployment there, and promote that with `stable`, `canary` and `after: keep` (docs/gitops.md)',
+  )
+}
+
+function requireNotPaused(stable: Workload): void {
+  if (!(stable.spec as { paused?: boolean }).paused) return
+  throw new NotReleasable(
+    `the ${titleOf({ ...stable, kind: 'Deployment' })} is paused, so its pods would never get the release; resume it with ` +
+      `kubectl rollout resume deployment/${stable.metadata.name}`,
   )
 }
 
@@ -238,6 +247,11 @@ async function configsOf(cluster: Cluster, service: string, configs: readonly Ku
     const live = await readConfig(cluster, object)
     const isOfCanary = live?.metadata.labels?.[createdCanaryLabel] === service
     if (live && hasSameData(live, object) && !isOfCanary) continue
+    if ((live as { immutable?: boolean } | undefined)?.immutable && !isOfCanary)
+      throw new NotReleasable(
+        `the ${titleOf(object)} in the cluster is immutable, and the manifests have other data for it; give the new one ` +
+          'another name, such as one with a hash',
+      )
     const name = live && !isOfCanary ? copyForCanaryName(metadata.name, service) : metadata.name
     const labels = { ...metadata.labels, ...marks(service) }
     result.canary.push({ ...object, metadata: { ...metadata, name, labels } })

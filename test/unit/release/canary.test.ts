@@ -163,6 +163,18 @@ describe('after its promotion', () => {
     expect(get('ConfigMap', 'rates')).toMatchObject({ data: { rate: '7', old: 'x' } })
   })
 
+  test('the old data comes back if not all of the new can be written', async () => {
+    const { cluster, release, get } = await promoted()
+    const banner = { ...rates({ text: 'new' }), metadata: { name: 'banner', namespace: 'shop' } }
+    await cluster.create({ ...banner, data: { text: 'old' } } as KubeObject)
+    const patch: typeof cluster.patch = (kind, namespace, name, operations) =>
+      name === 'banner' ? Promise.reject(new Error('refused')) : cluster.patch(kind, namespace, name, operations)
+    const both = { ...release, configs: { canary: [], stable: [...release.configs.stable, banner] } }
+    const { adoption } = createdCanary({ ...cluster, patch }, both, deployment('till-canary'))
+    await expect(adoption.begin()).rejects.toThrow('refused')
+    expect(get('ConfigMap', 'rates')).toMatchObject({ data: { rate: '7', old: 'x' } })
+  })
+
   test('a Deployment that someone changed meanwhile is left alone', async () => {
     const { canary } = await promoted()
     expect(() => canary.adoption.templateFor(reading('1.1'))).toThrow('was changed during the release')

@@ -125,6 +125,11 @@ describe('a release is refused before anything is written', () => {
       [tracked],
       'Flux (Kustomization flux-system/apps) manages the Deployment shop/till',
     ],
+    [
+      'a Deployment that is paused',
+      [{ ...versioned(), spec: { ...versioned().spec, paused: true } } as Workload],
+      'the Deployment shop/till is paused, so its pods would never get the release',
+    ],
   ])('%s', async (_, objects, message) => {
     await expect(ofImage('registry.test/till:2', ...objects)).rejects.toThrow(message)
   })
@@ -217,6 +222,14 @@ describe('manifests', () => {
     const { canary } = loadConfig({ INPUT_CANARY: `{ service: till, ${render(manifest(reading), secret)} }` })
     await expect(planRelease(forbidden, 'shop', 'canary', canary!)).rejects.toThrow(
       'the run may not read the Secret keys, so it cannot tell whether the release changes it',
+    )
+  })
+
+  test('that change an immutable ConfigMap are refused', async () => {
+    const immutable = { ...config('rates', '7'), immutable: true }
+    const release = render(manifest(reading('rates')), config('rates', '8'))
+    await expect(plan(release, [reading('rates'), immutable])).rejects.toThrow(
+      'the ConfigMap shop/rates in the cluster is immutable',
     )
   })
 
