@@ -10,6 +10,7 @@ import { configHashAnnotation, copyForCanaryName, createdCanaryLabel } from '../
 import type { CanaryConfig } from '../config/schema.ts'
 import { currentImage } from '../config/values/images.ts'
 import { canaryDeployment, canaryService, marks, type Template } from './deployment.ts'
+import { spreadAmongItself } from './coverage.ts'
 import { distinguish, type Distinction } from './distinction.ts'
 import { withImages } from './images.ts'
 import { dataHash, hasSameData, readRelease, renamed, type Rendered } from './manifests.ts'
@@ -97,7 +98,8 @@ function canaryOf(
 ): Workload {
   const named = renamed(template, ({ kind, name }) => configs.names.get(`${kind}/${name}`) ?? name)
   const own = configs.canary.length > 0 ? withConfigHash(named, configs.canary) : named
-  return canaryDeployment(plan.service, stable, own, distinction, firstReplicas(plan, stable.spec.replicas ?? 1))
+  const replicas = firstReplicas(plan, stable.spec.replicas ?? 1)
+  return spreadAmongItself(canaryDeployment(plan.service, stable, own, distinction, replicas), template)
 }
 
 /** The names of the copies do not tell that a later run has other data for them, which the pods have not read. */
@@ -181,10 +183,11 @@ async function renderedFor(
   stable: Workload,
   service: Service,
 ): Promise<Rendered> {
-  if (!plan.manifests)
-    return { template: withImages(stable.spec.template, plan, titleOf({ ...stable, kind: 'Deployment' })), configs: [] }
-  const { template, configs } = readRelease(`${key}.manifests`, plan.manifests, stable, service)
-  // What the API server adds to a template is in that of stable too.
+  const { template, configs } = plan.manifests
+    ? readRelease(`${key}.manifests`, plan.manifests, stable, service)
+    : { template: withImages(stable.spec.template, plan, titleOf({ ...stable, kind: 'Deployment' })), configs: [] }
+  if (isSameTemplate(stable.spec.template, template)) return { template, configs }
+  // What the API server and its webhooks add to a template, such as the digest of an image, is in that of stable too.
   const complete = await validated(cluster, { ...stable, spec: { ...stable.spec, template } })
   return { template: complete.spec.template, configs }
 }

@@ -88,6 +88,33 @@ test('without a label of its own, the canary gets a Service with the ports of th
   })
 })
 
+test('the pods of the canary keep away from each other, as those of stable do, and not from those of stable', async () => {
+  const term = (app: string) => ({ topologyKey: 'kubernetes.io/hostname', labelSelector: { matchLabels: { app } } })
+  const away = (app: string) => ({
+    affinity: { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [term(app)] } },
+    topologySpreadConstraints: [{ maxSkew: 1, ...term(app) }],
+  })
+  const { canary, template } = await ofImage('registry.test/till:2', deployment('till', { app: 'till' }, away('till')))
+  expect(canary.spec.template.spec).toMatchObject(away('till-canary'))
+  expect(template.spec).toMatchObject(away('till'))
+  const labelled = deployment('till', { app: 'till', version: '1' }, away('till'))
+  expect((await ofImage('registry.test/till:2', labelled)).canary.spec.template.spec).toMatchObject(away('till'))
+})
+
+test('an image whose digest an admission webhook has added runs already', async () => {
+  const digest = '@sha256:0123'
+  const containers = [{ name: 'app', image: `registry.test/till:2${digest}` }]
+  const { cluster } = clusterOf([service({ app: 'till' }), deployment('till', { app: 'till' }, { containers })])
+  const apply = (object: Workload) => {
+    const spec = structuredClone(object.spec)
+    for (const each of spec.template.spec.containers) each.image += each.image?.includes('@') ? '' : digest
+    return Promise.resolve({ ...object, spec })
+  }
+  const { canary } = loadConfig({ INPUT_CANARY: '{ service: till, image: "registry.test/till:2" }' })
+  const admitting = { ...cluster, apply } as unknown as Cluster
+  expect(await planRelease(admitting, 'shop', 'canary', canary!)).toMatchObject({ todo: 'idle' })
+})
+
 test('the canary has as many replicas as the plan says', async () => {
   expect((await plan('image: "registry.test/till:2", replicas: 5', [versioned()])).canary.spec.replicas).toBe(5)
 })
