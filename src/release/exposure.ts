@@ -42,5 +42,5 @@ export async function exposureFaults(
 
 function firstPodOf({ metadata: { name, namespace = '' }, spec: { template } }: Workload): Pod {
   const labels = template.metadata?.labels ?? {}
-  return { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace, labels }, spec: template.spec } as Pod
+  return { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace, labels }, spec: template.spec }
 }

@@ -107,7 +107,7 @@ test('an image whose digest an admission webhook has added runs already', async 
   const { cluster } = clusterOf([service({ app: 'till' }), deployment('till', { app: 'till' }, { containers })])
   const apply = (object: Workload) => {
     const spec = structuredClone(object.spec)
-    for (const each of spec.template.spec.containers) each.image += each.image?.includes('@') ? '' : digest
+    for (const each of spec.template.spec.containers) each.image = `${each.image?.replace(digest, '')}${digest}`
     return Promise.resolve({ ...object, spec })
   }
   const { canary } = loadConfig({ INPUT_CANARY: '{ service: till, image: "registry.test/till:2" }' })
