@@ -22,7 +22,7 @@ export type SimulateOptions = { rate?: string; runs: string; chart?: string }
 export async function simulateConfig(config: Config, options: SimulateOptions): Promise<number> {
   const plans = canariesOf(config)
   if (plans.length === 0) throw new ConfigError('canary: there is no canary to simulate; add the section `canary`')
-  const runs = numberOf('--runs', options.runs, 'a number of promotions from 10, such as 400', 10, 1_000_000)
+  const runs = numberOf('--runs', options.runs, 'a whole number of promotions from 10, such as 400', 10, 1_000_000, 1)
   const given = options.rate === undefined ? undefined : rateOf(options.rate)
   const { info, warning } = terminal(process.stdout, process.env)
   for (const plan of plans) {
@@ -44,9 +44,11 @@ export async function simulateConfig(config: Config, options: SimulateOptions): 
 const rateOf = (text: string) =>
   numberOf('--rate', text, 'the requests per second that the service gets, such as 10', 0.01, 1_000_000)
 
-function numberOf(option: string, text: string, expected: string, least: number, most: number): number {
+/** `step`: what it has to be a multiple of; 0 for any. */
+function numberOf(option: string, text: string, expected: string, least: number, most: number, step = 0): number {
   const number = Number(text)
-  if (text.trim() !== '' && number >= least && number <= most) return number
+  const isMultiple = step === 0 || number % step === 0
+  if (text.trim() !== '' && isMultiple && number >= least && number <= most) return number
   throw new ConfigError(`${option}: expected ${expected}, but got ${JSON.stringify(text)}`)
 }
 

@@ -71,5 +71,13 @@ export function createdCanaryName(service: string): string {
   return `${service}-canary`
 }
 
+/** The name of a copy for the canary; the canaries of two services may need copies of one object. */
+export function copyForCanaryName(original: string, service: string): string {
+  return original === service ? createdCanaryName(service) : `${original}-${createdCanaryName(service)}`
+}
+
 /** On the pods of a canary that a run created, and on what belongs to it: the service. */
 export const createdCanaryLabel = 'mesh-canary.io/canary'
+
+/** On the pods of a canary that a run created: a hash of the ConfigMaps and Secrets that the release changes. */
+export const configHashAnnotation = 'mesh-canary.io/config-hash'

@@ -51,20 +51,27 @@ function adoptionOf(cluster: Cluster, release: Release, deployment: Workload): R
 
 /** Returns how to give the ConfigMaps and Secrets their old data again. */
 async function writeConfigs(cluster: Cluster, { configs }: Release): Promise<() => Promise<void>> {
-  const undo: (() => Promise<unknown>)[] = []
-  for (const object of configs.stable) {
-    const { namespace, name } = object.metadata
-    const kind = object.kind as Kind
-    const write = (operations: PatchOperation[]) => cluster.patch(kind, namespace, name, operations)
-    const live = await cluster.get<KubeObject>(kind, namespace, name)
-    if (!live) await cluster.create(object)
-    else if (live.metadata.labels?.[createdCanaryLabel] !== undefined) await write(handOver(object))
-    else {
-      await write(dataPatch(object))
-      undo.push(() => write(dataPatch({ ...live, kind: object.kind })))
-    }
-  }
-  return async () => void (await Promise.all(undo.map((each) => each())))
+  const undos: (() => Promise<unknown>)[] = []
+  const undo = async () => void (await Promise.all(undos.map((each) => each())))
+  for (const object of configs.stable)
+    undos.push(
+      await writeConfig(cluster, object).catch(async (problem: unknown) => {
+        await undo()
+        throw problem
+      }),
+    )
+  return undo
+}
+
+async function writeConfig(cluster: Cluster, object: KubeObject): Promise<() => Promise<unknown>> {
+  const { namespace, name } = object.metadata
+  const kind = object.kind as Kind
+  const write = (operations: PatchOperation[]) => cluster.patch(kind, namespace, name, operations)
+  const live = await cluster.get<KubeObject>(kind, namespace, name)
+  const isShared = live !== undefined && live.metadata.labels?.[createdCanaryLabel] === undefined
+  if (isShared) await write(dataPatch(object))
+  else await (live ? write(handOver(object)) : cluster.create(object))
+  return () => (isShared ? write(dataPatch({ ...live, kind: object.kind })) : Promise.resolve())
 }
 
 /** From here on it belongs to stable, and outlives the canary. */

@@ -19,9 +19,10 @@ export async function createCanary(cluster: Cluster, release: Release): Promise<
   const isRunning = left?.isSame === true && (left.deployment.spec.replicas ?? 1) > 0
   const { copies, faults } = await protectionOf(cluster, release)
   if (faults.length > 0) throw new NotReleasable(faults.join('\n'))
-  const owner = isRunning ? left.deployment : await cluster.apply<Workload>(withReplicas(canary, 0), true)
   const owned = [...release.configs.canary, ...copies]
-  for (const object of owned) await write(cluster, ownedBy(object, owner))
+  for (const object of owned) await requireOwn(cluster, object, release.plan.service)
+  const owner = isRunning ? left.deployment : await cluster.apply<Workload>(withReplicas(canary, 0), true)
+  for (const object of owned) await cluster.apply(ownedBy(object, owner), true)
   // One that goes on may have grown with its weight.
   const replicas = Math.max(canary.spec.replicas ?? 1, isRunning ? (left.deployment.spec.replicas ?? 1) : 0)
   return cluster.apply<Workload>(withReplicas(canary, replicas), true)
@@ -54,15 +55,14 @@ function ownedBy(object: KubeObject, { metadata: { name, uid = '' } }: Workload)
 }
 
 /** @throws NotReleasable if an object of this name exists that is not the canary's. */
-async function write(cluster: Cluster, object: KubeObject): Promise<void> {
+async function requireOwn(cluster: Cluster, object: KubeObject, service: string): Promise<void> {
   const { namespace, name } = object.metadata
   const kind = kindOf(object)!
   const live = await cluster.get<KubeObject>(kind, namespace, name)
-  if (live && live.metadata.labels?.[createdCanaryLabel] === undefined)
+  if (live && live.metadata.labels?.[createdCanaryLabel] !== service)
     throw new NotReleasable(
-      `the canary needs the ${titleOf(object)}, and one of that name exists that mesh-canary did not create; rename it`,
+      `the canary needs the ${titleOf(object)}, and one of that name exists that is not of this canary; rename it`,
     )
-  await cluster.apply(object, true)
 }
 
 /** Rejects if the canary has changed hands: somebody else has created it anew. */

@@ -1,7 +1,8 @@
 // Finds what selects stable's pods by their labels and would not select the canary's, and makes copies that do, so that
 // the canary is not less protected than stable. Pure.
-import { titleOf, type KubeObject } from '../cluster/objects.ts'
+import { titleOf, type KubeObject, type Workload } from '../cluster/objects.ts'
 import { isSelected, type Selector } from '../mesh/injectors.ts'
+import { copyForCanaryName } from '../config/names.ts'
 import { marks, untracked } from './deployment.ts'
 import type { Labels } from './distinction.ts'
 
@@ -27,7 +28,7 @@ function copyOf(object: Selecting, namespace: string, versions: Versions): KubeO
   const { metadata, kind, apiVersion, spec = {} } = object
   const rewritten = rewriteAll(spec, versions, kind === 'ServiceMonitor' ? versions.service : versions)
   if (!rewritten.isChanged) return undefined
-  const name = `${metadata.name}-canary`
+  const name = copyForCanaryName(metadata.name, versions.name)
   if (rewritten.isUnclear || metadata.namespace !== namespace) return describeGap(object, versions)
   return {
     apiVersion,
@@ -57,7 +58,20 @@ type Rewritten = { value: unknown; isChanged: boolean; isUnclear: boolean }
 const asIs = (value: unknown): Rewritten => ({ value, isChanged: false, isUnclear: false })
 
 /** Keys whose map is a label selector of pods, or holds nothing but labels. */
-const selectorKeys = ['podSelector', 'selector', 'workloadSelector']
+const selectorKeys = ['podSelector', 'selector', 'workloadSelector', 'labelSelector']
+
+/**
+ * The canary whose affinities and spread constraints mean its own pods where those of stable mean theirs: a pod that
+ * must keep away from all pods of stable may find no node. `template`: with the labels of stable.
+ */
+export function spreadAmongItself(canary: Workload, template: Workload['spec']['template']): Workload {
+  const { metadata, spec } = canary.spec.template
+  const labels = { stable: template.metadata?.labels ?? {}, canary: metadata?.labels ?? {} }
+  const placing = Object.entries(spec).filter(([key]) => ['affinity', 'topologySpreadConstraints'].includes(key))
+  const own = placing.map(([key, value]) => [key, rewriteAll(value, { name: '', ...labels }, labels).value])
+  const rewritten = { ...spec, ...Object.fromEntries(own) } as typeof spec
+  return { ...canary, spec: { ...canary.spec, template: { ...canary.spec.template, spec: rewritten } } }
+}
 
 /** Rewrites every selector in the object that selects stable and not the canary. */
 function rewriteAll(value: unknown, versions: Versions, pair: Pair | undefined): Rewritten {

@@ -13,7 +13,7 @@ export function withImages(template: Template, { image, images }: CanaryConfig, 
   if (image === currentImage) return template
   const spec = template.spec as PodSpec
   const all = [...spec.containers, ...(spec.initContainers ?? [])]
-  const chosen = images ?? { [containerFor(spec.containers, image!, title)]: image! }
+  const chosen = images ?? withSameImage(all, containerFor(spec.containers, image!, title), image!)
   const unknown = Object.keys(chosen).find((name) => !all.some((each) => each.name === name))
   if (unknown !== undefined) {
     const names = all.map(({ name }) => name)
@@ -30,6 +30,12 @@ export function withImages(template: Template, { image, images }: CanaryConfig, 
       ...(spec.initContainers ? { initContainers: spec.initContainers.map(withImage) } : {}),
     },
   }
+}
+
+/** An init container that runs the same image, such as for migrations, is of the same release. */
+function withSameImage(all: readonly Container[], name: string, image: string): Record<string, string> {
+  const before = all.find((each) => each.name === name)?.image
+  return Object.fromEntries(all.filter((each) => each.image === before).map((each) => [each.name, image]))
 }
 
 /** The only container, or the one that has an image of the same repository now. */

@@ -6,13 +6,14 @@ import { titleOf, type KubeObject, type Pod, type Service, type Workload } from 
 import { hasSidecar } from '../mesh/sidecar.ts'
 import { gitopsOwner } from '../canary/traffic/gitops.ts'
 import { templateHash } from '../canary/workload/fingerprint.ts'
-import { createdCanaryLabel, createdCanaryName } from '../config/names.ts'
+import { configHashAnnotation, copyForCanaryName, createdCanaryLabel } from '../config/names.ts'
 import type { CanaryConfig } from '../config/schema.ts'
 import { currentImage } from '../config/values/images.ts'
 import { canaryDeployment, canaryService, marks, type Template } from './deployment.ts'
+import { spreadAmongItself } from './coverage.ts'
 import { distinguish, type Distinction } from './distinction.ts'
 import { withImages } from './images.ts'
-import { hasSameData, readRelease, renamed, type Rendered } from './manifests.ts'
+import { dataHash, hasSameData, readRelease, renamed, type Rendered } from './manifests.ts'
 import { firstReplicas } from './capacity.ts'
 import { autoscalerOf } from './autoscaler.ts'
 import { quotaFault, type ResourceQuota } from './quota.ts'
@@ -92,11 +93,19 @@ function canaryOf(
   plan: CanaryConfig,
   stable: Workload,
   template: Template,
-  { names }: Configs,
+  configs: Configs,
   distinction: Distinction,
 ): Workload {
-  const own = renamed(template, ({ kind, name }) => names.get(`${kind}/${name}`) ?? name)
-  return canaryDeployment(plan.service, stable, own, distinction, firstReplicas(plan, stable.spec.replicas ?? 1))
+  const named = renamed(template, ({ kind, name }) => configs.names.get(`${kind}/${name}`) ?? name)
+  const own = configs.canary.length > 0 ? withConfigHash(named, configs.canary) : named
+  const replicas = firstReplicas(plan, stable.spec.replicas ?? 1)
+  return spreadAmongItself(canaryDeployment(plan.service, stable, own, distinction, replicas), template)
+}
+
+/** The names of the copies do not tell that a later run has other data for them, which the pods have not read. */
+function withConfigHash(template: Template, configs: readonly KubeObject[]): Template {
+  const annotations = { ...template.metadata?.annotations, [configHashAnnotation]: dataHash(configs) }
+  return { ...template, metadata: { ...template.metadata, annotations } }
 }
 
 function todoOf(
@@ -121,6 +130,7 @@ async function requireReleasable(
   left: Workload | undefined,
 ): Promise<void> {
   await requireNoGitops(cluster, stable)
+  requireNotPaused(stable)
   if (distinction.by === 'service') requireNoSubsets(plan)
   const claim = await unsharedClaim(cluster, stable.metadata.namespace ?? '', canary.spec.template)
   if (claim !== undefined) throw new NotReleasable(claim)
@@ -135,6 +145,14 @@ async function requireNoGitops(cluster: Cluster, stable: Workload): Promise<void
   throw new NotReleasable(
     `${owner} manages the ${titleOf(stable)}, and would undo what the run writes to it; commit the new version for a ` +
       'second Deployment there, and promote that with `stable`, `canary` and `after: keep` (docs/gitops.md)',
+  )
+}
+
+function requireNotPaused(stable: Workload): void {
+  if (!(stable.spec as { paused?: boolean }).paused) return
+  throw new NotReleasable(
+    `the ${titleOf({ ...stable, kind: 'Deployment' })} is paused, so its pods would never get the release; resume it with ` +
+      `kubectl rollout resume deployment/${stable.metadata.name}`,
   )
 }
 
@@ -165,10 +183,11 @@ async function renderedFor(
   stable: Workload,
   service: Service,
 ): Promise<Rendered> {
-  if (!plan.manifests)
-    return { template: withImages(stable.spec.template, plan, titleOf({ ...stable, kind: 'Deployment' })), configs: [] }
-  const { template, configs } = readRelease(`${key}.manifests`, plan.manifests, stable, service)
-  // What the API server adds to a template is in that of stable too.
+  const { template, configs } = plan.manifests
+    ? readRelease(`${key}.manifests`, plan.manifests, stable, service)
+    : { template: withImages(stable.spec.template, plan, titleOf({ ...stable, kind: 'Deployment' })), configs: [] }
+  if (isSameTemplate(stable.spec.template, template)) return { template, configs }
+  // What the API server and its webhooks add to a template, such as the digest of an image, is in that of stable too.
   const complete = await validated(cluster, { ...stable, spec: { ...stable.spec, template } })
   return { template: complete.spec.template, configs }
 }
@@ -231,7 +250,12 @@ async function configsOf(cluster: Cluster, service: string, configs: readonly Ku
     const live = await readConfig(cluster, object)
     const isOfCanary = live?.metadata.labels?.[createdCanaryLabel] === service
     if (live && hasSameData(live, object) && !isOfCanary) continue
-    const name = live && !isOfCanary ? createdCanaryName(metadata.name) : metadata.name
+    if ((live as { immutable?: boolean } | undefined)?.immutable && !isOfCanary)
+      throw new NotReleasable(
+        `the ${titleOf(object)} in the cluster is immutable, and the manifests have other data for it; give the new one ` +
+          'another name, such as one with a hash',
+      )
+    const name = live && !isOfCanary ? copyForCanaryName(metadata.name, service) : metadata.name
     const labels = { ...metadata.labels, ...marks(service) }
     result.canary.push({ ...object, metadata: { ...metadata, name, labels } })
     result.stable.push(object)

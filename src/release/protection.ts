@@ -7,7 +7,7 @@ import { isOurs } from '../policies/owned-objects.ts'
 import { fullHost } from '../policies/routes.ts'
 import { autoscalerOf, canaryAutoscaler } from './autoscaler.ts'
 import { coverageOf, type Versions } from './coverage.ts'
-import { createdCanaryLabel } from '../config/names.ts'
+import { copyForCanaryName, createdCanaryLabel } from '../config/names.ts'
 import { marks, untracked } from './deployment.ts'
 import type { Release } from './plan.ts'
 
@@ -92,7 +92,7 @@ function rulesOfHost(objects: readonly KubeObject[], { plan, canary, distinction
       apiVersion,
       kind,
       metadata: {
-        name: `${metadata.name}-canary`,
+        name: copyForCanaryName(metadata.name, plan.service),
         namespace,
         labels: { ...untracked(metadata.labels), ...marks(plan.service) },
       },

@@ -24,9 +24,20 @@ import { policies } from './policies.ts'
 import { beginReleases, configAtRest, type BegunReleases } from './release.ts'
 
 export async function promoteCanaries(context: StageContext): Promise<StageOutcome> {
-  const { config, host, redactor, cluster, connection, recorder } = context
+  const { config, host } = context
   if (config.dryRun) return { changed: false }
   await warnOfGitops(context)
+  try {
+    return await promoteAll(context)
+  } catch (problem) {
+    const note = (another: unknown) => host.info(`the subset of stable was not opened again: ${messageOf(another)}`)
+    if (!host.signal.aborted) await bringToRest(context).catch(note)
+    throw problem
+  }
+}
+
+async function promoteAll(context: StageContext): Promise<StageOutcome> {
+  const { config, host, redactor, cluster, connection, recorder } = context
   const releases = await beginReleases(context)
   const promotions = await promote(cluster, config, {
     ...releases,
@@ -39,6 +50,9 @@ export async function promoteCanaries(context: StageContext): Promise<StageOutco
     clock: systemClock,
     readGuardProgram: host.readGuardProgram,
     forward: (...where) => forward(connection, ...where),
+  }).catch(async (problem: unknown) => {
+    await releases.abandon()
+    throw problem
   })
   for (const promotion of promotions) await retireUnused(context, promotion, releases.created)
   const reports = promotions.map(promotionReport)

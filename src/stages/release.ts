@@ -1,5 +1,6 @@
 // Releases an image or manifests: plans them before the run changes anything, creates their canaries before the promotions,
 // and brings the subsets back to rest afterwards.
+import { isDeepStrictEqual } from 'node:util'
 import type { CreatedCanary } from '../canary/controller/context.ts'
 import { drainTarget, findUndrained } from '../canary/controller/undrained.ts'
 import { waitForFreeLease } from '../canary/ownership/lease.ts'
@@ -11,15 +12,18 @@ import { ConfigError } from '../config/error.ts'
 import { canariesOf, canaryKey, releaseKeysOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { StageName } from '../config/schema/stages.ts'
+import { currentImage } from '../config/values/images.ts'
 import { restart } from '../mesh/inject.ts'
 import { createCanary, removeCanary, waitForPods, waitUntilGone } from '../release/canary.ts'
 import { createdCanary } from '../release/adoption.ts'
+import { exposureFaults } from '../release/exposure.ts'
 import { withRelease, withServices } from '../release/config.ts'
 import { splitOf } from '../policies/routes.ts'
 import { planRelease, type Release } from '../release/plan.ts'
 import { protectionOf } from '../release/protection.ts'
 import { NotReleasable } from '../release/workload.ts'
 import { systemClock } from '../runtime/clock.ts'
+import { messageOf } from '../runtime/errors.ts'
 import { waitForRollout } from '../verify/rollout.ts'
 import type { StageContext } from './context.ts'
 import { requireNamespace } from './preflight.ts'
@@ -84,7 +88,8 @@ function withReleases(config: Config, releases: readonly Release[], isActive: (r
 }
 
 async function checkProtection(context: StageContext, release: Release): Promise<void> {
-  const { faults, unseen } = await protectionOf(context.cluster, release)
+  const { faults: unprotected, unseen } = await protectionOf(context.cluster, release)
+  const faults = [...unprotected, ...(await exposureFaults(context.cluster, context.config, release))]
   if (faults.length > 0) throw new NotReleasable(faults.join('\n'))
   if (unseen.length === 0) return
   context.host.info(
@@ -106,6 +111,8 @@ function describeRelease({ plan, stable, distinction, todo, left }: Release): st
 
 /** What the promotions need to know of the releases. */
 export type BegunReleases = {
+  /** Removes the canaries that this run created, after an error outside their promotions. Never rejects. */
+  abandon: () => Promise<void>
   created: (service: string) => CreatedCanary | undefined
   whyIdle: (service: string) => string | undefined
 }
@@ -114,20 +121,72 @@ export type BegunReleases = {
 export async function beginReleases(context: StageContext): Promise<BegunReleases> {
   const canaries = new Map<string, CreatedCanary>()
   const idle = new Map<string, string>()
-  for (const release of context.releases ?? []) {
-    const { service } = release.plan
-    const title = `Deployment/${release.stable.metadata.name}`
-    if (release.todo === 'idle') idle.set(service, `${title} runs this release already`)
-    else if (release.todo === 'finish') idle.set(service, await finish(context, release))
-    else canaries.set(service, await create(context, release))
+  const unstarted: Unstarted[] = []
+  const abandon = () => removeUnstarted(context, unstarted)
+  for (const planned of context.releases ?? []) {
+    const { service } = planned.plan
+    try {
+      const release = await asItIsNow(context, planned)
+      if (release.todo === 'idle') idle.set(service, await leave(context, release))
+      else if (release.todo === 'finish') idle.set(service, await finish(context, release))
+      else {
+        const canary = await create(context, release)
+        canaries.set(service, canary)
+        if (release.left?.isSame !== true) unstarted.push({ plan: release.plan, canary })
+      }
+    } catch (problem) {
+      await abandon()
+      throw problem
+    }
   }
-  return { created: (service) => canaries.get(service), whyIdle: (service) => idle.get(service) }
+  return { created: (service) => canaries.get(service), whyIdle: (service) => idle.get(service), abandon }
+}
+
+/**
+ * Minutes may have passed since the plan, in which another run has released something else.
+ * @throws Error if the routes of this run do not fit any more
+ */
+async function asItIsNow(context: StageContext, planned: Release): Promise<Release> {
+  const { cluster, config } = context
+  const { plan, left, todo, distinction, stable } = planned
+  const continues = todo === 'promote' && left?.isSame === true && left.deployment.spec.replicas !== 0
+  if (todo !== 'idle' && !continues) await waitForOthers(context, plan)
+  const now = await planRelease(cluster, config.namespace, plan.service, plan)
+  const isOpen = todo === 'idle' && now?.todo !== 'idle'
+  if (now && !isOpen && isDeepStrictEqual(now.distinction, distinction)) return now
+  throw new Error(
+    `Deployment/${stable.metadata.name} was changed since this run has planned the release of ${plan.service}; run again, ` +
+      'and the release starts from the new state',
+  )
+}
+
+/** @throws Error with the cause if not all pods of stable run the release. */
+async function leave({ cluster, host }: StageContext, { plan, stable }: Release): Promise<string> {
+  if (plan.image !== currentImage) await waitForRollout(cluster, stable, plan.progressDeadline, host.signal)
+  return `Deployment/${stable.metadata.name} runs this release already`
+}
+
+type Unstarted = { plan: CanaryConfig; canary: CreatedCanary }
+
+/** After an error outside the promotions: removes each canary that this run created, unless somebody promotes it. */
+async function removeUnstarted(context: StageContext, unstarted: readonly Unstarted[]): Promise<void> {
+  const { cluster, config, host } = context
+  if (host.signal.aborted) return
+  for (const { plan, canary } of unstarted) {
+    const current = canariesOf(config).find(({ service }) => service === plan.service)!
+    try {
+      if ((await readWeight(cluster, splitOf(config, current))) > 0) continue
+      await waitForOthers(context, { ...plan, leaseWaitTimeout: 0 })
+      host.info(await canary.retire())
+    } catch (problem) {
+      host.info(`the canary of ${plan.service} stays for the next run: ${messageOf(problem)}`)
+    }
+  }
 }
 
 async function create(context: StageContext, release: Release): Promise<CreatedCanary> {
   const { cluster, host } = context
   const { plan, left } = release
-  if (left?.isSame !== true || left.deployment.spec.replicas === 0) await waitForOthers(context, plan)
   if (left?.isSame === false) await replace(context, release, left.deployment)
   const deployment = await createCanary(cluster, release)
   host.info(
@@ -152,19 +211,25 @@ function waitForOthers({ cluster, config, host }: StageContext, plan: CanaryConf
 }
 
 /** The canary of an older release goes before the new one comes. Its traffic returns to stable first. */
-async function replace(context: StageContext, { plan }: Release, old: Workload): Promise<void> {
+async function replace(context: StageContext, { plan, stable }: Release, old: Workload): Promise<void> {
   const { cluster, config, host } = context
   host.info(`Deployment/${old.metadata.name}: an earlier run left it with another release; it is removed first`)
-  await returnTraffic(context, plan)
+  await returnTraffic(context, plan, stable)
   await removeCanary(cluster, old)
   await waitUntilGone(cluster, config.namespace, plan.service, plan.progressDeadline, host.signal)
 }
 
 /** @throws Error if the canary still serves. */
-async function returnTraffic({ cluster, config, host }: StageContext, plan: CanaryConfig): Promise<void> {
+async function returnTraffic(
+  { cluster, config, host }: StageContext,
+  plan: CanaryConfig,
+  stable: Workload,
+): Promise<void> {
   const current = canariesOf(config).find(({ service }) => service === plan.service)!
   const split = splitOf(config, current)
   if ((await readWeight(cluster, split)) === 0) return
+  // A run that died while stable got its new template has left it with pods that may not be ready.
+  await waitForRollout(cluster, stable, plan.progressDeadline, host.signal)
   await forceRollback(cluster, split, { run: host.runName, timeoutMs: plan.progressDeadline })
   const selectors = await selectorsOf(cluster, config, current)
   const undrained = await findUndrained(cluster, split, drainTarget(plan, selectors), host.info)
@@ -175,11 +240,10 @@ async function returnTraffic({ cluster, config, host }: StageContext, plan: Cana
 /** Stable runs the release, but an earlier run did not get as far as removing the canary. Returns what was left to do. */
 async function finish(context: StageContext, { plan, stable, left }: Release): Promise<string> {
   const { cluster, host } = context
-  await waitForOthers(context, plan)
   // The earlier run may have written the ConfigMaps, and died before the pods of stable started again to read them.
   if (plan.manifests && !left!.isSame) await restart(cluster, stable)
   await waitForRollout(cluster, stable, plan.progressDeadline, host.signal)
-  await returnTraffic(context, plan)
+  await returnTraffic(context, plan, stable)
   await removeCanary(cluster, left!.deployment)
   await waitUntilGone(cluster, context.config.namespace, plan.service, plan.progressDeadline, host.signal)
   return (

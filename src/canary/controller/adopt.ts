@@ -12,6 +12,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { VersionSelectors, Labels } from '../workload/selectors.ts'
 import { setWeight } from '../traffic/router.ts'
+import { templateHash } from '../workload/fingerprint.ts'
 import type { ReleaseAdoption } from './context.ts'
 
 /**
@@ -49,12 +50,12 @@ export async function adopt(
     throw new Error(`stable and canary are both the Deployment ${deploymentName(stable)}; there is nothing to adopt`)
 
   await deps.confirmLease()
-  await takeOver(cluster, stable, canary, deps)
+  const now = await takeOver(cluster, stable, canary, deps)
   await deps.release?.follow()
   await deps.clock.sleep(settledMs)
   await setWeight(cluster, split, 0, deps.confirmLease)
   deps.note(`all traffic is at ${deploymentName(stable)}, which runs the promoted version`)
-  await retire(cluster, canary, deps)
+  await retire(cluster, canary, () => requireUnchanged(cluster, now), deps)
 }
 
 /**
@@ -86,13 +87,13 @@ function only(deployments: Workload[], labels: Labels, role: 'stable' | 'canary'
   )
 }
 
-/** Rolls stable's Deployment out with the canary's template, or restores it. */
+/** Rolls stable's Deployment out with the canary's template, and returns it as it is then, or restores it. */
 async function takeOver(
   cluster: Cluster,
   stable: Workload,
   canary: Workload,
   { note, signal, timeoutMs, release }: AdoptDeps,
-): Promise<void> {
+): Promise<Workload> {
   const template = release?.templateFor(stable) ?? adopted(stable, canary)
   const desired = { template, replicas: Math.max(replicasOf(stable), replicasOf(canary)) }
   const replicas =
@@ -102,7 +103,9 @@ async function takeOver(
   const now = await rewrite(cluster, stable, desired)
   try {
     await waitForRollout(cluster, { ...now, kind: 'Deployment' }, timeoutMs, signal)
+    await requireUnchanged(cluster, now)
     await requireSidecars(cluster, now)
+    return now
   } catch (problem) {
     const why = signal.aborted ? 'the run was cancelled' : messageOf(problem)
     const restored = await restore(cluster, stable, now, undo)
@@ -175,6 +178,17 @@ async function rewrite(
   }
 }
 
+/** A rollout is complete too when somebody, such as a controller, has put another template there. */
+async function requireUnchanged(cluster: Cluster, written: Workload): Promise<void> {
+  const { namespace = '', name } = written.metadata
+  const live = await cluster.get<Workload>('Deployment', namespace, name)
+  if (live && templateHash([live], []) === templateHash([written], [])) return
+  throw new Error(
+    `somebody changed or deleted ${deploymentName(written)} meanwhile, so its pods do not run what was ` +
+      'promoted; see who writes it (`metadata.managedFields`), and run again',
+  )
+}
+
 async function requireSidecars(cluster: Cluster, stable: Workload): Promise<void> {
   const pods = await cluster.list<Pod>('Pod', stable.metadata.namespace)
   const missing = pods.find((pod) => belongs(stable, pod) && expectsSidecar(pod) && !hasSidecar(pod))
@@ -189,6 +203,7 @@ async function requireSidecars(cluster: Cluster, stable: Workload): Promise<void
 async function retire(
   cluster: Cluster,
   canary: Workload,
+  requireAdopted: () => Promise<void>,
   { note, isDrained, confirmLease, release }: AdoptDeps,
 ): Promise<void> {
   const { name, namespace } = canary.metadata
@@ -198,6 +213,7 @@ async function retire(
         (release ? 'the next run removes it' : 'scale it to 0 when it has'),
     )
   await confirmLease()
+  await requireAdopted()
   if (release) return note(await release.remove())
   await cluster.merge('Deployment', namespace, name, { spec: { replicas: 0 } })
   const autoscaler = await autoscalerOf(cluster, canary)

@@ -1,17 +1,19 @@
 // How many requests per second a service gets now, by the counters of the sidecars.
 import type { Cluster } from '../../cluster/client.ts'
+import type { Service } from '../../cluster/objects.ts'
+import { createdCanaryLabel, releaseKeysOf } from '../../config/names.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
 import { hostOf } from '../../policies/compile/names.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { createObserver } from '../metrics/observer.ts'
-import { selectorsOf } from '../workload/selectors.ts'
+import { selectorsOf, type VersionSelectors } from '../workload/selectors.ts'
 import { closeWatches, watchObjects } from './watch.ts'
 
 const measureMs = 3_000
 
 /** @throws Error if the counters cannot be read. */
 export async function requestRate(cluster: Cluster, config: Config, plan: CanaryConfig, clock: Clock): Promise<number> {
-  const selectors = await selectorsOf(cluster, config, plan)
+  const selectors = await servingPods(cluster, config, plan)
   const watched = await watchObjects(cluster, config)
   try {
     const service = { namespace: config.namespace, host: hostOf(plan.service, config.namespace), ...selectors, plan }
@@ -25,4 +27,13 @@ export async function requestRate(cluster: Cluster, config: Config, plan: Canary
   } finally {
     closeWatches(watched)
   }
+}
+
+/** Before a release, nobody has told the pods of the versions apart yet, and the rate is that of both. */
+async function servingPods(cluster: Cluster, config: Config, plan: CanaryConfig): Promise<VersionSelectors> {
+  if (releaseKeysOf(plan).length === 0) return selectorsOf(cluster, config, plan)
+  const { namespace } = config
+  const selector = (await cluster.get<Service>('Service', namespace, plan.service))?.spec.selector
+  if (!selector) throw new Error(`no Service ${namespace}/${plan.service} with a selector is there`)
+  return { stable: selector, canary: { [createdCanaryLabel]: plan.service } }
 }

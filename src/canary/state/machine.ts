@@ -520,9 +520,12 @@ function needsCertificate(plan: CanaryConfig, state: WatchingState): boolean {
   return isLast || (left === 1 && steps.some(({ kind }) => kind !== 'ab'))
 }
 
-/** Nothing counts requests, as at a TCP service, and the plan says that queries, commands and webhooks decide alone. */
-function isWithoutRequests({ checks: { minRequests } }: CanaryConfig, { canary, stable }: BetweenSteps | State) {
-  return minRequests === 0 && canary.requests + stable.requests === 0
+/**
+ * Nothing counts requests, as at a TCP service, and the plan says that queries, commands and webhooks decide alone. What
+ * only the callers count is traffic, of which nobody sees how the canary serves it.
+ */
+function isWithoutRequests({ checks }: CanaryConfig, { canary, stable, users }: BetweenSteps | State): boolean {
+  return checks.minRequests === 0 && canary.requests + stable.requests + users.requests === 0
 }
 
 /** The names of the queries, commands and webhooks that have to pass in every step. */

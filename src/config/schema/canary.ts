@@ -97,7 +97,8 @@ const release = {
     .describe(
       'Image to release. The run finds the Deployment behind the Service, creates `SERVICE-canary` from it with this ' +
         'image, promotes it, gives the image to the Deployment, and deletes the canary. `stable` and `canary` are then ' +
-        'only names. For a pod with several containers see `images`. `current` releases nothing: write it into the ' +
+        'only names. Init containers that run the same image get it too. For a pod with several containers see ' +
+        '`images`. `current` releases nothing: write it into the ' +
         'file if a workflow passes the image as an input.',
     ),
   images: z

@@ -299,7 +299,8 @@ describe('simulate', () => {
   test.each([
     [['--rate', 'fast'], '--rate: expected the requests per second that the service gets, such as 10, but got "fast"'],
     [['--rate', '0'], '--rate: expected the requests per second that the service gets, such as 10, but got "0"'],
-    [['--rate', '5', '--runs', '1'], '--runs: expected a number of promotions from 10, such as 400, but got "1"'],
+    [['--rate', '5', '--runs', '1'], '--runs: expected a whole number of promotions from 10, such as 400, but got "1"'],
+    [['--rate', '5', '--runs', '10.5'], '--runs: expected a whole number of promotions from 10'],
     [[], '--rate: give the requests per second that backend gets, such as `--rate 10`; the mesh does not show it'],
   ])('rejects %j, or asks for the rate', (args, message) => {
     const { code, err } = run([...plan, ...args])

@@ -32,11 +32,11 @@ describe('a canary is created', () => {
     const created = await createCanary(cluster, release)
     expect(writes).toEqual([
       'apply Deployment till-canary × 0',
-      'apply NetworkPolicy walls-canary',
+      'apply NetworkPolicy walls-till-canary',
       'apply Deployment till-canary × 2',
     ])
     expect(created.spec.replicas).toBe(2)
-    expect(get('NetworkPolicy', 'walls-canary')).toMatchObject({
+    expect(get('NetworkPolicy', 'walls-till-canary')).toMatchObject({
       metadata: { ownerReferences: [{ kind: 'Deployment', name: 'till-canary', uid: 'uid-of-till-canary' }] },
       spec: { podSelector: { matchLabels: { app: 'till-canary' } } },
     })
@@ -65,10 +65,15 @@ describe('a canary is created', () => {
   })
 
   test('never over an object of someone else', async () => {
-    const { cluster, release } = await begin([deployment(), walls, object('NetworkPolicy', 'walls-canary', {})])
+    const { cluster, release, writes } = await begin([
+      deployment(),
+      walls,
+      object('NetworkPolicy', 'walls-till-canary', {}),
+    ])
     await expect(createCanary(cluster, release)).rejects.toThrow(
-      'the canary needs the NetworkPolicy shop/walls-canary, and one of that name exists that mesh-canary did not create',
+      'the canary needs the NetworkPolicy shop/walls-till-canary, and one of that name exists that is not of this canary',
     )
+    expect(writes).toEqual([])
   })
 })
 
@@ -155,6 +160,18 @@ describe('after its promotion', () => {
     const { canary, get } = await promoted()
     const undo = await canary.adoption.begin()
     await undo()
+    expect(get('ConfigMap', 'rates')).toMatchObject({ data: { rate: '7', old: 'x' } })
+  })
+
+  test('the old data comes back if not all of the new can be written', async () => {
+    const { cluster, release, get } = await promoted()
+    const banner = { ...rates({ text: 'new' }), metadata: { name: 'banner', namespace: 'shop' } }
+    await cluster.create({ ...banner, data: { text: 'old' } } as KubeObject)
+    const patch: typeof cluster.patch = (kind, namespace, name, operations) =>
+      name === 'banner' ? Promise.reject(new Error('refused')) : cluster.patch(kind, namespace, name, operations)
+    const both = { ...release, configs: { canary: [], stable: [...release.configs.stable, banner] } }
+    const { adoption } = createdCanary({ ...cluster, patch }, both, deployment('till-canary'))
+    await expect(adoption.begin()).rejects.toThrow('refused')
     expect(get('ConfigMap', 'rates')).toMatchObject({ data: { rate: '7', old: 'x' } })
   })
 

@@ -32,7 +32,7 @@ test('a policy for stable alone gets a copy for the canary', () => {
     {
       ...policy,
       metadata: {
-        name: 'guarded-canary',
+        name: 'guarded-till-canary',
         namespace: 'shop',
         labels: { 'app.kubernetes.io/managed-by': 'mesh-canary', 'mesh-canary.io/canary': 'till' },
       },
@@ -56,6 +56,14 @@ test('a network policy of another workload also lets the canary in', () => {
       ingress: [{ from: [{ podSelector: { matchLabels: { app: 'till-canary' } } }], ports: [{ port: 5432 }] }],
     },
   ])
+})
+
+test('two services that one policy is for get a copy each', () => {
+  const expression = { key: 'app', operator: 'In', values: ['till', 'desk'] }
+  const policy = object('NetworkPolicy', { podSelector: { matchExpressions: [expression] } })
+  const ofDesk = { name: 'desk', stable: { app: 'desk' }, canary: { app: 'desk-canary' } }
+  const copies = [versions, ofDesk].flatMap((each) => coverageOf([policy], 'shop', each).copies)
+  expect(copies.map(({ metadata }) => metadata.name)).toEqual(['guarded-till-canary', 'guarded-desk-canary'])
 })
 
 test('expressions and the selectors of proxies are rewritten as well', () => {

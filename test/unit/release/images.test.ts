@@ -16,6 +16,13 @@ describe('the image goes to', () => {
   test('the only container, whatever its image is now', () => {
     expect(images(template(['app', 'old/name:1']), 'image: new/name:2')).toEqual(['new/name:2'])
   })
+  test('the init containers that run the same image, which is of the same release', () => {
+    const migrating = template(['app', 'registry.test/till:1'])
+    migrating.spec.initContainers.push({ name: 'schema', image: 'registry.test/till:1' })
+    expect(withImages(migrating, planOf('image: registry.test/till:2'), 'x').spec).toMatchObject({
+      initContainers: [{ image: 'registry.test/migrate:1' }, { image: 'registry.test/till:2' }],
+    })
+  })
   test('the container with an image of the same repository', () => {
     expect(images(two, 'image: registry.test:5000/till:2')).toEqual([
       'registry.test:5000/till:2',

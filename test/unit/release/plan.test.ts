@@ -88,6 +88,33 @@ test('without a label of its own, the canary gets a Service with the ports of th
   })
 })
 
+test('the pods of the canary keep away from each other, as those of stable do, and not from those of stable', async () => {
+  const term = (app: string) => ({ topologyKey: 'kubernetes.io/hostname', labelSelector: { matchLabels: { app } } })
+  const away = (app: string) => ({
+    affinity: { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [term(app)] } },
+    topologySpreadConstraints: [{ maxSkew: 1, ...term(app) }],
+  })
+  const { canary, template } = await ofImage('registry.test/till:2', deployment('till', { app: 'till' }, away('till')))
+  expect(canary.spec.template.spec).toMatchObject(away('till-canary'))
+  expect(template.spec).toMatchObject(away('till'))
+  const labelled = deployment('till', { app: 'till', version: '1' }, away('till'))
+  expect((await ofImage('registry.test/till:2', labelled)).canary.spec.template.spec).toMatchObject(away('till'))
+})
+
+test('an image whose digest an admission webhook has added runs already', async () => {
+  const digest = '@sha256:0123'
+  const containers = [{ name: 'app', image: `registry.test/till:2${digest}` }]
+  const { cluster } = clusterOf([service({ app: 'till' }), deployment('till', { app: 'till' }, { containers })])
+  const apply = (object: Workload) => {
+    const spec = structuredClone(object.spec)
+    for (const each of spec.template.spec.containers) each.image = `${each.image?.replace(digest, '')}${digest}`
+    return Promise.resolve({ ...object, spec })
+  }
+  const { canary } = loadConfig({ INPUT_CANARY: '{ service: till, image: "registry.test/till:2" }' })
+  const admitting = { ...cluster, apply } as unknown as Cluster
+  expect(await planRelease(admitting, 'shop', 'canary', canary!)).toMatchObject({ todo: 'idle' })
+})
+
 test('the canary has as many replicas as the plan says', async () => {
   expect((await plan('image: "registry.test/till:2", replicas: 5', [versioned()])).canary.spec.replicas).toBe(5)
 })
@@ -124,6 +151,11 @@ describe('a release is refused before anything is written', () => {
       'a Deployment that Flux manages',
       [tracked],
       'Flux (Kustomization flux-system/apps) manages the Deployment shop/till',
+    ],
+    [
+      'a Deployment that is paused',
+      [{ ...versioned(), spec: { ...versioned().spec, paused: true } } as Workload],
+      'the Deployment shop/till is paused, so its pods would never get the release',
     ],
   ])('%s', async (_, objects, message) => {
     await expect(ofImage('registry.test/till:2', ...objects)).rejects.toThrow(message)
@@ -187,12 +219,20 @@ describe('manifests', () => {
     const release = render(manifest(reading('rates')), config('rates', '8'))
     const { todo, canary, template, configs } = await plan(release, [reading('rates'), config('rates', '7')])
     expect(todo).toBe('promote')
-    expect(mounts(canary.spec.template)).toEqual([{ name: 'config', configMap: { name: 'rates-canary' } }])
+    expect(mounts(canary.spec.template)).toEqual([{ name: 'config', configMap: { name: 'rates-till-canary' } }])
     expect(mounts(template)).toEqual([{ name: 'config', configMap: { name: 'rates' } }])
-    expect(configs.canary).toMatchObject([{ metadata: { name: 'rates-canary' }, data: { rate: '8' } }])
+    expect(configs.canary).toMatchObject([{ metadata: { name: 'rates-till-canary' }, data: { rate: '8' } }])
     expect(configs.stable).toMatchObject([{ metadata: { name: 'rates' }, data: { rate: '8' } }])
     // Pods of an unchanged template would not start again.
     expect(template.metadata?.annotations).toHaveProperty(['kubectl.kubernetes.io/restartedAt'])
+  })
+
+  test('with other data in a ConfigMap: the pods of an earlier canary have not read it', async () => {
+    const release = (rate: string, ...left: KubeObject[]) =>
+      plan(render(manifest(reading('rates')), config('rates', rate)), [reading('rates'), config('rates', '7'), ...left])
+    const { canary } = await release('8')
+    expect((await release('8', canary)).left).toMatchObject({ isSame: true })
+    expect((await release('9', canary)).left).toMatchObject({ isSame: false })
   })
 
   test('with a Secret that the account may not read are refused', async () => {
@@ -209,6 +249,14 @@ describe('manifests', () => {
     const { canary } = loadConfig({ INPUT_CANARY: `{ service: till, ${render(manifest(reading), secret)} }` })
     await expect(planRelease(forbidden, 'shop', 'canary', canary!)).rejects.toThrow(
       'the run may not read the Secret keys, so it cannot tell whether the release changes it',
+    )
+  })
+
+  test('that change an immutable ConfigMap are refused', async () => {
+    const immutable = { ...config('rates', '7'), immutable: true }
+    const release = render(manifest(reading('rates')), config('rates', '8'))
+    await expect(plan(release, [reading('rates'), immutable])).rejects.toThrow(
+      'the ConfigMap shop/rates in the cluster is immutable',
     )
   })
 

@@ -88,6 +88,20 @@ describe('before the run changes anything', () => {
     expect(writes).toEqual([])
   })
 
+  test('a second Service that would give the canary requests is an error, unless it is routed or has other pods', async () => {
+    const named = (name: string, selector: Record<string, string>) => ({
+      ...service(selector),
+      metadata: { name, namespace: 'shop' },
+    })
+    const route = { ...bySubset, spec: { hosts: ['till-inside'], http: [] } } as KubeObject
+    const inside = named('till-inside', { app: 'till' })
+    const message = 'canary.image: the Service shop/till-inside selects pods of both stable and canary'
+    await expect(begin([versioned(), inside]).plan()).rejects.toThrow(message)
+    await expect(begin([versioned(), inside, route]).plan()).resolves.toBeDefined()
+    await expect(begin([deployment(), inside]).plan()).resolves.toBeDefined()
+    await expect(begin([versioned(), named('desk', { app: 'desk' })]).plan()).resolves.toBeDefined()
+  })
+
   test.each([
     ['subsets', bySubset, { by: 'subset', name: 'stable' }],
     ['Services', byService, { by: 'service', name: 'till' }],
@@ -149,6 +163,65 @@ describe('before its promotion', () => {
     const { whyIdle } = await beginReleases(await plan())
     expect(whyIdle('till')).toContain('all traffic is there, and the canary that an earlier run left is removed')
     expect(writes).toEqual(['remove Deployment till-canary uid-of-till-canary'])
+  })
+})
+
+describe('what has changed since the plan', () => {
+  const upgrade = (version: string) => [
+    { op: 'replace' as const, path: '/spec/template/spec/containers/0/image', value: `registry.test/till:${version}` },
+  ]
+  const ofFirst = 'canary: { service: till, image: "registry.test/till:1", progressDeadline: 1s }'
+  const leftOf = async (image: string) => {
+    const { plan, get } = begin([versioned(), bySubset], `canary: { service: till, image: "${image}" }`)
+    await beginReleases(await plan())
+    return get('Deployment', 'till-canary')!
+  }
+
+  test('a release that another run has replaced is not called running', async () => {
+    const { plan, cluster } = begin([versioned(), bySubset], ofFirst)
+    const context = await plan()
+    await cluster.patch('Deployment', 'shop', 'till', upgrade('2'))
+    await expect(beginReleases(context)).rejects.toThrow('Deployment/till was changed since this run has planned')
+  })
+
+  test('what another run had left to finish is promoted, if that run has released something else', async () => {
+    const { plan, cluster } = begin([versioned(), bySubset, await leftOf('registry.test/till:9')], ofFirst)
+    const context = await plan()
+    await cluster.patch('Deployment', 'shop', 'till', upgrade('9'))
+    await cluster.remove('Deployment', 'shop', 'till-canary')
+    const { created, whyIdle } = await beginReleases(context)
+    expect(whyIdle('till')).toBeUndefined()
+    expect(created('till')).toBeDefined()
+  })
+
+  test('stable does not run a release while its pods do not', async () => {
+    const stuck = {
+      ...versioned(),
+      status: { observedGeneration: 1, replicas: 3, updatedReplicas: 1, availableReplicas: 2 },
+    }
+    const { plan } = begin([stuck, bySubset], ofFirst)
+    await expect(plan().then(beginReleases)).rejects.toThrow('Deployment/till was not ready within 1 s')
+  })
+
+  test('traffic returns to stable only when a rollout of it that died is complete', async () => {
+    const stuck = {
+      ...versioned(),
+      status: { observedGeneration: 1, replicas: 3, updatedReplicas: 1, availableReplicas: 2 },
+    }
+    const atCanary = routes(to('stable', 0, 'till'), to('canary', 100, 'till'))
+    const yaml = `canary: { service: till, ${next}, progressDeadline: 1s }`
+    const { plan, writes } = begin([stuck, atCanary, await leftOf('registry.test/till:9')], yaml)
+    await expect(plan().then(beginReleases)).rejects.toThrow('Deployment/till was not ready within 1 s')
+    expect(writes).toEqual([])
+  })
+
+  test('a canary whose promotion could not start is removed, but not one that an earlier run left', async () => {
+    const first = begin([versioned(), bySubset])
+    await (await beginReleases(await first.plan())).abandon()
+    expect(first.writes.at(-1)).toBe('remove Deployment till-canary uid-of-till-canary')
+    const later = begin([versioned(), bySubset, await leftOf('registry.test/till:2')])
+    await (await beginReleases(await later.plan())).abandon()
+    expect(later.writes).toEqual(['apply Deployment till-canary × 2'])
   })
 })
 

@@ -42,6 +42,8 @@ type Objects = {
   rollsOut: boolean
   /** What the first list of Deployments shows, if it is out of date. */
   listed?: Workload[]
+  /** What somebody else does as soon as a Deployment is written. */
+  interfere?: () => void
 }
 let objects: Objects
 let notes: string[]
@@ -91,7 +93,9 @@ function fakeCluster(parts: Partial<Objects> = {}) {
       events.push(`${kind} ${name}`)
       if (kind === 'VirtualService') return Promise.resolve((objects.route = patched(objects.route, operations)))
       try {
-        return Promise.resolve(change(name, (each) => patched(each, operations)))
+        const written = change(name, (each) => patched(each, operations))
+        objects.interfere?.()
+        return Promise.resolve(written)
       } catch {
         return Promise.reject(new ApiError(422, 'the server rejected our request due to an error in our request'))
       }
@@ -127,6 +131,26 @@ describe('adopting the canary', () => {
     await run()
     expect(events).toEqual(['Deployment backend-v1', 'VirtualService backend', 'drained?', 'backend-v2 {"replicas":0}'])
     expect(weights()).toEqual([100, 0])
+  })
+
+  const putBack = () => void (objects.deployments = [deployment('v1'), objects.deployments[1]!])
+
+  test('fails and leaves the traffic if a controller puts the old template back during the rollout', async () => {
+    const { run, weights } = fakeCluster({ interfere: putBack })
+    await expect(run()).rejects.toThrow('somebody changed or deleted Deployment/backend-v1 meanwhile')
+    expect(weights()).toEqual([0, 100])
+  })
+
+  test('keeps the canary if somebody changes stable when the traffic is back', async () => {
+    const { run, events } = fakeCluster()
+    const release: ReleaseAdoption = {
+      templateFor: () => deployment('v2').spec.template,
+      begin: () => Promise.resolve(() => Promise.resolve()),
+      follow: () => Promise.resolve(putBack()),
+      remove: () => Promise.resolve(String(events.push('removed'))),
+    }
+    await expect(run(true, undefined, release)).rejects.toThrow('its pods do not run what was promoted')
+    expect(events).not.toContain('removed')
   })
 
   test("copies containers and annotations, keeps stable's own labels, and omits the time of a restart", async () => {

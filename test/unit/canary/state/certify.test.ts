@@ -99,10 +99,10 @@ describe('the last step', () => {
 describe('a service whose requests nobody counts, with `minRequests: 0`', () => {
   const plan = 'steps: [50, 100], warmup: 0, checks: { minRequests: 0 }'
 
-  test('is promoted by its other checks, and the reason says that no request was counted', () => {
-    const silent = planOf(`interval: 10s, pollInterval: 1s, ${plan}`)
+  function promoteSilently(users = noRequests) {
+    const silent = planOf(`interval: 10s, pollInterval: 1s, progressDeadline: 60s, ${plan}`)
     let state: State = initialState(silent, 0, 0)
-    const both = { canary: noRequests, stable: noRequests, users: noRequests }
+    const both = { canary: noRequests, stable: noRequests, users }
     for (let second = 1; state.phase !== 'ended'; second++)
       state = next(
         silent,
@@ -110,10 +110,18 @@ describe('a service whose requests nobody counts, with `minRequests: 0`', () => 
         { ...both, ready: true, complete: true, findings: [], gates: {} },
         second * 1_000,
       ).state
-    expect(outcomeOf(state)).toMatchObject({
+    return outcomeOf(state)
+  }
+
+  test('is promoted by its other checks, and the reason says that no request was counted', () => {
+    expect(promoteSilently()).toMatchObject({
       verdict: 'promoted',
       reason: 'every step passed its checks, which counted no request (`checks.minRequests: 0`)',
     })
+  })
+
+  test('is not promoted if only its callers count requests', () => {
+    expect(promoteSilently(served(10, 2))).toMatchObject({ verdict: 'inconclusive' })
   })
 
   test('is judged by its requests if there are some', () => {
