@@ -1,9 +1,11 @@
 import { describe, expect, test, vi } from 'vitest'
 import { setWeight, readWeight } from '../../../src/canary/traffic/router.ts'
+import { NotCommitted } from '../../../src/canary/controller/context.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { ObjectWatch } from '../../../src/cluster/watch.ts'
 import type { KubeObject, VirtualService, Workload } from '../../../src/cluster/objects.ts'
 import { clusterWith, configOf, container, to, virtualService, workload, split } from '../fixtures.ts'
+import { isHeldAsPlanned } from '../../../src/canary/state/ending.ts'
 import { FakeCluster } from './fake-cluster.ts'
 import { templateHash } from '../../../src/canary/workload/fingerprint.ts'
 
@@ -95,6 +97,29 @@ describe('a promotion', () => {
       }
       await cluster.promote(undefined, created(retired)).catch(() => undefined)
       expect(retired).toEqual([])
+    })
+
+    test.each([
+      [600_000, true],
+      [0, false],
+    ])('holds it with all the traffic if Git gives stable nothing within %i ms', async (commitTimeout, isError) => {
+      const { canary, ...config } = configOf(
+        '{ namespace: shop, canary: { service: backend, interval: 10s, progressDeadline: 20s, guard: off } }',
+      )
+      const cluster = withDeployment()
+      const stable = { ...deployment('app:1'), metadata: { name: 'backend-v1', namespace: 'shop' } }
+      stable.spec.template.metadata!.labels = { app: 'backend', version: 'v1' }
+      cluster.workloads.push(stable)
+      const { created: make } = created([])
+      const awaitCommit = () => Promise.reject(new NotCommitted('nothing was committed'))
+      const ended = await cluster.promote(
+        { ...config, canary: { ...canary!, after: 'gitops', commitTimeout } },
+        { created: () => ({ ...make(), adoption: { ...make().adoption, awaitCommit } }) },
+      )
+      const reason = 'every step passed its checks; but nothing was committed'
+      expect(ended).toMatchObject({ verdict: 'held', weight: 100, adopted: false, reason })
+      expect(ended.error !== undefined).toBe(isError)
+      expect(isHeldAsPlanned(ended)).toBe(!isError)
     })
 
     test('does not promote what another run has made of it', async () => {
