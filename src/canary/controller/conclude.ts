@@ -174,11 +174,14 @@ async function adoptCanary(run: ConcludingRun): Promise<Partial<Promotion>> {
 /** The version has passed, but stable does not run it, so the release is not over: the canary keeps its traffic. */
 async function heldForCommit({ context, status }: ConcludingRun, problem: unknown): Promise<Partial<Promotion>> {
   const { cluster, split, plan, deps } = context
-  const why = deps.signal.aborted ? 'the run was cancelled before stable had the release from Git' : messageOf(problem)
-  const reason = `${status().state.reason}; but ${why}`
+  const isCancelled = deps.signal.aborted
+  const why = isCancelled ? 'the run was cancelled before stable had the release from Git' : messageOf(problem)
   const weight = await readWeight(cluster, split).catch(() => status().state.weight)
+  // Stable runs it and has the traffic: only the canary is left to remove.
+  if (weight === 0) return { adopted: false, weight, error: why }
+  const reason = `${status().state.reason}; but ${why}`
   const held = { adopted: false, verdict: 'held', reason, weight } as const
-  const isPlanned = problem instanceof NotCommitted && plan.commitTimeout === 0 && !deps.signal.aborted
+  const isPlanned = problem instanceof NotCommitted && plan.commitTimeout === 0 && !isCancelled
   return isPlanned ? { ...held, asPlanned: true } : { ...held, error: reason }
 }
 
