@@ -110,6 +110,7 @@ export class FakeCluster {
     if (kind === 'Service')
       return { metadata: { name: 'backend', namespace: 'shop' }, spec: { selector: this.selector, ports: [] } }
     if (kind === 'Lease') return structuredClone(this.lease)
+    if (kind === 'Deployment') return this.workloads.find(({ metadata }) => metadata.name === name)
     return kind === 'VirtualService' ? structuredClone(this.virtualService) : undefined
   }
 
