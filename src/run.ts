@@ -61,15 +61,17 @@ function createContext(config: Config, host: Host, startedAt: Date): RunContext 
   }
 }
 
-async function runStages(begun: RunContext): Promise<void> {
-  const { config, host, stages } = begun
+async function runStages(initial: RunContext): Promise<void> {
+  const { config, host, stages } = initial
   if (stages.length === 0)
     throw new ConfigError(
       'inputs: there is nothing to do; ' +
         'give at least one of istio-version, workloads, mtls, services, canary, or a config file',
     )
   secretsInConfig(config).forEach(host.mask)
-  const context = config.istio ? { ...begun, mesh: desiredMesh(config.istio, gatewayValues(config.cluster)) } : begun
+  const context = config.istio
+    ? { ...initial, mesh: desiredMesh(config.istio, gatewayValues(config.cluster)) }
+    : initial
   const provided = config.cluster ? await clusterStage(context) : undefined
   const target = targetOf(context, provided)
   if (!target) return void (await host.group('plan', () => renderOnly(context)))

@@ -46,6 +46,26 @@ export const sigkill: Fault = {
 
 export const sigint: Fault = { name: 'SIGINT', limitSeconds, post: true, arm: () => cancelLikeRunner }
 
+/** The run's process stands still, as on a runner that is suspended, and wakes up when its guard has rolled back. */
+export const frozen: Fault = {
+  name: 'frozen until its guard has taken over',
+  limitSeconds,
+  post: true,
+  arm:
+    (testCluster) =>
+    async ({ kill }) => {
+      kill('SIGSTOP')
+      const until = Date.now() + (limitSeconds + 5) * 1_000
+      while (Date.now() < until && (await holderOf(testCluster)) !== '') await sleep(200)
+      kill('SIGCONT')
+    },
+}
+
+function holderOf({ run }: TestCluster): Promise<string> {
+  const holder = ['--ignore-not-found', '-o', 'jsonpath={.spec.holderIdentity}']
+  return run(['kubectl', '-n', 'sample-app', 'get', 'lease', 'mesh-canary-backend', ...holder])
+}
+
 export const apiServerKilled: Fault = { name: 'API server killed', post: true, arm: () => killing('kube-apiserver') }
 export const containerdKilled: Fault = { name: 'containerd killed', post: true, arm: () => killing('containerd') }
 export const istiodKilled: Fault = {

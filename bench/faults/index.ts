@@ -15,6 +15,7 @@ import {
   apiServerKilled,
   apiServerKilledOften,
   containerdKilled,
+  frozen,
   guardSeconds,
   istiodKilled,
   limitSeconds,
@@ -37,7 +38,6 @@ import {
 } from './points.ts'
 import {
   dripping,
-  frozen,
   guardDeleted,
   guardKilled,
   leaseDeleted,
@@ -45,7 +45,7 @@ import {
   secondPromotion,
   secondRollback,
   sigkillAfterGuardDeleted,
-} from './rivals.ts'
+} from './faults-by-others.ts'
 
 const requestsPerSecond = 50
 const plan = { stages: 'promote', steps: '10, 50, 100', interval: '3s', guard: `${guardSeconds}s` }
@@ -61,7 +61,7 @@ type Row = { fault: string; point: string; verdict: string | undefined } & Endin
 
 const nameOf = ({ fault, point }: Case) => `${fault.name}: ${point.name}`
 
-const rivals: Case[] = [
+const casesByOthers: Case[] = [
   ...[leaseDeleted, secondPromotion, secondPolicies].map((fault) => ({ fault, point: step50Saved })),
   ...[leaseDeleted, guardKilled, guardDeleted, sigkillAfterGuardDeleted].map((fault) => ({
     fault,
@@ -78,11 +78,11 @@ const rivals: Case[] = [
  */
 function cases(): Case[] {
   const wanted = new RegExp(process.env['FAULTS'] ?? '', 'i')
-  const signals = (['healthy', 'failing'] as const).flatMap((v2) => [
+  const ofRun = (['healthy', 'failing'] as const).flatMap((v2) => [
     ...points.filter((point) => point.v2 === v2).map((point) => ({ fault: sigkill, point })),
     ...points.filter((point) => point.v2 === v2 && point.alsoSigint).map((point) => ({ fault: sigint, point })),
     ...points.filter((point) => point.v2 === v2 && point.alsoFrozen).map((point) => ({ fault: frozen, point })),
-    ...rivals.filter(({ point }) => point.v2 === v2),
+    ...casesByOthers.filter(({ point }) => point.v2 === v2),
   ])
   const ofCluster: Case[] = [
     ...[apiServerKilled, apiServerKilledOften].map((fault) => ({ fault, point: rollbackDecided })),
@@ -92,7 +92,7 @@ function cases(): Case[] {
       point: middleOfStep50,
     })),
   ]
-  const all = [...signals, ...ofCluster]
+  const all = [...ofRun, ...ofCluster]
   const chosen = all.filter((benchCase) => wanted.test(nameOf(benchCase)))
   if (chosen.length === 0)
     throw new Error(`FAULTS=${wanted.source}: no case has such a name; there are:\n${all.map(nameOf).join('\n')}`)
@@ -266,8 +266,8 @@ function summarize(rows: Row[], missed: string[]): { table: string; result: obje
   // Faults of the cluster do not count here: the promotion may continue at its own pace, and nobody can act without the
   // API server.
   const lossesOfRuns = [sigkill, sigint, frozen, leaseDeleted, sigkillAfterGuardDeleted].map(({ name }) => name)
-  const signals = rows.filter(({ fault }) => lossesOfRuns.includes(fault))
-  const slowestSecondsToSafe = Math.max(0, ...signals.flatMap(({ secondsToSafe }) => secondsToSafe ?? []))
+  const lost = rows.filter(({ fault }) => lossesOfRuns.includes(fault))
+  const slowestSecondsToSafe = Math.max(0, ...lost.flatMap(({ secondsToSafe }) => secondsToSafe ?? []))
   const cells = rows.map((row) => [
     row.fault,
     row.point,

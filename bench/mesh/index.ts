@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { runner, type ActionRun, type Inputs, type RunnerOptions } from '../../test/e2e/runner.ts'
-import { deploySampleApp, embeddedMesh, type TestCluster } from '../../test/e2e/world.ts'
+import { applyObjects, deploySampleApp, embeddedMesh, type TestCluster } from '../../test/e2e/world.ts'
 
 const config = join(import.meta.dirname, 'mesh.yaml')
 
@@ -48,14 +48,13 @@ export async function setUpBench(
 
 /** Replaces the user by another one. */
 export async function startUser(
-  { run }: TestCluster,
+  testCluster: TestCluster,
   { rps, keepAlive }: { rps: number; keepAlive: boolean },
 ): Promise<void> {
-  const kubectl = (...args: string[]) => run(['kubectl', '-n', 'sample-app', ...args])
+  const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'sample-app', ...args])
   await kubectl('delete', 'deployment,configmap', 'user', '--ignore-not-found', '--wait')
   await kubectl('create', 'configmap', 'user', `--from-file=${join(import.meta.dirname, 'client.js')}`)
-  const manifest = JSON.stringify(deployment({ RPS: String(rps), KEEP_ALIVE: String(keepAlive) }))
-  await run(['sh', '-c', 'echo "$0" | kubectl apply -f -', manifest])
+  await applyObjects(testCluster, [deployment({ RPS: String(rps), KEEP_ALIVE: String(keepAlive) })])
   await kubectl('rollout', 'status', 'deploy/user', '--timeout=120s')
 }
 

@@ -4,7 +4,7 @@ import { loadConfig } from '../../src/config/load.ts'
 import type { CanaryConfig } from '../../src/config/schema.ts'
 import { promote, type Outcome } from '../../src/simulate/promotion.ts'
 import { randomFrom } from '../../src/simulate/random.ts'
-import { traffic, type Bursts, type Users } from '../../src/simulate/traffic.ts'
+import { healthySlow, traffic, type Bursts, type Users } from '../../src/simulate/traffic.ts'
 import { promoteBy, rules } from './rules.ts'
 
 export const alpha = 0.01
@@ -36,7 +36,7 @@ export type RuleResult = {
   inconclusive: number
   meanFailures: number
   medianSeconds: number | null
-  medianSamples: number | null
+  medianRequests: number | null
   medianFailures: number | null
   meanSeconds: number
 }
@@ -48,7 +48,6 @@ export type CellResult = Cell & {
 }
 
 const rates = [2, 10, 50, 200]
-const healthySlow = 0.005
 
 /** Each cell has its own seed. The traffic of each rule is drawn from the same seed, so that all get the same users. */
 export function cells(runs: number): Cell[] {
@@ -175,7 +174,7 @@ function summarize(
     meanFailures: mean(({ failures }) => failures),
     meanSeconds: mean(({ seconds }) => seconds),
     medianSeconds: median(({ seconds }) => seconds),
-    medianSamples: median(({ samples }) => samples),
+    medianRequests: median(({ requests }) => requests),
     medianFailures: median(({ failures }) => failures),
   }
 }

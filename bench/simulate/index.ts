@@ -11,13 +11,13 @@ const runs = Number(process.env['SIMULATE_RUNS'] ?? 10_000)
 
 export async function bench(): Promise<{ table: string; result: object }> {
   const results = await onAllProcessors(cells(runs))
-  return { table: report(results), result: { ...keysOf(results), cells: results.map(flat) } }
+  return { table: report(results), result: { ...figuresOf(results), cells: results.map(flat) } }
 }
 
 const ofKind = (results: CellResult[], kind: Cell['kind']) => results.filter((result) => result.kind === kind)
 
 /** The figures that are promised, and those of the other rules. */
-function keysOf(results: CellResult[]) {
+function figuresOf(results: CellResult[]) {
   const [healthy, bad, found] = [ofKind(results, 'healthy'), ofKind(results, 'bad'), ofKind(results, 'found')]
   const busy = healthy.filter(({ users }) => users.rate >= 10)
   const least = (of: CellResult[]) => Math.min(...of.map(({ ours }) => ours.promoted))
@@ -38,7 +38,7 @@ function keysOf(results: CellResult[]) {
     medianSamplesToDetect: found.map(({ users: { rate, canary }, ours, waldBound, waldBoundBeside }) => ({
       rate,
       canary,
-      median: ours.medianSamples,
+      median: ours.medianRequests,
       waldBound,
       waldBoundBeside,
     })),
@@ -118,8 +118,8 @@ function rowHead({ users, p99 }: CellResult): string[] {
 const headTitles = ['fail', 'slow', 'req/s', 'bursts']
 
 function report(results: CellResult[]): string {
-  const keys = keysOf(results)
-  const { worstFalseRollbackRate, worstFalsePromotionRate, healthyPromotedRate, healthyPromotedRateInBursts } = keys
+  const figures = figuresOf(results)
+  const { worstFalseRollbackRate, worstFalsePromotionRate, healthyPromotedRate, healthyPromotedRateInBursts } = figures
   return [
     `Healthy canaries, ${runs} promotions each: rolled back (allowed: α = ${percent(alpha)}). In brackets: promoted.`,
     rulesTable(
@@ -139,7 +139,7 @@ function report(results: CellResult[]): string {
     `\nworst false rollback rate ${percent(worstFalseRollbackRate)}; worst false promotion rate ` +
       `${percent(worstFalsePromotionRate)}; healthy canaries promoted from 10/s on: ${percent(healthyPromotedRate)} or ` +
       `more, with bursts of failures ${percent(healthyPromotedRateInBursts)}; fewer failed requests than the documented ` +
-      `rules in every cell: ${keys.fewerFailedRequestsInEveryCell ? 'yes' : 'no'}`,
+      `rules in every cell: ${figures.fewerFailedRequestsInEveryCell ? 'yes' : 'no'}`,
   ].join('\n')
 }
 
@@ -159,7 +159,7 @@ function samplesTable(results: CellResult[]): string {
   const rows = results.map(({ users, ours, waldBound, waldBoundBeside }) => [
     percent(users.canary),
     `${users.rate}`,
-    `${ours.medianSamples ?? '–'}`,
+    `${ours.medianRequests ?? '–'}`,
     waldBound!.toFixed(1),
     waldBoundBeside!.toFixed(1),
     `${ours.medianFailures ?? '–'}`,

@@ -74,7 +74,7 @@ export function promoteBy(
   const outcome = (verdict: Outcome['verdict']): Outcome => ({
     verdict,
     seconds: now - (users.firstAt() ?? 0),
-    samples: canary.requests,
+    requests: canary.requests,
     failures: canary.failures,
     userFailures: canary.failures,
   })

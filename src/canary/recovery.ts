@@ -1,4 +1,5 @@
 // Works outside a promotion's own loop: recovers what a dead run left, and rolls back on request.
+import { randomUUID } from 'node:crypto'
 import type { Cluster } from '../cluster/client.ts'
 import { ApiError } from '../cluster/api-error.ts'
 import type { Split } from '../policies/routes.ts'
@@ -22,7 +23,7 @@ import { rolledBackRecord, writeOutcome, type OutcomeRecord } from './ownership/
 import { readSavedRoutes } from './ownership/session.ts'
 import type { RecoveryIntent } from './promote.ts'
 import { requireRollbackTarget } from './workload/endpoints.ts'
-import { readWeight, resetToStable } from './traffic/router.ts'
+import { readHighestWeight, resetToStable } from './traffic/router.ts'
 
 /**
  * Returns the traffic to stable, or leaves it if it is held, and releases the Lease. Returns one sentence about what it
@@ -57,7 +58,7 @@ async function recoverTraffic(cluster: Cluster, intent: RecoveryIntent, isHeld: 
   if (holder !== identity && !isGuards) {
     const done = lease?.metadata.annotations?.[endedAnnotation]
     const isReleased = done !== undefined && holder === ''
-    return { done, isRolledBack: isReleased && (await readWeight(cluster, split).catch(() => undefined)) === 0 }
+    return { done, isRolledBack: isReleased && (await readHighestWeight(cluster, split).catch(() => undefined)) === 0 }
   }
   if (isHeld && isGuards)
     return { done: `the guard is returning all traffic of ${service} to ${stable.name}`, isRolledBack: false }
@@ -124,7 +125,9 @@ export async function forceRollback(
   try {
     const reset = () => resetToStable(cluster, split, { saved })
     const written = await persist(reset, { limitMs: timeoutMs, intervalMs: 1_000, isTransient, clock })
-    if (before) await endPromotion(cluster, before, service, rolledBackRecord(reason, run, holder))
+    // One run may roll back twice, and the records must differ.
+    const session = `${holder} (${randomUUID().slice(0, 8)})`
+    if (before) await endPromotion(cluster, before, service, rolledBackRecord(reason, run, session))
     return written.some(({ changedRoutes }) => changedRoutes)
   } catch (problem) {
     // The reason why the routes cannot be written matters more than that of a second failure.

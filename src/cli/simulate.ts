@@ -12,7 +12,7 @@ import { tempDir } from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { chancesChart } from '../simulate/chart.ts'
 import { chancesOf, stableFailing } from '../simulate/chances.ts'
-import { chancesTable, percent } from '../simulate/text.ts'
+import { chancesTable, percent } from '../simulate/table.ts'
 import { createTempDir } from './temp-dir.ts'
 import { terminal } from './terminal.ts'
 

@@ -73,39 +73,3 @@ export function createdCanaryName(service: string): string {
 
 /** On the pods of a canary that a run created, and on what belongs to it: the service. */
 export const createdCanaryLabel = 'mesh-canary.io/canary'
-
-type Mutable<T> = { -readonly [K in keyof T]: T[K] }
-
-/**
- * The config with what follows from releasing an image or manifests: the names of the versions, and their subsets while
- * no release is under way. Then the subset of stable selects all pods of the service, so that a change of their labels
- * cuts nobody off.
- */
-export function withReleaseDefaults<C extends Canaries & Pick<Config, 'services'>>(config: C): C {
-  const result: Mutable<Canaries & Pick<Config, 'services'>> = { ...config }
-  if (config.canary) result.canary = withVersions(config.canary)
-  if (config.canaries) result.canaries = config.canaries.map(withVersions)
-  for (const plan of canariesOf(result as Canaries).filter((each) => releaseKeysOf(each).length > 0)) {
-    const { service, stable, canary } = plan
-    const subsets = { [stable.name]: {}, [canary.name]: { [createdCanaryLabel]: service } }
-    const policy = result.services?.[service]
-    result.services = {
-      ...result.services,
-      [service]: { ...policy, subsets: { ...policy?.subsets, ...subsets } },
-    }
-  }
-  return result as C
-}
-
-/** The plan with the names of the versions and with what follows the last step. */
-export function withVersions(plan: CanaryConfig): CanaryConfig {
-  if (releaseKeysOf(plan).length === 0) return { ...plan, after: plan.after ?? 'keep' }
-  const named = (version: CanaryConfig['stable'], byDefault: string, name: string) =>
-    version.name === byDefault ? { ...version, name } : version
-  return {
-    ...plan,
-    stable: named(plan.stable, 'v1', 'stable'),
-    canary: named(plan.canary, 'v2', 'canary'),
-    after: plan.after ?? 'adopt',
-  }
-}

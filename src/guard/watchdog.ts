@@ -9,7 +9,7 @@ import {
   runOfHolder,
 } from '../canary/ownership/lease-object.ts'
 import { guardName } from '../canary/ownership/guard-manifest.ts'
-import type { GuardSpec } from '../canary/ownership/guard-spec.ts'
+import { guardSpecKey, type GuardSpec } from '../canary/ownership/guard-spec.ts'
 import { requireRollbackTarget } from '../canary/workload/endpoints.ts'
 import { resetToStable } from '../canary/traffic/router.ts'
 import type { Cluster, PatchOperation } from '../cluster/client.ts'
@@ -161,17 +161,17 @@ async function rollBack(
   }
 }
 
-/** As its run ordered last: a route may have appeared since the guard started. */
+/** Those of the latest specification: the run adds a route that appears after the guard has started. */
 async function routesToRestore(
   cluster: Cluster,
   { namespace, service, identity, saved }: GuardSpec,
 ): Promise<Routed[]> {
   const name = guardName(service, identity)
-  const orders = await cluster.get<ConfigMap>('ConfigMap', namespace, name).catch((problem: unknown) => {
+  const latest = await cluster.get<ConfigMap>('ConfigMap', namespace, name).catch((problem: unknown) => {
     if (!lacksRights(problem)) throw problem
     return undefined
   })
-  const text = orders?.data?.['guard-spec.json']
+  const text = latest?.data?.[guardSpecKey]
   return text === undefined ? saved : (JSON.parse(text) as GuardSpec).saved
 }
 

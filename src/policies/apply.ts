@@ -12,6 +12,7 @@ import { messageOf } from '../runtime/errors.ts'
 import { policyKinds } from './policy-kinds.ts'
 import { serverSideApply, type PlannedChange } from './plan.ts'
 import { removeObject } from './owned-objects.ts'
+import { isRouted } from './routes.ts'
 import { lostSubsets, usesSubset, type Subset } from './subsets.ts'
 
 export type Change = { kind: string; namespace: string; name: string; action: 'created' | 'changed' | 'deleted' }
@@ -84,7 +85,7 @@ type Due = PlannedChange & { action: Exclude<PlannedChange['action'], 'unchanged
 const isDue = (each: PlannedChange): each is Due => each.action !== 'unchanged'
 const isWrite = ({ action }: PlannedChange) => action === 'create' || action === 'change'
 const isRule = ({ object }: PlannedChange) => object.kind === 'DestinationRule'
-const isRoute = ({ object }: PlannedChange) => ['VirtualService', 'HTTPRoute', 'GRPCRoute'].includes(object.kind)
+const isRoute = ({ object }: PlannedChange) => isRouted(object)
 type GatewayReferences = { gateways?: string[]; parentRefs?: { kind?: string }[] }
 
 /** istiod sends it to sidecars, and not to gateways only: as it is now, or as it was before. */

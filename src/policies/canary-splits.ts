@@ -15,7 +15,16 @@ import { ConfigError } from '../config/error.ts'
 import { hostOf } from './compile/names.ts'
 import { isForMesh } from './merge-hosts.ts'
 import { isDefaultRoute } from './match-coverage.ts'
-import { canaryWeightOf, fullHost, routesTo, splitOf, splitsIn, splitsTraffic, type Split } from './routes.ts'
+import {
+  canaryWeightOf,
+  fullHost,
+  isVirtualService,
+  routesTo,
+  splitOf,
+  splitsIn,
+  splitsTraffic,
+  type Split,
+} from './routes.ts'
 
 /** `live`: the routes in the cluster, whose weights stay. @throws ConfigError if a default route goes elsewhere. */
 export function withCanarySplits(
@@ -29,10 +38,6 @@ export function withCanarySplits(
       ? splits.reduce((into, split) => withDefaultSplit(withNamedSplits(into, split, live), split), object)
       : object,
   )
-}
-
-function isVirtualService(object: KubeObject): object is VirtualService {
-  return object.kind === 'VirtualService'
 }
 
 type Share = NonNullable<HttpRoute['route']>[number]

@@ -3,9 +3,9 @@
 import type { Cluster } from '../cluster/client.ts'
 import { keyOf, titleOf, type KubeObject } from '../cluster/objects.ts'
 import { listReadableEverywhere } from '../cluster/readable.ts'
-import { hostsOf, meshGateway } from './merge-hosts.ts'
+import { exportsOf } from './export-to.ts'
+import { meshHosts } from './merge-hosts.ts'
 import { isOf, isOfEarlier, isOurs, isUnclaimed, ownerTitle, type Owner } from './owned-objects.ts'
-import { fullHost } from './routes.ts'
 
 type Policy = KubeObject & { spec?: Record<string, unknown> }
 /** `key`: equal for two claims that exclude each other. */
@@ -85,14 +85,8 @@ function routeClaims({ metadata, spec = {} }: Policy): Claim[] {
 }
 
 /** The sidecars of our namespace follow the older of two VirtualServices for a host. */
-function meshClaims({ metadata: { namespace = '' }, spec = {} }: Policy): Claim[] {
-  const gateways = (spec['gateways'] as string[] | undefined) ?? [meshGateway]
-  const exportTo = (spec['exportTo'] as string[] | undefined) ?? ['*']
-  if (!gateways.includes(meshGateway) || !exportTo.includes('*')) return []
-  return hostsOf(spec).map((each) => {
-    const host = fullHost(each, namespace)
-    return { key: host, host }
-  })
+function meshClaims(object: Policy): Claim[] {
+  return exportsOf(object).includes('*') ? meshHosts(object).map((host) => ({ key: host, host })) : []
 }
 
 function sentence(ours: KubeObject, theirs: KubeObject, host: string): string {

@@ -6,7 +6,7 @@ import { hostOf } from './compile/names.ts'
 import { keyOf, titleOf, type KubeObject, type VirtualService } from '../cluster/objects.ts'
 import { isOurs } from './owned-objects.ts'
 import { isVisibleTo } from './export-to.ts'
-import { fullHost } from './routes.ts'
+import { isForSidecarsOnly, meshHosts } from './merge-hosts.ts'
 
 type HTTPRoute = KubeObject & {
   spec: { hostnames?: string[]; parentRefs?: { kind?: string; name: string; namespace?: string }[] }
@@ -58,12 +58,10 @@ function routeHostKeys({
   ]
 }
 
-function virtualServiceHostKeys({ metadata: { namespace = '' }, spec }: VirtualService): string[] {
-  const gateways = (spec['gateways'] as string[] | undefined) ?? ['mesh']
-  const { hosts = [] } = spec
-  const inMesh = gateways.includes('mesh') ? hosts : []
-  const atGateway = gateways.some((gateway) => gateway !== 'mesh') ? hosts.filter((host) => host !== '*') : []
-  return [...inMesh.map((host) => `mesh ${fullHost(host, namespace)}`), ...atGateway.map((host) => `gateway ${host}`)]
+function virtualServiceHostKeys(object: VirtualService): string[] {
+  const { hosts = [] } = object.spec
+  const atGateway = isForSidecarsOnly(object) ? [] : hosts.filter((host) => host !== '*')
+  return [...meshHosts(object).map((host) => `mesh ${host}`), ...atGateway.map((host) => `gateway ${host}`)]
 }
 
 function conflict(ours: KubeObject, theirs: KubeObject, claim: string): string {

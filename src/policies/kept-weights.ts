@@ -10,6 +10,7 @@ import { mergeKey } from './merge-hosts.ts'
 import { movedVersions } from './moved-weights.ts'
 import {
   fullHost,
+  isRouted,
   routesOf,
   splitOf,
   splitsIn,
@@ -47,7 +48,7 @@ export type Kept = { object: KubeObject; lines: string[]; faults: string[] }
 
 /** `live`: the object in the cluster that the desired one replaces. */
 export function keepWeights(desired: KubeObject, live: KubeObject | undefined, rules: WeightRules): Kept {
-  if (!live || !hasRoutes(desired) || !hasRoutes(live)) return { object: desired, lines: [], faults: [] }
+  if (!live || !isRouted(desired) || !isRouted(live)) return { object: desired, lines: [], faults: [] }
   const namespace = live.metadata.namespace ?? ''
   const object = structuredClone(desired)
   const now = routesOf(live, namespace)
@@ -75,10 +76,6 @@ function placeOf(object: KubeObject & { spec?: Record<string, unknown> }): strin
   return kind === 'HTTPRoute' || kind === 'GRPCRoute'
     ? JSON.stringify([spec['parentRefs'], spec['hostnames']])
     : keyOf(object)
-}
-
-function hasRoutes(object: KubeObject & { spec?: unknown }): object is Routed {
-  return ['VirtualService', 'HTTPRoute', 'GRPCRoute'].includes(object.kind) && object.spec !== undefined
 }
 
 /** The route of the same name, or of the same match, or one that splits between the same versions. */

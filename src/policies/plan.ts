@@ -15,6 +15,7 @@ import { stringify } from '../yaml/stringify.ts'
 import { diff, isUnchanged } from './diff.ts'
 import { keepWeights, noWeightRules, replacedBy, type WeightRules } from './kept-weights.ts'
 import { isUnclaimed, withOwnerMarks, obsolete, ownedBy, foreignOwner, type Owner } from './owned-objects.ts'
+import { isRouted } from './routes.ts'
 import { lostSubsets, usesSubset } from './subsets.ts'
 import { settleAll } from '../runtime/settle-all.ts'
 
@@ -74,8 +75,7 @@ export async function planChanges(
  */
 function asRead(object: KubeObject, live: KubeObject | undefined): KubeObject {
   const { resourceVersion } = live?.metadata ?? {}
-  const hasRoutes = ['VirtualService', 'HTTPRoute', 'GRPCRoute'].includes(object.kind)
-  return resourceVersion === undefined || !hasRoutes
+  return resourceVersion === undefined || !isRouted(object)
     ? object
     : { ...object, metadata: { ...object.metadata, resourceVersion } }
 }

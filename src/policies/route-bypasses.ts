@@ -14,8 +14,8 @@ import { asksForTesters, isDelegatedForTesters, isForService, sharesHost } from 
 import { fullHost, isVirtualService, type Routed, type Split } from './routes.ts'
 
 /**
- * A route that bypasses the split. `route`: its name, or its number and match. `matches`: its `match`. `what`: what it does with
- * which effect. `remedy`: what to change.
+ * A route that bypasses the split. `route`: its name, or its number and match. `matches`: its `match`. `what`: what it
+ * does with which effect. `remedy`: what to change.
  */
 export type RouteBypass = { object: Routed; route: string; matches: Matches; what: string; remedy: string }
 

@@ -1,7 +1,7 @@
 // Finds where a route splits a service's traffic between two versions, and computes how to change the weights there,
 // and nothing else. Pure.
 import type { PatchOperation } from '../cluster/client.ts'
-import type { Destination, GatewayRoute, VirtualService } from '../cluster/objects.ts'
+import type { Destination, GatewayRoute, KubeObject, VirtualService } from '../cluster/objects.ts'
 import { abRouteName } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { Version } from '../config/schema/canary.ts'
@@ -25,6 +25,12 @@ export function withAllRoutes({ namespace, service, stable, canary }: Split): Sp
 
 /** The objects whose routes have weights. */
 export type Routed = VirtualService | GatewayRoute
+
+const routedKinds = ['VirtualService', 'HTTPRoute', 'GRPCRoute']
+
+export function isRouted(object: KubeObject & { spec?: unknown }): object is Routed {
+  return routedKinds.includes(object.kind) && object.spec !== undefined
+}
 
 /** A short host is a Service in the VirtualService's own namespace. */
 export function fullHost(host: string, namespace: string): string {
@@ -67,7 +73,7 @@ export function routesOf(object: Routed, namespace: string): Route[] {
   return routes.filter(({ name }) => name !== abRouteName)
 }
 
-export function isVirtualService(object: Routed): object is VirtualService {
+export function isVirtualService(object: KubeObject): object is VirtualService {
   return object.kind === 'VirtualService'
 }
 

@@ -59,14 +59,17 @@ function totals({ service, userRequests, requestsObserved, secondsToDetect, seco
     `Requests to the canary: ${requestsObserved}. ` +
       `Requests of the users of ${service}: ${total}, failed: ${failed}.`,
     secondsToDetect === undefined ? '' : `Decided ${secondsToDetect.toFixed(1)} s after the canary's first request.`,
-    secondsToSafe === undefined
-      ? ''
-      : secondsToSafe === 0
-        ? 'No request reached the canary after its weight was set to 0.'
-        : `The canary served its last request ${secondsToSafe.toFixed(1)} s after its weight was set to 0.`,
+    secondsToSafe === undefined ? '' : describeLastRequest(secondsToSafe),
   ]
     .filter(Boolean)
     .join(' ')
+}
+
+function describeLastRequest(secondsToSafe: number): string {
+  const after = 'after its weight was set to 0'
+  return secondsToSafe === 0
+    ? `No request reached the canary ${after}.`
+    : `The canary served its last request ${secondsToSafe.toFixed(1)} s ${after}.`
 }
 
 /** E measures the strength of the evidence: 1 is none. The parts against the canary add up. */

@@ -1,6 +1,6 @@
 // The chances of a plan as a picture in SVG: a column for each failure rate. Pure.
 import type { Chances } from './chances.ts'
-import { percent } from './text.ts'
+import { percent } from './table.ts'
 
 const size = { width: 800, height: 320 }
 const plot = { left: 56, right: 780, top: 64, bottom: 250 }

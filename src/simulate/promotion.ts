@@ -10,10 +10,10 @@ import type { CanaryConfig } from '../config/schema.ts'
 import type { Tally, Traffic } from './traffic.ts'
 
 /**
- * `seconds`: from the canary's first traffic to the decision. `samples`, `failures`: its requests until then.
- * `userFailures`: those of them that users saw, which excludes copies.
+ * `seconds`: from the canary's first traffic to the decision. `requests`, `failures`: what it served until then.
+ * `userFailures`: the failures that users saw, without those of copies.
  */
-export type Outcome = { verdict: Verdict; seconds: number; samples: number; failures: number; userFailures: number }
+export type Outcome = { verdict: Verdict; seconds: number; requests: number; failures: number; userFailures: number }
 
 /**
  * What is not simulated passes: requests that match `ab` come at a rate that nobody knows, and hooks have no rate. A
@@ -29,13 +29,13 @@ export function simulatedPlan({ ab: _, ...plan }: CanaryConfig): CanaryConfig {
 export function promote(plan: CanaryConfig, users: Traffic): Outcome {
   const edge = edgeFor(plan)
   let state: State = initialState(plan, 0, 0, requestCounts(stableBefore, edge))
-  let [now, samples, failures, userFailures] = [0, 0, 0, 0]
+  let [now, requests, failures, userFailures] = [0, 0, 0, 0]
   const addLoad = loadFor(plan, users)
   while (state.phase !== 'ended') {
     now += plan.pollInterval
     const served = users.until(now / 1000)
     const [canary, stable] = [countUsers(served.canary, users.tries), countUsers(served.stable, users.tries)]
-    samples += canary.requests
+    requests += canary.requests
     failures += canary.failures
     if (state.weight > 0) userFailures += canary.failures
     const { state: after, actions }: ReturnType<typeof next> = next(plan, state, observe(canary, stable, edge), now)
@@ -44,7 +44,7 @@ export function promote(plan: CanaryConfig, users: Traffic): Outcome {
     addLoad(state, canary.requests + stable.requests)
   }
   const seconds = now / 1000 - (users.firstAt() ?? 0)
-  return { verdict: outcomeOf(state)!.verdict, seconds, samples, failures, userFailures }
+  return { verdict: outcomeOf(state)!.verdict, seconds, requests, failures, userFailures }
 }
 
 /** Counts the failed tries of one call once, as canary/metrics does without the callers' counters. */

@@ -50,7 +50,7 @@ const outageShare = 0.5
 const outageSeconds = 2
 const clusterSize = 10
 /** The share of stable's good requests that is slower than its p99, and of a healthy canary's. */
-const healthySlow = 0.005
+export const healthySlow = 0.005
 
 export function traffic(users: Users, random: Random): Traffic {
   const outages = users.bursts === 'outages' ? outagesOf(users, random) : () => 0

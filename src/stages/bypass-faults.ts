@@ -17,19 +17,17 @@ import { matchesOf } from '../policies/match-coverage.ts'
 import { mergeKey } from '../policies/merge-hosts.ts'
 import type { LiveRoutes } from '../policies/live-routes.ts'
 import { isOf, ownerOf } from '../policies/owned-objects.ts'
-import { splitOf, type Routed } from '../policies/routes.ts'
+import { isRouted, splitOf } from '../policies/routes.ts'
 
 /** Without a cluster: one sentence for each route of the objects that bypasses a split. */
 export function renderedBypassFaults(config: Config, target: Desired): string[] {
-  const routes = target.objects.filter(({ kind }) => routeKinds.includes(kind)) as Routed[]
+  const routes = target.objects.filter(isRouted)
   return canariesOf(config).flatMap((plan, i) =>
     findRouteBypasses(routes, splitOf(config, plan)).map(
       (bypass) => `${canaryKey(config, i)}: ${describeRouteBypass(bypass, sourceIn(target, bypass))}`,
     ),
   )
 }
-
-const routeKinds = ['VirtualService', 'HTTPRoute', 'GRPCRoute']
 
 /** One sentence for each bypass. `writes`: the run writes its policies first. */
 export async function bypassFaults(

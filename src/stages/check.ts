@@ -15,9 +15,9 @@ import { preflight } from './preflight.ts'
 import { planReleases } from './release.ts'
 
 /** Returns the context with the exact version of Istio and with istioctl, if the config asks for Istio. */
-export async function checkRun(begun: StageContext): Promise<StageContext> {
-  const { cluster, stages } = begun
-  const context = await planReleases(begun)
+export async function checkRun(initial: StageContext): Promise<StageContext> {
+  const { cluster, stages } = initial
+  const context = await planReleases(initial)
   const { config } = context
   await preflight(cluster, config, stages)
   if (stages.includes('install') || stages.includes('inject')) await reportCost(context)

@@ -1,13 +1,14 @@
 // Finds the routes whose weights a plan would change while a promotion holds the Lease of their service: then nobody
 // else writes weights.
-import { holderOf, leaseName, runOfHolder } from '../canary/ownership/lease-object.ts'
+import { holderOf, runOfHolder, serviceOf } from '../canary/ownership/lease-object.ts'
 import { readSavedRoutes } from '../canary/ownership/session.ts'
 import { emptyWhenUnread } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { managedByLabel, manager } from '../cluster/labels.ts'
-import { keyOf, titleOf, type KubeObject, type Lease } from '../cluster/objects.ts'
+import { keyOf, titleOf, type Lease } from '../cluster/objects.ts'
+import { hostOf } from '../policies/compile/names.ts'
 import type { PlannedChange } from '../policies/plan.ts'
-import { routesOf, targetKey, type Routed } from '../policies/routes.ts'
+import { isRouted, routesOf, targetKey, type Route, type Routed } from '../policies/routes.ts'
 
 /** One sentence for each object. */
 export async function heldPromotionFaults(
@@ -21,9 +22,12 @@ export async function heldPromotionFaults(
   const leases = await cluster.list<Lease>('Lease', namespace, { labelSelector }).catch(emptyWhenUnread)
   const held = leases.filter((lease) => holderOf(lease) !== '')
   const faults = held.map(async (lease) => {
-    const service = lease.metadata.name.slice(leaseName('').length)
-    const routes = new Set((await readSavedRoutes(cluster, namespace, service)).map(keyOf))
-    return moving.filter(({ object }) => routes.has(keyOf(object))).map((each) => fault(each, service, holderOf(lease)))
+    const service = serviceOf(lease)
+    const saved = new Set((await readSavedRoutes(cluster, namespace, service)).map(keyOf))
+    // A route to the service may have appeared during the promotion, which moves it as well.
+    const isPromoted = ({ object, before }: PlannedChange) =>
+      saved.has(keyOf(object)) || splitsHost(before as Routed, hostOf(service, namespace))
+    return moving.filter(isPromoted).map((each) => fault(each, service, holderOf(lease)))
   })
   return (await Promise.all(faults)).flat()
 }
@@ -38,23 +42,25 @@ function fault({ action, object }: PlannedChange, service: string, holder: strin
 
 /** True if a split of the live object would be gone, or have other weights. */
 function movesWeights({ action, before, object }: PlannedChange): boolean {
-  if (before === undefined || !hasRoutes(before) || (action !== 'change' && action !== 'delete')) return false
-  const after = action === 'delete' || !hasRoutes(object) ? [] : splitsOf(object)
+  if (before === undefined || !isRouted(before) || (action !== 'change' && action !== 'delete')) return false
+  const after = action === 'delete' || !isRouted(object) ? [] : splitsOf(object)
   return splitsOf(before).some((split) => !after.includes(split))
 }
 
-function hasRoutes(object: KubeObject): object is Routed {
-  return ['VirtualService', 'HTTPRoute', 'GRPCRoute'].includes(object.kind)
+function splitsHost(object: Routed, host: string): boolean {
+  return splitRoutesOf(object).some(({ targets }) => targets.some((target) => target.host === host))
 }
 
 /** The destinations of each route to several versions, with their weights. */
 function splitsOf(object: Routed): string[] {
-  return routesOf(object, object.metadata.namespace ?? '')
-    .filter(({ targets }) => targets.length > 1)
-    .map(({ targets }) =>
-      targets
-        .map((target) => `${targetKey(target)}=${target.weight}`)
-        .sort()
-        .join(),
-    )
+  return splitRoutesOf(object).map(({ targets }) =>
+    targets
+      .map((target) => `${targetKey(target)}=${target.weight}`)
+      .sort()
+      .join(),
+  )
+}
+
+function splitRoutesOf(object: Routed): Route[] {
+  return routesOf(object, object.metadata.namespace ?? '').filter(({ targets }) => targets.length > 1)
 }

@@ -34,7 +34,7 @@ import { heldPromotionFaults } from './held-promotions.ts'
 import { renderedBypassFaults } from './bypass-faults.ts'
 import { warn, type RunContext, type StageContext, type StageOutcome } from './context.ts'
 import { planControlPlane } from './control-plane.ts'
-import { warnOfTooLittleTraffic } from './traffic.ts'
+import { warnOfTooLittleTraffic } from './traffic-warning.ts'
 
 /** Shows what would be created, changed and deleted, in the control plane as well; changes nothing. */
 export async function plan(context: StageContext): Promise<StageOutcome> {

@@ -3,7 +3,7 @@ import { selectorFaults } from '../canary/workload/selectors.ts'
 import { serviceFaults } from '../canary/workload/service-faults.ts'
 import { ApiError, isForbidden } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
-import type { KubeObject, Service, VirtualService, Workload } from '../cluster/objects.ts'
+import type { KubeObject, Service, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { canariesOf, canaryKey, releaseKeysOf, servicesOf } from '../config/names.ts'
 import { nearest } from '../config/nearest.ts'
@@ -18,6 +18,7 @@ import { statedRules } from '../policies/desired.ts'
 import { exposeClusterFaults } from '../policies/expose-checks.ts'
 import { readLive, type LiveRoutes } from '../policies/live-routes.ts'
 import { userManifests } from '../policies/manifests.ts'
+import { isForSidecarsOnly } from '../policies/merge-hosts.ts'
 import { ownerOf, type Owner } from '../policies/owned-objects.ts'
 import { splitOf, splitsTraffic } from '../policies/routes.ts'
 import { servicePorts } from '../cluster/service-ports.ts'
@@ -156,10 +157,9 @@ async function namedServiceFaults(cluster: Cluster, config: Config): Promise<str
 }
 
 function serviceFaultsOf(object: Service, config: Config, plan: CanaryConfig, live: LiveRoutes): string[] {
-  const isAtGateway = ({ spec }: VirtualService) => ((spec['gateways'] as string[] | undefined) ?? []).length > 0
   const atGateway =
     config.expose?.[plan.service] !== undefined ||
-    live.virtualServices.some((each) => isAtGateway(each) && splitsTraffic(each, splitOf(config, plan)))
+    live.virtualServices.some((each) => !isForSidecarsOnly(each) && splitsTraffic(each, splitOf(config, plan)))
   return serviceFaults(object, plan, atGateway)
 }
 

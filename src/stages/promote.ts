@@ -1,13 +1,13 @@
 // The stages promote and rollback: moves the canaries' weights step by step, or all traffic to stable at once.
 import { gitopsWarnings } from '../canary/traffic/gitops.ts'
 import { describeOutage, hasEndpoint } from '../canary/workload/endpoints.ts'
-import { readSelectors, SelectorFault, type Labels } from '../canary/workload/selectors.ts'
+import { readSelectors, SelectorFault } from '../canary/workload/selectors.ts'
 import { promote } from '../canary/promote.ts'
 import type { Promotion } from '../canary/controller/context.ts'
 import { isHeldAsPlanned } from '../canary/state/ending.ts'
 import type { Verdict } from '../canary/state/types.ts'
 import { emptyWhenUnread } from '../cluster/api-error.ts'
-import { findUndrained, type Undrained } from '../canary/controller/undrained.ts'
+import { drainTarget, findUndrained, type Undrained } from '../canary/controller/undrained.ts'
 import { readRoutes } from '../canary/traffic/router.ts'
 import { forceRollback } from '../canary/recovery.ts'
 import { forward } from '../cluster/forward.ts'
@@ -50,7 +50,7 @@ export async function promoteCanaries(context: StageContext): Promise<StageOutco
   return { changed: promotions.some((each) => each.verdict !== 'skipped') }
 }
 
-/** A canary whose turn never came, because that of an earlier wave failed. */
+/** Removes a canary that was not promoted because one of an earlier wave failed. */
 async function retireUnused(
   { host }: StageContext,
   { verdict, weight, plan }: Promotion,
@@ -60,7 +60,7 @@ async function retireUnused(
   if (canary) host.info(await canary.retire())
 }
 
-/** The policies without the releases that have ended. */
+/** Applies the policies again, without the releases that have ended. */
 async function bringToRest(context: StageContext): Promise<void> {
   const { recorder } = context
   const config = await configAtRest(context)
@@ -191,19 +191,11 @@ async function undrainedOf(
   plan: CanaryConfig,
 ): Promise<Undrained | undefined> {
   try {
+    // Versions that have pods in common can be checked as well.
     const { stable, canary } = await readSelectors(cluster, config, plan)
-    for (const labels of [stable, canary]) if (labels instanceof SelectorFault) throw labels
-    return await findUndrained(
-      cluster,
-      splitOf(config, plan),
-      {
-        selectors: { stable: stable as Labels, canary: canary as Labels },
-        clients: plan.clients,
-        metrics: plan.metrics,
-        timeoutMs: plan.progressDeadline,
-      },
-      host.info,
-    )
+    if (stable instanceof SelectorFault) throw stable
+    if (canary instanceof SelectorFault) throw canary
+    return await findUndrained(cluster, splitOf(config, plan), drainTarget(plan, { stable, canary }), host.info)
   } catch (problem) {
     const text = `this run cannot check whether ${plan.canary.name} of ${plan.service} still serves: ${messageOf(problem)}`
     return { kind: 'unseen', text }

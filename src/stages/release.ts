@@ -2,7 +2,7 @@
 // and brings the subsets back to rest afterwards.
 import { resolve } from 'node:path'
 import type { CreatedCanary } from '../canary/controller/context.ts'
-import { findUndrained } from '../canary/controller/undrained.ts'
+import { drainTarget, findUndrained } from '../canary/controller/undrained.ts'
 import { waitForFreeLease } from '../canary/ownership/lease.ts'
 import { forceRollback } from '../canary/recovery.ts'
 import { readWeight } from '../canary/traffic/router.ts'
@@ -180,8 +180,7 @@ async function returnTraffic({ cluster, config, host }: StageContext, plan: Cana
   if ((await readWeight(cluster, split)) === 0) return
   await forceRollback(cluster, split, { run: host.runName, timeoutMs: plan.progressDeadline })
   const selectors = await selectorsOf(cluster, config, current)
-  const target = { selectors, clients: plan.clients, metrics: plan.metrics, timeoutMs: plan.progressDeadline }
-  const undrained = await findUndrained(cluster, split, target, host.info)
+  const undrained = await findUndrained(cluster, split, drainTarget(plan, selectors), host.info)
   if (undrained) throw new Error(undrained.text)
   host.info(`all traffic of ${plan.service} is back at stable`)
 }

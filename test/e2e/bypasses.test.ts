@@ -1,10 +1,10 @@
-// Bypasses of a canary's split on the real mesh: those that the run finds before the first
-// weight, and those that only the traffic shows.
+// Bypasses of a canary's split on the real mesh: those that the run finds before the first weight, and those that only the
+// traffic shows.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { runner, type ActionRun } from './runner.ts'
-import { applyObjects, deploySampleApp, embeddedMesh, liveWeights, type TestCluster, metricNames } from './world.ts'
+import { applyObjects, deploySampleApp, embeddedMesh, liveWeights, metricNames, type TestCluster } from './world.ts'
 
 let testCluster: TestCluster
 let machine: ReturnType<typeof runner>

@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { deployEchoApp } from './echo.ts'
 import { runner, type ActionRun } from './runner.ts'
-import { applyObjects, embeddedMesh, type TestCluster, metricNames } from './world.ts'
+import { applyObjects, embeddedMesh, metricNames, type TestCluster } from './world.ts'
 
 let testCluster: TestCluster
 let machine: ReturnType<typeof runner>

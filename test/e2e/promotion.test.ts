@@ -15,10 +15,10 @@ import {
   deploySampleApp,
   embeddedMesh,
   liveWeights,
+  metricNames,
   traffic,
   type Traffic,
   type TestCluster,
-  metricNames,
 } from './world.ts'
 
 let testCluster: TestCluster

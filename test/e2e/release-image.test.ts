@@ -6,7 +6,14 @@ import { load } from 'js-yaml'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually } from './echo.ts'
 import { runner, type RunnerOptions } from './runner.ts'
-import { delivererKubeconfig, embeddedMesh, sampleImage, sampleImages, type TestCluster } from './world.ts'
+import {
+  applyObjects,
+  delivererKubeconfig,
+  embeddedMesh,
+  sampleImage,
+  sampleImages,
+  type TestCluster,
+} from './world.ts'
 
 let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
@@ -49,13 +56,7 @@ afterAll(async () => {
 
 const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'arcade', ...args])
 const ready = (name: string) => kubectl('rollout', 'status', `deploy/${name}`, '--timeout=120s')
-const apply = (...items: object[]) =>
-  testCluster.run([
-    'sh',
-    '-c',
-    'printf %s "$0" | kubectl apply -f -',
-    JSON.stringify({ apiVersion: 'v1', kind: 'List', items }),
-  ])
+const apply = (...items: object[]) => applyObjects(testCluster, items)
 
 const service = (app: string) => ({
   apiVersion: 'v1',

@@ -9,6 +9,7 @@ import { status } from '../mesh/index.ts'
 import { eventually } from './echo.ts'
 import { runner, type ActionRun, type RunnerOptions } from './runner.ts'
 import {
+  applyObjects,
   delivererKubeconfig,
   deploySampleApp,
   drippingPod,
@@ -179,7 +180,7 @@ test('the guard also returns the traffic of a route that appeared during the pro
     metadata: { name: 'late', namespace: 'sample-app' },
     spec: { hosts: ['late.test'], http: [{ route: split }] },
   }
-  const apply = () => testCluster.run(['sh', '-c', 'echo "$0" | kubectl apply -f -', JSON.stringify(late)])
+  const apply = () => applyObjects(testCluster, [late])
   const watchers = [onLogLine('at weight 50', apply), killAt('the guard also restores')]
   try {
     await runAction(
@@ -208,6 +209,7 @@ test('a bad canary is rolled back at once beside a pod whose sidecar answers a b
   try {
     const { outputs } = await runAction({})
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
+    expect(outputs['time-to-detect']).toMatch(/^\d/)
     expect(Number(outputs['time-to-detect'])).toBeLessThan(10)
   } finally {
     await remove()

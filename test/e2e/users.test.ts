@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Report } from '../../src/report/report.ts'
 import { runner } from './runner.ts'
-import { embeddedMesh, type TestCluster } from './world.ts'
+import { applyObjects, embeddedMesh, sampleImage, type TestCluster } from './world.ts'
 
 let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
@@ -13,7 +13,7 @@ let report: Report
 let log: string
 
 const namespace = 'users'
-/** Of every version and its answers: `request` is its number, `id` is the same for all tries of one call. */
+/** A version's program. In `behavior`, `request` is the number of a request, and `id` is the same for all tries of one call. */
 const program = (behavior: string) => `
   let request = 0
   const answer = (response, status) => response.writeHead(status).end(JSON.stringify({ version: process.env.VERSION }))
@@ -61,7 +61,7 @@ function workload(
   port?: number,
 ): object {
   const probe = port === undefined ? {} : { readinessProbe: { httpGet: { path: '/healthz', port }, periodSeconds: 1 } }
-  const image = { image: 'docker.io/mesh-canary/sample-app:1', imagePullPolicy: 'IfNotPresent' }
+  const image = { image: sampleImage, imagePullPolicy: 'IfNotPresent' }
   return {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
@@ -103,10 +103,9 @@ beforeAll(async () => {
   machine = runner(testCluster.runner)
   const { run } = testCluster
   await run(['kubectl', 'delete', 'namespace', namespace, '--ignore-not-found', '--wait'])
-  const apply = (items: object[]) =>
-    run(['sh', '-c', 'printf %s "$0" | kubectl apply -f -', JSON.stringify({ apiVersion: 'v1', kind: 'List', items })])
   const names = Object.keys(services)
-  await apply([{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } }, ...names.flatMap(objectsOf)])
+  const own = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } }
+  await applyObjects(testCluster, [own, ...names.flatMap(objectsOf)])
   const file = join(machine.home, 'mesh.yaml')
   // The input `metrics` belongs to a single canary.
   const { metrics, ...inputs } = testCluster.inputs

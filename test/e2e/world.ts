@@ -37,7 +37,7 @@ export async function embeddedMesh(): Promise<TestCluster> {
 }
 
 export const sampleImage = 'docker.io/mesh-canary/sample-app:1'
-/** Later releases of the sample app: a healthy one, and one that answers 20 % of the requests with a 500. */
+/** Later releases of the sample app: a healthy one, and one that answers 20% of the requests with a 500. */
 export const sampleImages = {
   next: 'docker.io/mesh-canary/sample-app:2',
   failing: 'docker.io/mesh-canary/sample-app:2-failing',
@@ -155,7 +155,8 @@ export async function delivererKubeconfig(
  * Creates a pod whose sidecar, in place of counters, answers one byte per second without end, and waits until it is
  * ready. Returns a function that deletes it.
  */
-export async function drippingPod({ run }: TestCluster): Promise<() => Promise<unknown>> {
+export async function drippingPod(testCluster: TestCluster): Promise<() => Promise<unknown>> {
+  const { run } = testCluster
   const program = `
     require('node:http').createServer((_, answer) => {
       answer.flushHeaders()
@@ -176,7 +177,7 @@ export async function drippingPod({ run }: TestCluster): Promise<() => Promise<u
       ],
     },
   }
-  await run(['sh', '-c', 'echo "$0" | kubectl apply -f -', JSON.stringify(pod)])
+  await applyObjects(testCluster, [pod])
   await run(['kubectl', '-n', 'sample-app', 'wait', '--for=condition=Ready', 'pod/dripping', '--timeout=60s'])
   return () => run(['kubectl', '-n', 'sample-app', 'delete', 'pod', 'dripping', '--ignore-not-found'])
 }

@@ -1,5 +1,4 @@
-// Is the canary better than what is tolerated? The mirror of the tests against the canary, and as pure: it knows counts,
-// no clock.
+// Tests whether the canary is better than what is tolerated: the counterpart of the tests against it. Pure.
 //
 // The null hypothesis is a canary that is intolerable all the time: each of its requests violates the limit with a
 // chance of at least p1, whatever came before. Lower rates are staked on (mixture.ts); an alternative p < p1 weighs a
@@ -28,8 +27,7 @@ import type { LimitCounts } from './request-counts.ts'
 
 /**
  * `tolerated`: the share of requests p1 at which the canary is intolerable, above 0 and below 1. `beta`: the chance of a
- * wrong certificate.
- * `besideStable`: the same as a multiple of stable's rate, for a check that compares with stable.
+ * wrong certificate. `besideStable`: for a check that compares with stable; there `ratio` is the multiple R1 of its rate.
  */
 export type Certificate = {
   tolerated: number

@@ -39,10 +39,10 @@ const stakes: Record<CheckName, number> = {
 }
 
 /** `against`: E against the canary. `overLimit`: E for a canary that exceeds its limit, whatever stable does. */
-type Evidence = { check: CheckName; against: number; overLimit?: number; passEvidence: number }
+type CheckEvidence = { check: CheckName; against: number; overLimit?: number; passEvidence: number }
 
 /** Of each check in use, whether it has measured something or not: the stakes are settled at the start. */
-function evidenceOf({ successRate, p99, failures, latency, certificates }: Checks): Evidence[] {
+function evidenceOf({ successRate, p99, failures, latency, certificates }: Checks): CheckEvidence[] {
   const { evidence } = certificate
   return [
     { check: 'success rate', ...objective.evidence(successRate), passEvidence: evidence(certificates.successRate) },
@@ -81,7 +81,7 @@ export function checkResults(
   const parts = all.map((each) => (stakes[each.check] / staked) * each.against)
   const total = parts.reduce((sum, each) => sum + each, 0)
   const worst = parts.indexOf(Math.max(...parts))
-  const verdictOf = ({ check, overLimit = 0, passEvidence }: Evidence, i: number): CheckResult['verdict'] => {
+  const verdictOf = ({ check, overLimit = 0, passEvidence }: CheckEvidence, i: number): CheckResult['verdict'] => {
     if (i === worst && total >= failThreshold) return 'fail'
     if ((stakes[check] / staked) * overLimit >= failThreshold) return 'shared'
     if (i === worst && total >= suspicion) return 'suspect'

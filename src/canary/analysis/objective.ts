@@ -8,7 +8,7 @@
 // hundreds of failures. `worseThanStable` asks whether the canary fails more often than stable in the same sample
 // (relative.ts with a margin of 1). The mesh decides by lot which version gets a request, so a burst hits both in the
 // proportion of their requests. A canary fails when both have reached 1/α. The smaller of two never exceeds either,
-// so the chance of a false alarm is at most α when either null hypothesis holds: failures within the limit, whatever
+// so the chance of a false rollback is at most α when either null hypothesis holds: failures within the limit, whatever
 // stable's rate is; or bursts of any form that do not depend on the version. Where stable is meant to get no requests
 // (`alone`) there is nothing to compare with, and `worseThanStable` adds the same ratios as `overLimit`.
 import { addEvidence, bernoulliRatios, eValue, noEvidence, onFarRatios, ratios, type Evidence } from './mixture.ts'

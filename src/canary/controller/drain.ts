@@ -52,7 +52,7 @@ function describeSilence(lastAt: number | undefined, isSeen: boolean, seconds: n
   const watched = `in the ${seconds.toFixed(1)} s that this run watched it`
   return isSeen
     ? `the canary is drained: no request reached it ${watched}`
-    : `no request reached the canary ${watched}; none was seen before either, so nothing shows that the proxies follow`
+    : `no request reached the canary ${watched}; none was seen before either, so nothing shows that the proxies follow the weight`
 }
 
 /** Watches for 10 s, and up to the timeout as long as the canary serves. */

@@ -12,7 +12,7 @@ import { endHeld, endOnStable, outcomeOf } from '../state/ending.ts'
 import { describeTooLittleTraffic } from '../load/traffic-need.ts'
 import type { Action, ActiveState, EndedState, Next, State } from '../state/types.ts'
 import { splitsTraffic, type Split } from '../../policies/routes.ts'
-import { readWeight } from '../traffic/router.ts'
+import { readHighestWeight, readWeight } from '../traffic/router.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import { awaitOutcome, explainUnsettled, promotionOf, settleLease } from './conclude.ts'
 import { currentObjects, type Promotion, type PromotionContext } from './context.ts'
@@ -33,7 +33,7 @@ import {
   withState,
   type RunStatus,
 } from './run-status.ts'
-import type { DrainTarget } from './undrained.ts'
+import { drainTarget, type DrainTarget } from './undrained.ts'
 import { isTransient, RouteWriter } from './writer.ts'
 
 /** The rate of the users' requests is known well enough after so long. */
@@ -107,7 +107,7 @@ export class PromotionRun {
   /** The pods whose counters show the canary's requests. */
   get drainTarget(): DrainTarget {
     const { selectors, plan } = this.context
-    return { selectors, clients: plan.clients, metrics: plan.metrics, timeoutMs: plan.progressDeadline }
+    return drainTarget(plan, selectors)
   }
 
   get selectors(): VersionSelectors {
@@ -211,6 +211,7 @@ export class PromotionRun {
     const settled = await settleNow()
       .catch(async (problem: unknown) => {
         if (!(problem instanceof LeaseLost)) throw problem
+        await this.requireWeight(ended.weight, problem)
         const loss = await this.reclaim(problem)
         if (loss) throw loss
         await settleNow()
@@ -221,6 +222,15 @@ export class PromotionRun {
       )
     context.deps.note(`${settled.verdict}: ${settled.reason}`)
     return settled
+  }
+
+  /** While the Lease was gone, anybody could move the traffic. @throws LeaseLost unless the canary has this weight. */
+  private async requireWeight(weight: number, { message }: LeaseLost): Promise<void> {
+    if (weight === 0) return
+    const { cluster, split } = this.context
+    const now = await readWeight(cluster, split).catch(() => undefined)
+    if (now === undefined || Math.round(now) !== Math.round(weight))
+      throw new LeaseLost(`${message}, and the weight of the canary is ${now ?? 'unknown'} now`)
   }
 
   private unsettled(ended: Promotion, problem: unknown): Promotion {
@@ -338,11 +348,13 @@ export class PromotionRun {
     const { clock, note } = this.context.deps
     const wasRunning = !this.hasEnded()
     // The holder of the Lease decides, so this run stops writing.
+    const isWritten = this.writer.isIdle()
     this.writer.drop()
     const { cluster, split } = this.context
-    const weight = await readWeight(cluster, split).catch(() => undefined)
+    const weight = await readHighestWeight(cluster, split).catch(() => undefined)
     const { state } = endOnStable(this.state, weight === 0 ? 'rolled-back' : 'inconclusive', reason, clock.now())
-    this.status = asLost(this.status, { ...state, weight: weight ?? this.state.weight }, reason)
+    const lost = asLost(this.status, { ...state, weight: weight ?? this.state.weight }, reason)
+    this.status = isWritten || weight === 0 ? lost : asUnsafe(lost, reason)
     if (wasRunning) note(reason)
   }
 

@@ -10,7 +10,7 @@ import { retryPolicies } from '../metrics/retries.ts'
 import { openSession } from '../ownership/session.ts'
 import { splitOf, type Split } from '../../policies/routes.ts'
 import { findBypasses, type Bypasses } from '../traffic/bypasses.ts'
-import { readWeight, removeManagedRoutes, resetToStable, setWeight } from '../traffic/router.ts'
+import { readHighestWeight, readWeight, removeManagedRoutes, resetToStable, setWeight } from '../traffic/router.ts'
 import { rollbackObstacle } from '../workload/endpoints.ts'
 import { selectorsOf, type VersionSelectors } from '../workload/selectors.ts'
 import {
@@ -101,14 +101,16 @@ async function firstState(context: PromotionContext): Promise<ActiveState> {
     return resumeState(resumedFrom, live, deps.clock.now())
   }
   const { weight, passed } = startWeightOf(plan, live, session.lastOutcome, session.template)
-  if (weight < live) await lowerUnobserved(context, live, weight)
-  return initialState(plan, weight, deps.clock.now(), observer.baseline, { passed, found: live })
+  // After an interrupted write, routes may differ.
+  const found = await readHighestWeight(cluster, split)
+  if (weight < found) await lowerUnobserved(context, found, weight)
+  return initialState(plan, weight, deps.clock.now(), observer.baseline, { passed, found })
 }
 
-async function lowerUnobserved(context: PromotionContext, live: number, weight: number): Promise<void> {
+async function lowerUnobserved(context: PromotionContext, found: number, weight: number): Promise<void> {
   const { cluster, split, selectors, watched, session, deps } = context
   deps.note(
-    `${split.canary.name} has the weight ${live}, and no promotion has observed its pod template there: ` +
+    `${split.canary.name} has the weight ${found}, and no promotion has observed its pod template there: ` +
       `it goes back to ${weight} and starts at the first step that it has not passed`,
   )
   const obstacle = rollbackObstacle(currentObjects(watched.pods), split, selectors)

@@ -11,9 +11,10 @@ import { addRequests, noRequests } from '../analysis/request-counts.ts'
 import { podId } from '../metrics/counter-reader.ts'
 import { countServed } from '../metrics/request-outcomes.ts'
 import { sidecarReader } from '../metrics/sidecars.ts'
-import { readRoutes, readWeight } from '../traffic/router.ts'
+import { readRoutes, readHighestWeight } from '../traffic/router.ts'
 import type { Split } from '../../policies/routes.ts'
-import type { Labels } from '../workload/selectors.ts'
+import type { CanaryConfig } from '../../config/schema.ts'
+import type { Labels, VersionSelectors } from '../workload/selectors.ts'
 import { waitForDrain, type DrainResult, type SampleRequests } from './drain.ts'
 import { lookUpCauses, type LookupScope } from './bypass-causes.ts'
 
@@ -21,6 +22,13 @@ import { lookUpCauses, type LookupScope } from './bypass-causes.ts'
  * The data to sample a canary from outside its promotion. Plain data, because the main step passes it to the post step.
  */
 export type DrainTarget = LookupScope & { timeoutMs: number }
+
+export function drainTarget(
+  { clients, metrics, progressDeadline }: CanaryConfig,
+  selectors: VersionSelectors,
+): DrainTarget {
+  return { selectors, clients, metrics, timeoutMs: progressDeadline }
+}
 
 /** `serving`: the canary still gets requests. `unseen`: nothing shows whether it does. `text`: why, in words. */
 export type Undrained = { kind: 'serving' | 'unseen'; text: string }
@@ -125,7 +133,7 @@ async function explainServing(
   const serving =
     `${seconds} s later the proxies still send ${perSecond.toFixed(1)} requests/s to ` +
     `${split.canary.name} of ${split.service}`
-  const weight = await readWeight(cluster, split).catch(() => 0)
+  const weight = await readHighestWeight(cluster, split).catch(() => 0)
   if (weight > 0)
     return {
       kind: 'serving',

@@ -59,6 +59,49 @@ export function countCalls(
   return countRequests(deltas, names, (labels) => isCallTo(hosts, labels) && isForVersion(labels))
 }
 
+/** The answers that a pod gave and that no retry follows. `mostTries`: of one call that failed as a series says. */
+export function countAnswersGiven(
+  deltas: Reading,
+  names: MetricNames,
+  mostTries: (labels: SeriesLabels) => number,
+): AnswerCounts {
+  return countFinalAnswers(deltas, names, ({ reporter }) => reporter === 'destination', mostTries)
+}
+
+/** The same answers as the sidecar of a client counted them. */
+export function countAnswersReceived(
+  deltas: Reading,
+  names: MetricNames,
+  hosts: string[],
+  isForVersion: (labels: SeriesLabels) => boolean,
+  mostTries: (labels: SeriesLabels) => number,
+): AnswerCounts {
+  return countFinalAnswers(deltas, names, (labels) => isCallTo(hosts, labels) && isForVersion(labels), mostTries)
+}
+
+export type AnswerCounts = { answered: number; failed: number }
+
+function countFinalAnswers(
+  deltas: Reading,
+  names: MetricNames,
+  belongs: (labels: SeriesLabels) => boolean,
+  mostTries: (labels: SeriesLabels) => number,
+): AnswerCounts {
+  const total = { answered: 0, failed: 0 }
+  for (const [labels, delta] of requestsIn(deltas, names)) {
+    if (!belongs(labels)) continue
+    const outcome = outcomeOf(labels)
+    if (outcome === 'answered') total.answered += delta
+    else if (outcome === 'failed' && isAnswer(labels) && mostTries(labels) === 1) total.failed += delta
+  }
+  return total
+}
+
+/** A caller's sidecar flags an error of its own; URX says only that all tries are used up. */
+function isAnswer({ reporter, response_code: code, response_flags: flags = '-' }: SeriesLabels): boolean {
+  return code !== '0' && (reporter !== 'source' || ['', '-', 'URX'].includes(flags))
+}
+
 function isCallTo(hosts: string[], labels: SeriesLabels): boolean {
   const { reporter, destination_service: fullName, destination_service_name: shortName } = labels
   if (reporter !== 'source') return false

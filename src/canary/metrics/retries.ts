@@ -1,6 +1,7 @@
 // How often the callers' sidecars may try a call to the service: all failed tries of one call are one user's failure.
 // Envoy chooses the version before the first try, so all of them go to the same one. Pure.
 import type { SeriesLabels } from '../../metrics/counters.ts'
+import { keyOf, type VirtualService } from '../../cluster/objects.ts'
 import { hostOf } from '../../policies/compile/names.ts'
 import { isVirtualService, routesOf, type Routed, type Split } from '../../policies/routes.ts'
 
@@ -21,19 +22,31 @@ type StatedRetries = { attempts?: number; retryOn?: string; perTryTimeout?: stri
 /** Of a rule of the Gateway API. Istio adds the codes to its default. */
 type StatedRule = { retry?: { attempts?: number; codes?: number[] }; timeouts?: { backendRequest?: string } }
 
-/** The policies of all HTTP routes to the service or to one of its versions. */
+/** The policies of all HTTP routes to the service or to one of its versions, and of those that delegate to one. */
 export function retryPolicies(objects: Routed[], { namespace, service, stable, canary }: Split): RetryPolicy[] {
   const services = [stable, canary].filter(({ by }) => by === 'service').map(({ name }) => name)
   const hosts = [service, ...services].map((name) => hostOf(name, namespace))
-  const policies = objects.flatMap((object) =>
-    routesOf(object, namespace)
-      .filter(({ targets }) => targets.some(({ host }) => hosts.includes(host)))
-      .flatMap(({ section, index }) => {
-        if (!isVirtualService(object)) return [policyOfRule(object.spec.rules?.[index] as StatedRule)]
-        return section === 'http' ? [policyOf(object.spec.http?.[index]?.['retries'] as StatedRetries | undefined)] : []
-      }),
-  )
+  const routesToService = (object: Routed) =>
+    routesOf(object, namespace).filter(({ targets }) => targets.some(({ host }) => hosts.includes(host)))
+  const routed = new Set(objects.filter((object) => routesToService(object).length > 0).map(keyOf))
+  const policies = objects.flatMap((object) => {
+    const own = routesToService(object).flatMap(({ section, index }) => {
+      if (!isVirtualService(object)) return [policyOfRule(object.spec.rules?.[index] as StatedRule)]
+      return section === 'http' ? [policyOf(object.spec.http?.[index]?.['retries'] as StatedRetries | undefined)] : []
+    })
+    return isVirtualService(object) ? [...policiesForDelegates(object, routed), ...own] : own
+  })
   return policies.length > 0 ? policies : [defaultRetries]
+}
+
+/** A delegate's route that states no retries gets those of the route that delegates to it. */
+function policiesForDelegates(object: VirtualService, routed: Set<string>): RetryPolicy[] {
+  return (object.spec.http ?? []).flatMap((route) => {
+    const delegate = route['delegate'] as { name: string; namespace?: string } | undefined
+    const retries = route['retries'] as StatedRetries | undefined
+    const isToService = delegate && routed.has(keyOf({ ...object, metadata: { ...object.metadata, ...delegate } }))
+    return isToService && retries ? [policyOf(retries)] : []
+  })
 }
 
 function policyOf(stated: StatedRetries | undefined): RetryPolicy {

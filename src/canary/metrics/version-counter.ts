@@ -2,17 +2,20 @@
 // know what users got, the version's sidecars every try. A user's call may be tried several times, and its failures are
 // then no independent evidence: decision 18.
 import type { Pod } from '../../cluster/objects.ts'
-import type { MetricNames, Reading } from '../../metrics/counters.ts'
+import type { MetricNames, Reading, SeriesLabels } from '../../metrics/counters.ts'
 import { addRequests, noRequests, unansweredOf, type RequestCounts } from '../analysis/request-counts.ts'
-import { addCoverage, answersOf, noCoverage } from './coverage.ts'
+import { addCoverage, noCoverage, type FinalAnswers } from './coverage.ts'
 import type { Role, VersionRole } from './pod-roles.ts'
 import {
   addCallerFailures,
+  countAnswersGiven,
+  countAnswersReceived,
   countCallerFailures,
   countCalls,
   countServed,
   noCallerFailures,
   scaleCallerFailures,
+  type AnswerCounts,
 } from './request-outcomes.ts'
 import { nothingPending, reconcile } from './request-reconciler.ts'
 import { mostTries, type RetryPolicy } from './retries.ts'
@@ -39,7 +42,7 @@ export type VersionCounts = Record<VersionRole, RequestCounts> & { canaryTries: 
 export type VersionCounter = (sample: CounterSample) => VersionCounts
 
 /** `tries`: as the version's sidecars counted. `calls`: as its callers did. `answers`: all that the version gave. */
-type BothSides = { tries: RequestCounts; calls: RequestCounts; answers: { given: number; received: number } }
+type BothSides = { tries: RequestCounts; calls: RequestCounts; answers: FinalAnswers }
 
 /**
  * Keeps the requests that only one side has counted so far, and whether the callers know all requests. That is decided by
@@ -48,13 +51,13 @@ type BothSides = { tries: RequestCounts; calls: RequestCounts; answers: { given:
 export function createVersionCounter(metrics: MetricNames, hosts: string[]): VersionCounter {
   const pending = { canary: nothingPending, stable: nothingPending }
   let coverage = noCoverage
+  let countsTries = false
 
   function count(version: VersionRole, sample: CounterSample): BothSides {
     const { readings, attribution, retries, complete, readShare } = sample
-    const served = readings
-      .filter(({ role }) => role === version)
-      .map(({ delta }) => countServed(delta, metrics, (labels) => mostTries(retries, labels)))
-      .reduce(addRequests, noRequests)
+    const triesOf = (labels: SeriesLabels) => mostTries(retries, labels)
+    const ofVersion = readings.filter(({ role }) => role === version)
+    const served = ofVersion.map(({ delta }) => countServed(delta, metrics, triesOf)).reduce(addRequests, noRequests)
     const callerFailures = readings
       .map(({ delta }) => countCallerFailures(delta, metrics, hosts, attribution[version]))
       .reduce(addCallerFailures, noCallerFailures)
@@ -69,19 +72,35 @@ export function createVersionCounter(metrics: MetricNames, hosts: string[]): Ver
     const calls = readings
       .map(({ delta }) => countCalls(delta, metrics, hosts, attribution[version]))
       .reduce(addRequests, noRequests)
-    const given = readShare[version] > 0 ? answersOf(served) / readShare[version] : 0
-    return { tries: result.counts, calls, answers: { given, received: answersOf(calls) } }
+    const given = ofVersion.map(({ delta }) => countAnswersGiven(delta, metrics, triesOf))
+    const received = readings.map(({ delta }) =>
+      countAnswersReceived(delta, metrics, hosts, attribution[version], triesOf),
+    )
+    return { tries: result.counts, calls, answers: bothSides(given, received, readShare[version]) }
   }
 
   return (sample) => {
     const [canary, stable] = [count('canary', sample), count('stable', sample)]
     const byCallers = coverage.isComplete && sample.knowsCallers
     coverage = addCoverage(coverage, { canary: canary.answers, stable: stable.answers })
-    const canaryTries = canary.tries.requests
+    countsTries ||= canary.tries.requests > 0
+    // A Telemetry may switch the counters of the canary's own sidecars off.
+    const canaryTries = countsTries ? canary.tries.requests : canary.calls.requests
     if (!byCallers) return { canary: canary.tries, stable: stable.tries, canaryTries }
     const seesAllTries = sample.readShare.canary === 1 && sample.readShare.stable === 1
     return { canary: countUsers(canary, seesAllTries), stable: countUsers(stable, seesAllTries), canaryTries }
   }
+}
+
+/** `share`: the part of the version's pods that were read. */
+function bothSides(given: AnswerCounts[], received: AnswerCounts[], share: number): FinalAnswers {
+  const sum = (counts: AnswerCounts[], kind: keyof AnswerCounts) =>
+    counts.reduce((total, each) => total + each[kind], 0)
+  const answers = (kind: keyof AnswerCounts) => ({
+    given: share > 0 ? sum(given, kind) / share : 0,
+    received: sum(received, kind),
+  })
+  return { answered: answers('answered'), failed: answers('failed') }
 }
 
 /** What users got; and the tries that failed, if all of them are known. */

@@ -12,19 +12,24 @@ import { guardManifest } from './guard-manifest.ts'
 import type { GuardSpec } from './guard-spec.ts'
 import type { LeaseClaim } from './lease.ts'
 
+/** `claim`: of the Lease to watch. `saved`: the routes to restore. `program`: the source text of the guard. */
+export type GuardSettings = {
+  split: Split
+  plan: CanaryConfig
+  claim: LeaseClaim
+  saved: Routed[]
+  selectors: VersionSelectors
+  program: string
+}
+
 /**
- * Creates the guard or, with `isUpdate`, tells a guard that runs of other routes: it reads its orders again before it
- * writes. @throws Error with the remedy when the API server refuses one of the objects.
+ * Creates the guard or, with `isUpdate`, tells a running guard of other routes: it reads its spec again before it writes.
+ * @throws Error with the remedy when the API server refuses one of the objects.
  */
 export async function applyGuard(
   cluster: Cluster,
-  split: Split,
-  { guard, service }: CanaryConfig,
-  { identity, lease }: LeaseClaim,
-  saved: Routed[],
-  selectors: VersionSelectors,
-  program: string,
-  isUpdate = false,
+  { split, plan: { guard, service }, claim: { identity, lease }, saved, selectors, program }: GuardSettings,
+  isUpdate: boolean,
 ): Promise<void> {
   const spec: GuardSpec = {
     namespace: split.namespace,
@@ -36,7 +41,7 @@ export async function applyGuard(
     selectors,
     saved,
   }
-  // The rights come before the orders that need them.
+  // The rights come before the spec that needs them.
   const objects = guardManifest(spec, lease, program, guard)
   for (const object of isUpdate ? objects.filter(({ kind }) => ['Role', 'ConfigMap'].includes(kind)) : objects) {
     await cluster.apply(object, true).catch((problem: unknown) => {

@@ -3,7 +3,7 @@ import { managedByLabel, manager } from '../../cluster/labels.ts'
 import { kindOf, type ConfigMap, type KubeObject, type Lease } from '../../cluster/objects.ts'
 import { leaseName, ownerReference } from './lease-object.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
-import { guardSpecFile, guardProgramFile, type GuardSpec } from './guard-spec.ts'
+import { guardProgramFile, guardProgramKey, guardSpecFile, guardSpecKey, type GuardSpec } from './guard-spec.ts'
 
 type Guard = CanaryConfig['guard']
 
@@ -31,7 +31,7 @@ export function guardManifest(spec: GuardSpec, lease: Lease, program: string, gu
   }
   const of = <T extends object>(apiVersion: string, kind: string, rest: T) => ({ apiVersion, kind, metadata, ...rest })
   const config: ConfigMap = of('v1', 'ConfigMap', {
-    data: { 'guard.mjs': program, 'guard-spec.json': JSON.stringify(spec) },
+    data: { [guardProgramKey]: program, [guardSpecKey]: JSON.stringify(spec) },
   })
   return [
     of('v1', 'ServiceAccount', { automountServiceAccountToken: false }),
@@ -46,8 +46,8 @@ export function guardManifest(spec: GuardSpec, lease: Lease, program: string, gu
 }
 
 /**
- * Rights for one Lease, the guard's own orders and the objects with the routes, by name. The rights to create events and to list pods cannot be
- * limited to names.
+ * Rights for one Lease, the guard's own specification and the objects with the routes, by name. The rights to create events
+ * and to list pods cannot be limited to names.
  */
 function rules({ lease, saved }: GuardSpec, name: string): object[] {
   const routes = Map.groupBy(saved, (object) => kindOf(object))

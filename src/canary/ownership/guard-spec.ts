@@ -17,6 +17,10 @@ export type GuardSpec = {
   saved: Routed[]
 }
 
-/** Where the guard's container finds its spec and its program: both are keys of one ConfigMap. */
-export const guardSpecFile = '/guard/guard-spec.json'
-export const guardProgramFile = '/guard/guard.mjs'
+/** Keys of the guard's ConfigMap. */
+export const guardSpecKey = 'guard-spec.json'
+export const guardProgramKey = 'guard.mjs'
+
+/** Where the guard's container finds its spec and its program. */
+export const guardSpecFile = `/guard/${guardSpecKey}`
+export const guardProgramFile = `/guard/${guardProgramKey}`

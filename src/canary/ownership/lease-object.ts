@@ -31,6 +31,11 @@ export function leaseName(service: string): string {
   return `mesh-canary-${service}`
 }
 
+/** The service whose promotion the Lease belongs to. */
+export function serviceOf({ metadata }: Lease): string {
+  return metadata.name.slice(leaseName('').length)
+}
+
 /** Kubernetes deletes an object with this reference together with the Lease. */
 export function ownerReference({ metadata: { name, uid = '' } }: Lease) {
   return { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', name, uid }

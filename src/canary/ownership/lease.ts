@@ -230,18 +230,7 @@ function claimOf(
     const written = await writeAsHolder(cluster, lease, identity, operations, claiming.leaseMs)
     guarded = written.metadata.annotations?.[guardAnnotation] === identity
   }
-  const isReleasedByUs = async () => {
-    const now = await cluster.get<Lease>('Lease', namespace, name)
-    const { [runAnnotation]: run, [endedAnnotation]: ended } = now?.metadata.annotations ?? {}
-    return holderOf(now) === '' && ended === undefined && run === lease.metadata.annotations?.[runAnnotation]
-  }
-  const renewal = (): PatchOperation => ({ op: 'add', path: '/spec/renewTime', value: microTime() })
   const confirm = () => write([renewal()])
-  const save = (saved: SavedPromotion): PatchOperation => ({
-    op: 'add',
-    path: annotationPath(stateAnnotation),
-    value: JSON.stringify(saved),
-  })
   return {
     identity,
     lease,
@@ -251,12 +240,7 @@ function claimOf(
     reportGuardDown: () => write([renewal(), { op: 'add', path: leasePaths.guard, value: '' }]),
     confirm,
     recreate: async () => {
-      const created = await createLease(cluster, identity, claiming).catch((error: unknown) => {
-        if (!isConflict(error)) throw error
-        return cluster.get<Lease>('Lease', namespace, name)
-      })
-      if (created && holderOf(created) !== identity) throw new LeaseLost(explainLoss(created))
-      uid = created?.metadata.uid
+      uid = (await recreateLease(cluster, identity, claiming))?.metadata.uid
     },
     declineGuard: () => write([renewal(), { op: 'add', path: leasePaths.guard, value: identity }]),
     renew: (saved) => write([renewal(), save(saved)]),
@@ -266,7 +250,7 @@ function claimOf(
       const released = write([{ op: 'add', path: '/spec/holderIdentity', value: '' }, save(saved)])
       // The answer to the first attempt may be lost.
       await released.catch(async (error: unknown) => {
-        if (!(error instanceof LeaseLost && isRetry && (await isReleasedByUs()))) throw error
+        if (!(error instanceof LeaseLost && isRetry && (await isReleasedByClaimant(cluster, lease)))) throw error
       })
     },
     end: async () => {
@@ -277,6 +261,34 @@ function claimOf(
       await cluster.remove('Lease', namespace, name, uid)
     },
   }
+}
+
+function renewal(): PatchOperation {
+  return { op: 'add', path: '/spec/renewTime', value: microTime() }
+}
+
+function save(saved: SavedPromotion): PatchOperation {
+  return { op: 'add', path: annotationPath(stateAnnotation), value: JSON.stringify(saved) }
+}
+
+/** @throws LeaseLost if another run was faster. */
+async function recreateLease(cluster: Cluster, identity: string, claiming: ClaimOptions): Promise<Lease | undefined> {
+  const created = await createLease(cluster, identity, claiming).catch((error: unknown) => {
+    if (!isConflict(error)) throw error
+    return cluster.get<Lease>('Lease', claiming.namespace, leaseName(claiming.service))
+  })
+  if (created && holderOf(created) !== identity) throw new LeaseLost(explainLoss(created))
+  return created
+}
+
+/** True if the run that claimed this Lease has released it, and nobody has taken it since. */
+async function isReleasedByClaimant(
+  cluster: Cluster,
+  { metadata: { namespace, name, annotations } }: Lease,
+): Promise<boolean> {
+  const now = await cluster.get<Lease>('Lease', namespace, name)
+  const { [runAnnotation]: run, [endedAnnotation]: ended } = now?.metadata.annotations ?? {}
+  return holderOf(now) === '' && ended === undefined && run === annotations?.[runAnnotation]
 }
 
 /** Writes to the Lease only while `identity` holds it. @throws LeaseLost when it does not. */

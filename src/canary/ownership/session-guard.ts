@@ -17,8 +17,7 @@ export type SessionGuard = {
   /** Looks now and then whether the guard still runs, and creates it again if it is gone. */
   checkGuard: () => Promise<void>
   /**
-   * Adds routes that appeared during the promotion to the orders of the guard. Until that has succeeded, nothing counts
-   * as guarded.
+   * Tells the guard of routes that appeared during the promotion. Until that has succeeded, nothing counts as guarded.
    */
   coverRoutes: (objects: Routed[]) => Promise<void>
   /** Why the guard Job has not started. */
@@ -43,9 +42,9 @@ export async function startGuard(
   deps: Deps,
 ): Promise<SessionGuard> {
   const name = guardName(service, claim.identity)
-  const orders = new GuardOrders(saved, apply)
-  const create = () => apply(orders.routes)
-  const isGuarded = () => !guard.enabled || (claim.guarded() && orders.isComplete)
+  const guarded = new GuardedRoutes(saved, apply)
+  const create = () => apply(guarded.routes)
+  const isGuarded = () => !guard.enabled || (claim.guarded() && guarded.isComplete)
   if (guard.enabled) await create()
   else {
     await claim.declineGuard()
@@ -60,16 +59,16 @@ export async function startGuard(
     },
     checkGuard: guard.enabled ? guardCheck(cluster, namespace, name, claim, create, deps) : () => Promise.resolve(),
     coverRoutes: async (objects) => {
-      const added = guard.enabled ? await orders.add(objects) : []
-      if (added.length > 0) deps.note(`the guard also restores ${added.join(', ')}, which split the traffic now`)
+      const added = guard.enabled ? await guarded.add(objects) : []
+      if (added.length > 0) deps.note(`the guard also restores ${added.join(', ')}, new since the promotion began`)
     },
     explainMissingGuard: () => explainMissingGuard(cluster, namespace, name),
     deleteGuard: () => deleteGuard(cluster, namespace, name),
   }
 }
 
-/** The routes that the guard restores. */
-class GuardOrders {
+/** The routes that the guard restores. `isComplete`: it knows all routes that have appeared. */
+class GuardedRoutes {
   routes: Routed[]
   isComplete = true
   private readonly apply: ApplyGuard

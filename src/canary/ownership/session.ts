@@ -67,43 +67,19 @@ export async function openSession(
   deps: SessionDeps,
 ): Promise<LeaseSession> {
   const { namespace, service } = split
-  const { guard, leaseWaitTimeout } = plan
-  const { run, signal, clock, note, redact } = deps
-  const claim = await claimLease(cluster, {
-    namespace,
-    service,
-    run,
-    leaseMs: guard.after,
-    waitMs: leaseWaitTimeout,
-    signal,
-    clock,
-    note,
-  }).catch(withRemedy)
-  const origin = { version: 4, plan: planHash(plan), template, run } as const
+  const { run, signal, clock, note } = deps
+  const [leaseMs, waitMs] = [plan.guard.after, plan.leaseWaitTimeout]
+  const claiming = { namespace, service, run, leaseMs, waitMs, signal, clock, note }
+  const claim = await claimLease(cluster, claiming).catch(withRemedy)
+  const origin: Origin = { version: 4, plan: planHash(plan), template, run }
   const before = isResumable(claim.before, origin) ? claim.before : undefined
   const abandon = () => abandonClaim(cluster, split, selectors, claim, before)
   try {
     // The earlier run may wake up with a write that it has prepared.
     if (claim.isStolen) await fenceRoutes(cluster, split)
     const saved = await saveRoutes(cluster, split, claim, before !== undefined)
-    const apply: ApplyGuard = (routes, isUpdate = false) => {
-      const orders = routes.map(withoutStatus)
-      return applyGuard(cluster, split, plan, claim, orders, selectors, deps.readGuardProgram(), isUpdate)
-    }
-    const sessionGuard = await startGuard(cluster, split, plan, claim, saved, apply, deps)
-    const record = (state: State): SavedPromotion =>
-      redact({ ...origin, savedAt: new Date().toISOString(), state: compact(state) })
-    const recordOutcome = once(async (state: EndedState) => {
-      // Only the holder may say how it ended.
-      await claim.confirm()
-      await writeOutcome(
-        cluster,
-        namespace,
-        service,
-        redact({ ...outcomeRecord(state, template, run), session: claim.identity }),
-      )
-    })
-    const releaseLease = once((state: State) => claim.release(record(state)))
+    const opening = { cluster, split, plan, selectors, claim, deps }
+    const sessionGuard = await guardRoutes(opening, saved)
     const lastOutcome = await readOutcome(cluster, namespace, service)
     return {
       identity: claim.identity,
@@ -112,28 +88,71 @@ export async function openSession(
       resumedFrom: before?.state,
       savedRoutes: saved,
       ...sessionGuard,
-      renew: (state) => claim.renew(record(state)),
       confirm: claim.confirm,
-      reclaim: async () => {
-        const outcome = await readOutcome(cluster, namespace, service)
-        const isEndedByOther = outcome?.session !== claim.identity && !isDeepStrictEqual(outcome, lastOutcome)
-        if (outcome && isEndedByOther) throw new LeaseLost(`${outcome.run} ended the promotion: ${outcome.reason}`)
-        await claim.recreate()
-      },
-      release: async (state) => {
-        if (state.phase === 'ended') await recordOutcome(state)
-        await releaseLease(state)
-        await sessionGuard.deleteGuard()
-      },
-      end: async (state) => {
-        await recordOutcome(state)
-        await claim.end()
-      },
+      ...lifecycleOf(opening, origin, lastOutcome, sessionGuard),
       abandon,
     }
   } catch (problem) {
     await abandon()
     throw problem
+  }
+}
+
+type Origin = Pick<SavedPromotion, 'version' | 'plan' | 'template' | 'run'>
+
+type Opening = {
+  cluster: Cluster
+  split: Split
+  plan: CanaryConfig
+  selectors: VersionSelectors
+  claim: LeaseClaim
+  deps: SessionDeps
+}
+
+function guardRoutes(
+  { cluster, split, plan, selectors, claim, deps }: Opening,
+  saved: Routed[],
+): Promise<SessionGuard> {
+  const apply: ApplyGuard = (routes, isUpdate = false) => {
+    const settings = { split, plan, claim, saved: routes.map(withoutStatus), selectors }
+    return applyGuard(cluster, { ...settings, program: deps.readGuardProgram() }, isUpdate)
+  }
+  return startGuard(cluster, split, plan, claim, saved, apply, deps)
+}
+
+/** How the session saves the progress of the promotion, and how it ends. */
+function lifecycleOf(
+  { cluster, split: { namespace, service }, claim, deps: { redact } }: Opening,
+  origin: Origin,
+  lastOutcome: OutcomeRecord | undefined,
+  { deleteGuard }: SessionGuard,
+): Pick<LeaseSession, 'renew' | 'reclaim' | 'release' | 'end'> {
+  const record = (state: State): SavedPromotion =>
+    redact({ ...origin, savedAt: new Date().toISOString(), state: compact(state) })
+  const recordOutcome = once(async (state: EndedState) => {
+    // Only the holder may say how it ended.
+    await claim.confirm()
+    const outcome = { ...outcomeRecord(state, origin.template, origin.run), session: claim.identity }
+    await writeOutcome(cluster, namespace, service, redact(outcome))
+  })
+  const releaseLease = once((state: State) => claim.release(record(state)))
+  return {
+    renew: (state) => claim.renew(record(state)),
+    reclaim: async () => {
+      const outcome = await readOutcome(cluster, namespace, service)
+      const isEndedByOther = outcome?.session !== claim.identity && !isDeepStrictEqual(outcome, lastOutcome)
+      if (outcome && isEndedByOther) throw new LeaseLost(`${outcome.run} ended the promotion: ${outcome.reason}`)
+      await claim.recreate()
+    },
+    release: async (state) => {
+      if (state.phase === 'ended') await recordOutcome(state)
+      await releaseLease(state)
+      await deleteGuard()
+    },
+    end: async (state) => {
+      await recordOutcome(state)
+      await claim.end()
+    },
   }
 }
 

@@ -248,7 +248,7 @@ function handleStableOutage(outage: string, { plan, state, now }: RuleInput): Ne
 
 type UnservedFault = { isCanarys: boolean; reason: string }
 
-/** So many lost requests in a sample without an answer of stable are not the canary's alone. */
+/** If a sample without an answer of stable has so many lost requests, they are not the canary's alone. */
 const minOutage = 3
 
 /** Undefined also while the share of the canary may still show whose failures they are. */
@@ -271,7 +271,7 @@ function describeUnserved({ unserved }: ActiveState): string {
   const { requests, violations } = unserved.counts
   return (
     `${violations} of ${requests} requests of users failed before they reached any version ` +
-    "(no endpoint, no route or no connection: Envoy's flags UH, NR, NC, UF, UO)"
+    "(no endpoint, no route, no connection or no room for one: Envoy's flags UH, NR, NC, UF, UO)"
   )
 }
 
@@ -500,9 +500,11 @@ function findDoubt(state: WatchingState, { plan, results, observation }: RuleInp
   if (missing !== undefined)
     return () => `${missing} did not pass (${state.findings[missing]?.text ?? 'no answer yet'})`
   if (observation.canaryDown) return () => 'no ready pod of the canary is behind the Service'
-  const cold = needsCertificate(plan, state) ? findColdCanary(plan, state) : undefined
+  const needsProof = needsCertificate(plan, state)
+  const isLast = state.stagesStarted === stagesOf(plan).length
+  const cold = isLast || needsProof ? findColdCanary(plan, state) : undefined
   if (cold !== undefined) return () => cold
-  const uncertified = needsCertificate(plan, state) && results.find((result) => !isPassed(result))
+  const uncertified = needsProof && results.find((result) => !isPassed(result))
   return uncertified ? () => describeMissing(plan, state.checks, uncertified) : undefined
 }
 

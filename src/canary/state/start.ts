@@ -45,7 +45,7 @@ export function initialState(
 
 /**
  * Continues a saved promotion of the same canary by the same plan. The evidence of its checks counts on, so that the
- * chance of a false alarm is spent only once. A step that was interrupted is taken again. `weight`: the canary's
+ * chance of a false rollback is spent only once. A step that was interrupted is taken again. `weight`: the canary's
  * weight now.
  */
 export function resumeState(saved: State, weight: number, now: number): WaitingState {

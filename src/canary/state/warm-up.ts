@@ -11,7 +11,8 @@ export const notWarm: WarmUp = { timed: 0, isOver: false }
 
 /**
  * With the sample that is about to be counted. It is over for good after so many requests or so much time, and at the
- * latest when the stage before the last has had its time: the last one starts only after the latency was judged.
+ * latest when the stage before the last has had its time: the last one starts only after the latency was judged. A
+ * single stage ends it halfway through the time that it waits for evidence.
  */
 export function warmUpWith(plan: CanaryConfig, state: ActiveState, canary: RequestCounts, now: number): WarmUp {
   const { warmUp, firstTrafficAt } = state
@@ -23,10 +24,12 @@ export function warmUpWith(plan: CanaryConfig, state: ActiveState, canary: Reque
 
 function isTimeOver(plan: CanaryConfig, state: ActiveState, now: number): boolean {
   const stages = stagesOf(plan)
-  if (stages.length === 1 || state.stagesStarted < stages.length - 1) return false
-  if (state.stagesStarted === stages.length) return true
-  const stage = stages[state.stagesStarted - 1]
-  return state.phase === 'watching' && now - currentStep(state.steps).watched.since >= (stage?.forMs ?? plan.interval)
+  const isSingle = stages.length === 1
+  if (!isSingle && state.stagesStarted === stages.length) return true
+  if (state.phase !== 'watching' || state.stagesStarted < stages.length - 1) return false
+  const forMs = stages[state.stagesStarted - 1]?.forMs ?? plan.interval
+  const watchedMs = now - currentStep(state.steps).watched.since
+  return watchedMs >= forMs + (isSingle ? plan.progressDeadline / 2 : 0)
 }
 
 function isLongEnough({ warmup }: CanaryConfig, { timed }: WarmUp, firstTrafficAt: number | undefined, now: number) {
@@ -43,10 +46,18 @@ export function judgedPart({ isOver }: WarmUp, counts: RequestCounts): RequestCo
 
 /** Why the latency of the canary is not known at the end of the last stage; undefined if it is, or has no limit. */
 export function findColdCanary(
-  { checks: { p99 }, warmup }: CanaryConfig,
-  { warmUp: { timed, isOver } }: ActiveState,
+  plan: CanaryConfig,
+  { warmUp: { timed, isOver }, canary }: ActiveState,
 ): string | undefined {
-  if (p99 === undefined || isOver) return undefined
+  const {
+    checks: { p99, minRequests },
+    warmup,
+  } = plan
+  if (p99 === undefined || (warmup.by === 'requests' ? warmup.count : warmup.ms) === 0) return undefined
+  // All requests of the last of several stages are judged, and it needs `minRequests` itself.
+  if (isOver && stagesOf(plan).length > 1) return undefined
+  if (isOver && canary.times.total >= minRequests) return undefined
   const needed = warmup.by === 'requests' ? `${warmup.count} requests` : `${warmup.ms / 1000} s`
-  return `its latency is judged only after ${needed} (\`warmup\`), and it has served ${timed}`
+  const since = isOver ? `, and it has served ${canary.times.total} since` : `, and it has served ${timed}`
+  return `its latency is judged only after ${needed} (\`warmup\`)${since}`
 }

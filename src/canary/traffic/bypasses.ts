@@ -23,8 +23,8 @@ import {
 } from '../../policies/route-bypasses.ts'
 import { hostOf } from '../../policies/compile/names.ts'
 import { hiddenSplit, isVisibleTo } from '../../policies/export-to.ts'
-import { meshHosts } from '../../policies/merge-hosts.ts'
-import { isVirtualService, splitsIn, type Routed, type Split } from '../../policies/routes.ts'
+import { isForSidecarsOnly, meshHosts } from '../../policies/merge-hosts.ts'
+import { isRouted, isVirtualService, splitsIn, type Routed, type Split } from '../../policies/routes.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import { hasManagedMirror } from './mirror.ts'
 import { hiddenCallers, type Sidecar } from './hidden-callers.ts'
@@ -126,7 +126,10 @@ async function readObjects(
   known: Pod[] | undefined,
 ): Promise<Found> {
   const unseen: string[] = []
-  const noted = <T>({ objects, unread }: Readable<T>) => (unseen.push(...unread), objects)
+  const noted = <T>({ objects, unread }: Readable<T>) => {
+    unseen.push(...unread)
+    return objects
+  }
   const places = [...new Set([namespace, ...clients])]
   const everywhere = async <T extends KubeObject>(kind: Kind) =>
     noted(await listReadableEverywhere<T>(cluster, kind, places))
@@ -148,10 +151,7 @@ async function readObjects(
 
 /** The routes as they will be: those that the run writes, and the live ones that it neither replaces nor deletes. */
 function routesInForce({ routes }: Found, pending: PendingRoutes): Routed[] {
-  const written = (['VirtualService', 'HTTPRoute', 'GRPCRoute'] as const).flatMap((kind) =>
-    ofKind<Routed>(pending, kind),
-  )
-  return inForce(routes, written, pending)
+  return inForce(routes, pending.written.filter(isRouted), pending)
 }
 
 function inForce<T extends KubeObject>(live: T[], written: T[], { isDeleted }: PendingRoutes): T[] {
@@ -168,8 +168,7 @@ function hasMeshRoute(routes: Routed[], host: string): boolean {
 }
 
 function hasGatewaySplit(routes: Routed[], split: Split): boolean {
-  const isAtGateway = (each: Routed) =>
-    !isVirtualService(each) || ((each.spec['gateways'] as string[] | undefined) ?? []).some((name) => name !== 'mesh')
+  const isAtGateway = (each: Routed) => !isVirtualService(each) || !isForSidecarsOnly(each)
   return routes.some((each) => isAtGateway(each) && splitsIn(each, split).length > 0)
 }
 

@@ -30,9 +30,18 @@ import { listSplittingRoutes, requireHttpRoutes, requireSplittingRoutes } from '
  * counts, because the promotion got that far everywhere.
  */
 export async function readWeight(cluster: Cluster, split: Split): Promise<number> {
+  return Math.min(...(await readWeights(cluster, split)))
+}
+
+/** The canary's weight in the route that gives it most, in per cent: 0 only if no route gives it any. */
+export async function readHighestWeight(cluster: Cluster, split: Split): Promise<number> {
+  return Math.max(...(await readWeights(cluster, split)))
+}
+
+async function readWeights(cluster: Cluster, split: Split): Promise<number[]> {
   const objects = await requireSplittingRoutes(cluster, split)
   const weights = objects.flatMap((object) => splitsIn(object, split)).flatMap((each) => canaryWeightOf(each) ?? [])
-  if (weights.length > 0) return Math.min(...weights)
+  if (weights.length > 0) return weights
   const { namespace, service, stable, canary } = split
   throw new Error(
     `the routes in ${namespace} that split ${service} send none of its traffic to ${stable.name} or ${canary.name}; ` +

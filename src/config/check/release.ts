@@ -1,5 +1,6 @@
 // Contradictions in what a promotion releases.
-import { createdCanaryName, releaseKeysOf, withVersions } from '../names.ts'
+import { createdCanaryName, releaseKeysOf } from '../names.ts'
+import { withVersions } from '../release-defaults.ts'
 import type { CanaryConfig, Config } from '../schema.ts'
 import { withPrefix, type Fault } from './fault.ts'
 
@@ -7,6 +8,7 @@ import { withPrefix, type Fault } from './fault.ts'
 export function releaseFaults(config: Config, plan: CanaryConfig, section: string[]): Fault[] {
   const [key, ...others] = releaseKeysOf(plan)
   if (key === undefined) return withPrefix(section, faultsWithoutRelease(plan))
+  const title = [...section, key].join('.')
   const faults = [
     ...others.map((other) => ({
       path: [other],
@@ -23,7 +25,7 @@ export function releaseFaults(config: Config, plan: CanaryConfig, section: strin
         ]
       : []),
   ]
-  return [...withPrefix(section, faults), ...trafficFaults(config, plan, key), ...stageFaults(config, key)]
+  return [...withPrefix(section, faults), ...trafficFaults(config, plan, title), ...stageFaults(config, title)]
 }
 
 function faultsWithoutRelease({ after, onFail, replicas }: CanaryConfig): Fault[] {
@@ -55,8 +57,11 @@ function nameFaults({ service }: CanaryConfig): Fault[] {
   return [{ path: ['service'], message }]
 }
 
-/** The weights of a release begin at 0, and only its promotion moves them. The run knows the labels of its versions. */
-function trafficFaults({ services = {} }: Config, plan: CanaryConfig, key: string): Fault[] {
+/**
+ * The weights of a release begin at 0, and only its promotion moves them. The run knows the labels of its versions.
+ * `title`: the key that says what to release.
+ */
+function trafficFaults({ services = {} }: Config, plan: CanaryConfig, title: string): Fault[] {
   const { service, stable, canary } = withVersions(plan)
   const { traffic, subsets = {} } = services[service] ?? {}
   const path = ['services', service]
@@ -66,19 +71,21 @@ function trafficFaults({ services = {} }: Config, plan: CanaryConfig, key: strin
       ? [
           {
             path: [...path, 'traffic'],
-            message: `the promotion of \`canary.${key}\` sets the weights of ${service}; remove \`traffic\``,
+            message: `the promotion of \`${title}\` sets the weights of ${service}; remove \`traffic\``,
           },
         ]
       : []),
     ...own.map((name) => ({
       path: [...path, 'subsets', name],
-      message: `with \`canary.${key}\` the run finds the labels of ${name} in the cluster; remove the subset`,
+      message: `with \`${title}\` the run finds the labels of ${name} in the cluster; remove the subset`,
     })),
   ]
 }
 
-function stageFaults({ stages = [] }: Config, key: string): Fault[] {
+function stageFaults({ stages = [] }: Config, title: string): Fault[] {
   if (!stages.includes('promote') || stages.includes('policies')) return []
-  const message = `with \`canary.${key}\` the stage promote needs the stage policies, which makes the routes to the two versions; add it`
+  const message =
+    `with \`${title}\` the stage promote needs the stage policies, which makes the routes to the two versions; ` +
+    'add that stage'
   return [{ path: ['stages'], message }]
 }

@@ -107,14 +107,14 @@ const release = {
   manifests: strings
     .optional()
     .describe(
-      'Like `image`, with the whole new Deployment from manifests, as file patterns: what `helm template` or ' +
-        '`kustomize build` renders. Of the other objects there, only the ConfigMaps and Secrets of its pods count.',
+      'Like `image`, with the whole new Deployment: file patterns of manifests, such as the output of `helm template` ' +
+        'or `kustomize build`. Of the other objects in them, only the ConfigMaps and Secrets of its pods count.',
     ),
   replicas: replicas
     .optional()
     .describe(
-      'Replicas of the canary that the run creates: `same` as the Deployment has now, `proportional` to the weight of ' +
-        'each step, of which its pods are ready before, or a number. Default: `same`.',
+      'Replicas of the canary that the run creates: `same` as the Deployment has now; `proportional` to the weight, ' +
+        'where each step waits until the pods for it are ready; or a number. Default: `same`.',
     ),
 }
 
@@ -122,7 +122,9 @@ const release = {
 const pace = {
   interval: duration
     .prefault(canaryDefaults.interval)
-    .describe('How long a step lasts. Of the time until the requests follow its weight, two polls count at most.'),
+    .describe(
+      'How long a step lasts. It includes at most two polls of the time until the requests follow the new weight.',
+    ),
   advance: oneOf('interval', 'early')
     .prefault('interval')
     .describe('With `early`, a step ends as soon as the evidence of every check suffices, even before its interval.'),
@@ -156,7 +158,7 @@ const evidence = {
   warmup: warmup
     .prefault(200)
     .describe(
-      'Number of requests, or time, until the canary is warm. Until then, and at most until the last step starts, ' +
+      'Number of requests, or time, until the canary is warm. Until then, and at most until the last of several steps starts, ' +
         'its latency is observed but not judged; its failures are judged. 0 judges the latency from the first request on.',
     ),
   prometheus: prometheus

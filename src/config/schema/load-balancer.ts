@@ -35,8 +35,8 @@ const slowStart = withShortForm(
       .optional()
       .describe('Share of its requests that a new pod gets at first. Default of Istio: 10%.'),
     aggression: z
-      .number({ error: 'expected a number above 0' })
-      .positive({ error: 'expected a number above 0' })
+      .number({ error: 'expected a number from 1' })
+      .min(1, { error: 'expected a number from 1' })
       .optional()
       .describe('How the share grows: 1 linearly, more than 1 faster at first. Default of Istio: 1.'),
   }),

@@ -166,12 +166,11 @@ export class FakeCluster {
 
   private patchRoutes(operations: PatchOperation[]): VirtualService {
     this.serve()
-    const route = this.virtualService.spec.http![0]!.route!
     for (const { op, path, value } of operations) {
       if (op === 'test' && value !== this.virtualService.metadata.resourceVersion)
         throw new ApiError(422, 'the server rejected our request due to an error in our request')
-      const place = /^\/spec\/http\/0\/route\/(\d)\/weight$/.exec(path)
-      if (place) route[Number(place[1])]!.weight = value as number
+      const place = /^\/spec\/http\/(\d)\/route\/(\d)\/weight$/.exec(path)
+      if (place) this.virtualService.spec.http![Number(place[1])]!.route![Number(place[2])]!.weight = value as number
     }
     this.touch()
     this.weights.push(this.weight)

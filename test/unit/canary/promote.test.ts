@@ -331,6 +331,21 @@ describe('a weight counts only for the pod template that was observed at it, so'
     await cluster.promote(planWith(''))
     expect(cluster.weights).toEqual([50, 100])
   })
+
+  test('one that only some routes give it is lowered, too', async () => {
+    const cluster = new FakeCluster()
+    cluster.virtualService = virtualService([
+      { match: [{ uri: { prefix: '/a' } }], route: [to('v1', 100), to('v2', 0)] },
+      { route: [to('v1', 75), to('v2', 25)] },
+    ])
+    const seen: number[] = []
+    cluster.before = (verb, what) => (
+      verb === 'pod' && what === 'v2' && seen.push(cluster.virtualService.spec.http![1]!.route![1]!.weight!), undefined
+    )
+    await cluster.promote()
+    // Its counters are read before the weight is lowered.
+    expect(seen.slice(1, 3)).toEqual([0, 5])
+  })
 })
 
 describe('traffic', () => {
@@ -719,6 +734,42 @@ describe('the Lease', () => {
     expect(cluster.intents.at(-1)).toEqual([])
   })
 
+  test.each([
+    ['', 'patch', 'Lease'],
+    [', also when this run was about to write a rollback', 'pod', 'v1'],
+  ])('ends the promotion undecided while its guard has returned only some routes%s', async (_, when, on) => {
+    const cluster = new FakeCluster()
+    cluster.before = (verb, what) => {
+      if (cluster.weight === 25 && verb === when && what === on) {
+        cluster.lease!.spec!.holderIdentity = 'guard of run 7 (deadbeef)'
+        cluster.virtualService.spec.http = [
+          { match: [{ uri: { prefix: '/a' } }], route: [to('v1', 100), to('v2', 0)] },
+          { route: [to('v1', 75), to('v2', 25)] },
+        ]
+      }
+      return undefined
+    }
+    expect(await cluster.promote()).toMatchObject({ verdict: 'inconclusive', weight: 25 })
+  })
+
+  test('ends the promotion undecided when another run has taken it and goes on, though its canary has failed', async () => {
+    const cluster = new FakeCluster()
+    let isTaken = false
+    cluster.before = (verb, what) => {
+      if (cluster.weight === 25) cluster.failureShare = 1
+      const hasFailed = cluster.notes.some((line) => line.startsWith('decision: rolled-back'))
+      if (hasFailed && !isTaken && verb === 'patch' && what === 'Lease') {
+        isTaken = true
+        cluster.lease!.spec!.holderIdentity = 'run 8 (deadbeef)'
+      }
+      return undefined
+    }
+    const ended = await cluster.promote()
+    expect(ended).toMatchObject({ verdict: 'inconclusive', weight: 25 })
+    expect(ended.error).toBe('this run lost the promotion: run 8 took over the promotion')
+    expect(cluster.weights).toEqual([5, 25])
+  })
+
   test('makes a second run fail, which names the run that holds it', async () => {
     const cluster = new FakeCluster()
     cluster.lease = {
@@ -870,6 +921,25 @@ describe('a Lease that somebody deletes', () => {
     } finally {
       vi.useRealTimers()
     }
+  })
+
+  test.each([
+    ['for the stage rollback, although that recorded nothing', 0],
+    ['after somebody has lowered the weight', 50],
+  ])('%s, is no promotion', async (_, weight) => {
+    const deleted = new FakeCluster()
+    deleted.before = (verb, what) => {
+      const hasPassed = deleted.notes.some((line) => line.startsWith('decision: promoted'))
+      if (hasPassed && deleted.weight === 100 && verb === 'patch' && what === 'Lease') {
+        deleted.virtualService.spec.http = [{ route: [to('v1', 100 - weight), to('v2', weight)] }]
+        deleted.lease = undefined
+      }
+      return undefined
+    }
+    const ended = await deleted.promote()
+    expect(ended.verdict).toBe('inconclusive')
+    expect(ended.error).toContain(`the weight of the canary is ${weight}`)
+    expect([deleted.weight, deleted.lease]).toEqual([weight, undefined])
   })
 
   test('does not undo a promotion that has passed', async () => {

@@ -270,6 +270,15 @@ describe('the stage rollback', () => {
     expect([namespace.weight, namespace.lease]).toEqual([0, undefined])
   })
 
+  test('leaves another record each time, by which the run that it ends can tell them apart', async () => {
+    const recordOf = () => (namespace.others['ConfigMap'] as ConfigMap).data!['outcome.json']
+    await rollback()
+    const first = recordOf()
+    namespace = new AbandonedNamespace()
+    await rollback()
+    expect(recordOf()).not.toBe(first)
+  })
+
   test('moves the weights when no promotion is under way', async () => {
     namespace.lease = undefined
     expect(await rollback()).toBe(true)

@@ -141,6 +141,11 @@ describe('a config with mistakes in its policies', () => {
       ['services.a.loadBalancer.warmup', 'has no effect with `consistentHash`'],
     ],
     [
+      'a slow start that begins faster than Istio allows',
+      service('loadBalancer: { warmup: { duration: 1m, aggression: 0.5 } }'),
+      ['services.a.loadBalancer.warmup.aggression', 'expected a number from 1'],
+    ],
+    [
       'a slow start without a unit',
       service('loadBalancer: { warmup: 60 }'),
       ['services.a.loadBalancer.warmup', '60', 'with its unit'],

@@ -87,6 +87,11 @@ test.each([
     'mesh.yaml:1: services.till.traffic: the promotion of `canary.image` sets the weights of till',
   ],
   [
+    'weights beside one of several canaries',
+    `services: { till: { subsets: { a: { v: a } }, traffic: { a: 100 } } }\ncanaries: [{ service: till, ${image} }]`,
+    'mesh.yaml:1: services.till.traffic: the promotion of `canaries.0.image` sets the weights of till',
+  ],
+  [
     'labels for a version of the run',
     `services: { till: { subsets: { stable: { v: a } } } }\ncanary: { service: till, stable: stable, canary: next, ${image} }`,
     'mesh.yaml:1: services.till.subsets.stable: with `canary.image` the run finds the labels of stable in the cluster',

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { chancesChart } from '../../../src/simulate/chart.ts'
 import { chancesOf, failureRates, stableFailing, type Chances } from '../../../src/simulate/chances.ts'
-import { chancesTable } from '../../../src/simulate/text.ts'
+import { chancesTable } from '../../../src/simulate/table.ts'
 import { planOf } from '../fixtures.ts'
 
 const plan = planOf('interval: 10s, pollInterval: 1s, warmup: 0')

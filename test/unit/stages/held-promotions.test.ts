@@ -35,11 +35,23 @@ test('so is a run that would delete the split, or replace it by a route to the w
   expect(await faultsOf({ object: whole })).toHaveLength(1)
 })
 
+test('so is a run that would write the weights of a route that appeared during the promotion', async () => {
+  expect(await faultsOf({}, 'run 7 (deadbeef)', [virtualService([], { name: 'earlier' })])).toHaveLength(1)
+})
+
+const ofReviews = (v1: number, v2: number) =>
+  virtualService([{ route: [to('v1', v1, 'reviews'), to('v2', v2, 'reviews')] }])
+
 test.each<[string, Partial<PlannedChange>, string?, KubeObject[]?]>([
   ['keeps the weights', { object: split(75, 25, { metadata: { ...before.metadata, labels: { team: 'a' } } }) }],
   ['changes nothing', { action: 'unchanged', object: before }],
   ['meets a Lease that nobody holds', {}, ''],
-  ['changes another route', {}, 'run 7 (deadbeef)', [virtualService([], { name: 'other' })]],
+  [
+    'changes another route',
+    { before: ofReviews(75, 25), object: ofReviews(90, 10) },
+    'run 7 (deadbeef)',
+    [virtualService([], { name: 'other' })],
+  ],
 ])('a run that %s is not refused', async (_, change, holder, saved) => {
   expect(await faultsOf(change, holder, saved)).toEqual([])
 })

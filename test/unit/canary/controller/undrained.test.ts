@@ -60,7 +60,7 @@ describe('a canary without a weight', () => {
   test('is drained when its counters do not change, whatever their values', async () => {
     expect(await undrained([canary], () => 4_711)).toBeUndefined()
     expect(notes).toEqual([
-      'no request reached the canary in the 1.5 s that this run watched it; none was seen before either, so nothing shows that the proxies follow',
+      'no request reached the canary in the 1.5 s that this run watched it; none was seen before either, so nothing shows that the proxies follow the weight',
     ])
   })
 
@@ -83,6 +83,12 @@ describe('a canary without a weight', () => {
     expect(await whyServing(cluster)).toMatch(
       /^weight 0 was written to VirtualService shop\/backend, and 60 s later .*: someone has written 30 there since/,
     )
+  })
+
+  test('is reported as undrained because someone has given it traffic again in one of its routes', async () => {
+    const routes = [0, 30].map((weight) => ({ route: [to('v1', 100 - weight), to('v2', weight)] }))
+    const cluster = clusterWith({ list: () => Promise.resolve([virtualService(routes)]) })
+    expect(await whyServing(cluster)).toContain('someone has written 30 there since')
   })
 
   test('is not called drained when its sidecars do not answer', async () => {

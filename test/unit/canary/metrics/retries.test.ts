@@ -27,6 +27,19 @@ describe('the retries of a service', () => {
     ])
   })
 
+  test('are also those of a VirtualService that delegates to a route without any', () => {
+    const retries = { attempts: 6, retryOn: '5xx' }
+    const delegate = { ...virtualService([both], { name: 'backend-routes' }) }
+    const root = virtualService([
+      { delegate: { name: 'backend-routes' }, retries },
+      { delegate: { name: 'reviews-routes' }, retries: { attempts: 9 } },
+    ])
+    expect(retryPolicies([root, delegate], split)).toEqual([
+      { tries: 7, conditions: ['5xx'], endsTries: false },
+      defaultRetries,
+    ])
+  })
+
   test('are those of the default without a route', () => {
     expect(retryPolicies([], split)).toEqual([defaultRetries])
   })

@@ -97,6 +97,12 @@ describe("the versions' own sidecars decide", () => {
     expect(lastOf(partly, sampleOf({ ...failing, callers: { canary: {}, stable: {} } }))).toEqual(byServers)
   })
 
+  test('while it fails only the requests of callers that are not read', () => {
+    const canary = { ok: 100, failed: 3, code: '500' }
+    const unseen = sampleOf({ canary, stable: {}, callers: { canary: { ok: 100 }, stable: {} } })
+    expect(lastOf(known, unseen, unseen, unseen).canary).toEqual([103, 3, 3])
+  })
+
   test('while the canary gets copies of requests, which no caller counts', () => {
     const copies = sampleOf({ canary: { ok: 90 }, stable: { ok: 90 }, callers: { canary: {}, stable: { ok: 90 } } })
     expect(lastOf(known, copies, copies).canary).toEqual([90, 0, 0])
@@ -107,6 +113,15 @@ describe("the versions' own sidecars decide", () => {
   })
 })
 
+test('the callers decide while all failures of the canary reach them, however they end', () => {
+  const canary = { ok: 100, failed: 30, code: '500' }
+  const callers = { canary: { ok: 100, failed: 30, code: '500' }, stable: { ok: 90 } }
+  const sample = sampleOf({ canary, stable: { ok: 90 }, callers })
+  const retried = { canary: { ok: 100, failed: 40 }, stable: { ok: 90 } }
+  const last = sampleOf({ ...retried, callers: { canary: { ok: 100, failed: 10 }, stable: { ok: 90 } } })
+  expect(lastOf(known, sample, sample, last).canary).toEqual([110, 10, 10])
+})
+
 test('the callers decide while the canary answers nothing', () => {
   const dead = sampleOf({
     canary: { failed: 40 },
@@ -114,6 +129,17 @@ test('the callers decide while the canary answers nothing', () => {
     callers: { canary: { failed: 10 }, stable: { ok: 90 } },
   })
   expect(lastOf(known, dead, dead).canary).toEqual([10, 10, 10])
+})
+
+test('what the callers sent reached the canary, though its own sidecars count no requests', () => {
+  const count = createVersionCounter(planOf().metrics, [host])
+  const silent = sampleOf({ canary: {}, stable: { ok: 90 }, callers: healthy })
+  expect([known, silent].map((each) => createVersionCounter(planOf().metrics, [host])(each).canaryTries)).toEqual([
+    10, 10,
+  ])
+  count(known)
+  // They do count, so a caller that is read late is of another time.
+  expect(count(silent).canaryTries).toBe(0)
 })
 
 describe('with a quarter of the pods read', () => {

@@ -71,15 +71,12 @@ describe('a pod of the guard that the API server refuses', () => {
 describe('an object of the guard that the API server refuses', () => {
   const split = { namespace: 'shop', service: 'backend' } as Split
   const claim = { identity: 'run 6 (deadbeef)', lease: leaseHeldBy('run 6 (deadbeef)') } as LeaseClaim
+  const selectors = { stable: { version: 'v1' }, canary: { version: 'v2' } }
   const create = (message: string) =>
     applyGuard(
       clusterWith({ apply: () => Promise.reject(new ApiError(403, message)) }),
-      split,
-      planOf(),
-      claim,
-      [],
-      { stable: { version: 'v1' }, canary: { version: 'v2' } },
-      'program',
+      { split, plan: planOf(), claim, saved: [], selectors, program: 'program' },
+      false,
     )
 
   test('for a missing right names the Role that grants it', async () => {

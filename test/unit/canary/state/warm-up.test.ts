@@ -17,7 +17,9 @@ const cold: Behavior = (before, weight) => {
 
 /** 50 requests a second. `from`: a promotion that was interrupted. */
 function promote(settings: string, behave: Behavior, from?: State, maxSeconds = 1_000): State {
-  const plan = planOf(`pollInterval: 1s, progressDeadline: 20s, ${settings}`)
+  const plan = planOf(
+    `pollInterval: 1s, ${settings.includes('progressDeadline') ? '' : 'progressDeadline: 20s, '}${settings}`,
+  )
   let state: State = from ?? initialState(plan, 0, 0, served(10_000, 0, 20))
   let total = noRequests
   for (let second = 1; second <= maxSeconds && state.phase !== 'ended'; second++) {
@@ -80,10 +82,40 @@ describe('a canary that stays slow', () => {
   })
 
   test('is not promoted by a single step that is too short for its warm-up', () => {
-    const ended = promote(`steps: [100], interval: 10s, ${limits}`, (before) => served(before < 150 ? 1 : 0, 0, 1))
+    const ended = promote(`steps: [100], interval: 10s, ${limits}`, () => served(1, 0, 1))
+    expect(verdictOf(ended)).toBe('rolled-back')
+    expect(outcomeOf(ended)?.reason).toMatch(/^latency: /)
+  })
+
+  test('is not promoted by a single step that ends with its warm-up, before its sidecar has published more', () => {
+    const everyFiveSeconds: Behavior = (before) => {
+      const counts = served(20, 0, 20)
+      const times = { total: 100, within: { 500: 0, 10000: 100 } }
+      return { ...counts, times: (before / 20) % 5 === 4 ? times : noRequests.times }
+    }
+    const ended = promote(`steps: [100], interval: 10s, warmup: 12s, ${limits}`, everyFiveSeconds)
+    expect(verdictOf(ended)).toBe('rolled-back')
+  })
+})
+
+describe('a fast canary with few requests', () => {
+  const few = (every: number): Behavior => {
+    let second = 0
+    return () => served(second++ % every === 0 ? 1 : 0)
+  }
+
+  test('stops where a single step ends, before it has served all requests of its warm-up', () => {
+    expect(outcomeOf(promote(`until: 5, interval: 30s, progressDeadline: 2m, ${limits}`, few(4)))).toMatchObject({
+      verdict: 'held',
+      asPlanned: true,
+    })
+  })
+
+  test('has to serve some after the warm-up', () => {
+    const ended = promote(`until: 5, interval: 30s, progressDeadline: 2m, ${limits}`, few(10))
     expect(verdictOf(ended)).toBe('inconclusive')
     expect(outcomeOf(ended)?.reason).toMatch(
-      /its latency is judged only after 200 requests \(`warmup`\), and it has served/,
+      /its latency is judged only after 200 requests \(`warmup`\), and it has served \d since/,
     )
   })
 })

@@ -1,4 +1,4 @@
-// The chances of a plan as text: a table, and a bar for each failure rate. Pure.
+// The chances of a plan as a table in text, with a bar for each failure rate. Pure.
 import type { Chances } from './chances.ts'
 
 const head = ['canary fails', 'promoted', 'rolled back', 'inconclusive', 'median time', 'failed requests', '']

@@ -6,26 +6,6 @@ import { limitSeconds, waitUntil, type Fault } from './faults.ts'
 
 const kubectl = ({ run }: TestCluster, ...args: string[]) => run(['kubectl', '-n', 'sample-app', ...args])
 
-/** The run's process stands still, as on a runner that is suspended, and wakes up when its guard has rolled back. */
-export const frozen: Fault = {
-  name: 'frozen until its guard has taken over',
-  limitSeconds,
-  post: true,
-  arm:
-    (testCluster) =>
-    async ({ kill }) => {
-      kill('SIGSTOP')
-      for (const from = Date.now(); Date.now() - from < (limitSeconds + 5) * 1_000; await sleep(200))
-        if ((await holderOf(testCluster)) === '') break
-      kill('SIGCONT')
-    },
-}
-
-function holderOf(testCluster: TestCluster): Promise<string> {
-  const holder = ['-o', 'jsonpath={.spec.holderIdentity}']
-  return kubectl(testCluster, 'get', 'lease', 'mesh-canary-backend', '--ignore-not-found', ...holder)
-}
-
 export const leaseDeleted: Fault = {
   name: 'Lease deleted',
   limitSeconds,
