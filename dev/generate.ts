@@ -26,6 +26,9 @@ const outputs: Record<string, string> = {
   verdict: 'How the promotion ended: `promoted`, `rolled-back`, `held`, `inconclusive` or `skipped`.',
   weight: "The canary's weight at the end, in percent.",
   reason: 'Why the promotion ended with this verdict.',
+  image: 'With `after: gitops`, the image to commit; several are separated by spaces.',
+  patch:
+    'With `after: gitops`, the path of a patch to commit, as Kustomize and `kubectl patch` take it; several are separated by spaces.',
   'time-to-detect': "Seconds from the canary's first request to the decision against it.",
   'requests-observed': 'Number of requests that the canary served while mesh-canary watched it.',
   changed:

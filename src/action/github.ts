@@ -42,6 +42,7 @@ function host(config: Config): Host {
     // The runner asks with SIGINT, insists with SIGTERM 7.5 s later, and kills 2.5 s after that.
     signal: abortOnSignals(['SIGINT', 'SIGTERM'], onCancel),
     tempDir: tempDir(),
+    outputFolder: tempDir(),
     runName: runName(),
     readGuardProgram,
     info: (line) => core.info(withoutRunnerCommands(line)),

@@ -1,4 +1,5 @@
 // The host of a run from the command line: signals, secrets, and what the post step needs.
+import { dirname } from 'node:path'
 import type { Config } from '../config/schema.ts'
 import { recordPostState, type PostState } from '../post.ts'
 import { readGuardProgram, runName, tempDir } from '../runtime/environment.ts'
@@ -45,6 +46,8 @@ export function createRunHost(
     host: {
       signal: abortOnSignals(['SIGINT', 'SIGTERM', 'SIGHUP'], onSignal),
       tempDir: tempDir(),
+      // The temporary folder is gone when the command ends.
+      outputFolder: config.report === undefined ? '.' : dirname(config.report),
       runName: runName(),
       readGuardProgram,
       info,

@@ -5,13 +5,20 @@ import type { CreatedCanary, ReleaseAdoption } from '../canary/controller/contex
 import { createdCanaryLabel } from '../config/names.ts'
 import { hostOf } from '../policies/compile/names.ts'
 import { fullHost } from '../policies/routes.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { commitOf, waitForCommit, type Commit } from './commit.ts'
 import { growingCapacity } from './capacity.ts'
 import { removeCanary, scaleCanaryToZero } from './canary.ts'
 import { dataOf } from './manifests.ts'
 import { hashOf, type Release } from './plan.ts'
 
-/** `deployment`: the canary, as it was created. */
-export function createdCanary(cluster: Cluster, release: Release, deployment: Workload): CreatedCanary {
+/** `deployment`: the canary, as it was created. `publish`: tells the pipeline what to commit, if Git owns stable. */
+export function createdCanary(
+  cluster: Cluster,
+  release: Release,
+  deployment: Workload,
+  publish: (commit: Commit) => void,
+): CreatedCanary {
   const { plan } = release
   const title = `Deployment/${deployment.metadata.name}`
   const retire = async () => {
@@ -25,14 +32,24 @@ export function createdCanary(cluster: Cluster, release: Release, deployment: Wo
   const full = release.stable.spec.replicas ?? 1
   return {
     template: hashOf(deployment.spec.template),
-    adoption: adoptionOf(cluster, release, deployment),
+    adoption: adoptionOf(cluster, release, deployment, publish),
     retire,
     ...(plan.replicas === 'proportional' ? { capacity: growingCapacity(cluster, plan, full, deployment) } : {}),
   }
 }
 
-function adoptionOf(cluster: Cluster, release: Release, deployment: Workload): ReleaseAdoption {
+function adoptionOf(
+  cluster: Cluster,
+  release: Release,
+  deployment: Workload,
+  publish: (commit: Commit) => void,
+): ReleaseAdoption {
+  const awaitCommit = (signal: AbortSignal, clock: Clock) => {
+    publish(commitOf(release))
+    return waitForCommit(cluster, release, signal, clock)
+  }
   return {
+    ...(release.plan.after === 'gitops' ? { awaitCommit } : {}),
     templateFor: (stable) => {
       if (hashOf(stable.spec.template) === hashOf(release.stable.spec.template)) return release.template
       throw new Error(
@@ -41,7 +58,7 @@ function adoptionOf(cluster: Cluster, release: Release, deployment: Workload): R
       )
     },
     begin: () => writeConfigs(cluster, release),
-    follow: () => relabelSubset(cluster, release),
+    follow: (stable) => relabelSubset(cluster, release, stable),
     remove: async () => {
       await removeCanary(cluster, deployment)
       return `Deployment/${deployment.metadata.name} is removed`
@@ -93,11 +110,16 @@ function dataPatch(object: KubeObject): PatchOperation[] {
 }
 
 /** The new pods of stable may have another value of the label that tells them from the canary. */
-async function relabelSubset(cluster: Cluster, { plan, distinction, template, stable }: Release): Promise<void> {
+async function relabelSubset(cluster: Cluster, { plan, distinction }: Release, stable: Workload): Promise<void> {
   if (distinction.by === 'service') return
-  const value = template.metadata?.labels?.[distinction.key]
+  const value = stable.spec.template.metadata?.labels?.[distinction.key]
   if (value === distinction.value) return
-  const { namespace = '' } = stable.metadata
+  const { namespace = '', name } = stable.metadata
+  if (value === undefined)
+    throw new Error(
+      `the new pods of Deployment/${name} have no label ${distinction.key}, by which the run tells them from the canary; ` +
+        'the traffic stays on the canary: give them that label again, with any value, and run again',
+    )
   const rules = await cluster.list<DestinationRule>('DestinationRule', namespace)
   for (const { metadata, spec } of rules) {
     const index = (spec.subsets ?? []).findIndex(({ name }) => name === plan.stable.name)

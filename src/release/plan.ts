@@ -53,20 +53,23 @@ export async function planRelease(
   if (!service) return undefined
   const stable = await deploymentBehind(cluster, service)
   const rendered = await renderedFor(cluster, key, plan, stable, service)
-  const configs = await configsOf(cluster, plan.service, rendered.configs)
+  const configs = await configsOf(cluster, plan, rendered.configs)
   const distinction = await distinctionOf(cluster, service, stable, rendered.template)
   const wanted = canaryOf(plan, stable, rendered.template, configs, distinction)
   const deployment = await leftBehind(cluster, wanted)
   const todo = todoOf(plan, stable, rendered.template, configs, deployment)
   const canary = todo === 'promote' || deployment ? await validated(cluster, wanted) : wanted
-  if (todo === 'promote') await requireReleasable(cluster, plan, stable, canary, distinction, deployment)
+  if (todo === 'promote') {
+    requireRestart(plan, stable, rendered.template, configs)
+    await requireReleasable(cluster, plan, stable, canary, distinction, deployment)
+  }
   return {
     plan,
     service,
     canaryService: canaryService(service, distinction),
     distinction,
     stable,
-    template: configs.names.size > 0 ? restarted(rendered.template) : rendered.template,
+    template: configs.names.size > 0 && plan.after !== 'gitops' ? restarted(rendered.template) : rendered.template,
     canary,
     left: deployment && { deployment, isSame: isSameTemplate(deployment.spec.template, canary.spec.template) },
     configs,
@@ -129,7 +132,7 @@ async function requireReleasable(
   distinction: Distinction,
   left: Workload | undefined,
 ): Promise<void> {
-  await requireNoGitops(cluster, stable)
+  if (plan.after !== 'gitops') await requireNoGitops(cluster, stable)
   requireNotPaused(stable)
   if (distinction.by === 'service') requireNoSubsets(plan)
   const claim = await unsharedClaim(cluster, stable.metadata.namespace ?? '', canary.spec.template)
@@ -143,8 +146,23 @@ async function requireNoGitops(cluster: Cluster, stable: Workload): Promise<void
   const owner = gitopsOwner(stable, applications)
   if (owner === undefined) return
   throw new NotReleasable(
-    `${owner} manages the ${titleOf(stable)}, and would undo what the run writes to it; commit the new version for a ` +
-      'second Deployment there, and promote that with `stable`, `canary` and `after: keep` (docs/gitops.md)',
+    `${owner} manages the ${titleOf(stable)}, and would undo what the run writes to it; set \`after: gitops\`, and commit ` +
+      'what the run then gives you (docs/gitops.md)',
+  )
+}
+
+/** Pods read a ConfigMap that keeps its name only when they start, and nobody would restart them. */
+function requireRestart(
+  { after }: CanaryConfig,
+  stable: Workload,
+  template: Template,
+  { stable: changed }: Configs,
+): void {
+  if (after !== 'gitops' || changed.length === 0 || !isSameTemplate(stable.spec.template, template)) return
+  throw new NotReleasable(
+    `the release changes only the ${titleOf(changed[0]!)}, and with \`after: gitops\` nobody would restart the pods that ` +
+      'read it; give it a new name in each release (configMapGenerator of Kustomize), or put a hash of it into an annotation ' +
+      'of the pods',
   )
 }
 
@@ -241,27 +259,37 @@ type Configs = Release['configs'] & { names: Map<string, string> }
 
 /**
  * Only what differs from the cluster. What is new is created under its own name for the canary. What exists with other
- * data belongs to stable's pods until they restart, so the canary gets a copy.
+ * data belongs to stable's pods until they restart, so the canary gets a copy. Also of what is new, if a GitOps controller
+ * will create it: what belongs to the canary is deleted with it.
  */
-async function configsOf(cluster: Cluster, service: string, configs: readonly KubeObject[]): Promise<Configs> {
+async function configsOf(
+  cluster: Cluster,
+  { service, after }: CanaryConfig,
+  configs: readonly KubeObject[],
+): Promise<Configs> {
   const result: Configs = { canary: [], stable: [], names: new Map() }
   for (const object of configs) {
     const { kind, metadata } = object
     const live = await readConfig(cluster, object)
     const isOfCanary = live?.metadata.labels?.[createdCanaryLabel] === service
     if (live && hasSameData(live, object) && !isOfCanary) continue
-    if ((live as { immutable?: boolean } | undefined)?.immutable && !isOfCanary)
-      throw new NotReleasable(
-        `the ${titleOf(object)} in the cluster is immutable, and the manifests have other data for it; give the new one ` +
-          'another name, such as one with a hash',
-      )
-    const name = live && !isOfCanary ? copyForCanaryName(metadata.name, service) : metadata.name
+    const isCopied = (live && !isOfCanary) || after === 'gitops'
+    if (live && !isOfCanary && after !== 'gitops') requireMutable(live, object)
+    const name = isCopied ? copyForCanaryName(metadata.name, service) : metadata.name
     const labels = { ...metadata.labels, ...marks(service) }
     result.canary.push({ ...object, metadata: { ...metadata, name, labels } })
     result.stable.push(object)
     if (name !== metadata.name) result.names.set(`${kind}/${metadata.name}`, name)
   }
   return result
+}
+
+function requireMutable(live: KubeObject, wanted: KubeObject): void {
+  if ((live as { immutable?: boolean }).immutable)
+    throw new NotReleasable(
+      `the ${titleOf(wanted)} in the cluster is immutable, and the manifests have other data for it; give the new one ` +
+        'another name, such as one with a hash',
+    )
 }
 
 async function readConfig(cluster: Cluster, { kind, metadata }: KubeObject): Promise<KubeObject | undefined> {

@@ -16,6 +16,8 @@ export function outputsOf(report: Report, file: string | undefined): Record<stri
     verdict: report.verdict,
     weight: report.weight,
     reason: report.reason,
+    image: report.commits?.flatMap(({ images }) => images).join(' '),
+    patch: report.commits?.flatMap(({ patch }) => patch ?? []).join(' ') || undefined,
     'time-to-detect': promotion?.secondsToDetect,
     'requests-observed':
       promotion && report.promotions.reduce((sum, { requestsObserved }) => sum + requestsObserved, 0),

@@ -20,7 +20,7 @@ export function createRecorder(initial: Report): Recorder {
   }
 }
 
-const lists = ['stages', 'changes', 'restarted', 'warnings', 'removed'] as const
+const lists = ['stages', 'changes', 'restarted', 'warnings', 'removed', 'commits'] as const
 
 /** Returns the report with the part added, without changing the report itself. */
 export function addToReport(report: Report, part: ReportPart): Report {

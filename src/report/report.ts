@@ -118,6 +118,8 @@ export type Report = {
   weight?: number
   reason?: string
   promotions: PromotionReport[]
+  /** What to commit where Git owns stable. `patch`: the path of a file, unless it could not be written. */
+  commits?: { service: string; images: string[]; patch?: string }[]
   /** Why the run failed: one sentence per line. */
   error?: string
 }

@@ -27,6 +27,8 @@ import { runProgram } from '../tools/run.ts'
 export type Host = {
   signal: AbortSignal
   tempDir: string
+  /** Where files for later steps go. */
+  outputFolder: string
   /** The address of this run's page, or its name. Other runs that wait for it show it. */
   runName: string
   info: (line: string) => void

@@ -1,4 +1,4 @@
-// Records which objects a promotion or a rollback has changed: the routes that it wrote and, with `after: adopt`, the
+// Records which objects a promotion or a rollback has changed: the routes that it wrote and, with `after: adopt` or `gitops`, the
 // Deployments. It compares the cluster before and after, because a promotion that fails half-way has written as well.
 import { isDeepStrictEqual } from 'node:util'
 import { splitOf } from '../policies/routes.ts'
@@ -41,7 +41,7 @@ function routesOf({ cluster, config }: StageContext, plan: CanaryConfig): Promis
 }
 
 async function deploymentsOf({ cluster, config }: StageContext, plan: CanaryConfig): Promise<KubeObject[]> {
-  if (plan.after !== 'adopt') return []
+  if (plan.after === 'keep') return []
   const { stable, canary } = await selectorsOf(cluster, config, plan)
   const all = await cluster.list<Workload>('Deployment', config.namespace)
   return all.filter(({ spec: { template } }) =>

@@ -1,6 +1,7 @@
 // Releases an image or manifests: plans them before the run changes anything, creates their canaries before the promotions,
 // and brings the subsets back to rest afterwards.
 import { isDeepStrictEqual } from 'node:util'
+import { resolve } from 'node:path'
 import type { CreatedCanary } from '../canary/controller/context.ts'
 import { drainTarget, findUndrained } from '../canary/controller/undrained.ts'
 import { waitForFreeLease } from '../canary/ownership/lease.ts'
@@ -17,15 +18,18 @@ import { restart } from '../mesh/inject.ts'
 import { createCanary, removeCanary, waitForPods, waitUntilGone } from '../release/canary.ts'
 import { createdCanary } from '../release/adoption.ts'
 import { exposureFaults } from '../release/exposure.ts'
+import type { Commit } from '../release/commit.ts'
 import { withRelease, withServices } from '../release/config.ts'
 import { splitOf } from '../policies/routes.ts'
 import { planRelease, type Release } from '../release/plan.ts'
 import { protectionOf } from '../release/protection.ts'
 import { NotReleasable } from '../release/workload.ts'
+import { writeText } from '../report/write.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { waitForRollout } from '../verify/rollout.ts'
-import type { StageContext } from './context.ts'
+import { stringify } from '../yaml/stringify.ts'
+import { warn, type StageContext } from './context.ts'
 import { requireNamespace } from './preflight.ts'
 
 /**
@@ -194,13 +198,22 @@ async function create(context: StageContext, release: Release): Promise<CreatedC
       ? `Deployment/${deployment.metadata.name}: an earlier run left it with this release, which continues`
       : `Deployment/${deployment.metadata.name}: created with ${deployment.spec.replicas} replicas`,
   )
-  const created = createdCanary(cluster, release, deployment)
+  const created = createdCanary(cluster, release, deployment, (commit) => publishCommit(context, commit))
   await waitForPods(cluster, deployment, plan.progressDeadline, host.signal).catch(async (problem: unknown) => {
     // A canary that an earlier run left may have traffic.
     if (!left && !host.signal.aborted) host.info(await created.retire())
     throw problem
   })
   return created
+}
+
+/** At once, so that a pipeline beside this run can commit while it waits. */
+function publishCommit({ host, recorder, redactor }: StageContext, { service, images, patch }: Commit): void {
+  const file = resolve(host.outputFolder, `mesh-canary-${service}.patch.yaml`)
+  const fault = writeText(file, redactor.redact(stringify(patch)))
+  recorder.record({ commits: [{ service, images, ...(fault === undefined ? { patch: file } : {}) }] })
+  host.info(`commit for ${service}: ${images.join(' ')}${fault === undefined ? `; as a patch: ${file}` : ''}`)
+  if (fault !== undefined) warn({ host, recorder }, [`the patch to commit for ${service}: ${fault}`])
 }
 
 /** A run that is alive may promote the canary that this one is about to write. */
@@ -241,7 +254,7 @@ async function returnTraffic(
 async function finish(context: StageContext, { plan, stable, left }: Release): Promise<string> {
   const { cluster, host } = context
   // The earlier run may have written the ConfigMaps, and died before the pods of stable started again to read them.
-  if (plan.manifests && !left!.isSame) await restart(cluster, stable)
+  if (plan.manifests && plan.after !== 'gitops' && !left!.isSame) await restart(cluster, stable)
   await waitForRollout(cluster, stable, plan.progressDeadline, host.signal)
   await returnTraffic(context, plan, stable)
   await removeCanary(cluster, left!.deployment)

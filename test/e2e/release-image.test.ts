@@ -1,7 +1,8 @@
 // Releases of an image and of manifests on the real mesh, one Deployment behind each Service, with users who call all the
-// time: labels that tell the versions apart or none, a changed ConfigMap, runs that die, and an image that does not exist.
-import { writeFileSync } from 'node:fs'
+// time: labels that tell the versions apart or none, a changed ConfigMap, a commit, runs that die, and an image that does not exist.
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { load } from 'js-yaml'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually } from './echo.ts'
 import { runner, type RunnerOptions } from './runner.ts'
@@ -117,13 +118,15 @@ const caller = (app: string) =>
 
 function deployment(name: string, own: object, more: object, image: string, program: string, envFrom: object[] = []) {
   const container = { name: 'app', image, imagePullPolicy: 'IfNotPresent', command: ['node', '-e', program], envFrom }
+  // Two versions of each shop have to fit on a small node.
+  const annotations = { 'sidecar.istio.io/proxyCPU': '5m', 'sidecar.istio.io/proxyMemory': '32Mi' }
   return {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
     metadata: { name, namespace: 'arcade' },
     spec: {
       selector: { matchLabels: own },
-      template: { metadata: { labels: { ...own, ...more } }, spec: { containers: [container] } },
+      template: { metadata: { labels: { ...own, ...more }, annotations }, spec: { containers: [container] } },
     },
   }
 }
@@ -135,14 +138,17 @@ async function calls(app: string): Promise<{ sent: number; failed: number; last:
   return { sent: Number(sent), failed: Number(failed), last }
 }
 
-/** Runs the action on a shop; with `main`, without its post step. */
+/**
+ * Runs the action on a shop; with `main`, without its post step. A busy machine makes some answers slow, and these tests are
+ * not about the latency.
+ */
 function release(app: string, plan: string, options: RunnerOptions = {}, step: 'run' | 'main' = 'run') {
   const file = join(machine.home, 'mesh.yaml')
   writeFileSync(
     file,
     `name: arcade-${app}
 namespace: arcade
-canary: { service: ${app}, ${plan}, guard: 5s, progressDeadline: 30s, interval: 3s, steps: [50, 100] }
+canary: { service: ${app}, ${plan}, guard: 5s, progressDeadline: 30s, interval: 3s, steps: [50, 100], warmup: 0, checks: { tolerance: 10 } }
 `,
   )
   return machine[step](
@@ -268,6 +274,7 @@ test('manifests bring a changed ConfigMap and new labels; stable keeps the old o
 })
 
 test('proportional replicas are ready before each weight, beside an autoscaler, and stable keeps its own', async () => {
+  await kubectl('set', 'image', 'deploy/grocer', `app=${sampleImages.next}`)
   await kubectl('scale', 'deploy/grocer', '--replicas=2')
   await ready('grocer')
   await apply({
@@ -305,6 +312,65 @@ test('proportional replicas are ready before each weight, beside an autoscaler, 
   await kubectl('scale', 'deploy/grocer', '--replicas=1')
 })
 
+describe('a Deployment that Flux owns', () => {
+  const generation = async () =>
+    Number(await kubectl('get', 'deploy', 'dairy', '-o', 'jsonpath={.metadata.generation}'))
+  /** The controller of Flux takes long to build: kubectl does its part, with its labels and under its name. */
+  const commit = (file: string) =>
+    kubectl('patch', 'deploy', 'dairy', '--field-manager=kustomize-controller', '--patch-file', file)
+
+  beforeAll(() =>
+    kubectl(
+      'label',
+      'deploy',
+      'dairy',
+      'kustomize.toolkit.fluxcd.io/name=apps',
+      'kustomize.toolkit.fluxcd.io/namespace=flux-system',
+    ),
+  )
+
+  test('is not written; its canary keeps the traffic until a run after the commit completes the release', async () => {
+    const [before, writes] = [await calls('dairy'), await generation()]
+    const plan = `image: "${sampleImage}", after: gitops, commitTimeout: 1s`
+    const { code, log, outputs } = await release('dairy', plan)
+    expect(code, log).toBe(1)
+    expect(outputs).toMatchObject({ verdict: 'held', weight: '100', image: sampleImage })
+    expect(log).toContain('Deployment/dairy has not got the release from Git within 1 s')
+    expect(await images('dairy')).toEqual({ dairy: sampleImages.next, 'dairy-canary': sampleImage })
+    expect(await generation()).toBe(writes)
+
+    await commit(outputs['patch']!)
+    const second = await release('dairy', plan)
+    expect(second.code, second.log).toBe(0)
+    expect(second.outputs['reason']).toContain('all traffic is there')
+    expect(await images('dairy')).toEqual({ dairy: sampleImage })
+    expect(await generation()).toBe(writes + 1)
+    expect((await calls('dairy')).failed).toBe(before.failed)
+  })
+
+  test('is followed by a run that waits, also with another label for its pods', async () => {
+    const before = await calls('dairy')
+    let committed: Promise<string> | undefined
+    const { code, log, outputs } = await release('dairy', `image: "${sampleImages.next}", after: gitops`, {
+      onLine: (line) => {
+        const [, file] = /commit for dairy: .* as a patch: (\S+)/.exec(line) ?? []
+        if (file === undefined) return
+        const patch = load(readFileSync(file, 'utf8')) as { spec: { template: object } }
+        Object.assign(patch.spec.template, { metadata: { labels: { commit: 'c0ffee1' } } })
+        const changed = join(machine.home, 'commit.json')
+        writeFileSync(changed, JSON.stringify(patch))
+        committed = commit(changed)
+      },
+    })
+    expect(code, log).toBe(0)
+    expect(await committed).toContain('patched')
+    expect(outputs).toMatchObject({ verdict: 'promoted', weight: '0', image: sampleImages.next })
+    expect(await images('dairy')).toEqual({ dairy: sampleImages.next })
+    expect(await stableLabels('dairy')).toBe('{}')
+    expect((await calls('dairy')).failed).toBe(before.failed)
+  })
+})
+
 describe('a run that dies', () => {
   /** Kills the run at the first line with this text, without its post step. */
   async function killAt(text: string, image: string): Promise<void> {
@@ -318,17 +384,21 @@ describe('a run that dies', () => {
   }
 
   test.each([
-    ['when the canary was just created', 'Deployment/bakery-canary: created', sampleImage],
-    ['with half of the traffic on it', 'weight: stable 50, canary 50', sampleImages.next],
-    ['when stable gets the release', 'Deployment/bakery gets the pod template', sampleImage],
-  ])('%s is followed by one that completes the release, and leaves nothing', async (_, text, image) => {
+    ['when the canary was just created', 'Deployment/bakery-canary: created'],
+    ['with half of the traffic on it', 'weight: stable 50, canary 50'],
+    ['when stable gets the release', 'Deployment/bakery gets the pod template'],
+    ['when the traffic is moved back', 'all traffic is at Deployment/bakery'],
+    ['when the canary is removed', 'Deployment/bakery-canary is removed'],
+  ])('%s is followed by one that completes the release, and leaves nothing', async (_, text) => {
     const before = await calls('bakery')
+    const image = (await images('bakery'))['bakery'] === sampleImage ? sampleImages.next : sampleImage
     await killAt(text, image)
     const { code, log, outputs } = await release('bakery', `image: "${image}", leaseWaitTimeout: 30s`)
     expect(code, log).toBe(0)
     expect(['promoted', 'skipped'], log).toContain(outputs['verdict'])
     expect(await images('bakery')).toEqual({ bakery: image })
     expect(await weights('bakery')).toMatch(/^100( 0)?$/)
+    expect(await stableLabels('bakery')).toBe('{}')
     expect((await calls('bakery')).failed).toBe(before.failed)
   })
 })

@@ -10,6 +10,7 @@ function silentHost(): Host {
   return {
     signal: new AbortController().signal,
     tempDir: tempFolder(),
+    outputFolder: tempFolder(),
     runName: 'test',
     info: nothing,
     warning: nothing,

@@ -50,8 +50,10 @@ export async function adopt(
     throw new Error(`stable and canary are both the Deployment ${deploymentName(stable)}; there is nothing to adopt`)
 
   await deps.confirmLease()
-  const now = await takeOver(cluster, stable, canary, deps)
-  await deps.release?.follow()
+  const now = deps.release?.awaitCommit
+    ? await followCommit(cluster, deps.release.awaitCommit, deps)
+    : await takeOver(cluster, stable, canary, deps)
+  await deps.release?.follow(now)
   await deps.clock.sleep(settledMs)
   await setWeight(cluster, split, 0, deps.confirmLease)
   deps.note(`all traffic is at ${deploymentName(stable)}, which runs the promoted version`)
@@ -114,6 +116,19 @@ async function takeOver(
         `${restored}, and the traffic stays on the canary`,
     )
   }
+}
+
+/** Waits for a rollout that a GitOps controller makes. What it owns is never written. */
+async function followCommit(
+  cluster: Cluster,
+  awaitCommit: NonNullable<ReleaseAdoption['awaitCommit']>,
+  { note, signal, clock, timeoutMs }: AdoptDeps,
+): Promise<Workload> {
+  const now = await awaitCommit(signal, clock)
+  note(`${deploymentName(now)} has the release from Git`)
+  await waitForRollout(cluster, { ...now, kind: 'Deployment' }, timeoutMs, signal)
+  await requireSidecars(cluster, now)
+  return now
 }
 
 /** Restores the old template of stable's Deployment, and returns in words whether it could. */

@@ -6,7 +6,7 @@ import { isHeldAsPlanned } from '../state/ending.ts'
 import { weightBeforeEnd } from '../state/steps.ts'
 import type { EndedState, State } from '../state/types.ts'
 import { adopt } from './adopt.ts'
-import type { Promotion, PromotionContext } from './context.ts'
+import { NotCommitted, type Promotion, type PromotionContext } from './context.ts'
 import { diagnose } from './diagnosis.ts'
 import { waitForDrain, type DrainResult } from './drain.ts'
 import { drainSource } from './drain-source.ts'
@@ -14,6 +14,7 @@ import { isRolledBack, isSafe, resumableState, type EndedStatus } from './run-st
 import { causeOfShare } from './share-cause.ts'
 import { explainUndrained, isFarBelow } from './undrained.ts'
 import { LeaseLost } from '../ownership/lease.ts'
+import { readWeight } from '../traffic/router.ts'
 import { isTransient } from './writer.ts'
 
 /** The run that concludes. `status` changes if the Lease is lost meanwhile; `heartbeat` renews it. */
@@ -59,7 +60,7 @@ export async function awaitOutcome(run: ConcludingRun): Promise<Promotion> {
     ...(drain?.kind === 'drained' && drain.secondsToSafe !== undefined ? { secondsToSafe: drain.secondsToSafe } : {}),
     // Only now, because the kubelet has had time to report a container that ended under its last requests.
     ...(hasFailed ? { diagnosis: await diagnose(cluster, split.namespace, observer.canaries()) } : {}),
-    ...(verdict === 'promoted' && plan.after === 'adopt' ? await adoptCanary(run) : {}),
+    ...(verdict === 'promoted' && plan.after !== 'keep' ? await adoptCanary(run) : {}),
     ...(verdict !== 'promoted' && (!drain || drain.kind === 'drained') ? await retireRejected(run, explained) : {}),
   }
 }
@@ -166,8 +167,22 @@ async function adoptCanary(run: ConcludingRun): Promise<Partial<Promotion>> {
     await adopt(cluster, split, selectors, { note, signal, clock, timeoutMs, isDrained, confirmLease, release })
     return { adopted: true, weight: 0 }
   } catch (problem) {
-    return { adopted: false, error: messageOf(problem) }
+    return plan.after === 'gitops' ? heldForCommit(run, problem) : { adopted: false, error: messageOf(problem) }
   }
+}
+
+/** The version has passed, but stable does not run it, so the release is not over: the canary keeps its traffic. */
+async function heldForCommit({ context, status }: ConcludingRun, problem: unknown): Promise<Partial<Promotion>> {
+  const { cluster, split, plan, deps } = context
+  const isCancelled = deps.signal.aborted
+  const why = isCancelled ? 'the run was cancelled before stable had the release from Git' : messageOf(problem)
+  const weight = await readWeight(cluster, split).catch(() => status().state.weight)
+  // Stable runs it and has the traffic: only the canary is left to remove.
+  if (weight === 0) return { adopted: false, weight, error: why }
+  const reason = `${status().state.reason}; but ${why}`
+  const held = { adopted: false, verdict: 'held', reason, weight } as const
+  const isPlanned = problem instanceof NotCommitted && plan.commitTimeout === 0 && !isCancelled
+  return isPlanned ? { ...held, asPlanned: true } : { ...held, error: reason }
 }
 
 /**

@@ -4,6 +4,7 @@ import { matches } from '../../cluster/labels.ts'
 import type { Pod, Workload } from '../../cluster/objects.ts'
 import type { ObjectWatch } from '../../cluster/watch.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
+import type { Clock } from '../../runtime/clock.ts'
 import type { Pinned } from '../analysis/share.ts'
 import type { Forward } from '../load/synthetic.ts'
 import type { Observer } from '../metrics/observer.ts'
@@ -47,14 +48,24 @@ export type Capacity = {
   prepareAfter: (weight: number) => Promise<void>
 }
 
+/** Stable does not have the release yet, because nobody has committed it in time. */
+export class NotCommitted extends Error {
+  override name = 'NotCommitted'
+}
+
 /** How stable gets what a run releases, instead of the canary's pod template as it is. */
 export type ReleaseAdoption = {
+  /**
+   * With `after: gitops`, instead of `templateFor` and `begin`: says what to commit, and waits until stable's Deployment
+   * has it. @throws NotCommitted
+   */
+  awaitCommit?: (signal: AbortSignal, clock: Clock) => Promise<Workload>
   /** @throws Error if stable's Deployment has changed since the release began. */
   templateFor: (stable: Workload) => Workload['spec']['template']
   /** Writes what the new pods of stable read when they start. Returns how to undo it. */
   begin: () => Promise<() => Promise<void>>
   /** Lets the proxies find the new pods of stable, whose labels may differ. */
-  follow: () => Promise<void>
+  follow: (stable: Workload) => Promise<void>
   /** Returns one sentence about what it removed. */
   remove: () => Promise<string>
 }

@@ -25,7 +25,7 @@ export async function whySkipped(
 ): Promise<string | undefined> {
   const { service, canary } = plan
   const { namespace } = config
-  const adopts = plan.after === 'adopt'
+  const adopts = plan.after !== 'keep'
   const selectors = await selectorsOf(cluster, config, plan)
   if (adopts && (await isAdopted(cluster, splitOf(config, plan), selectors)))
     return `${canary.name} was adopted already: stable runs the same pod template, and ${canary.name} has 0 replicas`

@@ -28,9 +28,10 @@ export function releaseFaults(config: Config, plan: CanaryConfig, section: strin
   return [...withPrefix(section, faults), ...trafficFaults(config, plan, title), ...stageFaults(config, title)]
 }
 
-function faultsWithoutRelease({ onFail, replicas }: CanaryConfig): Fault[] {
+function faultsWithoutRelease({ after, onFail, replicas }: CanaryConfig): Fault[] {
   const message = 'is for a canary that the run creates; set `image`, `images` or `manifests`, or remove it'
   return [
+    ...(after === 'gitops' ? [{ path: ['after'], message: `gitops ${message}` }] : []),
     ...(onFail === 'delete' || onFail === 'keep' ? [{ path: ['onFail'], message: `${onFail} ${message}` }] : []),
     ...(replicas === undefined ? [] : [{ path: ['replicas'], message }]),
   ]

@@ -236,12 +236,21 @@ export const canary = z.strictObject({
   ...pace,
   ...evidence,
   ...reactions,
-  after: oneOf('keep', 'adopt')
+  after: oneOf('keep', 'adopt', 'gitops')
     .optional()
     .describe(
       'After the last step: `keep` leaves the weights as they are. ' +
         "`adopt` gives stable's Deployment the canary's pod template and the traffic, and scales the canary to 0, or " +
-        'deletes it if the run created it. Default: `adopt` with `image`, `images` or `manifests`, else `keep`.',
+        'deletes it if the run created it. `gitops` is for a Deployment that Argo CD or Flux owns: the run writes nothing of ' +
+        'it, gives the outputs `image` and `patch` to commit, waits until the controller has rolled that out, moves the ' +
+        'traffic back and deletes the canary. Default: `adopt` with `image`, `images` or `manifests`, else `keep`.',
+    ),
+  commitTimeout: durationOrZero
+    .prefault('10m')
+    .describe(
+      'With `after: gitops`, how long the canary waits with all the traffic until stable has the release from Git. Then ' +
+        'the run ends with the verdict `held`, and fails. With `0s` it does not wait, and does not fail: a later run, after ' +
+        'the commit, completes the release.',
     ),
   explain: boolean
     .prefault(false)

@@ -85,8 +85,7 @@ export class FakeCluster {
   readonly api: Cluster = Object.assign(
     clusterWith({
       get: (kind: string, _: string, name: string) => this.answer('get', kind, () => this.read(kind, name)),
-      list: (kind: string) =>
-        this.answer('list', kind, () => (kind === 'VirtualService' ? [structuredClone(this.virtualService)] : [])),
+      list: (kind: string) => this.answer('list', kind, () => (kind === 'Pod' ? [] : this.objectsOf(kind))),
       log: () => Promise.resolve('Error: no DB_HOST\n'),
       pod: (_: string, name: string) => this.answer('pod', name, () => this.counters(name)),
       create: (lease: Lease) => this.answer('create', 'Lease', () => this.createLease(lease)),
@@ -111,6 +110,7 @@ export class FakeCluster {
     if (kind === 'Service')
       return { metadata: { name: 'backend', namespace: 'shop' }, spec: { selector: this.selector, ports: [] } }
     if (kind === 'Lease') return structuredClone(this.lease)
+    if (kind === 'Deployment') return this.workloads.find(({ metadata }) => metadata.name === name)
     return kind === 'VirtualService' ? structuredClone(this.virtualService) : undefined
   }
 

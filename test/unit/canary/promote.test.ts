@@ -1,9 +1,11 @@
 import { describe, expect, test, vi } from 'vitest'
 import { setWeight, readWeight } from '../../../src/canary/traffic/router.ts'
+import { NotCommitted, type ReleaseAdoption } from '../../../src/canary/controller/context.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { ObjectWatch } from '../../../src/cluster/watch.ts'
 import type { KubeObject, VirtualService, Workload } from '../../../src/cluster/objects.ts'
 import { clusterWith, configOf, container, to, virtualService, workload, split } from '../fixtures.ts'
+import { isHeldAsPlanned } from '../../../src/canary/state/ending.ts'
 import { FakeCluster } from './fake-cluster.ts'
 import { templateHash } from '../../../src/canary/workload/fingerprint.ts'
 
@@ -95,6 +97,51 @@ describe('a promotion', () => {
       }
       await cluster.promote(undefined, created(retired)).catch(() => undefined)
       expect(retired).toEqual([])
+    })
+
+    describe('for a stable version that Git owns', () => {
+      async function promoteForGit(adoption: Partial<ReleaseAdoption>, commitTimeout = 600_000) {
+        const { canary, ...config } = configOf(
+          '{ namespace: shop, canary: { service: backend, interval: 10s, progressDeadline: 20s, guard: off } }',
+        )
+        const cluster = withDeployment()
+        cluster.workloads.push(stable)
+        const made = created([]).created()
+        return cluster.promote(
+          { ...config, canary: { ...canary!, after: 'gitops', commitTimeout } },
+          { created: () => ({ ...made, adoption: { ...made.adoption, ...adoption } }) },
+        )
+      }
+      const stable: Workload = {
+        ...deployment('app:2'),
+        metadata: { name: 'backend-v1', namespace: 'shop' },
+        status: { replicas: 1, updatedReplicas: 1, availableReplicas: 1 },
+      }
+      stable.spec.template.metadata!.labels = { app: 'backend', version: 'v1' }
+
+      test.each([
+        [600_000, true],
+        [0, false],
+      ])('holds it with all the traffic if nothing is committed within %i ms', async (commitTimeout, isError) => {
+        const awaitCommit = () => Promise.reject(new NotCommitted('nothing was committed'))
+        const ended = await promoteForGit({ awaitCommit }, commitTimeout)
+        const reason = 'every step passed its checks; but nothing was committed'
+        expect(ended).toMatchObject({ verdict: 'held', weight: 100, adopted: false, reason })
+        expect(ended.error !== undefined).toBe(isError)
+        expect(isHeldAsPlanned(ended)).toBe(!isError)
+      })
+
+      test('promotes it when stable has the commit and the traffic', async () => {
+        const ended = await promoteForGit({ awaitCommit: () => Promise.resolve(stable) })
+        expect(ended).toMatchObject({ verdict: 'promoted', weight: 0, adopted: true })
+        expect(ended.error).toBeUndefined()
+      })
+
+      test('says that the canary is left, if only its removal fails', async () => {
+        const remove = () => Promise.reject(new Error('not for you'))
+        const ended = await promoteForGit({ awaitCommit: () => Promise.resolve(stable), remove })
+        expect(ended).toMatchObject({ verdict: 'promoted', weight: 0, adopted: false, error: 'not for you' })
+      })
     })
 
     test('does not promote what another run has made of it', async () => {

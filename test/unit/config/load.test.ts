@@ -70,6 +70,7 @@ describe('the loader', () => {
       leaseWaitTimeout: 0,
       progressDeadline: 180_000,
       confirmTimeout: 3_600_000,
+      commitTimeout: 600_000,
       after: 'keep',
       explain: false,
       wave: 1,

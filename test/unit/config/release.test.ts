@@ -111,6 +111,11 @@ test.each([
     'canary: { service: till, onFail: keep, replicas: 2 }',
     'mesh.yaml:1: canary.onFail: keep is for a canary that the run creates; set `image`, `images` or `manifests`',
   ],
+  [
+    'a commit of what two Deployments of your own run',
+    'canary: { service: till, after: gitops }',
+    'mesh.yaml:1: canary.after: gitops is for a canary that the run creates',
+  ],
   ['no container', `canary: { service: till, images: { App: "till:1" } }`, 'expected the name of a container'],
   [
     'no replicas',

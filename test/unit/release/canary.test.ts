@@ -143,7 +143,7 @@ describe('after its promotion', () => {
     const file = fileWith([reading('2'), rates({ rate: '8' })].map(stringify).join('---\n'), 'till.yaml')
     const begun = await begin([reading('1'), rates({ rate: '7', old: 'x' }), rule], `manifests: ${file}`)
     const created = await createCanary(begun.cluster, begun.release)
-    return { ...begun, canary: createdCanary(begun.cluster, begun.release, created) }
+    return { ...begun, canary: createdCanary(begun.cluster, begun.release, created, () => undefined) }
   }
 
   test('stable gets the template, all of the new data, and a subset with its new label', async () => {
@@ -152,7 +152,7 @@ describe('after its promotion', () => {
     await canary.adoption.begin()
     expect(get('ConfigMap', 'rates')).toMatchObject({ data: { rate: '8' } })
     expect(get('ConfigMap', 'rates')).not.toHaveProperty('data.old')
-    await canary.adoption.follow()
+    await canary.adoption.follow(reading('2'))
     expect(get('DestinationRule', 'till')).toMatchObject({ spec: { subsets: [{ labels: { version: '2' } }, {}] } })
   })
 
@@ -170,7 +170,7 @@ describe('after its promotion', () => {
     const patch: typeof cluster.patch = (kind, namespace, name, operations) =>
       name === 'banner' ? Promise.reject(new Error('refused')) : cluster.patch(kind, namespace, name, operations)
     const both = { ...release, configs: { canary: [], stable: [...release.configs.stable, banner] } }
-    const { adoption } = createdCanary({ ...cluster, patch }, both, deployment('till-canary'))
+    const { adoption } = createdCanary({ ...cluster, patch }, both, deployment('till-canary'), () => undefined)
     await expect(adoption.begin()).rejects.toThrow('refused')
     expect(get('ConfigMap', 'rates')).toMatchObject({ data: { rate: '7', old: 'x' } })
   })
@@ -193,6 +193,6 @@ test.each([
   ['image: "registry.test/till:2", onFail: keep', 'merge Deployment till-canary {"spec":{"replicas":0}}'],
 ])('after a rollback with { %s }: %s', async (plan, write) => {
   const { cluster, release, writes } = await begin([deployment()], plan)
-  await createdCanary(cluster, release, await createCanary(cluster, release)).retire()
+  await createdCanary(cluster, release, await createCanary(cluster, release), () => undefined).retire()
   expect(writes.at(-1)).toBe(write)
 })

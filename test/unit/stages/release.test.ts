@@ -1,9 +1,15 @@
+import { readFileSync } from 'node:fs'
+import { load } from 'js-yaml'
 import { describe, expect, test } from 'vitest'
 import type { KubeObject, VirtualService, Workload } from '../../../src/cluster/objects.ts'
 import { stagesOf } from '../../../src/config/stages.ts'
 import { beginReleases, configAtRest, planReleases } from '../../../src/stages/release.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
-import { configOf, to } from '../fixtures.ts'
+import { createRecorder } from '../../../src/report/recorder.ts'
+import { emptyReport } from '../../../src/report/report.ts'
+import { outputsOf } from '../../../src/report/outputs.ts'
+import { FakeClock } from '../fake-clock.ts'
+import { configOf, tempFolder, to } from '../fixtures.ts'
 import { clusterOf, deployment, service } from '../release/fixtures.ts'
 
 const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } }
@@ -34,8 +40,18 @@ function begin(objects: KubeObject[], yaml = `canary: { service: till, ${next} }
     runName: 'run 7',
     info: (line: string) => notes.push(line),
     warning: (line: string) => notes.push(`warning: ${line}`),
+    outputFolder: tempFolder(),
   }
-  const context = { config, stages: stagesOf(config), cluster: fake.cluster, host } as unknown as StageContext
+  const recorder = createRecorder(emptyReport('shop', new Date(0), false))
+  const redactor = { redact: (text: string) => text }
+  const context = {
+    config,
+    stages: stagesOf(config),
+    cluster: fake.cluster,
+    host,
+    recorder,
+    redactor,
+  } as unknown as StageContext
   return { ...fake, notes, context, plan: () => planReleases(context) }
 }
 
@@ -222,6 +238,40 @@ describe('what has changed since the plan', () => {
     const later = begin([versioned(), bySubset, await leftOf('registry.test/till:2')])
     await (await beginReleases(await later.plan())).abandon()
     expect(later.writes).toEqual(['apply Deployment till-canary × 2'])
+  })
+})
+
+describe('a release that Git hands over', () => {
+  async function awaitCommit() {
+    const begun = begin([versioned(), bySubset], `canary: { service: till, ${next}, after: gitops, commitTimeout: 0s }`)
+    const { created } = await beginReleases(await begun.plan())
+    begun.writes.length = 0
+    const wait = created('till')!.adoption.awaitCommit!(begun.context.host.signal, new FakeClock())
+    await expect(wait).rejects.toThrow('has not got the release from Git yet')
+    return begun
+  }
+
+  test('says what to commit, in the log, in the outputs and as a file, and writes nothing', async () => {
+    const { context, notes, writes } = await awaitCommit()
+    const { image, patch } = outputsOf(context.recorder.current(), undefined)
+    expect(image).toBe('registry.test/till:2')
+    expect(notes.at(-1)).toBe(`commit for till: registry.test/till:2; as a patch: ${String(patch)}`)
+    expect(load(readFileSync(String(patch), 'utf8'))).toMatchObject({
+      metadata: { name: 'till', namespace: 'shop' },
+      spec: { template: { spec: { containers: [{ name: 'app', image }] } } },
+    })
+    expect(writes).toEqual([])
+  })
+
+  test('is completed by the next run, which never writes stable either', async () => {
+    const { get } = await awaitCommit()
+    const committed = get('Deployment', 'till') as Workload
+    committed.spec.template.spec.containers[0]!.image = 'registry.test/till:2'
+    const canary = get('Deployment', 'till-canary')!
+    const second = begin([committed, bySubset, canary], `canary: { service: till, ${next}, after: gitops }`)
+    const { whyIdle } = await beginReleases(await second.plan())
+    expect(whyIdle('till')).toContain('the canary that an earlier run left is removed')
+    expect(second.writes).toEqual(['remove Deployment till-canary uid-of-till-canary'])
   })
 })
 

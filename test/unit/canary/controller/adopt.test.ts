@@ -291,6 +291,22 @@ describe('adopting a release', () => {
     expect(weights()).toEqual([0, 100])
   })
 
+  test('from Git writes nothing of stable, and moves the traffic when the controller has rolled it out', async () => {
+    const { run, events, weights } = fakeCluster()
+    const awaitCommit = () => Promise.resolve(events.push('committed') > 0 ? deployment('v1') : deployment('v1'))
+    await run(true, signal, { ...releaseOf(events), awaitCommit })
+    expect(events).toEqual(['committed', 'subset', 'VirtualService backend', 'drained?', 'removed'])
+    expect(weights()).toEqual([100, 0])
+  })
+
+  test('from Git leaves the traffic on the canary if its pods do not become ready', async () => {
+    const { run, events, weights } = fakeCluster({ rollsOut: false })
+    const release = { ...releaseOf(events), awaitCommit: () => Promise.resolve(deployment('v1')) }
+    await expect(run(true, signal, release)).rejects.toThrow('Deployment/backend-v1 was not ready within')
+    expect(events).toEqual([])
+    expect(weights()).toEqual([0, 100])
+  })
+
   test('leaves a canary that may still serve to the next run', async () => {
     const { run, events } = fakeCluster()
     await run(false, signal, releaseOf(events))
