@@ -1,2 +1,0 @@
-import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
-import{F as a,G as b}from"./chunk-KKFI4RZF.js";import"./chunk-LSWRZLCL.js";import"./chunk-HQZERXZV.js";import"./chunk-W36SM36J.js";import"./chunk-4ZX5XODG.js";import"./chunk-MF2I3JK5.js";import"./chunk-SEEOPXCV.js";import"./chunk-OVY54MXJ.js";import"./chunk-4DVXN4PE.js";import"./chunk-DMPBY6LY.js";import"./chunk-TIQ2RXAT.js";export{b as forceRollback,a as recoverPromotion};
