@@ -118,7 +118,7 @@ export function measurementsPage(): string {
       'Run one with `npm run bench -- NAME`. It prints a table and writes `out/bench/NAME.json`. `npm run bench -- publish`\n' +
       'copies those results to `docs/measurements/`.',
     `## False rollbacks\n\nShare of healthy canaries that each rule rolls back: the worst of ${simulate.healthyCells} simulated cases with ` +
-      `${count(simulate.runs)} promotions each,\nwith and without outages and bursts of failures, and how soon it finds a bad canary at 50 requests a second ([decision 5](../decisions/${decision5})).\n\n` +
+      `${count(simulate.runs)} promotions each,\nwith and without outages, bursts of failures and retries, and how soon it finds a bad canary at 50 requests a second ([decision 5](../decisions/${decision5})).\n\n` +
       table(
         ['Rule', 'Healthy canaries rolled back', 'Seconds until a canary that fails 20% is found, median'],
         Object.entries({ 'mesh-canary': simulate.worstFalseRollbackRate, ...simulate.worstOfOthers }).map(
