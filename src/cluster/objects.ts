@@ -101,7 +101,7 @@ export type Workload = KubeObject & {
     selector: { matchLabels?: Record<string, string> }
     template: {
       metadata?: { labels?: Record<string, string>; annotations?: Record<string, string> }
-      spec: { containers: Container[]; hostNetwork?: boolean }
+      spec: { containers: Container[]; initContainers?: Container[]; hostNetwork?: boolean }
     }
   }
   status?: {

@@ -26,10 +26,10 @@ export function withAllRoutes({ namespace, service, stable, canary }: Split): Sp
 /** The objects whose routes have weights. */
 export type Routed = VirtualService | GatewayRoute
 
-const routedKinds = ['VirtualService', 'HTTPRoute', 'GRPCRoute']
+export const routedKinds = ['VirtualService', 'HTTPRoute', 'GRPCRoute'] as const
 
 export function isRouted(object: KubeObject & { spec?: unknown }): object is Routed {
-  return routedKinds.includes(object.kind) && object.spec !== undefined
+  return routedKinds.some((kind) => kind === object.kind) && object.spec !== undefined
 }
 
 /** A short host is a Service in the VirtualService's own namespace. */

@@ -2,6 +2,7 @@
 import type { Cluster, PatchOperation } from '../cluster/client.ts'
 import type { DestinationRule, Kind, KubeObject, Workload } from '../cluster/objects.ts'
 import type { CreatedCanary, ReleaseAdoption } from '../canary/controller/context.ts'
+import { hashOfTemplate } from '../canary/workload/fingerprint.ts'
 import { createdCanaryLabel } from '../config/names.ts'
 import { hostOf } from '../policies/compile/names.ts'
 import { fullHost } from '../policies/routes.ts'
@@ -10,7 +11,7 @@ import { commitOf, waitForCommit, type Commit } from './commit.ts'
 import { growingCapacity } from './capacity.ts'
 import { removeCanary, scaleCanaryToZero } from './canary.ts'
 import { dataOf } from './manifests.ts'
-import { hashOf, type Release } from './plan.ts'
+import type { Release } from './plan.ts'
 
 /** `deployment`: the canary, as it was created. `publish`: tells the pipeline what to commit, if Git owns stable. */
 export function createdCanary(
@@ -21,19 +22,19 @@ export function createdCanary(
 ): CreatedCanary {
   const { plan } = release
   const title = `Deployment/${deployment.metadata.name}`
-  const retire = async () => {
-    if (plan.onFail === 'keep') {
-      await scaleCanaryToZero(cluster, deployment)
-      return `${title} is scaled to 0 (\`onFail: keep\`); the next release replaces it`
-    }
+  const remove = async () => {
     await removeCanary(cluster, deployment)
     return `${title} is removed`
   }
+  const keep = async () => {
+    await scaleCanaryToZero(cluster, deployment)
+    return `${title} is scaled to 0 (\`onFail: keep\`); the next release replaces it`
+  }
   const full = release.stable.spec.replicas ?? 1
   return {
-    template: hashOf(deployment.spec.template),
-    adoption: adoptionOf(cluster, release, deployment, publish),
-    retire,
+    template: hashOfTemplate(deployment.spec.template),
+    adoption: { ...adoptionOf(cluster, release, publish), remove },
+    retire: plan.onFail === 'keep' ? keep : remove,
     ...(plan.replicas === 'proportional' ? { capacity: growingCapacity(cluster, plan, full, deployment) } : {}),
   }
 }
@@ -41,9 +42,8 @@ export function createdCanary(
 function adoptionOf(
   cluster: Cluster,
   release: Release,
-  deployment: Workload,
   publish: (commit: Commit) => void,
-): ReleaseAdoption {
+): Omit<ReleaseAdoption, 'remove'> {
   const awaitCommit = (signal: AbortSignal, clock: Clock) => {
     publish(commitOf(release))
     return waitForCommit(cluster, release, signal, clock)
@@ -51,7 +51,7 @@ function adoptionOf(
   return {
     ...(release.plan.after === 'gitops' ? { awaitCommit } : {}),
     templateFor: (stable) => {
-      if (hashOf(stable.spec.template) === hashOf(release.stable.spec.template)) return release.template
+      if (hashOfTemplate(stable.spec.template) === hashOfTemplate(release.stable.spec.template)) return release.template
       throw new Error(
         `Deployment/${stable.metadata.name} was changed during the release, and this run would undo that; ` +
           'the traffic stays on the canary: run again, and the release starts from the new state',
@@ -59,10 +59,6 @@ function adoptionOf(
     },
     begin: () => writeConfigs(cluster, release),
     follow: (stable) => relabelSubset(cluster, release, stable),
-    remove: async () => {
-      await removeCanary(cluster, deployment)
-      return `Deployment/${deployment.metadata.name} is removed`
-    },
   }
 }
 

@@ -2,7 +2,7 @@
 import { emptyWhenUnread } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { HorizontalPodAutoscaler, Workload } from '../cluster/objects.ts'
-import { marks, untracked } from './deployment.ts'
+import { labelsOfCopy } from './deployment.ts'
 
 export async function autoscalerOf(
   cluster: Cluster,
@@ -30,7 +30,7 @@ export function canaryAutoscaler(
     metadata: {
       name: canary.metadata.name,
       namespace: canary.metadata.namespace ?? '',
-      labels: { ...untracked(metadata.labels), ...marks(service) },
+      labels: labelsOfCopy(metadata.labels, service),
     },
     spec: {
       ...spec,

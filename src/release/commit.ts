@@ -3,22 +3,20 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Cluster } from '../cluster/client.ts'
 import { titleOf, type Container, type Kind, type KubeObject, type Workload } from '../cluster/objects.ts'
 import { NotCommitted } from '../canary/controller/context.ts'
+import { hashOfTemplate } from '../canary/workload/fingerprint.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { poll } from '../runtime/retry.ts'
-import type { Template } from './deployment.ts'
 import { withImages } from './images.ts'
 import { hasSameData } from './manifests.ts'
-import { hashOf, type Release } from './plan.ts'
+import type { Release } from './plan.ts'
 
 /** `images`: of the containers that change. `patch`: for the Deployment, as Kustomize and `kubectl patch` take it. */
 export type Commit = { service: string; images: string[]; patch: object }
 
-type PodSpec = Template['spec'] & { initContainers?: Container[] }
-
 /** Pure. */
 export function commitOf({ plan, stable, template }: Release): Commit {
   const { name, namespace = '' } = stable.metadata
-  const [before, after] = [stable.spec.template.spec, template.spec] as [PodSpec, PodSpec]
+  const [before, after] = [stable.spec.template.spec, template.spec]
   const containers = changedImages(before.containers, after.containers)
   const initContainers = changedImages(before.initContainers, after.initContainers)
   const images = [...initContainers, ...containers].map(({ image }) => image)
@@ -85,8 +83,8 @@ async function committed(cluster: Cluster, release: Release): Promise<Workload |
 
 /** A release of images says nothing about the rest of the template. */
 function hasRelease({ spec }: Workload, { plan, stable, template }: Release): boolean {
-  if (plan.manifests) return hashOf(spec.template) === hashOf(template)
-  return hashOf(spec.template) === hashOf(withImages(spec.template, plan, titleOf(stable)))
+  if (plan.manifests) return hashOfTemplate(spec.template) === hashOfTemplate(template)
+  return hashOfTemplate(spec.template) === hashOfTemplate(withImages(spec.template, plan, titleOf(stable)))
 }
 
 /** Labels and annotations may differ: charts write the version there. */

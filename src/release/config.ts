@@ -1,14 +1,19 @@
 // The config with what the cluster says about each release: how its versions are told apart. Pure.
 import { createdCanaryName } from '../config/names.ts'
 import type { CanaryConfig, Config, ServicePolicy } from '../config/schema.ts'
+import type { Labels } from './distinction.ts'
 import type { Release } from './plan.ts'
 
 /** `isUnderWay`: whether pods of the canary are there, or will be. Else stable's subset selects all pods of the Service. */
 export function withRelease(config: Config, { plan, distinction }: Release, isUnderWay: boolean): Config {
   if (distinction.by === 'service') return withServices(config, plan)
   if (!isUnderWay) return config
+  return withStableSubset(config, plan, { [distinction.key]: distinction.value })
+}
+
+/** Without labels, the subset selects all pods of the Service. */
+export function withStableSubset(config: Config, plan: CanaryConfig, labels: Labels): Config {
   const policy = config.services![plan.service]!
-  const labels = { [distinction.key]: distinction.value }
   return withPolicy(config, plan, { ...policy, subsets: { ...policy.subsets, [plan.stable.name]: labels } })
 }
 

@@ -3,7 +3,7 @@
 import { titleOf, type KubeObject, type Workload } from '../cluster/objects.ts'
 import { isSelected, type Selector } from '../mesh/injectors.ts'
 import { copyForCanaryName } from '../config/names.ts'
-import { marks, untracked } from './deployment.ts'
+import { labelsOfCopy, untracked } from './deployment.ts'
 import type { Labels } from './distinction.ts'
 
 /** `service`: the labels of the two Services, which monitors select. */
@@ -36,7 +36,7 @@ function copyOf(object: Selecting, namespace: string, versions: Versions): KubeO
     metadata: {
       name,
       namespace,
-      labels: { ...untracked(metadata.labels), ...marks(versions.name) },
+      labels: labelsOfCopy(metadata.labels, versions.name),
       ...(metadata.annotations ? { annotations: untracked(metadata.annotations) } : {}),
     },
     spec: rewritten.value,

@@ -50,6 +50,11 @@ export function untracked(pairs: Labels = {}): Labels {
   return Object.fromEntries(Object.entries(pairs).filter(([key]) => !tracking.test(key)))
 }
 
+/** The labels of a copy for the canary of the service. */
+export function labelsOfCopy(labels: Labels | undefined, service: string): Labels {
+  return { ...untracked(labels), ...marks(service) }
+}
+
 /** The Service that only the canary's pods are behind; undefined if subsets tell the versions apart. */
 export function canaryService(service: Service, distinction: Distinction): KubeObject | undefined {
   if (distinction.by === 'subset') return undefined
@@ -61,7 +66,7 @@ export function canaryService(service: Service, distinction: Distinction): KubeO
     metadata: {
       name: createdCanaryName(name),
       namespace: namespace ?? '',
-      labels: { ...untracked(labels), ...marks(name) },
+      labels: labelsOfCopy(labels, name),
     },
     spec: { selector: { ...service.spec.selector, ...distinction.changed, [createdCanaryLabel]: name }, ports },
   } as KubeObject

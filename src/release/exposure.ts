@@ -8,10 +8,8 @@ import type { Config } from '../config/schema.ts'
 import { hostOf } from '../policies/compile/names.ts'
 import { userManifests } from '../policies/manifests.ts'
 import { meshHosts } from '../policies/merge-hosts.ts'
-import type { Routed } from '../policies/routes.ts'
+import { isRouted, routedKinds, type Routed } from '../policies/routes.ts'
 import type { Release } from './plan.ts'
-
-const routeKinds = ['VirtualService', 'HTTPRoute', 'GRPCRoute'] as const
 
 /** One sentence for each. A promotion finds them too, but only when the pods are there. `config`: may route them. */
 export async function exposureFaults(
@@ -30,11 +28,10 @@ export async function exposureFaults(
   const callable = others.filter((each) => !isSuspectOnly(each))
   if (callable.length === 0) return []
   const routes = await Promise.all(
-    routeKinds.map((kind) => cluster.list<Routed>(kind, namespace).catch(emptyWhenUnread)),
+    routedKinds.map((kind) => cluster.list<Routed>(kind, namespace).catch(emptyWhenUnread)),
   )
   const pending = userManifests(config).map(({ object }) => object)
-  const isRoute = ({ kind }: { kind: string }) => routeKinds.some((each) => each === kind)
-  const routed = [...routes.flat(), ...pending.filter(isRoute)].flatMap((each) => meshHosts(each))
+  const routed = [...routes.flat(), ...pending.filter(isRouted)].flatMap((each) => meshHosts(each))
   return callable
     .filter(({ metadata }) => !routed.includes(hostOf(metadata.name, namespace)))
     .map((each) => serviceFault(each, split))

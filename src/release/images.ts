@@ -6,12 +6,10 @@ import type { Template } from './deployment.ts'
 import { nearest } from '../config/nearest.ts'
 import { NotReleasable } from './workload.ts'
 
-type PodSpec = Template['spec'] & { initContainers?: Container[] }
-
 /** @throws NotReleasable if it is not clear which container gets the image. */
 export function withImages(template: Template, { image, images }: CanaryConfig, title: string): Template {
   if (image === currentImage) return template
-  const spec = template.spec as PodSpec
+  const { spec } = template
   const all = [...spec.containers, ...(spec.initContainers ?? [])]
   const chosen = images ?? withSameImage(all, containerFor(spec.containers, image!, title), image!)
   const unknown = Object.keys(chosen).find((name) => !all.some((each) => each.name === name))

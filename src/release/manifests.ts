@@ -1,8 +1,7 @@
 // Takes the new Deployment, and the ConfigMaps and Secrets of its pods, out of the manifests of a release. Pure but for
 // reading the files.
-import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
-import stringify from 'safe-stable-stringify'
+import { hash } from '../canary/workload/fingerprint.ts'
 import { matches, selectorText } from '../cluster/labels.ts'
 import type { ConfigMap, KubeObject, Service, Workload } from '../cluster/objects.ts'
 import { nearest } from '../config/nearest.ts'
@@ -127,8 +126,7 @@ export function hasSameData(one: KubeObject, other: KubeObject): boolean {
 
 /** The same for the same data, in whatever form it is written. */
 export function dataHash(objects: readonly KubeObject[]): string {
-  const all = objects.map((each) => [each.kind, each.metadata.name, dataOf(each)])
-  return createHash('sha256').update(stringify(all)).digest('hex').slice(0, 12)
+  return hash(objects.map((each) => [each.kind, each.metadata.name, dataOf(each)]))
 }
 
 /** All values in base64. */

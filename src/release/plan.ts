@@ -5,7 +5,7 @@ import { belongs } from '../cluster/labels.ts'
 import { titleOf, type KubeObject, type Pod, type Service, type Workload } from '../cluster/objects.ts'
 import { hasSidecar } from '../mesh/sidecar.ts'
 import { gitopsOwner } from '../canary/traffic/gitops.ts'
-import { templateHash } from '../canary/workload/fingerprint.ts'
+import { hashOfTemplate } from '../canary/workload/fingerprint.ts'
 import { configHashAnnotation, copyForCanaryName, createdCanaryLabel } from '../config/names.ts'
 import type { CanaryConfig } from '../config/schema.ts'
 import { currentImage } from '../config/values/images.ts'
@@ -234,11 +234,7 @@ async function validated(cluster: Cluster, deployment: Workload): Promise<Worklo
 }
 
 function isSameTemplate(one: Template, other: Template): boolean {
-  return hashOf(one) === hashOf(other)
-}
-
-export function hashOf(template: Template): string {
-  return templateHash([{ metadata: { name: '' }, spec: { template } } as Workload], [])
+  return hashOfTemplate(one) === hashOfTemplate(other)
 }
 
 /** The canary of an earlier run. @throws NotReleasable if the canary's name belongs to someone else. */

@@ -8,7 +8,7 @@ import { fullHost } from '../policies/routes.ts'
 import { autoscalerOf, canaryAutoscaler } from './autoscaler.ts'
 import { coverageOf, type Versions } from './coverage.ts'
 import { copyForCanaryName, createdCanaryLabel } from '../config/names.ts'
-import { marks, untracked } from './deployment.ts'
+import { labelsOfCopy } from './deployment.ts'
 import type { Release } from './plan.ts'
 
 /** Without one of these, the canary would be open where stable is not. */
@@ -94,7 +94,7 @@ function rulesOfHost(objects: readonly KubeObject[], { plan, canary, distinction
       metadata: {
         name: copyForCanaryName(metadata.name, plan.service),
         namespace,
-        labels: { ...untracked(metadata.labels), ...marks(plan.service) },
+        labels: labelsOfCopy(metadata.labels, plan.service),
       },
       spec: { ...spec, host: hostOf(name, namespace) },
     }))

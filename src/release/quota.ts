@@ -12,7 +12,6 @@ export type ResourceQuota = KubeObject & {
 const rounding = 1e-9
 
 type Kind = 'requests' | 'limits'
-type PodSpec = { containers: Container[]; initContainers?: Container[] }
 
 /**
  * Why the quotas leave no room for so many pods of the template; undefined if they do. `running`: a pod of stable, whose
@@ -48,7 +47,7 @@ function neededPerPod(resource: string, { spec }: Template, running: Pod | undef
 }
 
 /** The containers that run as long as the pod: those of the template, and those that the injector adds to each pod. */
-function withSidecar(spec: PodSpec, running: Pod | undefined): Container[] {
+function withSidecar(spec: Template['spec'], running: Pod | undefined): Container[] {
   const own = [...spec.containers, ...(spec.initContainers ?? [])]
   const added = running ? [...running.spec.containers, ...(running.spec.initContainers ?? [])] : []
   const injected = added.filter(({ name }) => !own.some((each) => each.name === name))

@@ -19,7 +19,7 @@ import { createCanary, removeCanary, waitForPods, waitUntilGone } from '../relea
 import { createdCanary } from '../release/adoption.ts'
 import { exposureFaults } from '../release/exposure.ts'
 import type { Commit } from '../release/commit.ts'
-import { withRelease, withServices } from '../release/config.ts'
+import { withRelease, withServices, withStableSubset } from '../release/config.ts'
 import { splitOf } from '../policies/routes.ts'
 import { planRelease, type Release } from '../release/plan.ts'
 import { protectionOf } from '../release/protection.ts'
@@ -71,14 +71,18 @@ async function asRouted({ cluster, config }: StageContext): Promise<Config> {
   for (const plan of canariesOf(config)) {
     if (releaseKeysOf(plan).length === 0) continue
     const between = withServices(result, plan)
-    const current = canariesOf(between).find(({ service }) => service === plan.service)!
-    const isSplit = await readWeight(cluster, splitOf(between, current)).then(
+    const isSplit = await readWeight(cluster, splitOf(between, currentPlan(between, plan))).then(
       () => true,
       () => false,
     )
     if (isSplit) result = between
   }
   return result
+}
+
+/** The plan in a config whose versions may have become Services since. */
+function currentPlan(config: Config, { service }: CanaryConfig): CanaryConfig {
+  return canariesOf(config).find((each) => each.service === service)!
 }
 
 /** Pods of a canary are there, or will be. */
@@ -177,9 +181,8 @@ async function removeUnstarted(context: StageContext, unstarted: readonly Unstar
   const { cluster, config, host } = context
   if (host.signal.aborted) return
   for (const { plan, canary } of unstarted) {
-    const current = canariesOf(config).find(({ service }) => service === plan.service)!
     try {
-      if ((await readWeight(cluster, splitOf(config, current))) > 0) continue
+      if ((await readWeight(cluster, splitOf(config, currentPlan(config, plan)))) > 0) continue
       await waitForOthers(context, { ...plan, leaseWaitTimeout: 0 })
       host.info(await canary.retire())
     } catch (problem) {
@@ -238,7 +241,7 @@ async function returnTraffic(
   plan: CanaryConfig,
   stable: Workload,
 ): Promise<void> {
-  const current = canariesOf(config).find(({ service }) => service === plan.service)!
+  const current = currentPlan(config, plan)
   const split = splitOf(config, current)
   if ((await readWeight(cluster, split)) === 0) return
   // A run that died while stable got its new template has left it with pods that may not be ready.
@@ -282,14 +285,6 @@ export async function configAtRest({
     const canary = await cluster.get<Workload>('Deployment', namespace, name)
     if (!canary || canary.spec.replicas === 0) ended.push(release)
   }
-  return ended.length === 0 ? undefined : atRest(config, ended)
-}
-
-function atRest(config: Config, ended: readonly Release[]): Config {
-  const services = { ...config.services }
-  for (const { plan } of ended) {
-    const policy = services[plan.service]!
-    services[plan.service] = { ...policy, subsets: { ...policy.subsets, [plan.stable.name]: {} } }
-  }
-  return { ...config, services }
+  if (ended.length === 0) return undefined
+  return ended.reduce((each, { plan }) => withStableSubset(each, plan, {}), config)
 }

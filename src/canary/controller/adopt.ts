@@ -12,7 +12,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { VersionSelectors, Labels } from '../workload/selectors.ts'
 import { setWeight } from '../traffic/router.ts'
-import { templateHash } from '../workload/fingerprint.ts'
+import { hashOfTemplate } from '../workload/fingerprint.ts'
 import type { ReleaseAdoption } from './context.ts'
 
 /**
@@ -197,7 +197,7 @@ async function rewrite(
 async function requireUnchanged(cluster: Cluster, written: Workload): Promise<void> {
   const { namespace = '', name } = written.metadata
   const live = await cluster.get<Workload>('Deployment', namespace, name)
-  if (live && templateHash([live], []) === templateHash([written], [])) return
+  if (live && hashOfTemplate(live.spec.template) === hashOfTemplate(written.spec.template)) return
   throw new Error(
     `somebody changed or deleted ${deploymentName(written)} meanwhile, so its pods do not run what was ` +
       'promoted; see who writes it (`metadata.managedFields`), and run again',

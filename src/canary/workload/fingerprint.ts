@@ -46,12 +46,17 @@ export function templateHash(workloads: readonly Workload[], pods: readonly Pod[
   return hash(byName.map(({ spec }) => withoutRestart(spec.template)))
 }
 
+/** Identifies one pod template, as templateHash does those of a canary. */
+export function hashOfTemplate(template: Workload['spec']['template']): string {
+  return hash([withoutRestart(template)])
+}
+
 function withoutRestart({ metadata, ...template }: Workload['spec']['template']): object {
   const { 'kubectl.kubernetes.io/restartedAt': _, ...annotations } = metadata?.annotations ?? {}
   return { ...template, labels: metadata?.labels, annotations }
 }
 
 /** The order of keys does not change the hash. */
-function hash(value: unknown): string {
+export function hash(value: unknown): string {
   return createHash('sha256').update(stringify(value)!).digest('hex').slice(0, 12)
 }

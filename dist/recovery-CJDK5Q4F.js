@@ -1,2 +1,0 @@
-import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
-import{T as a,U as b}from"./chunk-Y3CXEAMD.js";import"./chunk-AN6OH5JL.js";import"./chunk-YKD6BFW5.js";import"./chunk-W36SM36J.js";import"./chunk-67A3RAKP.js";import"./chunk-BMIB7AHC.js";import"./chunk-AOMEJOGL.js";import"./chunk-PGQNUZ5C.js";import"./chunk-75RKHIOF.js";import"./chunk-DMPBY6LY.js";import"./chunk-TIQ2RXAT.js";export{b as forceRollback,a as recoverPromotion};
