@@ -4,7 +4,7 @@ import type { Cluster } from '../cluster/client.ts'
 import { belongs, matches, selectorText } from '../cluster/labels.ts'
 import { titleOf, type Kind, type Pod, type Service, type Workload } from '../cluster/objects.ts'
 import { createdCanaryLabel } from '../config/names.ts'
-import { hasEnded } from '../mesh/sidecar.ts'
+import { isLive } from '../mesh/sidecar.ts'
 
 const kinds = ['Deployment', 'StatefulSet', 'DaemonSet'] as const satisfies Kind[]
 
@@ -38,9 +38,9 @@ export async function deploymentBehind(cluster: Cluster, service: Service): Prom
 
 /** Whether someone has to own the pod. `selector`: of the Service. */
 function isStray(pod: Pod, selector: Record<string, string>): boolean {
-  const { labels = {}, deletionTimestamp } = pod.metadata
+  const { labels = {} } = pod.metadata
   const isOurs = labels[createdCanaryLabel] !== undefined
-  return matches(selector, labels) && !isOurs && deletionTimestamp === undefined && !hasEnded(pod)
+  return matches(selector, labels) && !isOurs && isLive(pod)
 }
 
 function isOwner(workload: Workload, pod: Pod): boolean {

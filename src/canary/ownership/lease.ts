@@ -80,25 +80,12 @@ const attempts = 5
 
 /** @throws Error naming the run that holds the Lease, when that run is alive and `waitMs` is over. */
 export async function claimLease(cluster: Cluster, claiming: ClaimOptions): Promise<LeaseClaim> {
-  const { namespace, service, run, waitMs, signal, clock, note } = claiming
+  const { run, signal, clock } = claiming
   const identity = `${run} (${randomUUID().slice(0, 8)})`
-  const name = leaseName(service)
-  const startedAt = clock.now()
-  let observed: ObservedLease | undefined
-  let isAnnounced = false
-  let conflicts = 0
-  for (; ; await clock.sleep(pollMs, signal)) {
-    const lease = await cluster.get<Lease>('Lease', namespace, name)
-    const now = clock.now()
-    observed = observe(observed, lease, now)
-    const decision = decide(lease, observed, now, { startedAt, waitMs })
-    if (decision.kind === 'refuse') throw new Error(refusal(claiming, lease!))
-    if (decision.kind === 'wait') {
-      conflicts = 0
-      if (!isAnnounced) note(announcement(claiming, lease!))
-      isAnnounced = true
-      continue
-    }
+  const untilFree = freeLeases(cluster, claiming)
+  for (let conflicts = 0; ; await clock.sleep(pollMs, signal)) {
+    const { lease, decision, hasWaited } = await untilFree()
+    if (hasWaited) conflicts = 0
     // On a conflict, another run was faster. Attempts are limited, because a server may refuse every write.
     const written = lease ? takeLease(cluster, lease, identity, claiming) : createLease(cluster, identity, claiming)
     const taken = await written.catch((error: unknown) => undefinedOnConflict(error, ++conflicts))
@@ -112,22 +99,33 @@ export async function claimLease(cluster: Cluster, claiming: ClaimOptions): Prom
   }
 }
 
+type WaitOptions = Pick<ClaimOptions, 'namespace' | 'service' | 'waitMs' | 'signal' | 'clock' | 'note'>
+
 /** Waits until no run that is alive holds the Lease, without claiming it. @throws Error like `claimLease` */
-export async function waitForFreeLease(
-  cluster: Cluster,
-  claiming: Pick<ClaimOptions, 'namespace' | 'service' | 'waitMs' | 'signal' | 'clock' | 'note'>,
-): Promise<void> {
-  const { namespace, service, waitMs, signal, clock, note } = claiming
+export async function waitForFreeLease(cluster: Cluster, waiting: WaitOptions): Promise<void> {
+  await freeLeases(cluster, waiting)()
+}
+
+type FreeLease = { lease: Lease | undefined; decision: LeaseDecision; hasWaited: boolean }
+
+/** Each call reads the Lease until no run that is alive holds it. @throws Error when `waitMs` since the start are over. */
+function freeLeases(cluster: Cluster, waiting: WaitOptions): () => Promise<FreeLease> {
+  const { namespace, service, waitMs, signal, clock, note } = waiting
   const startedAt = clock.now()
   let observed: ObservedLease | undefined
-  for (; ; await clock.sleep(pollMs, signal)) {
-    const lease = await cluster.get<Lease>('Lease', namespace, leaseName(service))
-    const isFirst = observed === undefined
-    observed = observe(observed, lease, clock.now())
-    const decision = decide(lease, observed, clock.now(), { startedAt, waitMs })
-    if (decision.kind === 'refuse') throw new Error(refusal(claiming, lease!))
-    if (decision.kind !== 'wait') return
-    if (isFirst) note(announcement(claiming, lease!))
+  let isAnnounced = false
+  return async () => {
+    for (let hasWaited = false; ; hasWaited = true) {
+      const lease = await cluster.get<Lease>('Lease', namespace, leaseName(service))
+      const now = clock.now()
+      observed = observe(observed, lease, now)
+      const decision = decide(lease, observed, now, { startedAt, waitMs })
+      if (decision.kind === 'refuse') throw new Error(refusal(waiting, lease!))
+      if (decision.kind !== 'wait') return { lease, decision, hasWaited }
+      if (!isAnnounced) note(announcement(waiting, lease!))
+      isAnnounced = true
+      await clock.sleep(pollMs, signal)
+    }
   }
 }
 
@@ -144,15 +142,12 @@ function noteTakeover(decision: LeaseDecision, { service, note }: ClaimOptions):
 
 const acquiredAt = ({ spec }: Lease) => spec?.acquireTime ?? 'an unknown time'
 
-function announcement({ namespace, service }: Pick<ClaimOptions, 'namespace' | 'service'>, lease: Lease): string {
+function announcement({ namespace, service }: WaitOptions, lease: Lease): string {
   const holder = `${runOfHolder(holderOf(lease))} holds the Lease ${namespace}/${lease.metadata.name}`
   return `${service}: ${holder} since ${acquiredAt(lease)}; waiting to see whether that run is alive`
 }
 
-function refusal(
-  { namespace, service, waitMs }: Pick<ClaimOptions, 'namespace' | 'service' | 'waitMs'>,
-  lease: Lease,
-): string {
+function refusal({ namespace, service, waitMs }: WaitOptions, lease: Lease): string {
   const [run, since, name] = [runOfHolder(holderOf(lease)), acquiredAt(lease), lease.metadata.name]
   const remedy =
     waitMs === 0
