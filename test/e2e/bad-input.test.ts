@@ -1,8 +1,6 @@
 // The built bundle, on the real cluster, answers each bad input with one clear error and changes nothing.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { runner, type Inputs } from './runner.ts'
@@ -12,7 +10,6 @@ let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
 let mirror: ChildProcess
 let mirrorUrl: string
-const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-bad-'))
 
 beforeAll(async () => {
   testCluster = await embeddedMesh()
@@ -30,14 +27,9 @@ beforeAll(async () => {
 afterAll(() => {
   mirror.kill()
   machine.remove()
-  rmSync(folder, { recursive: true, force: true })
 })
 
-function file(name: string, text: string): string {
-  const path = join(folder, name)
-  writeFileSync(path, text)
-  return path
-}
+const file = (name: string, text: string) => machine.file(name, text)
 
 const app = { namespace: 'sample-app' }
 const canary = 'service: backend'

@@ -1,13 +1,10 @@
 // Weights in a user's own manifest on the real mesh: a promotion moves them, and later runs of the policies keep them.
 // The runs build on each other.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runner, type Inputs } from './runner.ts'
 import { deploySampleApp, embeddedMesh, type TestCluster } from './world.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-kept-'))
 let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
 
@@ -18,15 +15,11 @@ beforeAll(async () => {
 })
 afterAll(() => {
   machine.remove()
-  rmSync(folder, { recursive: true, force: true })
 })
 
 const kubectl = (...args: string[]) => testCluster.run(['kubectl', ...args])
 
-function file(name: string, text: string): string {
-  writeFileSync(join(folder, name), text)
-  return join(folder, name)
-}
+const file = (name: string, text: string) => machine.file(name, text)
 
 const run = (more: Inputs) =>
   machine.run({ ...testCluster.inputs, 'istio-version': '1.31.0', profile: 'demo', ...more })
@@ -84,7 +77,7 @@ canary: { service: backend, steps: [50, 100], interval: 4s, warmup: 0, checks: {
   test('are kept by a config without a canary too, when another policy changes', async () => {
     const subsets = 'subsets: { v1: { version: v1 }, v2: { version: v2 } }'
     const text = `name: kept\nnamespace: sample-app\nservices: { backend: { timeout: 9s, ${subsets} } }\n`
-    const other = file('policies.yaml', `${text}policies: ${join(folder, 'routes.yaml')}\n`)
+    const other = file('policies.yaml', `${text}policies: ${join(machine.home, 'routes.yaml')}\n`)
     const { report, outputs, log } = await run({ config: other, stages: 'policies', metrics: '' })
     expect(report?.error, log).toBeUndefined()
     expect(outputs['changed']).toBe('1')

@@ -1,13 +1,9 @@
 // Policies of a service beside a user's own routes on the real mesh, with requests that show their effect.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { clientProgram, deployEchoApp, eventually, statuses, versions, type EchoResponse } from './echo.ts'
 import { runner, type Inputs } from './runner.ts'
 import { embeddedMesh, type TestCluster } from './world.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-merged-'))
 let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
 
@@ -19,15 +15,11 @@ beforeAll(async () => {
 afterAll(async () => {
   await testCluster.run(['kubectl', 'delete', 'namespace', 'policies', '--ignore-not-found', '--wait=false'])
   machine.remove()
-  rmSync(folder, { recursive: true, force: true })
 })
 
 const kubectl = (...args: string[]) => testCluster.run(['kubectl', ...args])
 
-function file(name: string, text: string): string {
-  writeFileSync(join(folder, name), text)
-  return join(folder, name)
-}
+const file = (name: string, text: string) => machine.file(name, text)
 
 /** Runs the action without the input `metrics`, which needs a canary. */
 function run(more: Inputs) {

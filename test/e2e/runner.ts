@@ -82,6 +82,12 @@ export function runner(options: RunnerOptions = {}) {
 
   return {
     home,
+    /** Writes a file there, and returns its path. */
+    file: (name: string, text: string): string => {
+      const path = join(home, name)
+      writeFileSync(path, text)
+      return path
+    },
     main: (inputs: Inputs, overrides: RunnerOptions = {}) => step(inputs, {}, overrides),
     post: (inputs: Inputs, state: Record<string, string>, overrides: RunnerOptions = {}) =>
       step(inputs, state, overrides),
