@@ -26,6 +26,8 @@ type Facts = {
   stableRequests: number
   callerRequests: number
   unserved: LimitCounts
+  /** The canary's, in per cent. */
+  weight: number
 }
 type Telemetry = KubeObject & {
   spec?: { metrics?: { overrides?: { disabled?: boolean; tagOverrides?: Record<string, { operation?: string }> }[] }[] }
@@ -34,10 +36,22 @@ type Telemetry = KubeObject & {
 /** How many sidecars are asked what they count. */
 const askedSidecars = 10
 
+/** What happens more rarely is not taken for chance. */
+const plausibleChance = 0.001
+
 /** One clause, as far as the cluster shows the cause. */
 export async function explainNoRequests(context: PromotionContext, state: State): Promise<string | undefined> {
   const facts = await readFacts(context, state)
-  const causes = [unservedCause, serviceCause, sidecarCause, counterCause, callerCause, servedCause, revisionCause]
+  const causes = [
+    unservedCause,
+    serviceCause,
+    sidecarCause,
+    counterCause,
+    callerCause,
+    servedCause,
+    revisionCause,
+    fewRequestsCause,
+  ]
   for (const cause of causes) {
     const found = cause(facts)
     if (found !== undefined) return found
@@ -66,6 +80,7 @@ async function readFacts(context: PromotionContext, state: State): Promise<Facts
     stableRequests: state.steps.at(-1)?.stable.requests ?? 0,
     callerRequests: state.users.requests,
     unserved: state.unserved.counts,
+    weight: state.steps.at(-1)?.weight ?? 0,
   }
 }
 
@@ -192,6 +207,17 @@ function difference(
   return (
     `the sidecars of the callers are ${what} ${names}, but those of ${plan.canary.name} ${what} ${[...own].join(', ')}: ` +
     'restart the callers, so that they get the same routes'
+  )
+}
+
+/** At a small weight, the first requests may all go to stable by chance, and then nothing is wrong with the route. */
+function fewRequestsCause({ plan, callerRequests, stableRequests, weight }: Facts): string | undefined {
+  const chance = (1 - weight / 100) ** stableRequests
+  if (stableRequests === 0 || callerRequests === 0 || chance < plausibleChance) return undefined
+  return (
+    `the ${stableRequests} requests of this step all went to ${plan.stable.name}, which at weight ${weight} happens by ` +
+    `chance in ${Number((100 * chance).toPrecision(2))}% of such steps: too few to tell whether the callers follow the ` +
+    'weight; lengthen `progressDeadline`, or let `load` add requests'
   )
 }
 

@@ -82,7 +82,7 @@ export async function createObserver(
     return count(running) === 0 ? 1 : count(sampled) / count(running)
   }
 
-  /** Reads clients less often that never call or do not answer. @returns true if all that have ever called answered. */
+  /** Reads clients less often that do not answer, or, of many, that never call. @returns true if all that have ever called answered. */
   function rememberCallers(running: Pod[], sampled: Pod[], readings: PodReading[]): boolean {
     const answered = new Set(readings.map(({ pod }) => podId(pod)))
     const clients = readings.filter((each) => each.role === 'client')
@@ -90,7 +90,8 @@ export async function createObserver(
     clients.filter(({ pod }) => !idle.includes(pod)).forEach(({ pod }) => callers.add(podId(pod)))
     // A client that does not answer would delay every sample.
     const silent = sampled.filter((pod) => role(pod) === 'client' && !answered.has(podId(pod)))
-    sampler.skip([...idle, ...silent])
+    sampler.skip(silent)
+    sampler.skipIdle(idle)
     return running.map(podId).every((id) => !callers.has(id) || answered.has(id))
   }
 

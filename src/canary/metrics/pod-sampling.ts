@@ -7,10 +7,14 @@ export type PodSampler = {
   choose: (running: Pod[]) => Pod[]
   /** Leaves these pods out of the next samples. */
   skip: (pods: Pod[]) => void
+  /** Leaves out these clients, which have never called, unless there are only a few clients. */
+  skipIdle: (clients: Pod[]) => void
 }
 
-/** A client that never called the service is read in one of this many samples. */
-const idleClientEvery = 10
+/** A skipped pod is read in one of this many samples. */
+const skippedEvery = 10
+/** So few clients are read each time: one that begins to call during a short step must not be missed. */
+const fewClients = 10
 
 /**
  * If a role has more than `maxPods` pods, always chooses the same ones as long as they live. Clients that never call make
@@ -24,6 +28,7 @@ export function createPodSampler(
   const chosen = new Set<string>()
   const noted = new Set<Role>()
   const samplesToSkip = new Map<string, number>()
+  let clients = 0
 
   function choose(role: Role, pods: Pod[]): Pod[] {
     if (pods.length > maxPods && !noted.has(role)) {
@@ -45,15 +50,18 @@ export function createPodSampler(
     return remaining === 0
   }
 
+  const skip = (pods: Pod[]) => pods.forEach((pod) => samplesToSkip.set(podId(pod), skippedEvery - 1))
+
   return {
-    choose: (running) =>
-      (['canary', 'stable', 'client'] as const)
-        .flatMap((role) => {
-          const ofRole = running.filter((pod) => roleOf(pod) === role)
-          return choose(role, ofRole)
-        })
-        .filter(isDue),
-    skip: (pods) => pods.forEach((pod) => samplesToSkip.set(podId(pod), idleClientEvery - 1)),
+    choose: (running) => {
+      const { canary = [], stable = [], client = [] } = Object.groupBy(running, roleOf)
+      clients = client.length
+      return [...choose('canary', canary), ...choose('stable', stable), ...choose('client', client)].filter(isDue)
+    },
+    skip,
+    skipIdle: (idle) => {
+      if (clients > Math.min(maxPods, fewClients)) skip(idle)
+    },
   }
 }
 

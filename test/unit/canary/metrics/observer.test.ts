@@ -193,24 +193,36 @@ test('the observer attributes such requests by workload name when no label disti
   expect(counts(await sample())).toMatchObject({ canary: [3, 3], stable: [1, 1] })
 })
 
-test('the observer reads a client that never called the service less often, and still counts all its later calls', async () => {
-  const fake = mesh([of('v2', 'a'), client('busy'), client('idle')], {
+/** Samples ten times after the client `idle`, which has never called, has sent four calls in all. */
+async function sampleIdleClient(otherClients: number) {
+  const others = Array.from({ length: otherClients }, (_, index) => `busy${index}`)
+  const fake = mesh([of('v2', 'a'), ...others.map(client), client('idle')], {
     a: served(0),
-    busy: called(5),
+    ...Object.fromEntries(others.map((name) => [name, called(5)])),
     idle: served(1000),
   })
   const { sample } = await fake.observe()
   await sample()
-  let users = 0
-  const sampledPods: string[] = []
   fake.counters = { ...fake.counters, idle: called(4) }
-  for (let samples = 0; samples < 10; samples++) {
-    users += (await sample()).observed.users.requests
-    sampledPods.push(...fake.sampledPods)
+  const samples = []
+  for (let i = 0; i < 10; i++) {
+    const { observed } = await sample()
+    samples.push({ users: observed.users.requests, pods: [...fake.sampledPods] })
   }
-  expect(sampledPods.filter((name) => name === 'busy')).toHaveLength(10)
-  expect(sampledPods.filter((name) => name === 'idle').length).toBeLessThanOrEqual(2)
-  expect(users).toBe(4)
+  return samples
+}
+
+test('the observer reads a client that never called less often where there are many, and still counts all its later calls', async () => {
+  const samples = await sampleIdleClient(10)
+  const read = (name: string) => samples.filter(({ pods }) => pods.includes(name)).length
+  expect(read('busy0')).toBe(10)
+  expect(read('idle')).toBeLessThanOrEqual(2)
+  expect(samples.reduce((sum, { users }) => sum + users, 0)).toBe(4)
+})
+
+test('the observer reads all clients each time where there are few, so that it sees the first call at once', async () => {
+  const [first] = await sampleIdleClient(1)
+  expect(first).toMatchObject({ users: 4 })
 })
 
 test('the observer always reads the same pods when there are more than maxPods, and reports that once', async () => {
