@@ -2,17 +2,11 @@
 // warn.
 import type { Cluster } from '../cluster/client.ts'
 import { undefinedWhenForbidden } from '../cluster/api-error.ts'
-import { systemNamespace, type ConfigMap, type KubeObject } from '../cluster/objects.ts'
+import { systemNamespace, type KubeObject } from '../cluster/objects.ts'
 import type { Config } from '../config/schema.ts'
-import { parse } from '../yaml/parse.ts'
+import { readMeshConfigs, type MeshConfig } from '../mesh/mesh-config.ts'
 
 type Telemetry = KubeObject & { spec?: { tracing?: { providers?: object[] }[] } }
-type MeshConfig = {
-  defaultProviders?: { tracing?: string[] }
-  defaultConfig?: { tracing?: object }
-  extensionProviders?: ({ name: string } & Record<string, unknown>)[]
-}
-
 /** One sentence when the config asks for traces, and neither the mesh nor the policies' `objects` name a provider. */
 export async function missingTracing(
   cluster: Cluster,
@@ -20,19 +14,13 @@ export async function missingTracing(
   objects: readonly KubeObject[],
 ): Promise<string[]> {
   if (!telemetry?.tracing) return []
-  const list = <T extends KubeObject>(kind: 'ConfigMap' | 'Telemetry', place: string) =>
-    cluster.list<T>(kind, place).catch(undefinedWhenForbidden)
-  const [maps, ofMesh, ofNamespace] = await Promise.all([
-    list<ConfigMap>('ConfigMap', systemNamespace),
-    list<Telemetry>('Telemetry', systemNamespace),
-    list<Telemetry>('Telemetry', namespace),
+  const list = (place: string) => cluster.list<Telemetry>('Telemetry', place).catch(undefinedWhenForbidden)
+  const [meshes, ofMesh, ofNamespace] = await Promise.all([
+    readMeshConfigs(cluster),
+    list(systemNamespace),
+    list(namespace),
   ])
-  // Each revision has one. The other ConfigMaps in istio-system lack this key.
-  const meshes =
-    maps?.flatMap(({ data }) =>
-      data?.['mesh'] === undefined ? [] : [(parse(data['mesh']).value as MeshConfig | null) ?? {}],
-    ) ?? []
-  if (meshes.length === 0 || !ofMesh || !ofNamespace) return []
+  if (!meshes || meshes.length === 0 || !ofMesh || !ofNamespace) return []
   const named = [...ofMesh, ...ofNamespace, ...objects].some(namesProvider)
   return named || meshes.some(hasProvider) ? [] : [noProvider(telemetry.tracing, meshes)]
 }

@@ -1,13 +1,14 @@
 // Starts a promotion: claims its Lease, reads what it begins with, and resumes what an earlier run left.
 import type { Cluster } from '../../cluster/client.ts'
-import type { Pod } from '../../cluster/objects.ts'
+import { systemNamespace, type Pod } from '../../cluster/objects.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
 import { hostOf } from '../../policies/compile/names.ts'
 import { initialState, resumeState } from '../state/start.ts'
 import type { ActiveState, State } from '../state/types.ts'
 import { createObserver } from '../metrics/observer.ts'
-import { retryPolicies } from '../metrics/retries.ts'
+import { retryDefaults, retryPolicies, type RetryPolicy } from '../metrics/retries.ts'
 import { openSession } from '../ownership/session.ts'
+import { readMeshConfigs } from '../../mesh/mesh-config.ts'
 import { splitOf, type Split } from '../../policies/routes.ts'
 import { findBypasses, type Bypasses } from '../traffic/bypasses.ts'
 import { readHighestWeight, readWeight, removeManagedRoutes, resetToStable, setWeight } from '../traffic/router.ts'
@@ -43,12 +44,13 @@ export async function startPromotion(
     await removeManagedRoutes(cluster, split, session.confirm)
     // Of other namespaces, as they are now.
     const elsewhere = routes.filter(({ metadata }) => metadata.namespace !== split.namespace)
+    const defaults = await defaultRetryPolicies(cluster, note)
     const service = {
       namespace: split.namespace,
       host: hostOf(plan.service, split.namespace),
       ...selectors,
       plan,
-      retries: () => retryPolicies([...currentObjects(watched.routes), ...elsewhere], split),
+      retries: () => retryPolicies([...currentObjects(watched.routes), ...elsewhere], split, defaults),
     }
     const observer = await createObserver(cluster, watched.pods, service, note)
     const shared = { cluster, config, plan, split, selectors, watched, pinned }
@@ -89,6 +91,16 @@ async function requireNoBypass(
   if (plan.prometheus?.counters)
     note('with counters from Prometheus, the share of the requests is not compared with the weight')
   return bypasses
+}
+
+async function defaultRetryPolicies(cluster: Cluster, note: (line: string) => void): Promise<RetryPolicy[]> {
+  const meshes = await readMeshConfigs(cluster)
+  if (!meshes)
+    note(
+      `this run may not read the ConfigMaps of ${systemNamespace}, so it takes Istio's own default for routes that ` +
+        'state no retries; a `defaultHttpRetryPolicy` of the mesh with more attempts would count a failed user more than once',
+    )
+  return retryDefaults(meshes ?? [])
 }
 
 /** Of a new promotion, or of the one that this run resumes. */

@@ -3,6 +3,7 @@
 import type { SeriesLabels } from '../../metrics/counters.ts'
 import { keyOf, type VirtualService } from '../../cluster/objects.ts'
 import { hostOf } from '../../policies/compile/names.ts'
+import type { MeshConfig } from '../../mesh/mesh-config.ts'
 import { isVirtualService, routesOf, type Routed, type Split } from '../../policies/routes.ts'
 
 /**
@@ -22,8 +23,20 @@ type StatedRetries = { attempts?: number; retryOn?: string; perTryTimeout?: stri
 /** Of a rule of the Gateway API. Istio adds the codes to its default. */
 type StatedRule = { retry?: { attempts?: number; codes?: number[] }; timeouts?: { backendRequest?: string } }
 
-/** The policies of all HTTP routes to the service or to one of its versions, and of those that delegate to one. */
-export function retryPolicies(objects: Routed[], { namespace, service, stable, canary }: Split): RetryPolicy[] {
+/** What a route gets that states no retries: of each revision, the mesh's own default or Istio's. */
+export function retryDefaults(meshes: MeshConfig[]): RetryPolicy[] {
+  return meshes.length === 0 ? [defaultRetries] : meshes.map(({ defaultHttpRetryPolicy: stated }) => policyOf(stated))
+}
+
+/**
+ * The policies of all HTTP routes to the service or to one of its versions, and of those that delegate to one.
+ * `defaults`: of a route that states none.
+ */
+export function retryPolicies(
+  objects: Routed[],
+  { namespace, service, stable, canary }: Split,
+  defaults: RetryPolicy[] = [defaultRetries],
+): RetryPolicy[] {
   const services = [stable, canary].filter(({ by }) => by === 'service').map(({ name }) => name)
   const hosts = [service, ...services].map((name) => hostOf(name, namespace))
   const routesToService = (object: Routed) =>
@@ -31,12 +44,14 @@ export function retryPolicies(objects: Routed[], { namespace, service, stable, c
   const routed = new Set(objects.filter((object) => routesToService(object).length > 0).map(keyOf))
   const policies = objects.flatMap((object) => {
     const own = routesToService(object).flatMap(({ section, index }) => {
-      if (!isVirtualService(object)) return [policyOfRule(object.spec.rules?.[index] as StatedRule)]
-      return section === 'http' ? [policyOf(object.spec.http?.[index]?.['retries'] as StatedRetries | undefined)] : []
+      if (!isVirtualService(object)) return policyOfRule(object.spec.rules?.[index] as StatedRule) ?? defaults
+      if (section !== 'http') return []
+      const stated = object.spec.http?.[index]?.['retries'] as StatedRetries | undefined
+      return stated ? [policyOf(stated)] : defaults
     })
     return isVirtualService(object) ? [...policiesForDelegates(object, routed), ...own] : own
   })
-  return policies.length > 0 ? policies : [defaultRetries]
+  return policies.length > 0 ? policies : defaults
 }
 
 /** A delegate's route that states no retries gets those of the route that delegates to it. */
@@ -60,8 +75,8 @@ function policyOf(stated: StatedRetries | undefined): RetryPolicy {
   }
 }
 
-function policyOfRule({ retry, timeouts }: StatedRule): RetryPolicy {
-  if (!retry) return defaultRetries
+function policyOfRule({ retry, timeouts }: StatedRule): RetryPolicy | undefined {
+  if (!retry) return undefined
   const { attempts = defaultRetries.tries - 1, codes = [] } = retry
   return {
     tries: 1 + attempts,

@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import { defaultRetries, mostTries, retryPolicies, type RetryPolicy } from '../../../../src/canary/metrics/retries.ts'
+import {
+  defaultRetries,
+  mostTries,
+  retryDefaults,
+  retryPolicies,
+  type RetryPolicy,
+} from '../../../../src/canary/metrics/retries.ts'
 import type { GatewayRoute } from '../../../../src/cluster/objects.ts'
 import type { Split } from '../../../../src/policies/routes.ts'
 import { to, virtualService } from '../../fixtures.ts'
@@ -42,6 +48,19 @@ describe('the retries of a service', () => {
 
   test('are those of the default without a route', () => {
     expect(retryPolicies([], split)).toEqual([defaultRetries])
+  })
+
+  test("are the mesh's own where a route states none, of each revision", () => {
+    const defaults = retryDefaults([{ defaultHttpRetryPolicy: { attempts: 5, retryOn: '5xx' } }, {}])
+    const five = { tries: 6, conditions: ['5xx'], endsTries: false }
+    expect(defaults).toEqual([five, defaultRetries])
+    expect(retryPolicies([virtualService([both, { ...both, retries: { attempts: 0 } }])], split, defaults)).toEqual([
+      five,
+      defaultRetries,
+      { tries: 1, conditions: defaultRetries.conditions, endsTries: false },
+    ])
+    expect(retryPolicies([], split, defaults)).toEqual(defaults)
+    expect(retryDefaults([])).toEqual([defaultRetries])
   })
 
   test('are those of an HTTPRoute, which adds its codes to the default', () => {
