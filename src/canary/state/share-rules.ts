@@ -1,0 +1,54 @@
+// Rules for how the requests are shared: not by the weight, or all to a canary that only stable could excuse.
+import type { CheckResult } from '../analysis/check-results.ts'
+import { closeComparison } from '../analysis/checks.ts'
+import { differsFromWeight } from '../analysis/share.ts'
+import { giveUp } from './advance.ts'
+import { isAlone, lastSharedWeight } from './alone.ts'
+import { findVerdict, type RuleInput } from './rule.ts'
+import { describeStage } from './stages.ts'
+import { currentStep, endCurrentStep, progressOf, startStep } from './steps.ts'
+import type { Next, ShiftingState } from './types.ts'
+
+// The requests are not split by the weight, so the step does not show what its weight says, and more weight would not
+// either.
+
+export function findWrongShare({ state, observation }: RuleInput): string | undefined {
+  if (state.phase !== 'watching' || !observation.share) return undefined
+  const step = currentStep(state.steps)
+  if (!step.watched.share) return undefined
+  const observed = differsFromWeight(step.watched.share, step.weight, observation.share)
+  return observed === undefined
+    ? undefined
+    : `${describeStage(step)}, the canary served ${percent(observed)} of the requests`
+}
+
+const percent = (value: number) => `${Number(value.toFixed(1))}%`
+
+// The canary has all the traffic and misses its limit, but nobody can tell whether stable would keep it: an outage of a
+// shared dependency looks the same. So the canary returns to the step before, where stable serves too, and continues
+// from there.
+
+const maxReturns = 3
+
+export function findSharedFailureAlone({ state, results }: RuleInput): CheckResult | undefined {
+  return state.weight === 100 && !isAlone(state) ? findVerdict(results, 'shared') : undefined
+}
+
+export function returnToCompare(_: CheckResult, { plan, state, now }: RuleInput): Next {
+  const weight = lastSharedWeight(state)
+  const missed = 1 + state.steps.filter(({ outcome }) => outcome === 'returned-to-compare').length
+  if (missed > maxReturns) {
+    const reason = `the limit was missed ${missed} times at weight 100, where stable has no traffic to compare with`
+    return giveUp(plan, state, reason, now)
+  }
+  const stopped = endCurrentStep(state, 'returned-to-compare', now)
+  const shifting: ShiftingState = {
+    ...progressOf(stopped),
+    phase: 'shifting',
+    weight,
+    stagesStarted: state.stagesStarted - 1,
+    steps: [...stopped.steps, startStep('weight', weight, state.weight, now)],
+    checks: closeComparison(state.checks),
+  }
+  return { state: shifting, actions: [{ kind: 'weight', weight }] }
+}
