@@ -9,6 +9,7 @@ import {
   type Quantities,
   type Service,
 } from '../cluster/objects.ts'
+import { hasEnded } from '../cluster/pods.ts'
 import { defaultRevision } from './labels.ts'
 import {
   fitsIn,
@@ -23,7 +24,7 @@ import {
   type Resources,
 } from './resources.ts'
 import { listControlPlanes } from './revisions.ts'
-import { expectsSidecar, hasEnded, hasSidecar } from './sidecar.ts'
+import { expectsSidecar, hasSidecar } from './sidecar.ts'
 
 export type Cost = { text: string; fits: boolean; worthIt: 'yes' | 'doubtful'; why: string }
 

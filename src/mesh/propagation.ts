@@ -1,8 +1,9 @@
 // Waits until the sidecars have received the last write, according to their own counters (make before break).
 import type { Cluster } from '../cluster/client.ts'
 import type { Pod } from '../cluster/objects.ts'
+import { isReady } from '../cluster/pods.ts'
 import { poll } from '../runtime/retry.ts'
-import { hasSidecar, isReady } from './sidecar.ts'
+import { hasSidecar } from './sidecar.ts'
 
 // istiod sends clusters, endpoints, listeners and routes, in this order. For some policies it sends only listeners.
 const updateCounter = 'envoy_listener_manager_lds_update_success'

@@ -1,6 +1,7 @@
 // Removes one control plane, and finds what still uses its revision.
 import type { Cluster } from '../cluster/client.ts'
 import { systemNamespace, type KubeObject, type Pod } from '../cluster/objects.ts'
+import { isLive } from '../cluster/pods.ts'
 import { poll } from '../runtime/retry.ts'
 import { defaultRevision } from './labels.ts'
 import {
@@ -12,7 +13,7 @@ import {
   setTagArgs,
   tagsOf,
 } from './revisions.ts'
-import { hasSidecar, isLive, sidecarRevision } from './sidecar.ts'
+import { hasSidecar, sidecarRevision } from './sidecar.ts'
 
 /** One entry for each namespace, tag and pod in the cluster that still needs the revision. */
 export async function usersOf(cluster: Cluster, revision: string): Promise<string[]> {

@@ -1,5 +1,6 @@
 // Recognizes a pod's sidecar: native (an init container that keeps running) or classic (a container). Pure.
-import type { ContainerStatus, Pod, Workload } from '../cluster/objects.ts'
+import type { Pod, Workload } from '../cluster/objects.ts'
+import { isLive, lastingStatuses } from '../cluster/pods.ts'
 import { injectionStatusAnnotation, podInjectionLabel, revisionLabel } from './labels.ts'
 
 const proxy = 'istio-proxy'
@@ -14,16 +15,6 @@ export function sidecarForm({ spec }: Pod): SidecarForm {
 
 export function hasSidecar(pod: Pod): boolean {
   return sidecarForm(pod) !== 'none'
-}
-
-/** True if the pod has ended, with success or not. */
-export function hasEnded({ status }: Pod): boolean {
-  return status?.phase === 'Succeeded' || status?.phase === 'Failed'
-}
-
-/** False for a pod that has ended or is being deleted. */
-export function isLive(pod: Pod): boolean {
-  return !hasEnded(pod) && pod.metadata.deletionTimestamp === undefined
 }
 
 /**
@@ -61,30 +52,9 @@ export function whyWithoutSidecar(workload: Workload): string | undefined {
   return isAnnotated ? `its pods have the annotation ${podInjectionLabel}: "false"` : undefined
 }
 
-/** Statuses of the containers that run for the pod's whole life: the application's and a native sidecar's. */
-export function lastingStatuses({ spec, status }: Pod): ContainerStatus[] {
-  const lasting = new Set(
-    spec.initContainers?.filter(({ restartPolicy }) => restartPolicy === 'Always').map(({ name }) => name),
-  )
-  return [
-    ...(status?.initContainerStatuses ?? []).filter(({ name }) => lasting.has(name)),
-    ...(status?.containerStatuses ?? []),
-  ]
-}
-
-/** `ready/all` as kubectl prints it: the containers and the native sidecars. */
-export function readiness(pod: Pod): { ready: number; all: number } {
-  const native = pod.spec.initContainers?.filter(({ restartPolicy }) => restartPolicy === 'Always').length ?? 0
-  return { ready: lastingStatuses(pod).filter(({ ready }) => ready).length, all: pod.spec.containers.length + native }
-}
-
 /** How often the pod's sidecar has restarted. */
 export function sidecarRestarts(pod: Pod): number {
   return lastingStatuses(pod).find(({ name }) => name === proxy)?.restartCount ?? 0
-}
-
-export function isReady({ status }: Pod): boolean {
-  return status?.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True') ?? false
 }
 
 /** True when the pod's sidecar can be queried; false for a pod that is being deleted, which its successor replaces. */

@@ -3,8 +3,8 @@ import { emptyWhenUnread } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { belongs, matches, selectorText } from '../cluster/labels.ts'
 import { titleOf, type Kind, type Pod, type Service, type Workload } from '../cluster/objects.ts'
+import { isLive } from '../cluster/pods.ts'
 import { createdCanaryLabel } from '../config/names.ts'
-import { isLive } from '../mesh/sidecar.ts'
 
 const kinds = ['Deployment', 'StatefulSet', 'DaemonSet'] as const satisfies Kind[]
 

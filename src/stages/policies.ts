@@ -2,8 +2,8 @@
 // unless it is a dry run.
 import { isForbidden } from '../cluster/api-error.ts'
 import { titleOf, type KubeObject, type Pod, type Service } from '../cluster/objects.ts'
+import { isLive } from '../cluster/pods.ts'
 import { ConfigError } from '../config/error.ts'
-import { isLive } from '../mesh/sidecar.ts'
 import { listNames } from '../runtime/errors.ts'
 import { withTimeout } from '../runtime/timeout.ts'
 import { updateLimitMs, watchProxyUpdates } from '../mesh/propagation.ts'

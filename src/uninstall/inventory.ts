@@ -10,11 +10,12 @@ import {
   type Pod,
   type Workload,
 } from '../cluster/objects.ts'
+import { isLive } from '../cluster/pods.ts'
 import { ConfigError } from '../config/error.ts'
 import type { Workload as WorkloadRef } from '../config/values/kubernetes.ts'
 import { selectWorkloads } from '../mesh/inject.ts'
 import { injectionLabel, revisionLabel } from '../mesh/labels.ts'
-import { hasSidecar, isLive } from '../mesh/sidecar.ts'
+import { hasSidecar } from '../mesh/sidecar.ts'
 import { isOurs, listPolicies, namespaceLabel, ownerTitle, repositoryOf } from '../policies/owned-objects.ts'
 import { listNames } from '../runtime/errors.ts'
 import { canDeleteSystemNamespace, isIstios, listMeshObjects } from './istio-objects.ts'

@@ -2,7 +2,8 @@
 // describe` and `kubectl logs`.
 import type { Cluster } from '../cluster/client.ts'
 import type { ContainerStatus, KubeEvent, Pod } from '../cluster/objects.ts'
-import { expectsSidecar, isReady, lastingStatuses, sidecarForm } from '../mesh/sidecar.ts'
+import { isReady, lastingStatuses } from '../cluster/pods.ts'
+import { expectsSidecar, sidecarForm } from '../mesh/sidecar.ts'
 import { eventsOf } from './events.ts'
 import { logLines, logMessage } from './log-lines.ts'
 import { iptablesFailure, lastLine, proxyReason, tooManyOpenFiles, validationFailure } from './proxy-log.ts'

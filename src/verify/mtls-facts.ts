@@ -11,8 +11,8 @@ import {
   type Workload,
 } from '../cluster/objects.ts'
 import { listReadableEverywhere } from '../cluster/readable.ts'
+import { isLive } from '../cluster/pods.ts'
 import { isOf, type Owner } from '../policies/owned-objects.ts'
-import { isLive } from '../mesh/sidecar.ts'
 import type { PeerAuthentication } from './mtls-modes.ts'
 
 export type MtlsFacts = {

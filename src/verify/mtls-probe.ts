@@ -3,7 +3,8 @@
 // DISABLE mode.
 import type { Cluster } from '../cluster/client.ts'
 import { systemNamespace, titleOf, type Pod, type Service } from '../cluster/objects.ts'
-import { hasSidecar, isLive, isReady } from '../mesh/sidecar.ts'
+import { isLive, isReady } from '../cluster/pods.ts'
+import { hasSidecar } from '../mesh/sidecar.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
 import {

@@ -1,6 +1,7 @@
 // The table of pods. Each pod must have a sidecar, and all its containers must be ready. Pure.
 import type { Pod } from '../cluster/objects.ts'
-import { expectsSidecar, isReady, lastingStatuses, readiness, sidecarForm, type SidecarForm } from '../mesh/sidecar.ts'
+import { isReady, lastingStatuses, readiness } from '../cluster/pods.ts'
+import { expectsSidecar, sidecarForm, type SidecarForm } from '../mesh/sidecar.ts'
 
 /** `cause`: why the pod is not ok, if the run has looked for the cause. */
 export type PodRow = {

@@ -4,7 +4,8 @@ import { titleOf, type Container, type Pod, type Probe, type Workload } from '..
 import { belongs } from '../cluster/labels.ts'
 import { excludedPortsAnnotation, includedPortsAnnotation, rewriteProbesAnnotation } from '../mesh/labels.ts'
 import { containerPort } from '../cluster/service-ports.ts'
-import { expectsSidecar, hasSidecar, isReady, templatePod } from '../mesh/sidecar.ts'
+import { isReady } from '../cluster/pods.ts'
+import { expectsSidecar, hasSidecar, templatePod } from '../mesh/sidecar.ts'
 import type { MtlsFacts } from './mtls-facts.ts'
 import { effectiveMode } from './mtls-modes.ts'
 

@@ -2,7 +2,7 @@
 import type { Cluster } from '../cluster/client.ts'
 import { belongs } from '../cluster/labels.ts'
 import type { Kind, Pod, Workload } from '../cluster/objects.ts'
-import { isReady } from '../mesh/sidecar.ts'
+import { isReady } from '../cluster/pods.ts'
 import { poll } from '../runtime/retry.ts'
 import { causeOf } from './cause.ts'
 import { creationFailure } from './pod-creation.ts'

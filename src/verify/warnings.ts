@@ -2,10 +2,11 @@
 import { matches, podsBehind, selectorText } from '../cluster/labels.ts'
 import type { Pod, Service } from '../cluster/objects.ts'
 import { protocolOf, servicePorts } from '../cluster/service-ports.ts'
+import { isLive, isReady } from '../cluster/pods.ts'
 import type { ServicePolicy } from '../config/schema.ts'
 import { createdCanaryLabel } from '../config/names.ts'
 import { ejects } from '../config/warnings/services.ts'
-import { expectsSidecar, hasSidecar, isLive, isReady, networkNote } from '../mesh/sidecar.ts'
+import { expectsSidecar, hasSidecar, networkNote } from '../mesh/sidecar.ts'
 import { listNames } from '../runtime/errors.ts'
 
 export type ClusterFacts = {

@@ -1,7 +1,7 @@
 // Collects what a person would look up after a canary failed: the last log lines of its pods, and warnings about them.
 import type { Cluster } from '../../cluster/client.ts'
 import type { KubeEvent, Pod } from '../../cluster/objects.ts'
-import { isReady } from '../../mesh/sidecar.ts'
+import { isReady } from '../../cluster/pods.ts'
 import { causeOf } from '../../verify/cause.ts'
 
 /** `cause`: why the pod is not ready, or restarted. */

@@ -1,6 +1,7 @@
 // Chooses what shows that a canary without weight serves nothing: its sidecars or, if they cannot be read, Prometheus.
 import type { Pod } from '../../cluster/objects.ts'
-import { hasRunningSidecar, isReady } from '../../mesh/sidecar.ts'
+import { isReady } from '../../cluster/pods.ts'
+import { hasRunningSidecar } from '../../mesh/sidecar.ts'
 import { prometheusClient } from '../metrics/prometheus-client.ts'
 import { scrapeTimeQuery } from '../metrics/prometheus-counters.ts'
 import type { PromotionContext } from './context.ts'

@@ -1,5 +1,5 @@
 // Adds the cause from its pods and their events to the reason of an ended promotion.
-import { isReady } from '../../mesh/sidecar.ts'
+import { isReady } from '../../cluster/pods.ts'
 import { causeOf } from '../../verify/cause.ts'
 import type { Sample } from '../metrics/observer.ts'
 import { isHeldAsPlanned } from '../state/ending.ts'

@@ -1,6 +1,6 @@
 // Whether the canary's pods are healthy, from their status in the API server. Pure.
 import type { Pod } from '../../cluster/objects.ts'
-import { isReady } from '../../mesh/sidecar.ts'
+import { isReady } from '../../cluster/pods.ts'
 import { podId } from './counter-reader.ts'
 
 /** The number of restarts of each container; the key is the pod's id and the container's name. */

@@ -2,7 +2,7 @@
 import type { Cluster } from '../../cluster/client.ts'
 import { matches, selectorText } from '../../cluster/labels.ts'
 import type { Pod } from '../../cluster/objects.ts'
-import { isLive, isReady } from '../../mesh/sidecar.ts'
+import { isLive, isReady } from '../../cluster/pods.ts'
 import type { Split } from '../../policies/routes.ts'
 import type { Labels, VersionSelectors } from './selectors.ts'
 
