@@ -8,7 +8,7 @@ import { hostOf } from '../policies/compile/names.ts'
 import { fullHost } from '../policies/routes.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { commitOf, waitForCommit, type Commit } from './commit.ts'
-import { growingCapacity } from './capacity.ts'
+import { proportionalCapacity } from './capacity.ts'
 import { removeCanary, scaleCanaryToZero } from './canary.ts'
 import { dataOf } from './manifests.ts'
 import type { Release } from './plan.ts'
@@ -35,7 +35,7 @@ export function createdCanary(
     template: hashOfTemplate(deployment.spec.template),
     adoption: { ...adoptionOf(cluster, release, publish), remove },
     retire: plan.onFail === 'keep' ? keep : remove,
-    ...(plan.replicas === 'proportional' ? { capacity: growingCapacity(cluster, plan, full, deployment) } : {}),
+    ...(plan.replicas === 'proportional' ? { capacity: proportionalCapacity(cluster, plan, full, deployment) } : {}),
   }
 }
 
@@ -57,8 +57,8 @@ function adoptionOf(
           'the traffic stays on the canary: run again, and the release starts from the new state',
       )
     },
-    begin: () => writeConfigs(cluster, release),
-    follow: (stable) => relabelSubset(cluster, release, stable),
+    writeConfigs: () => writeConfigs(cluster, release),
+    updateSubset: (stable) => relabelSubset(cluster, release, stable),
   }
 }
 

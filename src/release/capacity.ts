@@ -3,7 +3,7 @@
 import { emptyWhenUnread } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { HorizontalPodAutoscaler, Workload } from '../cluster/objects.ts'
-import { CanaryGrowing, type Capacity } from '../canary/controller/context.ts'
+import { ReplicasNotReady, type Capacity } from '../canary/controller/context.ts'
 import type { CanaryConfig } from '../config/schema.ts'
 
 /** The pods that serve so many per cent of the requests that `full` pods serve. Pure. */
@@ -19,7 +19,7 @@ export function firstReplicas({ replicas = 'same', steps, mirror, ab }: CanaryCo
 }
 
 /** `full`: the pods that serve all requests. `canary`: the canary's Deployment. */
-export function growingCapacity(cluster: Cluster, plan: CanaryConfig, full: number, canary: Workload): Capacity {
+export function proportionalCapacity(cluster: Cluster, plan: CanaryConfig, full: number, canary: Workload): Capacity {
   const { name, namespace } = canary.metadata
   const grow = async (weight: number) => {
     const need = replicasFor(weight, full)
@@ -28,12 +28,12 @@ export function growingCapacity(cluster: Cluster, plan: CanaryConfig, full: numb
     return { need, ready: now?.status?.availableReplicas ?? 0 }
   }
   return {
-    reach: async (weight) => {
+    ensureReplicas: async (weight) => {
       const { need, ready } = await grow(weight)
       if (ready < need)
-        throw new CanaryGrowing(`Deployment/${name} has ${ready} of the ${need} pods for weight ${weight}`)
+        throw new ReplicasNotReady(`Deployment/${name} has ${ready} of the ${need} pods for weight ${weight}`)
     },
-    prepareAfter: async (weight) => {
+    scaleForNextStep: async (weight) => {
       const next = plan.steps.find((step) => step > weight)
       if (next !== undefined) await grow(next)
     },

@@ -21,7 +21,7 @@ import { messageOf } from '../runtime/errors.ts'
 import { promotionReport, worstPromotion, type PromotionReport } from '../report/report.ts'
 import { warn, type StageOutcome, type StageContext } from './context.ts'
 import { policies } from './policies.ts'
-import { beginReleases, configAtRest, type BegunReleases } from './release.ts'
+import { prepareReleases, configAtRest, type PreparedReleases } from './release.ts'
 
 export async function promoteCanaries(context: StageContext): Promise<StageOutcome> {
   const { config, host } = context
@@ -38,7 +38,7 @@ export async function promoteCanaries(context: StageContext): Promise<StageOutco
 
 async function promoteAll(context: StageContext): Promise<StageOutcome> {
   const { config, host, redactor, cluster, connection, recorder } = context
-  const releases = await beginReleases(context)
+  const releases = await prepareReleases(context)
   const promotions = await promote(cluster, config, {
     ...releases,
     signal: host.signal,
@@ -68,7 +68,7 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
 async function retireUnused(
   { host }: StageContext,
   { verdict, weight, plan }: Promotion,
-  created: BegunReleases['created'],
+  created: PreparedReleases['created'],
 ): Promise<void> {
   const canary = verdict === 'skipped' && weight === 0 ? created(plan.service) : undefined
   if (canary) host.info(await canary.retire())

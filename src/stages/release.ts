@@ -118,7 +118,7 @@ function describeRelease({ plan, stable, distinction, todo, left }: Release): st
 }
 
 /** What the promotions need to know of the releases. */
-export type BegunReleases = {
+export type PreparedReleases = {
   /** Removes the canaries that this run created, after an error outside their promotions. Never rejects. */
   abandon: () => Promise<void>
   created: (service: string) => CreatedCanary | undefined
@@ -126,7 +126,7 @@ export type BegunReleases = {
 }
 
 /** Creates the canaries, and settles what earlier runs left. */
-export async function beginReleases(context: StageContext): Promise<BegunReleases> {
+export async function prepareReleases(context: StageContext): Promise<PreparedReleases> {
   const canaries = new Map<string, CreatedCanary>()
   const idle = new Map<string, string>()
   const unstarted: Unstarted[] = []

@@ -53,7 +53,7 @@ export async function adopt(
   const now = deps.release?.awaitCommit
     ? await followCommit(cluster, deps.release.awaitCommit, deps)
     : await takeOver(cluster, stable, canary, deps)
-  await deps.release?.follow(now)
+  await deps.release?.updateSubset(now)
   await deps.clock.sleep(settledMs)
   await setWeight(cluster, split, 0, deps.confirmLease)
   deps.note(`all traffic is at ${deploymentName(stable)}, which runs the promoted version`)
@@ -101,7 +101,7 @@ async function takeOver(
   const replicas =
     desired.replicas > replicasOf(stable) ? `, and the ${desired.replicas} replicas that carry the traffic now` : ''
   note(`${deploymentName(stable)} gets the pod template of ${deploymentName(canary)}${replicas}`)
-  const undo = await release?.begin()
+  const undo = await release?.writeConfigs()
   const now = await rewrite(cluster, stable, desired)
   try {
     await waitForRollout(cluster, { ...now, kind: 'Deployment' }, timeoutMs, signal)

@@ -37,15 +37,15 @@ export type CreatedCanary = {
 }
 
 /** The canary has too few ready pods for a weight; a later attempt may find enough. */
-export class CanaryGrowing extends Error {
-  override name = 'CanaryGrowing'
+export class ReplicasNotReady extends Error {
+  override name = 'ReplicasNotReady'
 }
 
 export type Capacity = {
-  /** Before the weight is written, in per cent. @throws CanaryGrowing until the pods for it are ready. */
-  reach: (weight: number) => Promise<void>
+  /** Before the weight is written, in per cent. @throws ReplicasNotReady until the pods for it are ready. */
+  ensureReplicas: (weight: number) => Promise<void>
   /** After the weight is written: starts the pods of the next step. */
-  prepareAfter: (weight: number) => Promise<void>
+  scaleForNextStep: (weight: number) => Promise<void>
 }
 
 /** Stable does not have the release yet, because nobody has committed it in time. */
@@ -56,16 +56,16 @@ export class NotCommitted extends Error {
 /** How stable gets what a run releases, instead of the canary's pod template as it is. */
 export type ReleaseAdoption = {
   /**
-   * With `after: gitops`, instead of `templateFor` and `begin`: says what to commit, and waits until stable's Deployment
-   * has it. @throws NotCommitted
+   * With `after: gitops`, instead of `templateFor` and `writeConfigs`: says what to commit, and waits until stable's
+   * Deployment has it. @throws NotCommitted
    */
   awaitCommit?: (signal: AbortSignal, clock: Clock) => Promise<Workload>
   /** @throws Error if stable's Deployment has changed since the release began. */
   templateFor: (stable: Workload) => Workload['spec']['template']
   /** Writes what the new pods of stable read when they start. Returns how to undo it. */
-  begin: () => Promise<() => Promise<void>>
+  writeConfigs: () => Promise<() => Promise<void>>
   /** Lets the proxies find the new pods of stable, whose labels may differ. */
-  follow: (stable: Workload) => Promise<void>
+  updateSubset: (stable: Workload) => Promise<void>
   /** Returns one sentence about what it removed. */
   remove: () => Promise<string>
 }

@@ -12,7 +12,7 @@ import type { LeaseSession } from '../ownership/session.ts'
 import { removeManagedRoutes, resetToStable, setHeaderRoute, setMirror, setWeight } from '../traffic/router.ts'
 import { weightBeforeEnd } from '../state/steps.ts'
 import { StableOutage } from '../workload/endpoints.ts'
-import { CanaryGrowing, type Capacity } from './context.ts'
+import { ReplicasNotReady, type Capacity } from './context.ts'
 import { describeAction } from './log-format.ts'
 
 /** An API server that has just started forbids everything until it has loaded its rights. */
@@ -26,7 +26,7 @@ const keptWrites = 20
  * whose pods are still starting.
  */
 export function isTransient(problem: unknown): boolean {
-  if (problem instanceof StableOutage || problem instanceof CanaryGrowing) return true
+  if (problem instanceof StableOutage || problem instanceof ReplicasNotReady) return true
   return (
     problem instanceof ApiError &&
     (problem.status === 0 || problem.status >= 500 || [401, 403, 409, 422, 429].includes(problem.status))
@@ -115,7 +115,7 @@ export class RouteWriter {
 
   /** Too early to fail: the next weight waits for the pods anyway. */
   private async prepareNext(weight: number): Promise<void> {
-    await this.deps.capacity?.prepareAfter(weight).catch((problem: unknown) => {
+    await this.deps.capacity?.scaleForNextStep(weight).catch((problem: unknown) => {
       this.deps.note(`the pods for the next step could not be started yet: ${messageOf(problem)}`)
     })
   }
@@ -143,12 +143,12 @@ async function applyAction(deps: WriterDeps, action: Action): Promise<RouteWrite
   switch (action.kind) {
     case 'weight':
       if (action.weight === 0) requireTarget(deps)
-      else await capacity?.reach(action.weight)
+      else await capacity?.ensureReplicas(action.weight)
       return action.weight === 0
         ? resetToStable(cluster, split, { saved: session.savedRoutes, beforeWrite: renew })
         : setWeight(cluster, split, action.weight, renewGuarded)
     case 'mirror':
-      await capacity?.reach(action.percent)
+      await capacity?.ensureReplicas(action.percent)
       return setMirror(cluster, split, action.percent, renewGuarded)
     case 'ab':
       return setHeaderRoute(cluster, split, plan.ab!.match, renewGuarded)

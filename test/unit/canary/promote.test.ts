@@ -56,8 +56,8 @@ describe('a promotion', () => {
     const created = (retired: string[], template?: string) => {
       const adoption = {
         templateFor: ({ spec }: Workload) => spec.template,
-        begin: () => Promise.resolve(() => Promise.resolve()),
-        follow: () => Promise.resolve(),
+        writeConfigs: () => Promise.resolve(() => Promise.resolve()),
+        updateSubset: () => Promise.resolve(),
         remove: () => Promise.resolve(''),
       }
       const retire = () => Promise.resolve(retired.push('retired') > 0 ? 'it is removed' : '')

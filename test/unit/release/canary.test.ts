@@ -149,16 +149,16 @@ describe('after its promotion', () => {
   test('stable gets the template, all of the new data, and a subset with its new label', async () => {
     const { canary, get } = await promoted()
     expect(canary.adoption.templateFor(reading('1')).metadata?.labels).toEqual({ app: 'till', version: '2' })
-    await canary.adoption.begin()
+    await canary.adoption.writeConfigs()
     expect(get('ConfigMap', 'rates')).toMatchObject({ data: { rate: '8' } })
     expect(get('ConfigMap', 'rates')).not.toHaveProperty('data.old')
-    await canary.adoption.follow(reading('2'))
+    await canary.adoption.updateSubset(reading('2'))
     expect(get('DestinationRule', 'till')).toMatchObject({ spec: { subsets: [{ labels: { version: '2' } }, {}] } })
   })
 
   test('the old data comes back if stable cannot take over', async () => {
     const { canary, get } = await promoted()
-    const undo = await canary.adoption.begin()
+    const undo = await canary.adoption.writeConfigs()
     await undo()
     expect(get('ConfigMap', 'rates')).toMatchObject({ data: { rate: '7', old: 'x' } })
   })
@@ -171,7 +171,7 @@ describe('after its promotion', () => {
       name === 'banner' ? Promise.reject(new Error('refused')) : cluster.patch(kind, namespace, name, operations)
     const both = { ...release, configs: { canary: [], stable: [...release.configs.stable, banner] } }
     const { adoption } = createdCanary({ ...cluster, patch }, both, deployment('till-canary'), () => undefined)
-    await expect(adoption.begin()).rejects.toThrow('refused')
+    await expect(adoption.writeConfigs()).rejects.toThrow('refused')
     expect(get('ConfigMap', 'rates')).toMatchObject({ data: { rate: '7', old: 'x' } })
   })
 

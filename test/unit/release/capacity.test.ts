@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { RouteWriter } from '../../../src/canary/controller/writer.ts'
-import { CanaryGrowing } from '../../../src/canary/controller/context.ts'
+import { ReplicasNotReady } from '../../../src/canary/controller/context.ts'
 import type { State } from '../../../src/canary/state/types.ts'
-import { firstReplicas, growingCapacity, replicasFor } from '../../../src/release/capacity.ts'
+import { firstReplicas, proportionalCapacity, replicasFor } from '../../../src/release/capacity.ts'
 import { FakeClock } from '../fake-clock.ts'
 import { clusterWith, planOf, split, to, virtualService } from '../fixtures.ts'
 import { clusterOf, deployment } from './fixtures.ts'
@@ -37,27 +37,27 @@ describe('a canary that grows', () => {
   const begin = (replicas: number, available: number, ...others: Parameters<typeof clusterOf>[0]) => {
     const canary = withPods(replicas, available)
     const { cluster, writes } = clusterOf([canary, ...others])
-    return { writes, capacity: growingCapacity(cluster, plan, 10, canary) }
+    return { writes, capacity: proportionalCapacity(cluster, plan, 10, canary) }
   }
 
   test('is scaled before its weight rises, and the weight waits for its pods', async () => {
     const { writes, capacity } = begin(1, 1)
-    await expect(capacity.reach(50)).rejects.toThrow(
-      new CanaryGrowing('Deployment/till-canary has 1 of the 5 pods for weight 50'),
+    await expect(capacity.ensureReplicas(50)).rejects.toThrow(
+      new ReplicasNotReady('Deployment/till-canary has 1 of the 5 pods for weight 50'),
     )
     expect(writes).toEqual(['merge Deployment till-canary {"spec":{"replicas":5}}'])
   })
 
   test('starts the pods of the next step with the step before it', async () => {
     const { writes, capacity } = begin(1, 1)
-    await capacity.prepareAfter(10)
+    await capacity.scaleForNextStep(10)
     expect(writes).toEqual(['merge Deployment till-canary {"spec":{"replicas":5}}'])
-    await begin(10, 10).capacity.prepareAfter(100)
+    await begin(10, 10).capacity.scaleForNextStep(100)
   })
 
   test('never shrinks', async () => {
     const { writes, capacity } = begin(9, 9)
-    await capacity.reach(50)
+    await capacity.ensureReplicas(50)
     expect(writes).toEqual([])
   })
 
@@ -68,7 +68,7 @@ describe('a canary that grows', () => {
       metadata: { name: 'till-canary', namespace: 'shop' },
     }
     const { writes, capacity } = begin(5, 5, scaler)
-    await expect(capacity.reach(100)).rejects.toThrow(CanaryGrowing)
+    await expect(capacity.ensureReplicas(100)).rejects.toThrow(ReplicasNotReady)
     expect(writes[0]).toBe('merge HorizontalPodAutoscaler till-canary {"spec":{"minReplicas":10}}')
   })
 
@@ -88,8 +88,8 @@ describe('a canary that grows', () => {
       state: () => ({}) as State,
       rollbackObstacle: () => undefined,
       capacity: {
-        reach: () => (ready < 5 ? Promise.reject(new CanaryGrowing('too few')) : Promise.resolve()),
-        prepareAfter: () => Promise.reject(new Error('not now')),
+        ensureReplicas: () => (ready < 5 ? Promise.reject(new ReplicasNotReady('too few')) : Promise.resolve()),
+        scaleForNextStep: () => Promise.reject(new Error('not now')),
       },
       clock: new FakeClock(),
       note: (line) => weights.push(line),

@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from 'vitest'
 import { promote } from '../../../src/canary/promote.ts'
 import { promoteCanaries } from '../../../src/stages/promote.ts'
-import { beginReleases } from '../../../src/stages/release.ts'
+import { prepareReleases } from '../../../src/stages/release.ts'
 import { skippedState } from '../../../src/canary/state/start.ts'
 import { canariesOf } from '../../../src/config/names.ts'
 import { createRecorder } from '../../../src/report/recorder.ts'
@@ -20,7 +20,7 @@ describe('a canary of a later wave, whose turn never comes', () => {
       'namespace: shop\ncanaries: [{ service: desk, image: "desk:2" }, { service: till, image: "till:2", wave: 2 }]',
     )
     const gone: string[] = []
-    vi.mocked(beginReleases).mockResolvedValue({
+    vi.mocked(prepareReleases).mockResolvedValue({
       created: (service) => ({
         template: '',
         adoption: {} as never,

@@ -3,7 +3,7 @@ import { load } from 'js-yaml'
 import { describe, expect, test } from 'vitest'
 import type { KubeObject, VirtualService, Workload } from '../../../src/cluster/objects.ts'
 import { stagesOf } from '../../../src/config/stages.ts'
-import { beginReleases, configAtRest, planReleases } from '../../../src/stages/release.ts'
+import { prepareReleases, configAtRest, planReleases } from '../../../src/stages/release.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
 import { createRecorder } from '../../../src/report/recorder.ts'
 import { emptyReport } from '../../../src/report/report.ts'
@@ -80,7 +80,7 @@ describe('before the run changes anything', () => {
     const { plan, writes } = begin([versioned('7'), left], 'canary: { service: till, image: current }')
     const context = await plan()
     expect(context.config.services!['till']!.subsets).toMatchObject({ stable: { version: '7' } })
-    expect((await beginReleases(context)).whyIdle('till')).toBe('Deployment/till runs this release already')
+    expect((await prepareReleases(context)).whyIdle('till')).toBe('Deployment/till runs this release already')
     expect(writes).toEqual([])
   })
 
@@ -132,13 +132,13 @@ describe('before its promotion', () => {
   /** Creates the canary of the release in these objects, and returns it as it is then. */
   async function canaryOf(image: string): Promise<KubeObject> {
     const { plan, get } = begin([versioned(), bySubset], `canary: { service: till, image: "${image}" }`)
-    await beginReleases(await plan())
+    await prepareReleases(await plan())
     return get('Deployment', 'till-canary')!
   }
 
   test('a canary is created, and known to its promotion', async () => {
     const { plan, writes } = begin([versioned(), bySubset])
-    const { created, whyIdle } = await beginReleases(await plan())
+    const { created, whyIdle } = await prepareReleases(await plan())
     expect(writes).toEqual(['apply Deployment till-canary × 0', 'apply Deployment till-canary × 2'])
     expect(created('till')).toBeDefined()
     expect(whyIdle('till')).toBeUndefined()
@@ -146,7 +146,7 @@ describe('before its promotion', () => {
 
   test('a release that runs already writes nothing', async () => {
     const { plan, writes } = begin([versioned()], 'canary: { service: till, image: "registry.test/till:1" }')
-    const { created, whyIdle } = await beginReleases(await plan())
+    const { created, whyIdle } = await prepareReleases(await plan())
     expect(whyIdle('till')).toBe('Deployment/till runs this release already')
     expect(created('till')).toBeUndefined()
     expect(writes).toEqual([])
@@ -154,7 +154,7 @@ describe('before its promotion', () => {
 
   test('the canary of another release is removed first, and the run says so', async () => {
     const { plan, writes, notes } = begin([versioned(), bySubset, await canaryOf('registry.test/till:9')])
-    await beginReleases(await plan())
+    await prepareReleases(await plan())
     expect(writes).toEqual([
       'remove Deployment till-canary uid-of-till-canary',
       'apply Deployment till-canary × 0',
@@ -165,7 +165,7 @@ describe('before its promotion', () => {
 
   test('the canary of the same release goes on', async () => {
     const { plan, writes, notes } = begin([versioned(), bySubset, await canaryOf('registry.test/till:2')])
-    await beginReleases(await plan())
+    await prepareReleases(await plan())
     expect(writes).toEqual(['apply Deployment till-canary × 2'])
     expect(notes.at(-1)).toContain('an earlier run left it with this release, which continues')
   })
@@ -176,7 +176,7 @@ describe('before its promotion', () => {
       [versioned(), bySubset, left],
       'canary: { service: till, image: "registry.test/till:1" }',
     )
-    const { whyIdle } = await beginReleases(await plan())
+    const { whyIdle } = await prepareReleases(await plan())
     expect(whyIdle('till')).toContain('all traffic is there, and the canary that an earlier run left is removed')
     expect(writes).toEqual(['remove Deployment till-canary uid-of-till-canary'])
   })
@@ -189,7 +189,7 @@ describe('what has changed since the plan', () => {
   const ofFirst = 'canary: { service: till, image: "registry.test/till:1", progressDeadline: 1s }'
   const leftOf = async (image: string) => {
     const { plan, get } = begin([versioned(), bySubset], `canary: { service: till, image: "${image}" }`)
-    await beginReleases(await plan())
+    await prepareReleases(await plan())
     return get('Deployment', 'till-canary')!
   }
 
@@ -197,7 +197,7 @@ describe('what has changed since the plan', () => {
     const { plan, cluster } = begin([versioned(), bySubset], ofFirst)
     const context = await plan()
     await cluster.patch('Deployment', 'shop', 'till', upgrade('2'))
-    await expect(beginReleases(context)).rejects.toThrow('Deployment/till was changed since this run has planned')
+    await expect(prepareReleases(context)).rejects.toThrow('Deployment/till was changed since this run has planned')
   })
 
   test('what another run had left to finish is promoted, if that run has released something else', async () => {
@@ -205,7 +205,7 @@ describe('what has changed since the plan', () => {
     const context = await plan()
     await cluster.patch('Deployment', 'shop', 'till', upgrade('9'))
     await cluster.remove('Deployment', 'shop', 'till-canary')
-    const { created, whyIdle } = await beginReleases(context)
+    const { created, whyIdle } = await prepareReleases(context)
     expect(whyIdle('till')).toBeUndefined()
     expect(created('till')).toBeDefined()
   })
@@ -216,7 +216,7 @@ describe('what has changed since the plan', () => {
       status: { observedGeneration: 1, replicas: 3, updatedReplicas: 1, availableReplicas: 2 },
     }
     const { plan } = begin([stuck, bySubset], ofFirst)
-    await expect(plan().then(beginReleases)).rejects.toThrow('Deployment/till was not ready within 1 s')
+    await expect(plan().then(prepareReleases)).rejects.toThrow('Deployment/till was not ready within 1 s')
   })
 
   test('traffic returns to stable only when a rollout of it that died is complete', async () => {
@@ -227,16 +227,16 @@ describe('what has changed since the plan', () => {
     const atCanary = routes(to('stable', 0, 'till'), to('canary', 100, 'till'))
     const yaml = `canary: { service: till, ${next}, progressDeadline: 1s }`
     const { plan, writes } = begin([stuck, atCanary, await leftOf('registry.test/till:9')], yaml)
-    await expect(plan().then(beginReleases)).rejects.toThrow('Deployment/till was not ready within 1 s')
+    await expect(plan().then(prepareReleases)).rejects.toThrow('Deployment/till was not ready within 1 s')
     expect(writes).toEqual([])
   })
 
   test('a canary whose promotion could not start is removed, but not one that an earlier run left', async () => {
     const first = begin([versioned(), bySubset])
-    await (await beginReleases(await first.plan())).abandon()
+    await (await prepareReleases(await first.plan())).abandon()
     expect(first.writes.at(-1)).toBe('remove Deployment till-canary uid-of-till-canary')
     const later = begin([versioned(), bySubset, await leftOf('registry.test/till:2')])
-    await (await beginReleases(await later.plan())).abandon()
+    await (await prepareReleases(await later.plan())).abandon()
     expect(later.writes).toEqual(['apply Deployment till-canary × 2'])
   })
 })
@@ -244,7 +244,7 @@ describe('what has changed since the plan', () => {
 describe('a release that Git hands over', () => {
   async function awaitCommit() {
     const begun = begin([versioned(), bySubset], `canary: { service: till, ${next}, after: gitops, commitTimeout: 0s }`)
-    const { created } = await beginReleases(await begun.plan())
+    const { created } = await prepareReleases(await begun.plan())
     begun.writes.length = 0
     const wait = created('till')!.adoption.awaitCommit!(begun.context.host.signal, new FakeClock())
     await expect(wait).rejects.toThrow('has not got the release from Git yet')
@@ -269,7 +269,7 @@ describe('a release that Git hands over', () => {
     committed.spec.template.spec.containers[0]!.image = 'registry.test/till:2'
     const canary = get('Deployment', 'till-canary')!
     const second = begin([committed, bySubset, canary], `canary: { service: till, ${next}, after: gitops }`)
-    const { whyIdle } = await beginReleases(await second.plan())
+    const { whyIdle } = await prepareReleases(await second.plan())
     expect(whyIdle('till')).toContain('the canary that an earlier run left is removed')
     expect(second.writes).toEqual(['remove Deployment till-canary uid-of-till-canary'])
   })
@@ -278,7 +278,7 @@ describe('a release that Git hands over', () => {
 test('the subset of stable opens again when the canary is gone, and not before', async () => {
   const { plan, cluster } = begin([versioned(), bySubset])
   const context = await plan()
-  await beginReleases(context)
+  await prepareReleases(context)
   expect(await configAtRest(context)).toBeUndefined()
   await cluster.remove('Deployment', 'shop', 'till-canary')
   expect((await configAtRest(context))?.services!['till']!.subsets).toMatchObject({ stable: {} })

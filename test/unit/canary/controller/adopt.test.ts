@@ -145,8 +145,8 @@ describe('adopting the canary', () => {
     const { run, events } = fakeCluster()
     const release: ReleaseAdoption = {
       templateFor: () => deployment('v2').spec.template,
-      begin: () => Promise.resolve(() => Promise.resolve()),
-      follow: () => Promise.resolve(putBack()),
+      writeConfigs: () => Promise.resolve(() => Promise.resolve()),
+      updateSubset: () => Promise.resolve(putBack()),
       remove: () => Promise.resolve(String(events.push('removed'))),
     }
     await expect(run(true, undefined, release)).rejects.toThrow('its pods do not run what was promoted')
@@ -263,8 +263,8 @@ describe('adopting a release', () => {
         Promise.resolve(events.push(event) > 0 ? result : result)
     return {
       templateFor: () => template,
-      begin: noting('config', noting('config undone', undefined)),
-      follow: noting('subset', undefined),
+      writeConfigs: noting('config', noting('config undone', undefined)),
+      updateSubset: noting('subset', undefined),
       remove: noting('removed', 'it is removed'),
     }
   }
