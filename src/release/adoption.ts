@@ -34,7 +34,7 @@ export function createdCanary(
   return {
     template: hashOfTemplate(deployment.spec.template),
     adoption: { ...adoptionOf(cluster, release, publish), remove },
-    retire: plan.onFail === 'keep' ? keep : remove,
+    cleanUp: plan.onFail === 'keep' ? keep : remove,
     ...(plan.replicas === 'proportional' ? { capacity: proportionalCapacity(cluster, plan, full, deployment) } : {}),
   }
 }

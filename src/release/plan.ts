@@ -10,7 +10,7 @@ import { configHashAnnotation, copyForCanaryName, createdCanaryLabel } from '../
 import type { CanaryConfig } from '../config/schema.ts'
 import { currentImage } from '../config/values/images.ts'
 import { canaryDeployment, canaryService, marks, type Template } from './deployment.ts'
-import { spreadAmongItself } from './coverage.ts'
+import { spreadAmongItself } from './selector-copies.ts'
 import { distinguish, type Distinction } from './distinction.ts'
 import { withImages } from './images.ts'
 import { dataHash, hasSameData, readRelease, renamed, type Rendered } from './manifests.ts'

@@ -6,7 +6,7 @@ import { hostOf } from '../policies/compile/names.ts'
 import { isOurs } from '../policies/owned-objects.ts'
 import { fullHost } from '../policies/routes.ts'
 import { autoscalerOf, canaryAutoscaler } from './autoscaler.ts'
-import { coverageOf, type Versions } from './coverage.ts'
+import { planCopies, type Versions } from './selector-copies.ts'
 import { copyForCanaryName, createdCanaryLabel } from '../config/names.ts'
 import { labelsOfCopy } from './deployment.ts'
 import type { Release } from './plan.ts'
@@ -40,7 +40,7 @@ export async function protectionOf(cluster: Cluster, release: Release): Promise<
   }
   const objects = (await Promise.all([...protecting, ...watching].map(read))).flat()
   const lasting = objects.filter(({ metadata }) => metadata.labels?.[createdCanaryLabel] === undefined)
-  const { copies, faults } = coverageOf(lasting, namespace, versionsOf(release))
+  const { copies, faults } = planCopies(lasting, namespace, versionsOf(release))
   const autoscaler = await autoscalerOf(cluster, release.stable)
   return {
     copies: [

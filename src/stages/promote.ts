@@ -54,7 +54,7 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
     await releases.abandon()
     throw problem
   })
-  for (const promotion of promotions) await retireUnused(context, promotion, releases.created)
+  for (const promotion of promotions) await cleanUpUnused(context, promotion, releases.created)
   const reports = promotions.map(promotionReport)
   const { verdict, weight, reason } = worstPromotion(reports)!
   recorder.record({ promotions: reports, verdict, weight, reason })
@@ -65,13 +65,13 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
 }
 
 /** Removes a canary that was not promoted because one of an earlier wave failed. */
-async function retireUnused(
+async function cleanUpUnused(
   { host }: StageContext,
   { verdict, weight, plan }: Promotion,
   created: PreparedReleases['created'],
 ): Promise<void> {
   const canary = verdict === 'skipped' && weight === 0 ? created(plan.service) : undefined
-  if (canary) host.info(await canary.retire())
+  if (canary) host.info(await canary.cleanUp())
 }
 
 /** Applies the policies again, without the releases that have ended. */

@@ -184,7 +184,7 @@ async function removeUnstarted(context: StageContext, unstarted: readonly Unstar
     try {
       if ((await readWeight(cluster, splitOf(config, currentPlan(config, plan)))) > 0) continue
       await waitForOthers(context, { ...plan, leaseWaitTimeout: 0 })
-      host.info(await canary.retire())
+      host.info(await canary.cleanUp())
     } catch (problem) {
       host.info(`the canary of ${plan.service} stays for the next run: ${messageOf(problem)}`)
     }
@@ -204,7 +204,7 @@ async function create(context: StageContext, release: Release): Promise<CreatedC
   const created = createdCanary(cluster, release, deployment, (commit) => publishCommit(context, commit))
   await waitForPods(cluster, deployment, plan.progressDeadline, host.signal).catch(async (problem: unknown) => {
     // A canary that an earlier run left may have traffic.
-    if (!left && !host.signal.aborted) host.info(await created.retire())
+    if (!left && !host.signal.aborted) host.info(await created.cleanUp())
     throw problem
   })
   return created

@@ -57,7 +57,7 @@ export async function adopt(
   await deps.clock.sleep(settledMs)
   await setWeight(cluster, split, 0, deps.confirmLease)
   deps.note(`all traffic is at ${deploymentName(stable)}, which runs the promoted version`)
-  await retire(cluster, canary, () => requireUnchanged(cluster, now), deps)
+  await cleanUp(cluster, canary, () => requireUnchanged(cluster, now), deps)
 }
 
 /**
@@ -215,7 +215,7 @@ async function requireSidecars(cluster: Cluster, stable: Workload): Promise<void
 }
 
 /** Removes the canary, or scales it to 0, once it serves nothing. */
-async function retire(
+async function cleanUp(
   cluster: Cluster,
   canary: Workload,
   requireAdopted: () => Promise<void>,

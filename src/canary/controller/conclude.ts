@@ -61,19 +61,19 @@ export async function awaitOutcome(run: ConcludingRun): Promise<Promotion> {
     // Only now, because the kubelet has had time to report a container that ended under its last requests.
     ...(hasFailed ? { diagnosis: await diagnose(cluster, split.namespace, observer.canaries()) } : {}),
     ...(verdict === 'promoted' && plan.after !== 'keep' ? await adoptCanary(run) : {}),
-    ...(verdict !== 'promoted' && (!drain || drain.kind === 'drained') ? await retireRejected(run, explained) : {}),
+    ...(verdict !== 'promoted' && (!drain || drain.kind === 'drained') ? await cleanUpRejected(run, explained) : {}),
   }
 }
 
 /** Removes a canary that this run created, when it serves nothing and no later run continues with it. */
-async function retireRejected(run: ConcludingRun, ended: Promotion): Promise<Partial<Promotion>> {
+async function cleanUpRejected(run: ConcludingRun, ended: Promotion): Promise<Partial<Promotion>> {
   const { plan, session, deps } = run.context
   const created = deps.created?.(plan.service)
   const isOver = run.status().kind === 'ended' && ended.weight === 0 && !isHeldAsPlanned(ended)
   if (!created || !isOver) return {}
   try {
     await session.confirm()
-    deps.note(await created.retire())
+    deps.note(await created.cleanUp())
     return {}
   } catch (problem) {
     return { error: `${ended.error ?? ended.reason}; and the canary could not be removed: ${messageOf(problem)}` }

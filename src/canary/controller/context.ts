@@ -26,13 +26,13 @@ export type PromotionDeps = SessionDeps & {
 }
 
 /**
- * `template`: the hash of its pod template. `retire`: after a rollback; returns one sentence about what it did.
+ * `template`: the hash of its pod template. `cleanUp`: after a rollback; returns one sentence about what it did.
  * `capacity`: if its pods follow its weight.
  */
 export type CreatedCanary = {
   template: string
   adoption: ReleaseAdoption
-  retire: () => Promise<string>
+  cleanUp: () => Promise<string>
   capacity?: Capacity
 }
 

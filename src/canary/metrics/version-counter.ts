@@ -4,7 +4,7 @@
 import type { Pod } from '../../cluster/objects.ts'
 import type { MetricNames, Reading, SeriesLabels } from '../../metrics/counters.ts'
 import { addRequests, noRequests, unansweredOf, type RequestCounts } from '../analysis/request-counts.ts'
-import { addCoverage, noCoverage, type FinalAnswers } from './coverage.ts'
+import { addCoverage, noCoverage, type FinalAnswers } from './caller-coverage.ts'
 import type { Role, VersionRole } from './pod-roles.ts'
 import {
   addCallerFailures,

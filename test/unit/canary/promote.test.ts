@@ -53,15 +53,15 @@ describe('a promotion', () => {
   })
 
   describe('of a canary that the run created', () => {
-    const created = (retired: string[], template?: string) => {
+    const created = (cleaned: string[], template?: string) => {
       const adoption = {
         templateFor: ({ spec }: Workload) => spec.template,
         writeConfigs: () => Promise.resolve(() => Promise.resolve()),
         updateSubset: () => Promise.resolve(),
         remove: () => Promise.resolve(''),
       }
-      const retire = () => Promise.resolve(retired.push('retired') > 0 ? 'it is removed' : '')
-      return { created: () => ({ template: template ?? templateHash([deployment('app:2')], []), adoption, retire }) }
+      const cleanUp = () => Promise.resolve(cleaned.push('cleaned up') > 0 ? 'it is removed' : '')
+      return { created: () => ({ template: template ?? templateHash([deployment('app:2')], []), adoption, cleanUp }) }
     }
     const withDeployment = () => {
       const cluster = new FakeCluster()
@@ -70,10 +70,10 @@ describe('a promotion', () => {
     }
 
     test('removes it after a rollback, when it serves nothing any more', async () => {
-      const [cluster, retired] = [withDeployment(), [] as string[]]
+      const [cluster, cleaned] = [withDeployment(), [] as string[]]
       cluster.failureShare = 1
-      expect(await cluster.promote(undefined, created(retired))).toMatchObject({ verdict: 'rolled-back', weight: 0 })
-      expect(retired).toEqual(['retired'])
+      expect(await cluster.promote(undefined, created(cleaned))).toMatchObject({ verdict: 'rolled-back', weight: 0 })
+      expect(cleaned).toEqual(['cleaned up'])
       expect(cluster.notes.slice(-3)).toEqual([
         expect.stringContaining('the canary is drained'),
         'it is removed',
@@ -82,21 +82,21 @@ describe('a promotion', () => {
     })
 
     test('removes it if it never becomes ready', async () => {
-      const [cluster, retired] = [withDeployment(), [] as string[]]
+      const [cluster, cleaned] = [withDeployment(), [] as string[]]
       cluster.canaryStatus = { phase: 'Pending', conditions: [] }
-      expect(await cluster.promote(undefined, created(retired))).toMatchObject({ weight: 0 })
+      expect(await cluster.promote(undefined, created(cleaned))).toMatchObject({ weight: 0 })
       expect(cluster.weights).toEqual([0])
-      expect(retired).toEqual(['retired'])
+      expect(cleaned).toEqual(['cleaned up'])
     })
 
     test('keeps it after a cancel, because the next run continues with it', async () => {
-      const [cluster, retired] = [withDeployment(), [] as string[]]
+      const [cluster, cleaned] = [withDeployment(), [] as string[]]
       cluster.before = (verb, what) => {
         if (verb === 'patch' && what === 'VirtualService') cluster.controller.abort()
         return undefined
       }
-      await cluster.promote(undefined, created(retired)).catch(() => undefined)
-      expect(retired).toEqual([])
+      await cluster.promote(undefined, created(cleaned)).catch(() => undefined)
+      expect(cleaned).toEqual([])
     })
 
     describe('for a stable version that Git owns', () => {
@@ -145,8 +145,8 @@ describe('a promotion', () => {
     })
 
     test('does not promote what another run has made of it', async () => {
-      const [cluster, retired] = [withDeployment(), [] as string[]]
-      await expect(cluster.promote(undefined, created(retired, 'other'))).rejects.toThrow(
+      const [cluster, cleaned] = [withDeployment(), [] as string[]]
+      await expect(cluster.promote(undefined, created(cleaned, 'other'))).rejects.toThrow(
         'was changed since this run created it',
       )
       expect(cluster.weights).toEqual([])

@@ -193,6 +193,6 @@ test.each([
   ['image: "registry.test/till:2", onFail: keep', 'merge Deployment till-canary {"spec":{"replicas":0}}'],
 ])('after a rollback with { %s }: %s', async (plan, write) => {
   const { cluster, release, writes } = await begin([deployment()], plan)
-  await createdCanary(cluster, release, await createCanary(cluster, release), () => undefined).retire()
+  await createdCanary(cluster, release, await createCanary(cluster, release), () => undefined).cleanUp()
   expect(writes.at(-1)).toBe(write)
 })

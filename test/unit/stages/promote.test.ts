@@ -24,7 +24,7 @@ describe('a canary of a later wave, whose turn never comes', () => {
       created: (service) => ({
         template: '',
         adoption: {} as never,
-        retire: () => Promise.resolve(`${service} is removed, the ${gone.push(service)}. time`),
+        cleanUp: () => Promise.resolve(`${service} is removed, the ${gone.push(service)}. time`),
       }),
       whyIdle: () => undefined,
       abandon: () => Promise.resolve(),

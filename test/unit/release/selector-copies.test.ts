@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { coverageOf } from '../../../src/release/coverage.ts'
+import { planCopies } from '../../../src/release/selector-copies.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 
 const versions = {
@@ -9,7 +9,7 @@ const versions = {
 }
 const object = (kind: string, spec: object, meta: object = {}): KubeObject =>
   ({ apiVersion: 'x/v1', kind, metadata: { name: 'guarded', namespace: 'shop', ...meta }, spec }) as KubeObject
-const cover = (...objects: KubeObject[]) => coverageOf(objects, 'shop', versions)
+const cover = (...objects: KubeObject[]) => planCopies(objects, 'shop', versions)
 const specs = (...objects: KubeObject[]) => cover(...objects).copies.map((each) => (each as { spec?: unknown }).spec)
 
 test('what selects both versions needs no copy', () => {
@@ -62,7 +62,7 @@ test('two services that one policy is for get a copy each', () => {
   const expression = { key: 'app', operator: 'In', values: ['till', 'desk'] }
   const policy = object('NetworkPolicy', { podSelector: { matchExpressions: [expression] } })
   const ofDesk = { name: 'desk', stable: { app: 'desk' }, canary: { app: 'desk-canary' } }
-  const copies = [versions, ofDesk].flatMap((each) => coverageOf([policy], 'shop', each).copies)
+  const copies = [versions, ofDesk].flatMap((each) => planCopies([policy], 'shop', each).copies)
   expect(copies.map(({ metadata }) => metadata.name)).toEqual(['guarded-till-canary', 'guarded-desk-canary'])
 })
 
@@ -98,7 +98,7 @@ test('a copy is for nobody else: it loses the marks of Helm, Argo CD and the con
 })
 
 test('what cannot be copied is named: a policy of another namespace, and one for a label that the release drops', () => {
-  const { faults, copies } = coverageOf(
+  const { faults, copies } = planCopies(
     [
       object('AuthorizationPolicy', { selector: { matchLabels: { app: 'till' } } }, { namespace: 'istio-system' }),
       object('NetworkPolicy', { podSelector: { matchLabels: { zone: 'inner' } } }),
@@ -116,6 +116,6 @@ test('what cannot be copied is named: a policy of another namespace, and one for
 test('a monitor that selects the Service of stable gets a copy for that of the canary', () => {
   const monitor = object('ServiceMonitor', { selector: { matchLabels: { app: 'till', part: 'web' } }, endpoints: [] })
   const service = { stable: { app: 'till', part: 'web' }, canary: { app: 'till' } }
-  expect(coverageOf([monitor], 'shop', versions)).toEqual({ copies: [], faults: [] })
-  expect(coverageOf([monitor], 'shop', { ...versions, service }).faults).toHaveLength(1)
+  expect(planCopies([monitor], 'shop', versions)).toEqual({ copies: [], faults: [] })
+  expect(planCopies([monitor], 'shop', { ...versions, service }).faults).toHaveLength(1)
 })

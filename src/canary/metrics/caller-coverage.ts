@@ -8,11 +8,11 @@ type Answers = { given: number; received: number }
 export type FinalAnswers = { answered: Answers; failed: Answers }
 
 /** Of recent samples. `isComplete`: the callers received, within a tolerance, all answers of both versions. */
-export type Coverage = Record<VersionRole, FinalAnswers> & { isComplete: boolean }
+export type CallerCoverage = Record<VersionRole, FinalAnswers> & { isComplete: boolean }
 
 const none: Answers = { given: 0, received: 0 }
 const nothing: FinalAnswers = { answered: none, failed: none }
-export const noCoverage: Coverage = { canary: nothing, stable: nothing, isComplete: false }
+export const noCoverage: CallerCoverage = { canary: nothing, stable: nothing, isComplete: false }
 
 /** What a sample weighs when the next one is added: about the last 10 and 100 samples count, as failures are rare. */
 const memory: Record<keyof FinalAnswers, number> = { answered: 0.9, failed: 0.99 }
@@ -24,7 +24,7 @@ const tolerance = { share: 0.05, answers: 2 }
  * Failures are compared on their own: a version may fail only callers that are not read. While the versions answer too
  * little, the result stays as it is.
  */
-export function addCoverage(before: Coverage, sample: Record<VersionRole, FinalAnswers>): Coverage {
+export function addCoverage(before: CallerCoverage, sample: Record<VersionRole, FinalAnswers>): CallerCoverage {
   const canary = addAnswers(before.canary, sample.canary)
   const stable = addAnswers(before.stable, sample.stable)
   const all = [canary, stable].flatMap(({ answered, failed }) => [answered, failed])

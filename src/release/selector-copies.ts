@@ -10,12 +10,12 @@ import type { Labels } from './distinction.ts'
 export type Versions = { name: string; stable: Labels; canary: Labels; service?: { stable: Labels; canary: Labels } }
 
 /** `copies`: in the namespace of the canary. `faults`: one sentence for each object that cannot be copied. */
-export type Coverage = { copies: KubeObject[]; faults: string[] }
+export type SelectorCopies = { copies: KubeObject[]; faults: string[] }
 
 type Spec = Record<string, unknown>
 type Selecting = KubeObject & { spec?: Spec }
 
-export function coverageOf(objects: readonly KubeObject[], namespace: string, versions: Versions): Coverage {
+export function planCopies(objects: readonly KubeObject[], namespace: string, versions: Versions): SelectorCopies {
   const all = objects.map((object) => copyOf(object as Selecting, namespace, versions))
   return {
     copies: all.flatMap((each) => (typeof each === 'object' ? [each] : [])),
