@@ -1,7 +1,7 @@
 // What the checks of a promotion say: the evidence of each against the canary and for it, and the verdict. Pure.
 import type { CanaryConfig } from '../../config/schema.ts'
-import * as certificate from './certificate.ts'
-import { countFailures, countUnanswered, type Checks } from './checks.ts'
+import { evidence, type Certificate } from './certificate.ts'
+import { countFailures, countUnanswered, type Certificates, type Checks } from './checks.ts'
 import * as objective from './objective.ts'
 import * as relative from './relative.ts'
 import { countSlower, shownCount, type LimitCounts, type RequestCounts } from './request-counts.ts'
@@ -39,33 +39,33 @@ const stakes: Record<CheckName, number> = {
 }
 
 /** `against`: E against the canary. `overLimit`: E for a canary that exceeds its limit, whatever stable does. */
-type CheckEvidence = { check: CheckName; against: number; overLimit?: number; passEvidence: number }
+type EvidenceAgainst = { against: number; overLimit?: number }
+type CheckEvidence = EvidenceAgainst & { check: CheckName; passEvidence: number }
+
+const certificateKeys: Record<CheckName, keyof Certificates> = {
+  'success rate': 'successRate',
+  p99: 'p99',
+  'failures vs stable': 'failures',
+  'latency vs stable': 'latency',
+}
+
+/** The certificate of a check in use. */
+export function certificateOf(certificates: Certificates, check: CheckName): Certificate {
+  return certificates[certificateKeys[check]]!
+}
 
 /** Of each check in use, whether it has measured something or not: the stakes are settled at the start. */
 function evidenceOf({ successRate, p99, failures, latency, certificates }: Checks): CheckEvidence[] {
-  const { evidence } = certificate
-  return [
-    { check: 'success rate', ...objective.evidence(successRate), passEvidence: evidence(certificates.successRate) },
-    ...(p99 ? [{ check: 'p99' as const, ...objective.evidence(p99), passEvidence: evidence(certificates.p99!) }] : []),
-    ...(failures
-      ? [
-          {
-            check: 'failures vs stable' as const,
-            against: relative.evidence(failures),
-            passEvidence: evidence(certificates.failures!),
-          },
-        ]
-      : []),
-    ...(latency
-      ? [
-          {
-            check: 'latency vs stable' as const,
-            against: relative.evidence(latency),
-            passEvidence: evidence(certificates.latency!),
-          },
-        ]
-      : []),
-  ]
+  const tests: Record<CheckName, EvidenceAgainst | undefined> = {
+    'success rate': objective.evidence(successRate),
+    p99: p99 && objective.evidence(p99),
+    'failures vs stable': failures && { against: relative.evidence(failures) },
+    'latency vs stable': latency && { against: relative.evidence(latency) },
+  }
+  return Object.entries(tests).flatMap(([name, test]) => {
+    const check = name as CheckName
+    return test ? [{ check, ...test, passEvidence: evidence(certificateOf(certificates, check)) }] : []
+  })
 }
 
 /** The result of every check that measures something. `canary` and `stable`: what each served since the first stage. */
@@ -92,8 +92,8 @@ export function checkResults(
     const count = counterOf(plan, checks, check)
     if (!count) return []
     const counts = { canary: shown(count(canary)), stable: shown(count(stable)) }
-    const evidence = { failEvidence: parts[i]!, failThreshold, passEvidence, passThreshold }
-    return [{ check, ...counts, ...evidence, verdict: verdictOf(each, i) }]
+    const found = { failEvidence: parts[i]!, failThreshold, passEvidence, passThreshold }
+    return [{ check, ...counts, ...found, verdict: verdictOf(each, i) }]
   })
 }
 
