@@ -3,6 +3,7 @@
 // users, fixed seeds. SIMULATE_RUNS sets the number of promotions in each cell.
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
+import { percent } from '../../src/statistics/percent.ts'
 import { table } from '../mesh/index.ts'
 import { alpha, beta, cells, type Cell, type CellResult, type RuleResult } from './cells.ts'
 
@@ -95,10 +96,6 @@ function shares({ promoted, rolledBack, inconclusive }: RuleResult): string {
 
 function clusteringOf({ bursts, retries }: Cell['users']): string {
   return retries === undefined ? bursts : `${retries} retries`
-}
-
-function percent(share: number): string {
-  return `${Number((100 * share).toFixed(2))}%`
 }
 
 function flat({ users, ours, ...cell }: CellResult): object {

@@ -1,5 +1,4 @@
 // `simulate`: the chances of the plans of a config, in virtual time. It changes nothing, and reads only the rate.
-import { writeFileSync } from 'node:fs'
 import { requestRate } from '../canary/controller/request-rate.ts'
 import { describeTooLittleTraffic } from '../canary/load/traffic-need.ts'
 import { createClient } from '../cluster/client.ts'
@@ -7,12 +6,14 @@ import { connection } from '../cluster/connect.ts'
 import { ConfigError } from '../config/error.ts'
 import { canariesOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
+import { writeText } from '../report/write.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { tempDir } from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { chancesChart } from '../simulate/chart.ts'
 import { chancesOf, stableFailing } from '../simulate/chances.ts'
-import { chancesTable, percent } from '../simulate/table.ts'
+import { chancesTable } from '../simulate/table.ts'
+import { percent } from '../statistics/percent.ts'
 import { createTempDir } from './temp-dir.ts'
 import { terminal } from './terminal.ts'
 
@@ -29,7 +30,7 @@ export async function simulateConfig(config: Config, options: SimulateOptions): 
     const rate = given ?? (await liveRate(config, plan))
     const title = `${plan.service}: ${Number(rate.toFixed(1))} requests a second, steps ${plan.steps.join(', ')}`
     const chances = chancesOf(plan, rate, runs)
-    info(`${title}; stable fails ${percent(stableFailing(plan))} of its requests`)
+    info(`${title}; stable fails ${percent(stableFailing(plan), 1)} of its requests`)
     info(`${runs} simulated promotions for each failure rate of the canary`)
     notSimulated(plan).forEach(info)
     info(chancesTable(chances))
@@ -80,11 +81,8 @@ function chartFile(file: string, { service }: CanaryConfig, count: number): stri
   return count === 1 ? file : file.replace(/(\.\w+)?$/, (extension) => `-${service}${extension}`)
 }
 
+/** @throws ConfigError if the file cannot be written */
 function writeChart(file: string, svg: string): void {
-  try {
-    writeFileSync(file, svg)
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    throw new ConfigError(`--chart: ${file} cannot be written (${code}); check the path`)
-  }
+  const fault = writeText(file, svg)
+  if (fault !== undefined) throw new ConfigError(`--chart: ${fault}`)
 }

@@ -194,15 +194,15 @@ function split(step: Step, confidence: number): Pick<StepReport, 'split'> {
   const [low, high] = interval(canary, all, 0.99)
   return {
     split: {
-      observed: percent(canary / all),
-      low: percent(low),
-      high: percent(high),
+      observed: inPercent(canary / all),
+      low: inPercent(low),
+      high: inPercent(high),
       fits: plausible(canary, all, step.weight / 100, confidence),
     },
   }
 }
 
-const percent = (share: number) => Math.round(share * 10_000) / 100
+const inPercent = (share: number) => Math.round(share * 10_000) / 100
 
 /**
  * The worst verdict represents all: rolled back, then inconclusive, held, skipped and promoted. A canary that was

@@ -1,6 +1,6 @@
 // The chances of a plan as a picture in SVG: a column for each failure rate. Pure.
 import type { Chances } from './chances.ts'
-import { percent } from './table.ts'
+import { percent } from '../statistics/percent.ts'
 
 const size = { width: 800, height: 320 }
 const plot = { left: 56, right: 780, top: 64, bottom: 250 }
@@ -52,7 +52,11 @@ function column(chances: Chances, left: number, width: number): string[] {
   })
   const label = (at: number, content: string) =>
     text(left + width / 2, at, content, `fill="${colours.text}" text-anchor="middle" font-size="12"`)
-  return [...parts, label(plot.bottom + 18, percent(chances.failing)), label(plot.bottom + 36, `${chances.seconds} s`)]
+  return [
+    ...parts,
+    label(plot.bottom + 18, percent(chances.failing, 1)),
+    label(plot.bottom + 36, `${chances.seconds} s`),
+  ]
 }
 
 function text(x: number, at: number, content: string, attributes: string): string {

@@ -1,5 +1,6 @@
 // The chances of a plan as a table in text, with a bar for each failure rate. Pure.
 import type { Chances } from './chances.ts'
+import { percent } from '../statistics/percent.ts'
 
 const head = ['canary fails', 'promoted', 'rolled back', 'inconclusive', 'median time', 'failed requests', '']
 const barLength = 20
@@ -7,10 +8,10 @@ const marks = { promoted: '█', inconclusive: '▒', rolledBack: '·' }
 
 export function chancesTable(all: Chances[]): string {
   const rows = all.map((chances) => [
-    percent(chances.failing),
-    percent(chances.promoted),
-    percent(chances.rolledBack),
-    percent(chances.inconclusive),
+    percent(chances.failing, 1),
+    percent(chances.promoted, 1),
+    percent(chances.rolledBack, 1),
+    percent(chances.inconclusive, 1),
     `${chances.seconds} s`,
     String(Math.round(chances.failedRequests)),
     bar(chances),
@@ -32,8 +33,4 @@ function bar({ promoted, inconclusive }: Chances): string {
     marks.inconclusive.repeat(second - first) +
     marks.rolledBack.repeat(barLength - second)
   )
-}
-
-export function percent(share: number): string {
-  return `${Number((100 * share).toFixed(1))}%`
 }

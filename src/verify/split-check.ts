@@ -5,10 +5,11 @@ import type { HttpRoute, VirtualService } from '../cluster/objects.ts'
 import type { ServicePolicy } from '../config/schema.ts'
 import type { Weights } from '../policies/compile/names.ts'
 import { interval, plausible } from '../statistics/binomial.ts'
+import { percent } from '../statistics/percent.ts'
 import { servedRequests, type CountedService, type PodCounts } from './proxy-counters.ts'
 
 const confidence = 0.99
-/** The confidence for a failure. At 99 %, one run in a hundred would fail by chance. */
+/** The confidence for a failure. At 99%, one run in a hundred would fail by chance. */
 const failureConfidence = 0.9999
 
 /** `weights`: the weights in force in `route`. */
@@ -48,11 +49,11 @@ type Part = { isLikely: boolean; isPossible: boolean; text: string }
 
 function partOf(name: string, count: number, requests: number, share: number): Part {
   const [low, high] = interval(count, requests, confidence)
-  const range = `99 % interval ${percent(low)} to ${percent(high)}`
+  const range = `99% interval ${percent(low, 1)} to ${percent(high, 1)}`
   return {
     isLikely: plausible(count, requests, share, confidence),
     isPossible: plausible(count, requests, share, failureConfidence),
-    text: `${name} ${count} of ${requests} (${percent(count / requests)}, ${range}; weight ${percent(share)})`,
+    text: `${name} ${count} of ${requests} (${percent(count / requests, 1)}, ${range}; weight ${percent(share, 1)})`,
   }
 }
 
@@ -79,8 +80,4 @@ function hasOtherRoutes({ spec: { http = [] } }: VirtualService, weights: Weight
     route.length === Object.keys(weights).length &&
     route.every(({ destination: { subset = '' }, weight }) => (weight ?? 100) === weights[subset])
   return !http.every(followsWeights)
-}
-
-function percent(share: number): string {
-  return `${Number((share * 100).toFixed(1))} %`
 }

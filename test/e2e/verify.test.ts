@@ -353,7 +353,7 @@ verify: { trafficChecks: true, timeout: 30s }
     )
     expect(trafficChecks['web split']).toEqual({
       ok: true,
-      text: expect.stringMatching(/^v1 \d+ of \d+ .*weight 80 %\), v2 \d+ of \d+ .*weight 20 %\)$/) as string,
+      text: expect.stringMatching(/^v1 \d+ of \d+ .*weight 80%\), v2 \d+ of \d+ .*weight 20%\)$/) as string,
     })
     expect(trafficChecks['web retries']).toEqual({
       ok: true,

@@ -1,8 +1,9 @@
 // What the checks say, in words. Pure.
 import type { CanaryConfig } from '../../config/schema.ts'
-import { missingRequests, type Certificate } from './certificate.ts'
-import { slowShare, type Certificates, type Checks } from './checks.ts'
-import type { CheckName, CheckResult } from './check-results.ts'
+import { percent } from '../../statistics/percent.ts'
+import { missingRequests } from './certificate.ts'
+import { slowShare, type Checks } from './checks.ts'
+import { certificateOf, type CheckName, type CheckResult } from './check-results.ts'
 import type { LimitCounts } from './request-counts.ts'
 
 /** What the check counted, and the limit. */
@@ -51,15 +52,6 @@ const violations: Record<CheckName, string> = {
   'latency vs stable': 'are too slow',
 }
 
-function certificateOf({ successRate, p99, failures, latency }: Certificates, check: CheckName): Certificate {
-  const all = { 'success rate': successRate, p99, 'failures vs stable': failures, 'latency vs stable': latency }
-  return all[check]!
-}
-
 function shareOf({ requests, violations }: LimitCounts): number {
   return requests === 0 ? 0 : violations / requests
-}
-
-function percent(fraction: number): string {
-  return `${Number((fraction * 100).toFixed(2))}%`
 }

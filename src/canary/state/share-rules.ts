@@ -1,4 +1,5 @@
 // Rules for how the requests are shared: not by the weight, or all to a canary that only stable could excuse.
+import { percent } from '../../statistics/percent.ts'
 import type { CheckResult } from '../analysis/check-results.ts'
 import { closeComparison } from '../analysis/checks.ts'
 import { differsFromWeight } from '../analysis/share.ts'
@@ -19,10 +20,8 @@ export function findWrongShare({ state, observation }: RuleInput): string | unde
   const observed = differsFromWeight(step.watched.share, step.weight, observation.share)
   return observed === undefined
     ? undefined
-    : `${describeStage(step)}, the canary served ${percent(observed)} of the requests`
+    : `${describeStage(step)}, the canary served ${percent(observed / 100, 1)} of the requests`
 }
-
-const percent = (value: number) => `${Number(value.toFixed(1))}%`
 
 // The canary has all the traffic and misses its limit, but nobody can tell whether stable would keep it: an outage of a
 // shared dependency looks the same. So the canary returns to the step before, where stable serves too, and continues

@@ -1,6 +1,7 @@
 // The rule that waits until the traffic itself has moved: until the weight of the step is likelier in force than the one
 // before.
 import type { CanaryConfig } from '../../config/schema.ts'
+import { percent } from '../../statistics/percent.ts'
 import { addShiftSample, hasShifted, type ShiftEvidence } from '../analysis/shift-detector.ts'
 import { endInconclusive } from './advance.ts'
 import { stay, type RuleInput } from './rule.ts'
@@ -46,5 +47,5 @@ export const noRequestReached = 'no request reached the canary'
 function servedTooLittle({ canary, stable }: ShiftingStep): string {
   if (canary.requests === 0) return noRequestReached
   const share = canary.requests / (canary.requests + stable.requests)
-  return `the canary served only ${Number((100 * share).toFixed(2))}% of the requests`
+  return `the canary served only ${percent(share)} of the requests`
 }

@@ -48,7 +48,7 @@ describe('the split check', () => {
   test('passes when the requests fit the weights, and reports the numbers', () => {
     expect(split({ [served()]: 82 }, { [served()]: 18 })).toEqual({
       ok: true,
-      text: 'v1 82 of 100 (82 %, 99 % interval 70.2 % to 90.7 %; weight 80 %), v2 18 of 100 (18 %, 99 % interval 9.3 % to 29.8 %; weight 20 %)',
+      text: 'v1 82 of 100 (82%, 99% interval 70.2% to 90.7%; weight 80%), v2 18 of 100 (18%, 99% interval 9.3% to 29.8%; weight 20%)',
     })
   })
 
