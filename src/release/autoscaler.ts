@@ -1,20 +1,6 @@
-// The HorizontalPodAutoscaler of stable, and one like it for the canary.
-import { emptyWhenUnread } from '../cluster/api-error.ts'
-import type { Cluster } from '../cluster/client.ts'
+// The HorizontalPodAutoscaler of the canary, like that of stable. Pure.
 import type { HorizontalPodAutoscaler, Workload } from '../cluster/objects.ts'
 import { labelsOfCopy } from './deployment.ts'
-
-export async function autoscalerOf(
-  cluster: Cluster,
-  { metadata }: Workload,
-): Promise<HorizontalPodAutoscaler | undefined> {
-  const all = await cluster
-    .list<HorizontalPodAutoscaler>('HorizontalPodAutoscaler', metadata.namespace)
-    .catch(emptyWhenUnread)
-  return all.find(
-    ({ spec: { scaleTargetRef } }) => scaleTargetRef.kind === 'Deployment' && scaleTargetRef.name === metadata.name,
-  )
-}
 
 /** The same for the canary. It never goes below the replicas that the canary starts with, because its share grows. */
 export function canaryAutoscaler(

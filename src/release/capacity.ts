@@ -1,8 +1,8 @@
 // With `replicas: proportional`, the canary grows before its weight does: each weight is written only when its pods are
 // ready, and those of the next step start with the step before it. Stable keeps all its pods, for a rollback needs them.
-import { emptyWhenUnread } from '../cluster/api-error.ts'
+import { autoscalerOf } from '../cluster/autoscalers.ts'
 import type { Cluster } from '../cluster/client.ts'
-import type { HorizontalPodAutoscaler, Workload } from '../cluster/objects.ts'
+import type { Workload } from '../cluster/objects.ts'
 import { ReplicasNotReady, type Capacity } from '../canary/controller/context.ts'
 import type { CanaryConfig } from '../config/schema.ts'
 
@@ -41,11 +41,10 @@ export function proportionalCapacity(cluster: Cluster, plan: CanaryConfig, full:
 }
 
 /** An autoscaler would take a larger number back, unless its minimum grows as well. */
-async function scale(cluster: Cluster, { metadata: { name, namespace } }: Workload, replicas: number): Promise<void> {
-  const scalers = await cluster
-    .list<HorizontalPodAutoscaler>('HorizontalPodAutoscaler', namespace)
-    .catch(emptyWhenUnread)
-  if (scalers.some(({ metadata }) => metadata.name === name))
-    await cluster.merge('HorizontalPodAutoscaler', namespace, name, { spec: { minReplicas: replicas } })
+async function scale(cluster: Cluster, canary: Workload, replicas: number): Promise<void> {
+  const { name, namespace } = canary.metadata
+  const scaler = await autoscalerOf(cluster, canary)
+  if (scaler)
+    await cluster.merge('HorizontalPodAutoscaler', namespace, scaler.metadata.name, { spec: { minReplicas: replicas } })
   await cluster.merge('Deployment', namespace, name, { spec: { replicas } })
 }

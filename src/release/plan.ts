@@ -1,10 +1,11 @@
 // Plans a release: what the canary is made of, and what is left to do. Only reads, and finds every reason against it.
 import { ApiError, emptyWhenUnread, lacksRights } from '../cluster/api-error.ts'
+import { autoscalerOf } from '../cluster/autoscalers.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { belongs } from '../cluster/labels.ts'
 import { titleOf, type KubeObject, type Pod, type Service, type Workload } from '../cluster/objects.ts'
 import { hasSidecar } from '../mesh/sidecar.ts'
-import { gitopsOwner } from '../canary/traffic/gitops.ts'
+import { gitopsOwner, readApplications } from '../canary/traffic/gitops.ts'
 import { hashOfTemplate } from '../canary/workload/fingerprint.ts'
 import { configHashAnnotation, copyForCanaryName, createdCanaryLabel } from '../config/names.ts'
 import type { CanaryConfig } from '../config/schema.ts'
@@ -15,7 +16,6 @@ import { distinguish, type Distinction } from './distinction.ts'
 import { withImages } from './images.ts'
 import { dataHash, hasSameData, readRelease, renamed, type Rendered } from './manifests.ts'
 import { firstReplicas } from './capacity.ts'
-import { autoscalerOf } from './autoscaler.ts'
 import { quotaFault, type ResourceQuota } from './quota.ts'
 import { unsharedClaim } from './volumes.ts'
 import { deploymentBehind, NotReleasable } from './workload.ts'
@@ -142,8 +142,7 @@ async function requireReleasable(
 
 /** Its controller would undo the image at its next synchronization. */
 async function requireNoGitops(cluster: Cluster, stable: Workload): Promise<void> {
-  const applications = await cluster.list<KubeObject>('Application').catch(emptyWhenUnread)
-  const owner = gitopsOwner(stable, applications)
+  const owner = gitopsOwner(stable, await readApplications(cluster))
   if (owner === undefined) return
   throw new NotReleasable(
     `${owner} manages the ${titleOf(stable)}, and would undo what the run writes to it; set \`after: gitops\`, and commit ` +

@@ -1,11 +1,12 @@
 // Reads what selects stable's pods by their labels, and plans the copies that protect and watch the canary as well.
 import { lacksRights, isNotFound } from '../cluster/api-error.ts'
+import { autoscalerOf } from '../cluster/autoscalers.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { systemNamespace, type DestinationRule, type Kind, type KubeObject } from '../cluster/objects.ts'
 import { hostOf } from '../policies/compile/names.ts'
 import { isOurs } from '../policies/owned-objects.ts'
 import { fullHost } from '../policies/routes.ts'
-import { autoscalerOf, canaryAutoscaler } from './autoscaler.ts'
+import { canaryAutoscaler } from './autoscaler.ts'
 import { planCopies, type Versions } from './selector-copies.ts'
 import { copyForCanaryName, createdCanaryLabel } from '../config/names.ts'
 import { labelsOfCopy } from './deployment.ts'

@@ -1,18 +1,17 @@
 // The stages promote and rollback: moves the canaries' weights step by step, or all traffic to stable at once.
-import { gitopsWarnings } from '../canary/traffic/gitops.ts'
+import { gitopsWarnings, readApplications } from '../canary/traffic/gitops.ts'
 import { describeOutage, hasEndpoint } from '../canary/workload/endpoints.ts'
 import { readSelectors, SelectorFault } from '../canary/workload/selectors.ts'
 import { promote } from '../canary/promote.ts'
 import type { Promotion } from '../canary/controller/context.ts'
 import { isHeldAsPlanned } from '../canary/state/ending.ts'
 import type { Verdict } from '../canary/state/types.ts'
-import { emptyWhenUnread } from '../cluster/api-error.ts'
 import { drainTarget, findUndrained, type Undrained } from '../canary/controller/undrained.ts'
 import { readRoutes } from '../canary/traffic/router.ts'
 import { forceRollback } from '../canary/recovery.ts'
 import { forward } from '../cluster/forward.ts'
 import type { Cluster } from '../cluster/client.ts'
-import type { KubeObject, Pod } from '../cluster/objects.ts'
+import type { Pod } from '../cluster/objects.ts'
 import { abRouteName, canariesOf } from '../config/names.ts'
 import { canaryWeightOf, isVirtualService, splitOf, splitsIn, type Routed } from '../policies/routes.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
@@ -90,7 +89,7 @@ async function warnOfGitops(context: StageContext): Promise<void> {
   const routes = (
     await Promise.all(canariesOf(config).map((plan) => readRoutes(cluster, splitOf(config, plan)).catch(() => [])))
   ).flat()
-  const applications = await cluster.list<KubeObject>('Application').catch(emptyWhenUnread)
+  const applications = await readApplications(cluster)
   warn(context, [...new Set(routes.flatMap((object) => gitopsWarnings(object, applications)))])
 }
 

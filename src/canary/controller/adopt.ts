@@ -2,10 +2,11 @@
 // the canary is scaled to 0. At each moment all traffic goes to pods that serve the promoted version.
 import { isDeepStrictEqual } from 'node:util'
 import type { Cluster } from '../../cluster/client.ts'
-import { emptyWhenUnread, isConflict } from '../../cluster/api-error.ts'
+import { isConflict } from '../../cluster/api-error.ts'
+import { autoscalerOf } from '../../cluster/autoscalers.ts'
 import type { Split } from '../../policies/routes.ts'
 import { belongs, matches, selectorText } from '../../cluster/labels.ts'
-import type { HorizontalPodAutoscaler, Pod, Workload } from '../../cluster/objects.ts'
+import type { Pod, Workload } from '../../cluster/objects.ts'
 import { waitForRollout } from '../../verify/rollout.ts'
 import { expectsSidecar, hasSidecar } from '../../mesh/sidecar.ts'
 import type { Clock } from '../../runtime/clock.ts'
@@ -238,15 +239,6 @@ async function cleanUp(
     `${deploymentName(canary)} is scaled to 0; its HorizontalPodAutoscaler ${autoscaler.metadata.name} pauses ` +
       `until someone scales it to ${replicas} or more`,
   )
-}
-
-async function autoscalerOf(cluster: Cluster, { metadata }: Workload): Promise<HorizontalPodAutoscaler | undefined> {
-  const autoscalers = await cluster
-    .list<HorizontalPodAutoscaler>('HorizontalPodAutoscaler', metadata.namespace)
-    .catch(emptyWhenUnread)
-  return autoscalers.find(({ spec: { scaleTargetRef } }) => {
-    return scaleTargetRef.kind === 'Deployment' && scaleTargetRef.name === metadata.name
-  })
 }
 
 function replicasOf({ spec }: Workload): number {

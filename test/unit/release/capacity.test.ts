@@ -65,11 +65,12 @@ describe('a canary that grows', () => {
     const scaler = {
       apiVersion: 'autoscaling/v2',
       kind: 'HorizontalPodAutoscaler',
-      metadata: { name: 'till-canary', namespace: 'shop' },
+      metadata: { name: 'for-the-canary', namespace: 'shop' },
+      spec: { scaleTargetRef: { kind: 'Deployment', name: 'till-canary' } },
     }
     const { writes, capacity } = begin(5, 5, scaler)
     await expect(capacity.ensureReplicas(100)).rejects.toThrow(ReplicasNotReady)
-    expect(writes[0]).toBe('merge HorizontalPodAutoscaler till-canary {"spec":{"minReplicas":10}}')
+    expect(writes[0]).toBe('merge HorizontalPodAutoscaler for-the-canary {"spec":{"minReplicas":10}}')
   })
 
   test('gets its weight at the attempt that finds its pods ready', async () => {
