@@ -3,7 +3,6 @@ import { isReady } from '../../cluster/pods.ts'
 import { causeOf } from '../../verify/cause.ts'
 import type { Sample } from '../metrics/observer.ts'
 import { isHeldAsPlanned } from '../state/ending.ts'
-import { noRequestReached } from '../state/shift-rule.ts'
 import type { State } from '../state/types.ts'
 import { explainNoRequests } from './no-requests.ts'
 import type { PromotionContext } from './context.ts'
@@ -36,5 +35,5 @@ async function causeOfEnd(
 }
 
 function hasNoRequests(state: State): boolean {
-  return state.phase === 'ended' && state.reason.includes(noRequestReached)
+  return state.phase === 'ended' && 'unreached' in state
 }

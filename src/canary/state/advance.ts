@@ -1,7 +1,7 @@
 // Leaves a step: for the next stage, for the wait for confirmation, or for the end. Pure.
 import type { CanaryConfig } from '../../config/schema.ts'
 import { closeComparison } from '../analysis/checks.ts'
-import { end, endUndecided } from './ending.ts'
+import { end, endUndecided, type Unreached } from './ending.ts'
 import { isAwaiting } from './gates.ts'
 import { stay } from './rule.ts'
 import { clearActions, stageAction, stagesOf } from './stages.ts'
@@ -30,9 +30,15 @@ export function advance(plan: CanaryConfig, state: BetweenSteps, now: number): N
 }
 
 /** A step has too little evidence: the promotion continues or ends, as `onInconclusive` says. */
-export function endInconclusive(plan: CanaryConfig, state: ActiveState, reason: string, now: number): Next {
+export function endInconclusive(
+  plan: CanaryConfig,
+  state: ActiveState,
+  reason: string,
+  now: number,
+  details: Unreached = {},
+): Next {
   const stopped = endCurrentStep(state, 'inconclusive', now)
-  return plan.onInconclusive === 'promote' ? advance(plan, stopped, now) : endUndecided(plan, stopped, reason)
+  return plan.onInconclusive === 'promote' ? advance(plan, stopped, now) : endUndecided(plan, stopped, reason, details)
 }
 
 /** After the last stage. */

@@ -4,6 +4,9 @@ import { clearActions } from './stages.ts'
 import { endCurrentStep, progressOf, type BetweenSteps } from './steps.ts'
 import type { EndedState, Next, Outcome, State } from './types.ts'
 
+/** See Outcome. */
+export type Unreached = { unreached?: true }
+
 type StableOutcome = Extract<Outcome, { verdict: 'rolled-back' | 'inconclusive' }>
 
 /** Ends with all traffic on stable, for whatever reason; also when the run is cancelled or broken. */
@@ -37,10 +40,15 @@ export function endFailed(plan: CanaryConfig, state: State, reason: string, now:
 }
 
 /** Ends undecided: on stable, or at its weight when the plan says to hold it. */
-export function endUndecided(plan: CanaryConfig, stopped: BetweenSteps, reason: string): Next<EndedState> {
+export function endUndecided(
+  plan: CanaryConfig,
+  stopped: BetweenSteps,
+  reason: string,
+  details: Unreached = {},
+): Next<EndedState> {
   return plan.onInconclusive === 'hold'
-    ? end(stopped, { verdict: 'held', reason })
-    : returnToStable(stopped, { verdict: 'inconclusive', reason })
+    ? end(stopped, { verdict: 'held', reason, ...details })
+    : returnToStable(stopped, { verdict: 'inconclusive', reason, ...details })
 }
 
 /** Ends at the weight in force. A mirror or a header route is removed in any case. */

@@ -20,7 +20,7 @@ export function waitForShift(state: ShiftingState, { plan, observation, now }: R
     return stay({ ...state, steps: replaceCurrent(state.steps, { ...step, ...(shift ? { shift } : {}) }) })
   const seconds = plan.progressDeadline / 1000
   const reason = `${describeStage(step)}, ${servedTooLittle(step)} within ${seconds} s (\`progressDeadline\`)`
-  return endInconclusive(plan, state, reason, now)
+  return endInconclusive(plan, state, reason, now, step.canary.requests === 0 ? { unreached: true } : {})
 }
 
 /** A request that reached no version may have been for a canary without endpoints. */
@@ -41,11 +41,8 @@ function needsNoTraffic(plan: CanaryConfig, { canary, stable, shiftedAt }: Shift
   return plan.checks.minRequests === 0 && canary.requests + stable.requests === 0 && now > shiftedAt
 }
 
-/** In the reason of a step that ended so. The controller looks up why. */
-export const noRequestReached = 'no request reached the canary'
-
 function servedTooLittle({ canary, stable }: ShiftingStep): string {
-  if (canary.requests === 0) return noRequestReached
+  if (canary.requests === 0) return 'no request reached the canary'
   const share = canary.requests / (canary.requests + stable.requests)
   return `the canary served only ${percent(share)} of the requests`
 }
