@@ -13,6 +13,14 @@ export function canaryKey({ canary }: Canaries, index: number): string {
   return canary ? 'canary' : `canaries.${index}`
 }
 
+/** The key of the canary of that service. */
+export function canaryKeyOf(config: Canaries, service: string): string {
+  return canaryKey(
+    config,
+    canariesOf(config).findIndex((each) => each.service === service),
+  )
+}
+
 /** The subsets between which the service's canary moves traffic; undefined without a canary by subset. */
 export function splitSubsets(config: Canaries, service: string): [stable: string, canary: string] | undefined {
   const found = canariesOf(config).find((each) => each.service === service && each.stable.by === 'subset')

@@ -215,7 +215,7 @@ const namesOf = ({ stable, canary }: Split) => `${stable.name} and ${canary.name
 
 function toWholeHost(object: Routed, { section }: Route, split: Split): Effect {
   const both = `give it both ${namesOf(split)} as destinations (weights 100 and 0), or remove it`
-  const named = 'a route of `policies` gets them by itself if you name it and list its name in `canary.routes`'
+  const named = 'a route of `policies` gets them by itself if you name it and list its name in `routes`'
   const needsSubsets = !isVirtualService(object) && split.stable.by === 'subset'
   return {
     what: `goes to all pods of ${split.service}, so its requests reach ${split.canary.name} whatever its weight is`,
@@ -240,7 +240,7 @@ function toStable({ stable, canary, ...rest }: Split): Effect {
     what: `sends every request to ${stable.name}, so the weight of ${canary.name} has no effect there`,
     remedy:
       `give it both ${namesOf({ stable, canary, ...rest })} as destinations, narrow its match, ` +
-      'or list the routes whose weights move in `canary.routes`',
+      'or list the routes whose weights move in `routes`',
   }
 }
 
@@ -249,7 +249,7 @@ function toCanary({ matches }: Route, split: Split): Effect {
   return {
     what: `sends ${which} to ${split.canary.name} alone, so its weight has no effect there`,
     remedy:
-      `give it both ${namesOf(split)} as destinations, or name it in \`canary.routes\`; if it is for testers, ` +
+      `give it both ${namesOf(split)} as destinations, or name it in \`routes\`; if it is for testers, ` +
       'match a header or a query parameter of theirs, or give them a host of their own',
   }
 }

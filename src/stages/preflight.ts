@@ -5,7 +5,7 @@ import { ApiError, isForbidden } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { KubeObject, Service, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import { canariesOf, canaryKey, releaseKeysOf, servicesOf } from '../config/names.ts'
+import { canariesOf, canaryKey, canaryKeyOf, releaseKeysOf, servicesOf } from '../config/names.ts'
 import { nearest } from '../config/nearest.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { StageName } from '../config/schema/stages.ts'
@@ -138,7 +138,7 @@ function optedOutFault(workload: Workload, namespace: string): string | undefine
 async function namedServiceFaults(cluster: Cluster, config: Config): Promise<string[]> {
   const services = await cluster.list<Service>('Service', config.namespace)
   return Object.entries(servicesOf(config)).flatMap(([name, { port }]) => {
-    const key = config.services?.[name] ? `services.${name}` : 'canary.service'
+    const key = config.services?.[name] ? `services.${name}` : `${canaryKeyOf(config, name)}.service`
     const service = services.find(({ metadata }) => metadata.name === name)
     if (!service)
       return [

@@ -108,7 +108,7 @@ test('an exhausted quota is reported at once, in the words of the API server', a
   const { outputs, report, log } = await run('promote', {})
   expect(outputs, log).toMatchObject({ verdict: 'rolled-back', weight: '0' })
   expect(outputs['reason']).toMatch(
-    /the API server refuses the pod of the guard Job: .*exceeded quota: team, requested: pods=1.*canary.guard.resources/,
+    /the API server refuses the pod of the guard Job: .*exceeded quota: team, requested: pods=1.*`guard.resources`/,
   )
   expect(report?.seconds).toBeLessThan(60)
 })
@@ -116,9 +116,7 @@ test('an exhausted quota is reported at once, in the words of the API server', a
 test('a limit range is reported at once, and `guard.resources` meets it', async () => {
   await apply(limitRange({ memory: '96Mi', cpu: '50m' }))
   const refused = await run('promote', {})
-  expect(refused.outputs['reason']).toMatch(
-    /minimum (cpu|memory) usage per Container is .*set `canary.guard.resources`/,
-  )
+  expect(refused.outputs['reason']).toMatch(/minimum (cpu|memory) usage per Container is .*set `guard.resources`/)
   const resources = { requests: { cpu: '50m', memory: '96Mi' } }
   const { outputs, log } = await run('promote', { resources })
   expect(outputs['verdict'], log).toBe('promoted')

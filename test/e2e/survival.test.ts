@@ -404,7 +404,7 @@ describe('a guard that cannot start', () => {
     try {
       const { report } = await runAction({})
       expect(report?.error).toMatch(
-        /canary.guard: the guard of backend cannot be created .*forbidden.*deploy\/rbac\/deliver.yaml, or set `guard: off`/,
+        /the guard of backend cannot be created .*forbidden.*deploy\/rbac\/deliver.yaml, or set `guard: off`/,
       )
       expect((await runAction({ guard: 'off' })).outputs['verdict']).toBe('promoted')
     } finally {

@@ -148,7 +148,7 @@ describe("a user's VirtualService", () => {
     await call('setWeight', { ...split, routes: ['rest'] }, 40)
     expect((await written('echo')).weights).toEqual([90, 0, 10, 60, 40])
     await expect(call('setWeight', { ...split, routes: ['other'] }, 40)).rejects.toThrow(
-      'no route named other in policies splits echo between v1 and v2; choose from the routes that do: api, rest',
+      'no route named other in policies splits echo between v1 and v2; choose `routes` from those that do: api, rest',
     )
   })
 

@@ -125,7 +125,7 @@ function counterCause({ published, telemetries, plan, callerRequests, stableRequ
   if (wanted.length === 0 && other !== undefined)
     return (
       `no sidecar publishes ${plan.metrics.requests}, but they publish ${other}; ` +
-      `set \`canary.metrics.requests: ${other}\`, and \`duration\` accordingly`
+      `set \`metrics.requests: ${other}\`, and \`duration\` accordingly`
     )
   if (wanted.length > 0 && wanted.every((series) => labelsOf(series)['reporter'] === undefined))
     return `the counters ${plan.metrics.requests} lack the label reporter; let the Telemetry keep its tag`

@@ -1,4 +1,5 @@
 // One promotion under way: each tick takes a sample, asks the state machine what follows, and writes it to the cluster.
+import { canaryKeyOf } from '../../config/names.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import { persist } from '../../runtime/retry.ts'
@@ -272,13 +273,13 @@ export class PromotionRun {
 
   /** Once, by what users have sent since the first step asked for traffic. */
   private warnOfTooLittleTraffic(): void {
-    const { plan, deps } = this.context
+    const { config, plan, deps } = this.context
     const { steps, canary, stable } = this.state
     const seconds = (deps.clock.now() - (steps[0]?.shiftedAt ?? Infinity)) / 1000
     if (this.isTrafficKnown || seconds < rateMeasuredSeconds) return
     this.isTrafficKnown = true
     const tooLittle = describeTooLittleTraffic(plan, (canary.requests + stable.requests) / seconds)
-    if (tooLittle !== undefined) deps.warn(`canary: ${tooLittle}`)
+    if (tooLittle !== undefined) deps.warn(`${canaryKeyOf(config, plan.service)}: ${tooLittle}`)
   }
 
   /** False while the API server does not answer, because then nothing is known about the canary either. */

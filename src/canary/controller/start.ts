@@ -1,6 +1,7 @@
 // Starts a promotion: claims its Lease, reads what it begins with, and resumes what an earlier run left.
 import type { Cluster } from '../../cluster/client.ts'
 import { systemNamespace, type Pod } from '../../cluster/objects.ts'
+import { canaryKeyOf } from '../../config/names.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
 import { hostOf } from '../../policies/compile/names.ts'
 import { initialState, resumeState } from '../state/start.ts'
@@ -9,7 +10,7 @@ import { createObserver } from '../metrics/observer.ts'
 import { retryDefaults, retryPolicies, type RetryPolicy } from '../metrics/retries.ts'
 import { openSession } from '../ownership/session.ts'
 import { readMeshConfigs } from '../../mesh/mesh-config.ts'
-import { splitOf, type Split } from '../../policies/routes.ts'
+import { splitOf } from '../../policies/routes.ts'
 import { findBypasses, type Bypasses } from '../traffic/bypasses.ts'
 import { readHighestWeight, readWeight, removeManagedRoutes, resetToStable, setWeight } from '../traffic/router.ts'
 import { rollbackObstacle } from '../workload/endpoints.ts'
@@ -36,7 +37,7 @@ export async function startPromotion(
   const selectors = await selectorsOf(cluster, config, plan)
   const note = (line: string) => deps.note(config.canary ? line : `${plan.service}: ${line}`)
   const template = templateOf(watched, split.namespace, selectors)
-  const { pinned, routes } = await requireNoBypass(cluster, split, plan, selectors, currentObjects(watched.pods), note)
+  const { pinned, routes } = await requireNoBypass(cluster, config, plan, selectors, currentObjects(watched.pods), note)
   const session = await openSession(cluster, split, plan, template, selectors, { ...deps, note })
   try {
     requireOwnCanary(plan, templateOf(watched, split.namespace, selectors), deps)
@@ -75,14 +76,15 @@ function requireOwnCanary({ service, canary }: CanaryConfig, template: string, {
 /** @throws Error if requests can bypass the canary's split. What this run cannot see is noted. */
 async function requireNoBypass(
   cluster: Cluster,
-  split: Split,
+  config: Config,
   plan: CanaryConfig,
   selectors: VersionSelectors,
   pods: Pod[],
   note: (line: string) => void,
 ): Promise<Bypasses> {
-  const bypasses = await findBypasses(cluster, split, plan, selectors, { pods })
-  if (bypasses.faults.length > 0) throw new Error(bypasses.faults.map((fault) => `canary: ${fault}`).join('\n'))
+  const bypasses = await findBypasses(cluster, splitOf(config, plan), plan, selectors, { pods })
+  const key = canaryKeyOf(config, plan.service)
+  if (bypasses.faults.length > 0) throw new Error(bypasses.faults.map((fault) => `${key}: ${fault}`).join('\n'))
   if (bypasses.unseen.length > 0)
     note(
       `this run may not read ${bypasses.unseen.join(', ')}; a route there past the split shows only in the share of the ` +

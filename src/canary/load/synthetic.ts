@@ -89,7 +89,7 @@ async function gatewayConnector(
 
 function noGateway(label: string): string {
   return (
-    `canary.load: synthetic requests need a gateway, but no Service in ${systemNamespace} ` +
+    `synthetic requests (\`load\`) need a gateway, but no Service in ${systemNamespace} ` +
     `with the selector istio=${label} has port 80; ` +
     'install a gateway (the profiles `default` and `demo` include one), or remove `load`'
   )

@@ -53,7 +53,7 @@ export async function applyGuard(
 function refusal(service: string, { kind, metadata: { name } }: KubeObject, problem: unknown): string {
   const remedy = lacksRights(problem) ? 'give the run the rights of deploy/rbac/deliver.yaml' : 'fix this'
   return (
-    `canary.guard: the guard of ${service} cannot be created (${kind} ${name}): ${messageOf(problem)}; ${remedy}, ` +
+    `the guard of ${service} cannot be created (${kind} ${name}): ${messageOf(problem)}; ${remedy}, ` +
     'or set `guard: off` and accept that the traffic stays as it is when the run is lost'
   )
 }
@@ -111,9 +111,9 @@ async function eventsOfJob(cluster: Cluster, namespace: string, name: string): P
 
 function refusalRemedy(message: string): string {
   if (message.includes('exceeded quota') || message.includes('failed quota'))
-    return 'free room in the quota, raise it, or lower `canary.guard.resources`'
+    return 'free room in the quota, raise it, or lower `guard.resources`'
   return /(minimum|maximum) \S+ (usage|limit to request ratio)/.test(message)
-    ? 'set `canary.guard.resources` to what the LimitRange allows'
+    ? 'set `guard.resources` to what the LimitRange allows'
     : 'change that rule of the namespace for the guard, or set `guard: off`'
 }
 

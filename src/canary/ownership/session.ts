@@ -191,7 +191,7 @@ async function abandonClaim(
 function withRemedy(problem: unknown): never {
   if (!lacksRights(problem)) throw problem
   throw new Error(
-    `canary: the run cannot write the Lease of the promotion: ${problem.message}; ` +
+    `the run cannot write the Lease of the promotion: ${problem.message}; ` +
       'give the run the rights of deploy/rbac/deliver.yaml',
   )
 }

@@ -67,9 +67,9 @@ function managedRoute(object: VirtualService, route: HttpRoute, split: RouteSpli
 
 function conflictMessage({ metadata }: VirtualService, { name }: HttpRoute, index: number, condition: string): string {
   return (
-    `canary.ab.match: the route ${name ?? `number ${index + 1}`} of the VirtualService ` +
+    `the route ${name ?? `number ${index + 1}`} of the VirtualService ` +
     `${metadata.namespace ?? ''}/${metadata.name} already has a condition on ${condition}, ` +
-    'and a route cannot have two; match on something else'
+    'and a route cannot have two; match on something else in `ab.match`'
   )
 }
 

@@ -49,7 +49,7 @@ function noRoute(split: Split): string {
 function unknownRoutes(split: Split, unknown: string[], names: string[]): string {
   const remedy =
     names.length > 0
-      ? `choose from the routes that do: ${[...new Set(names)].join(', ')}`
+      ? `choose \`routes\` from those that do: ${[...new Set(names)].join(', ')}`
       : 'the routes that do have no name: remove `routes` to move them all'
-  return `canary.routes: no route named ${unknown.join(', ')} in ${split.namespace} splits ${between(split)}; ${remedy}`
+  return `no route named ${unknown.join(', ')} in ${split.namespace} splits ${between(split)}; ${remedy}`
 }

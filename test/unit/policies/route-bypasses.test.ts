@@ -146,7 +146,7 @@ describe('a route of users to the canary alone is', () => {
     const object = virtualService([{ match, ...alone }, halves])
     expect(faults([object])).toEqual([
       expect.stringMatching(
-        /^the route number 1 .* of the VirtualService shop\/backend sends .* to v2 alone.*; give it both v1 and v2 as destinations, or name it in `canary.routes`/,
+        /^the route number 1 .* of the VirtualService shop\/backend sends .* to v2 alone.*; give it both v1 and v2 as destinations, or name it in `routes`/,
       ),
     ])
     expect(findPinnedVersions([object], split).canary).toBe(false)
@@ -163,7 +163,7 @@ describe('a route of users to the canary alone is', () => {
     expect(findPinnedVersions([object], split)).toEqual({ stable: false, canary: true })
   })
 
-  test('not found if it has a name in `canary.routes`, and then its requests are not meant for the canary', () => {
+  test('not found if it has a name in `routes`, and then its requests are not meant for the canary', () => {
     const object = virtualService([
       { name: 'api', match: path('/api'), ...alone },
       { name: 'rest', ...halves },

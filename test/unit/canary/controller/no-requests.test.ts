@@ -126,7 +126,7 @@ test.each<[string, Case, string]>([
   [
     'the counters have another name',
     { counters: 'envoy_istio_requests_total{reporter="source"} 7\n' },
-    'no sidecar publishes istio_requests_total, but they publish envoy_istio_requests_total; set `canary.metrics.requests: envoy_istio_requests_total`',
+    'no sidecar publishes istio_requests_total, but they publish envoy_istio_requests_total; set `metrics.requests: envoy_istio_requests_total`',
   ],
   [
     'the counters lack a label',

@@ -30,8 +30,8 @@ const webhook = 'Error creating: admission webhook "policy.test" denied the requ
 
 describe('a pod of the guard that the API server refuses', () => {
   test.each([
-    [quota, 'free room in the quota, raise it, or lower `canary.guard.resources`'],
-    [limitRange, 'set `canary.guard.resources` to what the LimitRange allows'],
+    [quota, 'free room in the quota, raise it, or lower `guard.resources`'],
+    [limitRange, 'set `guard.resources` to what the LimitRange allows'],
     [podSecurity, 'change that rule of the namespace for the guard'],
     [webhook, 'change that rule of the namespace for the guard'],
   ])('is reported in the words of the server, with a remedy: %s', async (message, remedy) => {

@@ -155,7 +155,7 @@ describe('named routes', () => {
     [
       'are an error when no route has such a name',
       two,
-      'no route named beta, other in shop splits backend between v1 and v2; choose from the routes that do: api, rest',
+      'no route named beta, other in shop splits backend between v1 and v2; choose `routes` from those that do: api, rest',
     ],
     [
       'are an error when no route has a name',
