@@ -46,11 +46,7 @@ function casesOf({ namespace, error, seconds, stages, promotions }: Report): Cas
 
 /** A failed promotion has a line in the run's error. A promotion that is held as planned has none. */
 function promoted({ service, canary, verdict, reason, steps }: PromotionReport, namespace: string, error = ''): Case {
-  const failures = error
-    .split('\n')
-    .filter(
-      (line) => line.startsWith(`the canary ${canary} of ${service} `) || line.startsWith(`${canary} of ${service} `),
-    )
+  const failures = error.split('\n').filter((line) => line.startsWith(`the canary of ${service} `))
   const seconds = steps.reduce((sum, step) => sum + step.seconds, 0)
   return {
     group: `${namespace}.${service}`,

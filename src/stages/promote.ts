@@ -97,15 +97,15 @@ async function warnOfGitops(context: StageContext): Promise<void> {
  * A skipped promotion is not an error: the canary has its weight already, or the failure of another canary is the
  * error.
  */
-function errorsOf(promotion: Promotion, { service, canary, reason, diagnosis = [] }: PromotionReport): string[] {
+function errorsOf(promotion: Promotion, { service, reason, diagnosis = [] }: PromotionReport): string[] {
   const { verdict, error } = promotion
-  if (error !== undefined && verdict === 'promoted') return [`${canary} of ${service} was promoted, but ${error}`]
+  if (error !== undefined && verdict === 'promoted') return [`the canary of ${service} was promoted, but ${error}`]
   if (verdict === 'promoted' || verdict === 'skipped' || (isHeldAsPlanned(promotion) && error === undefined)) return []
   const last = diagnosis.flatMap(({ pod, cause, log }) => [
     ...(cause === undefined ? [] : [`${pod}: ${cause}`]),
     ...(log.length > 0 ? [`the last lines of ${pod}: ${log.slice(-3).join(' | ')}`] : []),
   ])
-  return [`the canary ${canary} of ${service} was not promoted (${verdict}): ${error ?? reason}`, ...last]
+  return [`the canary of ${service} was not promoted (${verdict}): ${error ?? reason}`, ...last]
 }
 
 /**

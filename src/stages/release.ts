@@ -156,10 +156,10 @@ export async function prepareReleases(context: StageContext): Promise<PreparedRe
  */
 async function asItIsNow(context: StageContext, planned: Release): Promise<Release> {
   const { cluster, config } = context
-  const { plan, left, todo, distinction, stable } = planned
+  const { key, plan, left, todo, distinction, stable } = planned
   const continues = todo === 'promote' && left?.isSame === true && left.deployment.spec.replicas !== 0
   if (todo !== 'idle' && !continues) await waitForOthers(context, plan)
-  const now = await planRelease(cluster, config.namespace, plan.service, plan)
+  const now = await planRelease(cluster, config.namespace, key, plan)
   const isOpen = todo === 'idle' && now?.todo !== 'idle'
   if (now && !isOpen && isDeepStrictEqual(now.distinction, distinction)) return now
   throw new Error(
@@ -196,10 +196,11 @@ async function create(context: StageContext, release: Release): Promise<CreatedC
   const { plan, left } = release
   if (left?.isSame === false) await replace(context, release, left.deployment)
   const deployment = await createCanary(cluster, release)
+  const { replicas } = deployment.spec
   host.info(
     left?.isSame === true
       ? `Deployment/${deployment.metadata.name}: an earlier run left it with this release, which continues`
-      : `Deployment/${deployment.metadata.name}: created with ${deployment.spec.replicas} replicas`,
+      : `Deployment/${deployment.metadata.name}: created with ${replicas} replica${replicas === 1 ? '' : 's'}`,
   )
   const created = createdCanary(cluster, release, deployment, (commit) => publishCommit(context, commit))
   await waitForPods(cluster, deployment, plan.progressDeadline, host.signal).catch(async (problem: unknown) => {

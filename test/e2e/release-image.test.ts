@@ -301,7 +301,7 @@ test('proportional replicas are ready before each weight, beside an autoscaler, 
   })
   expect(code, log).toBe(0)
   expect(outputs).toMatchObject({ verdict: 'promoted' })
-  expect(log).toContain('Deployment/grocer-canary: created with 1 replicas')
+  expect(log).toContain('Deployment/grocer-canary: created with 1 replica')
   const [atHalf, atAll] = await Promise.all(seen)
   // Those of the next step start at once.
   expect(atHalf).toMatch(/^2 [12]$/)

@@ -11,7 +11,7 @@ const report: Report = {
   verdict: 'rolled-back',
   weight: 0,
   reason: 'too many errors',
-  error: 'the canary v2 of backend was not promoted (rolled-back): too many errors',
+  error: 'the canary of backend was not promoted (rolled-back): too many errors',
 }
 let folder: string
 let printed: string
@@ -69,7 +69,7 @@ describe('the results of a run on GitHub', () => {
     expect(outputs).not.toContain(path())
     expect(summary).toContain('**rolled-back**')
     expect(printed).toMatch(/::error title=Report::report: .* cannot be written \(\w+\); choose a path/)
-    expect(printed).toContain('::error title=Failed::the canary v2 of backend was not promoted')
+    expect(printed).toContain('::error title=Failed::the canary of backend was not promoted')
     expect(process.exitCode).toBe(1)
   })
 

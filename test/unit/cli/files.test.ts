@@ -63,7 +63,7 @@ test('the JUnit report has a test for each stage and each promotion, with the ca
     ...report,
     outcome: 'failure',
     error:
-      'the canary v2 of backend was not promoted (rolled-back): of 10 <requests> & "answers"\nbackend-v2-1: \u0007exit code 1',
+      'the canary of backend was not promoted (rolled-back): of 10 <requests> & "answers"\nbackend-v2-1: \u0007exit code 1',
     stages: [
       { name: 'check', seconds: 1, outcome: 'done' },
       { name: 'promote', seconds: 11, outcome: 'done' },
@@ -79,7 +79,7 @@ test('the JUnit report has a test for each stage and each promotion, with the ca
   <testsuite name="mesh-canary" tests="5" failures="1" skipped="1" time="12.500" timestamp="2026-11-25T01:02:03.000Z">
     <testcase classname="mesh-canary.shop" name="check" time="1.000"/>
     <testcase classname="mesh-canary.shop" name="promote" time="11.000"/>
-    <testcase classname="mesh-canary.shop.backend" name="promote v2" time="4.000"><failure message="the canary v2 of backend was not promoted (rolled-back): of 10 &lt;requests&gt; &amp; &quot;answers&quot;">the canary v2 of backend was not promoted (rolled-back): of 10 &lt;requests&gt; &amp; &quot;answers&quot;</failure></testcase>
+    <testcase classname="mesh-canary.shop.backend" name="promote v2" time="4.000"><failure message="the canary of backend was not promoted (rolled-back): of 10 &lt;requests&gt; &amp; &quot;answers&quot;">the canary of backend was not promoted (rolled-back): of 10 &lt;requests&gt; &amp; &quot;answers&quot;</failure></testcase>
     <testcase classname="mesh-canary.shop.reviews" name="promote v2" time="4.000"><skipped message="not its turn"/></testcase>
     <testcase classname="mesh-canary.shop.web" name="promote v2" time="4.000"/>
   </testsuite>

@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from 'vitest'
 import { promote } from '../../../src/canary/promote.ts'
+import type { Promotion } from '../../../src/canary/controller/context.ts'
 import { promoteCanaries } from '../../../src/stages/promote.ts'
 import { prepareReleases } from '../../../src/stages/release.ts'
 import { skippedState } from '../../../src/canary/state/start.ts'
@@ -12,6 +13,37 @@ import { clusterWith, configOf } from '../fixtures.ts'
 // The promotions and the releases have tests of their own. Here they only end.
 vi.mock('../../../src/canary/promote.ts')
 vi.mock('../../../src/stages/release.ts')
+
+describe('a promotion that fails', () => {
+  async function errorOf(canary: string, ended: Partial<Promotion>): Promise<string | undefined> {
+    const config = configOf(`namespace: shop\ncanary: ${canary}`)
+    vi.mocked(beginReleases).mockResolvedValue({
+      created: () => undefined,
+      whyIdle: () => undefined,
+      abandon: () => Promise.resolve(),
+    })
+    const plan = config.canary!
+    vi.mocked(promote).mockResolvedValue([{ ...skippedState(plan, 0, 0, ''), ...ended, plan, namespace: 'shop' }])
+    const recorder = createRecorder(emptyReport('shop', new Date(), false))
+    const host = { signal: new AbortController().signal, info: () => undefined, warning: () => undefined }
+    const cluster = clusterWith({ list: () => Promise.resolve([]) })
+    const redactor = { redact: (text: string) => text }
+    await promoteCanaries({ config, host, redactor, cluster, recorder } as unknown as StageContext)
+    return recorder.current().error
+  }
+
+  test.each(['{ service: till }', '{ service: till, image: "till:2" }'])(
+    'is named by its service, whatever its canary is called: %s',
+    async (canary) => {
+      expect(await errorOf(canary, { verdict: 'rolled-back', reason: 'it crashed' })).toBe(
+        'the canary of till was not promoted (rolled-back): it crashed',
+      )
+      expect(await errorOf(canary, { verdict: 'promoted', error: 'stable could not take over' })).toBe(
+        'the canary of till was promoted, but stable could not take over',
+      )
+    },
+  )
+})
 
 describe('a canary of a later wave, whose turn never comes', () => {
   /** Promotes two releases, of which the second is skipped at this weight. Returns which canaries were removed. */

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { load } from 'js-yaml'
 import { describe, expect, test } from 'vitest'
 import type { KubeObject, VirtualService, Workload } from '../../../src/cluster/objects.ts'
@@ -9,7 +9,8 @@ import { createRecorder } from '../../../src/report/recorder.ts'
 import { emptyReport } from '../../../src/report/report.ts'
 import { outputsOf } from '../../../src/report/outputs.ts'
 import { FakeClock } from '../fake-clock.ts'
-import { configOf, tempFolder, to } from '../fixtures.ts'
+import { configOf, fileWith, tempFolder, to } from '../fixtures.ts'
+import { stringify } from '../../../src/yaml/stringify.ts'
 import { clusterOf, deployment, service } from '../release/fixtures.ts'
 
 const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } }
@@ -144,6 +145,15 @@ describe('before its promotion', () => {
     expect(whyIdle('till')).toBeUndefined()
   })
 
+  test.each([
+    [1, '1 replica'],
+    [3, '3 replicas'],
+  ])('a canary with %i replicas is announced as one of %s', async (replicas, text) => {
+    const { plan, notes } = begin([versioned(), bySubset], `canary: { service: till, ${next}, replicas: ${replicas} }`)
+    await beginReleases(await plan())
+    expect(notes).toContain(`Deployment/till-canary: created with ${text}`)
+  })
+
   test('a release that runs already writes nothing', async () => {
     const { plan, writes } = begin([versioned()], 'canary: { service: till, image: "registry.test/till:1" }')
     const { created, whyIdle } = await prepareReleases(await plan())
@@ -208,6 +218,14 @@ describe('what has changed since the plan', () => {
     const { created, whyIdle } = await prepareReleases(context)
     expect(whyIdle('till')).toBeUndefined()
     expect(created('till')).toBeDefined()
+  })
+
+  test('manifests that are gone are named by the key that the config has for them', async () => {
+    const file = fileWith(stringify(versioned('2')), 'till.yaml')
+    const { plan } = begin([versioned(), bySubset], `canaries: [{ service: till, manifests: ${file} }]`)
+    const context = await plan()
+    rmSync(file)
+    await expect(beginReleases(context)).rejects.toThrow(/^canaries\.0\.manifests: /)
   })
 
   test('stable does not run a release while its pods do not', async () => {
