@@ -2,7 +2,7 @@
 import type { Cluster, PatchOperation } from '../cluster/client.ts'
 import type { DestinationRule, Kind, KubeObject, Workload } from '../cluster/objects.ts'
 import type { CreatedCanary, ReleaseAdoption } from '../canary/controller/context.ts'
-import { hashOfTemplate } from '../canary/workload/fingerprint.ts'
+import { hashOfTemplate, releaseHash } from '../canary/workload/fingerprint.ts'
 import { createdCanaryLabel } from '../config/names.ts'
 import { hostOf } from '../policies/compile/names.ts'
 import { fullHost } from '../policies/routes.ts'
@@ -51,7 +51,7 @@ function adoptionOf(
   return {
     ...(release.plan.after === 'gitops' ? { awaitCommit } : {}),
     templateFor: (stable) => {
-      if (hashOfTemplate(stable.spec.template) === hashOfTemplate(release.stable.spec.template)) return release.template
+      if (releaseHash(stable.spec.template) === releaseHash(release.stable.spec.template)) return release.template
       throw new Error(
         `Deployment/${stable.metadata.name} was changed during the release, and this run would undo that; ` +
           'the traffic stays on the canary: run again, and the release starts from the new state',

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Cluster } from '../cluster/client.ts'
 import { titleOf, type Container, type Kind, type KubeObject, type Workload } from '../cluster/objects.ts'
 import { NotCommitted } from '../canary/controller/context.ts'
-import { hashOfTemplate } from '../canary/workload/fingerprint.ts'
+import { releaseHash, withoutReloads } from '../canary/workload/fingerprint.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { poll } from '../runtime/retry.ts'
 import { withImages } from './images.ts'
@@ -83,13 +83,13 @@ async function committed(cluster: Cluster, release: Release): Promise<Workload |
 
 /** A release of images says nothing about the rest of the template. */
 function hasRelease({ spec }: Workload, { plan, stable, template }: Release): boolean {
-  if (plan.manifests) return hashOfTemplate(spec.template) === hashOfTemplate(template)
-  return hashOfTemplate(spec.template) === hashOfTemplate(withImages(spec.template, plan, titleOf(stable)))
+  if (plan.manifests) return releaseHash(spec.template) === releaseHash(template)
+  return releaseHash(spec.template) === releaseHash(withImages(spec.template, plan, titleOf(stable)))
 }
 
 /** Labels and annotations may differ: charts write the version there. */
 function requireSame({ metadata, spec: { template } }: Workload, release: Release): void {
-  if (isDeepStrictEqual(template.spec, release.template.spec)) return
+  if (isDeepStrictEqual(withoutReloads(template).spec, withoutReloads(release.template).spec)) return
   throw new Error(
     `Deployment/${metadata.name} has the release from Git, and other changes that the canary did not run; the traffic stays ` +
       'on the canary: if they are right, run again, and the traffic moves to stable; else revert them',

@@ -1,4 +1,5 @@
 // Makes the canary's Deployment and its Service from those of stable. Pure.
+import { lastingAnnotations } from '../canary/workload/fingerprint.ts'
 import { managedBy } from '../cluster/labels.ts'
 import type { KubeObject, Service, Workload } from '../cluster/objects.ts'
 import { createdCanaryLabel, createdCanaryName } from '../config/names.ts'
@@ -21,7 +22,7 @@ export function canaryDeployment(
 ): Workload {
   const { paused: _, ...spec } = stable.spec as Workload['spec'] & { paused?: boolean }
   const labels = canaryLabels(service, template.metadata?.labels ?? {}, distinction)
-  const annotations = lasting(template.metadata?.annotations)
+  const annotations = lastingAnnotations(template)
   return {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
@@ -33,12 +34,6 @@ export function canaryDeployment(
       template: { ...template, metadata: { labels, ...(annotations ? { annotations } : {}) } },
     },
   }
-}
-
-/** Without the time of the last restart. */
-function lasting(annotations: Labels = {}): Labels | undefined {
-  const entries = Object.entries(annotations).filter(([key]) => key !== 'kubectl.kubernetes.io/restartedAt')
-  return entries.length > 0 ? Object.fromEntries(entries) : undefined
 }
 
 /** Of kubectl, Helm, Argo CD and Flux, and of the config of mesh-canary that owns the object. */

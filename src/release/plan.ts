@@ -6,7 +6,7 @@ import { belongs } from '../cluster/labels.ts'
 import { titleOf, type KubeObject, type Pod, type Service, type Workload } from '../cluster/objects.ts'
 import { hasSidecar } from '../mesh/sidecar.ts'
 import { gitopsOwner, readApplications } from '../canary/traffic/gitops.ts'
-import { hashOfTemplate } from '../canary/workload/fingerprint.ts'
+import { hashOfTemplate, releaseHash } from '../canary/workload/fingerprint.ts'
 import { configHashAnnotation, copyForCanaryName, createdCanaryLabel } from '../config/names.ts'
 import type { CanaryConfig } from '../config/schema.ts'
 import { currentImage } from '../config/values/images.ts'
@@ -33,7 +33,7 @@ export type Release = {
   template: Template
   /** The Deployment to create. */
   canary: Workload
-  /** The canary that an earlier run left, and whether it runs this release. */
+  /** The canary that an earlier run left, and whether a run may go on with it: it has exactly this template. */
   left: { deployment: Workload; isSame: boolean } | undefined
   /** ConfigMaps and Secrets: those of the canary's pods alone, and those that stable gets. */
   configs: { canary: KubeObject[]; stable: KubeObject[] }
@@ -74,7 +74,10 @@ export async function planRelease(
     stable,
     template: configs.names.size > 0 && plan.after !== 'gitops' ? restarted(rendered.template) : rendered.template,
     canary,
-    left: deployment && { deployment, isSame: isSameTemplate(deployment.spec.template, canary.spec.template) },
+    left: deployment && {
+      deployment,
+      isSame: hashOfTemplate(deployment.spec.template) === hashOfTemplate(canary.spec.template),
+    },
     configs,
     todo,
   }
@@ -236,7 +239,7 @@ async function validated(cluster: Cluster, deployment: Workload): Promise<Worklo
 }
 
 function isSameTemplate(one: Template, other: Template): boolean {
-  return hashOfTemplate(one) === hashOfTemplate(other)
+  return releaseHash(one) === releaseHash(other)
 }
 
 /** The canary of an earlier run. @throws NotReleasable if the canary's name belongs to someone else. */

@@ -13,7 +13,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { VersionSelectors, Labels } from '../workload/selectors.ts'
 import { setWeight } from '../traffic/router.ts'
-import { hashOfTemplate } from '../workload/fingerprint.ts'
+import { lastingAnnotations, releaseHash, withoutReloads } from '../workload/fingerprint.ts'
 import type { ReleaseAdoption } from './context.ts'
 
 /**
@@ -74,7 +74,7 @@ export async function isAdopted(cluster: Cluster, { namespace }: Split, selector
     stable !== undefined &&
     canary !== undefined &&
     replicasOf(canary) === 0 &&
-    isDeepStrictEqual(canary.spec.template.spec, stable.spec.template.spec)
+    isDeepStrictEqual(withoutReloads(canary.spec.template).spec, withoutReloads(stable.spec.template).spec)
   )
 }
 
@@ -150,17 +150,14 @@ async function restore(
   }
 }
 
-/** The canary's template with stable's own labels, which select its pods, and without the time of the last restart. */
+/** The canary's template with stable's own labels, which select its pods, and without the marks of restarts. */
 function adopted(stable: Workload, canary: Workload): Template {
   const { labels } = stable.spec.template.metadata ?? {}
-  const { annotations = {} } = canary.spec.template.metadata ?? {}
-  const remaining = Object.entries(annotations).filter(([key]) => key !== 'kubectl.kubernetes.io/restartedAt')
+  const template = withoutReloads(canary.spec.template)
+  const annotations = lastingAnnotations(template)
   return {
-    metadata: {
-      ...(remaining.length > 0 ? { annotations: Object.fromEntries(remaining) } : {}),
-      ...(labels ? { labels } : {}),
-    },
-    spec: canary.spec.template.spec,
+    metadata: { ...(annotations ? { annotations } : {}), ...(labels ? { labels } : {}) },
+    spec: template.spec,
   }
 }
 
@@ -198,7 +195,7 @@ async function rewrite(
 async function requireUnchanged(cluster: Cluster, written: Workload): Promise<void> {
   const { namespace = '', name } = written.metadata
   const live = await cluster.get<Workload>('Deployment', namespace, name)
-  if (live && hashOfTemplate(live.spec.template) === hashOfTemplate(written.spec.template)) return
+  if (live && releaseHash(live.spec.template) === releaseHash(written.spec.template)) return
   throw new Error(
     `somebody changed or deleted ${deploymentName(written)} meanwhile, so its pods do not run what was ` +
       'promoted; see who writes it (`metadata.managedFields`), and run again',

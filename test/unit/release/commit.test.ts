@@ -97,6 +97,12 @@ describe('the wait for the commit', () => {
     await expect(ended).rejects.toThrow(message)
   })
 
+  test('ends also when Reloader has restarted the pods meanwhile', async () => {
+    const { wait } = await begin(`image: "${next}"`, [old])
+    const env = [{ name: 'STAKATER_RATES_CONFIGMAP', value: '0c1f' }]
+    await expect(wait([running(next, labels, { env })])).resolves.toBeDefined()
+  })
+
   test('does not accept what the canary has not run', async () => {
     const { wait } = await begin(`image: "${next}"`, [old])
     await expect(wait([running(next, labels, { env: [{ name: 'FAST', value: '1' }] })])).rejects.toThrow(

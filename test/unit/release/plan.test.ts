@@ -101,6 +101,36 @@ test('the pods of the canary keep away from each other, as those of stable do, a
   expect((await ofImage('registry.test/till:2', labelled)).canary.spec.template.spec).toMatchObject(away('till'))
 })
 
+describe('a tool that restarts pods', () => {
+  const variable = { name: 'STAKATER_RATES_CONFIGMAP', value: '0c1f' }
+  /** The Deployment after kubectl rollout restart, and after a restart by Reloader with each of its two strategies. */
+  const restarted: [string, Workload][] = [
+    ['kubectl', marked({ 'kubectl.kubernetes.io/restartedAt': '2026-11-29T08:00:00Z' })],
+    ['Reloader, which adds an annotation', marked({ 'reloader.stakater.com/last-reloaded-from': '{"hash":"0c1f"}' })],
+    ['Reloader, which adds a variable', marked({}, [variable])],
+  ]
+  function marked(annotations: Record<string, string>, env: { name: string; value: string }[] = []): Workload {
+    const containers = [{ name: 'app', image: 'registry.test/till:1', ...(env.length > 0 ? { env } : {}) }]
+    const made = deployment('till', { app: 'till', version: '1' }, { containers })
+    made.spec.template.metadata!.annotations = annotations
+    return made
+  }
+
+  test.each(restarted)('makes no other release: %s', async (_, stable) => {
+    const { apiVersion, kind, spec } = versioned()
+    const file = fileWith(stringify({ apiVersion, kind, metadata: { name: 'till' }, spec }), 'till.yaml')
+    expect(await plan(`manifests: ${file}`, [stable])).toMatchObject({ todo: 'idle' })
+    expect(await ofImage('registry.test/till:1', stable)).toMatchObject({ todo: 'idle' })
+  })
+
+  test('for a changed ConfigMap makes another canary, because the pods of the old one have not read it', async () => {
+    const { canary } = await ofImage('registry.test/till:2', versioned())
+    expect(await ofImage('registry.test/till:2', marked({}, [variable]), canary)).toMatchObject({
+      left: { isSame: false },
+    })
+  })
+})
+
 test('an image whose digest an admission webhook has added runs already', async () => {
   const digest = '@sha256:0123'
   const containers = [{ name: 'app', image: `registry.test/till:2${digest}` }]

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { planHash, templateHash, workloadsOf } from '../../../../src/canary/workload/fingerprint.ts'
+import { planHash, releaseHash, templateHash, workloadsOf } from '../../../../src/canary/workload/fingerprint.ts'
 import type { Workload } from '../../../../src/cluster/objects.ts'
 import { planOf, pod, workload } from '../../fixtures.ts'
 
@@ -79,6 +79,7 @@ describe('the hash of a template', () => {
 
   test.each<[string, Template, Template]>([
     ['a first restart', template, annotated({ [stamp]: '2026-11-24T20:00:00Z' })],
+    ['a restart by Rancher', template, annotated({ 'cattle.io/timestamp': '2026-11-24T20:00:00Z' })],
     [
       'another restart',
       annotated({ [stamp]: '2026-11-24T20:00:00Z', team: 'shop' }),
@@ -94,6 +95,29 @@ describe('the hash of a template', () => {
     ],
   ])('does not depend on %s', (_, a, b) => {
     expect(hash(b)).toBe(hash(a))
+  })
+
+  const variable = { name: 'STAKATER_RATES_CONFIGMAP', value: '0c1f' }
+  const reloads: [string, Template][] = [
+    ['an annotation of Reloader', annotated({ 'reloader.stakater.com/last-reloaded-from': '{"hash":"0c1f"}' })],
+    ['an annotation of Wave', annotated({ 'wave.pusher.com/config-hash': '0c1f' })],
+    [
+      'a variable of Reloader',
+      { ...template, spec: { containers: [{ name: 'app', image: 'backend:2', env: [variable] }] } },
+    ],
+  ]
+
+  test.each(reloads)('with %s is that of the same release, but of pods with another configuration', (_, reloaded) => {
+    expect(releaseHash(reloaded)).toBe(releaseHash(template))
+    expect(hash(reloaded)).not.toBe(hash(template))
+  })
+
+  test('of a release depends on every other variable, also beside one of Reloader', () => {
+    const both = (value: string): Template => ({
+      ...template,
+      spec: { containers: [{ name: 'app', env: [{ name: 'STAKATER_MODE', value }, variable] }] },
+    })
+    expect(releaseHash(both('fast'))).not.toBe(releaseHash(both('slow')))
   })
 
   test('does not depend on the number of pods', () => {

@@ -96,6 +96,11 @@ describe('a canary has a fault when it', () => {
       `Deployment/backend-v2 was changed during its promotion (backend:2 → backend:3)${outdated}`,
     ],
     [
+      'gets another configuration, which Reloader has restarted its pods for',
+      { workloads: [made('backend:2', { annotations: { 'reloader.stakater.com/last-reloaded-from': '{}' } })] },
+      `Deployment/backend-v2 was changed during its promotion${outdated}`,
+    ],
+    [
       'gets another annotation on its pods',
       { workloads: [made('backend:2', { annotations: { 'checksum/config': 'b' } })] },
       `Deployment/backend-v2 was changed during its promotion${outdated}`,
