@@ -119,6 +119,7 @@ export type Workload = KubeObject & {
 
 export type HorizontalPodAutoscaler = KubeObject & {
   spec: { scaleTargetRef: { kind: string; name: string }; minReplicas?: number; maxReplicas?: number }
+  status?: { conditions?: { type: string; status: string; reason?: string }[] }
 }
 
 export type KubeEvent = KubeObject & {

@@ -2,6 +2,7 @@
 import type { Cluster, PatchOperation } from '../cluster/client.ts'
 import type { DestinationRule, Kind, KubeObject, Workload } from '../cluster/objects.ts'
 import type { CreatedCanary, ReleaseAdoption } from '../canary/controller/context.ts'
+import { restoreMinimum, type RestoreDeps } from '../canary/workload/autoscaler.ts'
 import { hashOfTemplate, releaseHash } from '../canary/workload/fingerprint.ts'
 import { createdCanaryLabel } from '../config/names.ts'
 import { hostOf } from '../policies/compile/names.ts'
@@ -13,14 +14,17 @@ import { removeCanary, scaleCanaryToZero } from './canary.ts'
 import { dataOf } from './manifests.ts'
 import type { Release } from './plan.ts'
 
-/** `deployment`: the canary, as it was created. `publish`: tells the pipeline what to commit, if Git owns stable. */
+/** `publish`: tells the pipeline what to commit, if Git owns stable. */
+export type CanaryDeps = RestoreDeps & { publish: (commit: Commit) => void }
+
+/** `deployment`: the canary, as it was created. */
 export function createdCanary(
   cluster: Cluster,
   release: Release,
   deployment: Workload,
-  publish: (commit: Commit) => void,
+  deps: CanaryDeps,
 ): CreatedCanary {
-  const { plan } = release
+  const { plan, stable } = release
   const title = `Deployment/${deployment.metadata.name}`
   const remove = async () => {
     await removeCanary(cluster, deployment)
@@ -30,20 +34,20 @@ export function createdCanary(
     await scaleCanaryToZero(cluster, deployment)
     return `${title} is scaled to 0 (\`onFail: keep\`); the next release replaces it`
   }
-  const full = release.stable.spec.replicas ?? 1
+  const cleanUp = async () => {
+    await restoreMinimum(cluster, stable.metadata.namespace ?? '', plan.service, deps)
+    return plan.onFail === 'keep' ? keep() : remove()
+  }
+  const full = stable.spec.replicas ?? 1
   return {
     template: hashOfTemplate(deployment.spec.template),
-    adoption: { ...adoptionOf(cluster, release, publish), remove },
-    cleanUp: plan.onFail === 'keep' ? keep : remove,
+    adoption: { ...adoptionOf(cluster, release, deps), remove },
+    cleanUp,
     ...(plan.replicas === 'proportional' ? { capacity: proportionalCapacity(cluster, plan, full, deployment) } : {}),
   }
 }
 
-function adoptionOf(
-  cluster: Cluster,
-  release: Release,
-  publish: (commit: Commit) => void,
-): Omit<ReleaseAdoption, 'remove'> {
+function adoptionOf(cluster: Cluster, release: Release, { publish }: CanaryDeps): Omit<ReleaseAdoption, 'remove'> {
   const awaitCommit = (signal: AbortSignal, clock: Clock) => {
     publish(commitOf(release))
     return waitForCommit(cluster, release, signal, clock)

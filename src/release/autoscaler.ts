@@ -1,4 +1,4 @@
-// The HorizontalPodAutoscaler of the canary, like that of stable. Pure.
+// A HorizontalPodAutoscaler for the canary, like that of stable. Pure.
 import type { HorizontalPodAutoscaler, Workload } from '../cluster/objects.ts'
 import { labelsOfCopy } from './deployment.ts'
 

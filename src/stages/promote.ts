@@ -1,6 +1,7 @@
 // The stages promote and rollback: moves the canaries' weights step by step, or all traffic to stable at once.
 import { gitopsWarnings, readApplications } from '../canary/traffic/gitops.ts'
 import { describeOutage, hasEndpoint } from '../canary/workload/endpoints.ts'
+import { restoreMinimum } from '../canary/workload/autoscaler.ts'
 import { readSelectors, SelectorFault } from '../canary/workload/selectors.ts'
 import { promote } from '../canary/promote.ts'
 import type { Promotion } from '../canary/controller/context.ts'
@@ -149,7 +150,12 @@ async function rollBackOne(context: StageContext, plan: CanaryConfig): Promise<R
         ? `the routes send all traffic of ${service} to ${stable.name}`
         : `the routes give ${canary.name} of ${service} no traffic: nothing changed`,
     )
-    return { plan, changed, undrained: await undrainedOf(context, plan) }
+    const undrained = await undrainedOf(context, plan)
+    const deps = { note: host.info, signal: host.signal, clock: systemClock }
+    await restoreMinimum(cluster, config.namespace, service, deps).catch((problem: unknown) =>
+      host.info(`the minReplicas of the autoscaler of ${service} could not be given back: ${messageOf(problem)}`),
+    )
+    return { plan, changed, undrained }
   } catch (problem) {
     return { plan, changed: false, failure: `${service} was not rolled back: ${messageOf(problem)}` }
   }

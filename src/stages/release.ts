@@ -7,6 +7,7 @@ import { drainTarget, findUndrained } from '../canary/controller/undrained.ts'
 import { waitForFreeLease } from '../canary/ownership/lease.ts'
 import { forceRollback } from '../canary/recovery.ts'
 import { readWeight } from '../canary/traffic/router.ts'
+import { raiseMinimum, restoreMinimum, type RestoreDeps } from '../canary/workload/autoscaler.ts'
 import { selectorsOf } from '../canary/workload/selectors.ts'
 import type { Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
@@ -169,8 +170,11 @@ async function asItIsNow(context: StageContext, planned: Release): Promise<Relea
 }
 
 /** @throws Error with the cause if not all pods of stable run the release. */
-async function leave({ cluster, host }: StageContext, { plan, stable }: Release): Promise<string> {
+async function leave(context: StageContext, { plan, stable, left }: Release): Promise<string> {
+  const { cluster, config, host } = context
   if (plan.image !== currentImage) await waitForRollout(cluster, stable, plan.progressDeadline, host.signal)
+  // Somebody has removed the canary of a run that died.
+  if (!left) await restoreMinimum(cluster, config.namespace, plan.service, restoreDeps(context))
   return `Deployment/${stable.metadata.name} runs this release already`
 }
 
@@ -202,13 +206,29 @@ async function create(context: StageContext, release: Release): Promise<CreatedC
       ? `Deployment/${deployment.metadata.name}: an earlier run left it with this release, which continues`
       : `Deployment/${deployment.metadata.name}: created with ${replicas} replica${replicas === 1 ? '' : 's'}`,
   )
-  const created = createdCanary(cluster, release, deployment, (commit) => publishCommit(context, commit))
-  await waitForPods(cluster, deployment, plan.progressDeadline, host.signal).catch(async (problem: unknown) => {
+  const created = createdCanary(cluster, release, deployment, {
+    ...restoreDeps(context),
+    publish: (commit) => publishCommit(context, commit),
+  })
+  try {
+    await keepStableLarge(context, release)
+    await waitForPods(cluster, deployment, plan.progressDeadline, host.signal)
+  } catch (problem) {
     // A canary that an earlier run left may have traffic.
     if (!left && !host.signal.aborted) host.info(await created.cleanUp())
     throw problem
-  })
+  }
   return created
+}
+
+/** A rollback sends all traffic to stable at once. An autoscaler that comes from Git is raised after the commit only. */
+async function keepStableLarge(context: StageContext, { plan, stable }: Release): Promise<void> {
+  if (plan.after === 'gitops') return
+  await raiseMinimum(context.cluster, plan.service, stable, stable.spec.replicas ?? 1, restoreDeps(context))
+}
+
+function restoreDeps({ host }: StageContext): RestoreDeps {
+  return { note: host.info, signal: host.signal, clock: systemClock }
 }
 
 /** At once, so that a pipeline beside this run can commit while it waits. */
@@ -256,13 +276,14 @@ async function returnTraffic(
 
 /** Stable runs the release, but an earlier run did not get as far as removing the canary. Returns what was left to do. */
 async function finish(context: StageContext, { plan, stable, left }: Release): Promise<string> {
-  const { cluster, host } = context
+  const { cluster, config, host } = context
   // The earlier run may have written the ConfigMaps, and died before the pods of stable started again to read them.
   if (plan.manifests && plan.after !== 'gitops' && !left!.isSame) await restart(cluster, stable)
   await waitForRollout(cluster, stable, plan.progressDeadline, host.signal)
   await returnTraffic(context, plan, stable)
+  await restoreMinimum(cluster, config.namespace, plan.service, restoreDeps(context))
   await removeCanary(cluster, left!.deployment)
-  await waitUntilGone(cluster, context.config.namespace, plan.service, plan.progressDeadline, host.signal)
+  await waitUntilGone(cluster, config.namespace, plan.service, plan.progressDeadline, host.signal)
   return (
     `Deployment/${stable.metadata.name} runs this release already; all traffic is there, and the canary that an ` +
     'earlier run left is removed'

@@ -1,5 +1,5 @@
 // After a promotion with `after: adopt`: stable's Deployment gets the canary's pod template and then the traffic, and
-// the canary is scaled to 0. At each moment all traffic goes to pods that serve the promoted version.
+// the canary is scaled to 0. At each moment all traffic goes to pods that serve the promoted version, and to enough of them.
 import { isDeepStrictEqual } from 'node:util'
 import type { Cluster } from '../../cluster/client.ts'
 import { isConflict } from '../../cluster/api-error.ts'
@@ -11,8 +11,10 @@ import { waitForRollout } from '../../verify/rollout.ts'
 import { expectsSidecar, hasSidecar } from '../../mesh/sidecar.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
+import { poll } from '../../runtime/retry.ts'
 import type { VersionSelectors, Labels } from '../workload/selectors.ts'
 import { setWeight } from '../traffic/router.ts'
+import { raiseMinimum, restoreMinimum } from '../workload/autoscaler.ts'
 import { lastingAnnotations, releaseHash, withoutReloads } from '../workload/fingerprint.ts'
 import type { ReleaseAdoption } from './context.ts'
 
@@ -52,13 +54,13 @@ export async function adopt(
 
   await deps.confirmLease()
   const now = deps.release?.awaitCommit
-    ? await followCommit(cluster, deps.release.awaitCommit, deps)
-    : await takeOver(cluster, stable, canary, deps)
+    ? await followCommit(cluster, split, [stable, canary], deps.release.awaitCommit, deps)
+    : await takeOver(cluster, split, stable, canary, deps)
   await deps.release?.updateSubset(now)
   await deps.clock.sleep(settledMs)
   await setWeight(cluster, split, 0, deps.confirmLease)
   deps.note(`all traffic is at ${deploymentName(stable)}, which runs the promoted version`)
-  await cleanUp(cluster, canary, () => requireUnchanged(cluster, now), deps)
+  await cleanUp(cluster, split, canary, () => requireUnchanged(cluster, now), deps)
 }
 
 /**
@@ -93,21 +95,24 @@ function only(deployments: Workload[], labels: Labels, role: 'stable' | 'canary'
 /** Rolls stable's Deployment out with the canary's template, and returns it as it is then, or restores it. */
 async function takeOver(
   cluster: Cluster,
+  { service }: Split,
   stable: Workload,
   canary: Workload,
-  { note, signal, timeoutMs, release }: AdoptDeps,
+  deps: AdoptDeps,
 ): Promise<Workload> {
+  const { note, signal, timeoutMs, release } = deps
   const template = release?.templateFor(stable) ?? adopted(stable, canary)
-  const desired = { template, replicas: Math.max(replicasOf(stable), replicasOf(canary)) }
-  const replicas =
-    desired.replicas > replicasOf(stable) ? `, and the ${desired.replicas} replicas that carry the traffic now` : ''
-  note(`${deploymentName(stable)} gets the pod template of ${deploymentName(canary)}${replicas}`)
+  const carrying = Math.max(replicasOf(stable), replicasOf(canary))
+  const replicas = (await raiseMinimum(cluster, service, stable, carrying, deps)) ?? carrying
+  const more = replicas > replicasOf(stable) ? `, and the ${replicas} replicas that carry the traffic now` : ''
+  note(`${deploymentName(stable)} gets the pod template of ${deploymentName(canary)}${more}`)
   const undo = await release?.writeConfigs()
-  const now = await rewrite(cluster, stable, desired)
+  const now = await rewrite(cluster, stable, { template, replicas })
   try {
     await waitForRollout(cluster, { ...now, kind: 'Deployment' }, timeoutMs, signal)
     await requireUnchanged(cluster, now)
     await requireSidecars(cluster, now)
+    await waitForReplicas(cluster, now, replicas, deps)
     return now
   } catch (problem) {
     const why = signal.aborted ? 'the run was cancelled' : messageOf(problem)
@@ -122,14 +127,44 @@ async function takeOver(
 /** Waits for a rollout that a GitOps controller makes. What it owns is never written. */
 async function followCommit(
   cluster: Cluster,
+  { service }: Split,
+  deployments: Workload[],
   awaitCommit: NonNullable<ReleaseAdoption['awaitCommit']>,
-  { note, signal, clock, timeoutMs }: AdoptDeps,
+  deps: AdoptDeps,
 ): Promise<Workload> {
+  const { note, signal, clock, timeoutMs } = deps
   const now = await awaitCommit(signal, clock)
   note(`${deploymentName(now)} has the release from Git`)
+  // Only now, because a controller that applies the commit writes the autoscaler as well.
+  const carrying = Math.max(...deployments.map(replicasOf))
+  const replicas = await raiseMinimum(cluster, service, now, carrying, deps)
   await waitForRollout(cluster, { ...now, kind: 'Deployment' }, timeoutMs, signal)
   await requireSidecars(cluster, now)
+  if (replicas !== undefined) await waitForReplicas(cluster, now, replicas, deps)
   return now
+}
+
+/** An autoscaler, or a person, may have another number of pods in mind. */
+async function waitForReplicas(
+  cluster: Cluster,
+  deployment: Workload,
+  replicas: number,
+  { timeoutMs, signal, clock }: AdoptDeps,
+): Promise<void> {
+  const { namespace, name } = deployment.metadata
+  const available = async () =>
+    (await cluster.get<Workload>('Deployment', namespace, name))?.status?.availableReplicas ?? 0
+  const limits = { limitMs: timeoutMs, intervalMs: 500, signal, clock }
+  const count = await poll(available, (each) => each >= replicas, limits)
+  if (count >= replicas) return
+  const autoscaler = await autoscalerOf(cluster, deployment)
+  throw new Error(
+    `${deploymentName(deployment)} has ${count} of the ${replicas} ready pods that carry the traffic of the canary; ` +
+      (autoscaler
+        ? `see why its HorizontalPodAutoscaler ${autoscaler.metadata.name} keeps it smaller (kubectl describe hpa), or who ` +
+          'sets its minReplicas back'
+        : 'see who scales it, and run again'),
+  )
 }
 
 /** Restores the old template of stable's Deployment, and returns in words whether it could. */
@@ -215,12 +250,17 @@ async function requireSidecars(cluster: Cluster, stable: Workload): Promise<void
 /** Removes the canary, or scales it to 0, once it serves nothing. */
 async function cleanUp(
   cluster: Cluster,
+  split: Split,
   canary: Workload,
   requireAdopted: () => Promise<void>,
-  { note, isDrained, confirmLease, release }: AdoptDeps,
+  deps: AdoptDeps,
 ): Promise<void> {
+  const { note, isDrained, confirmLease, release } = deps
   const { name, namespace } = canary.metadata
-  if (!(await isDrained()))
+  const isEnded = await isDrained()
+  // Before the canary goes: a run that dies here leaves a canary, by which the next one sees that it has work to do.
+  await restoreMinimum(cluster, split.namespace, split.service, deps)
+  if (!isEnded)
     return note(
       `${deploymentName(canary)} keeps running: could not confirm that it drained; ` +
         (release ? 'the next run removes it' : 'scale it to 0 when it has'),

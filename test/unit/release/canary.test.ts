@@ -6,6 +6,7 @@ import { createCanary, waitForPods } from '../../../src/release/canary.ts'
 import { planRelease } from '../../../src/release/plan.ts'
 import { protectionOf } from '../../../src/release/protection.ts'
 import { stringify } from '../../../src/yaml/stringify.ts'
+import { FakeClock } from '../fake-clock.ts'
 import { fileWith } from '../fixtures.ts'
 import { clusterOf, deployment, service } from './fixtures.ts'
 
@@ -17,6 +18,13 @@ const apiVersions: Record<string, string> = {
   HorizontalPodAutoscaler: 'autoscaling/v2',
 }
 const walls = object('NetworkPolicy', 'walls', { podSelector: { matchLabels: { app: 'till' } }, ingress: [] })
+
+const canaryDeps = {
+  note: () => undefined,
+  signal: new AbortController().signal,
+  clock: new FakeClock(),
+  publish: () => undefined,
+}
 
 /** A cluster with a release under way, and what it plans. */
 async function begin(objects: KubeObject[], release = 'image: "registry.test/till:2"', forbidden: string[] = []) {
@@ -143,7 +151,7 @@ describe('after its promotion', () => {
     const file = fileWith([reading('2'), rates({ rate: '8' })].map(stringify).join('---\n'), 'till.yaml')
     const begun = await begin([reading('1'), rates({ rate: '7', old: 'x' }), rule], `manifests: ${file}`)
     const created = await createCanary(begun.cluster, begun.release)
-    return { ...begun, canary: createdCanary(begun.cluster, begun.release, created, () => undefined) }
+    return { ...begun, canary: createdCanary(begun.cluster, begun.release, created, canaryDeps) }
   }
 
   test('stable gets the template, all of the new data, and a subset with its new label', async () => {
@@ -170,7 +178,7 @@ describe('after its promotion', () => {
     const patch: typeof cluster.patch = (kind, namespace, name, operations) =>
       name === 'banner' ? Promise.reject(new Error('refused')) : cluster.patch(kind, namespace, name, operations)
     const both = { ...release, configs: { canary: [], stable: [...release.configs.stable, banner] } }
-    const { adoption } = createdCanary({ ...cluster, patch }, both, deployment('till-canary'), () => undefined)
+    const { adoption } = createdCanary({ ...cluster, patch }, both, deployment('till-canary'), canaryDeps)
     await expect(adoption.writeConfigs()).rejects.toThrow('refused')
     expect(get('ConfigMap', 'rates')).toMatchObject({ data: { rate: '7', old: 'x' } })
   })
@@ -193,6 +201,6 @@ test.each([
   ['image: "registry.test/till:2", onFail: keep', 'merge Deployment till-canary {"spec":{"replicas":0}}'],
 ])('after a rollback with { %s }: %s', async (plan, write) => {
   const { cluster, release, writes } = await begin([deployment()], plan)
-  await createdCanary(cluster, release, await createCanary(cluster, release), () => undefined).cleanUp()
+  await createdCanary(cluster, release, await createCanary(cluster, release), canaryDeps).cleanUp()
   expect(writes.at(-1)).toBe(write)
 })

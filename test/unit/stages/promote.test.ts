@@ -17,7 +17,7 @@ vi.mock('../../../src/stages/release.ts')
 describe('a promotion that fails', () => {
   async function errorOf(canary: string, ended: Partial<Promotion>): Promise<string | undefined> {
     const config = configOf(`namespace: shop\ncanary: ${canary}`)
-    vi.mocked(beginReleases).mockResolvedValue({
+    vi.mocked(prepareReleases).mockResolvedValue({
       created: () => undefined,
       whyIdle: () => undefined,
       abandon: () => Promise.resolve(),

@@ -1,7 +1,7 @@
 import { readFileSync, rmSync } from 'node:fs'
 import { load } from 'js-yaml'
 import { describe, expect, test } from 'vitest'
-import type { KubeObject, VirtualService, Workload } from '../../../src/cluster/objects.ts'
+import type { HorizontalPodAutoscaler, KubeObject, VirtualService, Workload } from '../../../src/cluster/objects.ts'
 import { stagesOf } from '../../../src/config/stages.ts'
 import { prepareReleases, configAtRest, planReleases } from '../../../src/stages/release.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
@@ -150,7 +150,7 @@ describe('before its promotion', () => {
     [3, '3 replicas'],
   ])('a canary with %i replicas is announced as one of %s', async (replicas, text) => {
     const { plan, notes } = begin([versioned(), bySubset], `canary: { service: till, ${next}, replicas: ${replicas} }`)
-    await beginReleases(await plan())
+    await prepareReleases(await plan())
     expect(notes).toContain(`Deployment/till-canary: created with ${text}`)
   })
 
@@ -225,7 +225,7 @@ describe('what has changed since the plan', () => {
     const { plan } = begin([versioned(), bySubset], `canaries: [{ service: till, manifests: ${file} }]`)
     const context = await plan()
     rmSync(file)
-    await expect(beginReleases(context)).rejects.toThrow(/^canaries\.0\.manifests: /)
+    await expect(prepareReleases(context)).rejects.toThrow(/^canaries\.0\.manifests: /)
   })
 
   test('stable does not run a release while its pods do not', async () => {
@@ -256,6 +256,58 @@ describe('what has changed since the plan', () => {
     const later = begin([versioned(), bySubset, await leftOf('registry.test/till:2')])
     await (await prepareReleases(await later.plan())).abandon()
     expect(later.writes).toEqual(['apply Deployment till-canary × 2'])
+  })
+})
+
+describe('the autoscaler of stable', () => {
+  const scaler = {
+    apiVersion: 'autoscaling/v2',
+    kind: 'HorizontalPodAutoscaler',
+    metadata: { name: 'till', namespace: 'shop' },
+    spec: {
+      scaleTargetRef: { kind: 'Deployment', name: 'till' },
+      minReplicas: 1,
+      maxReplicas: 9,
+    },
+  } satisfies HorizontalPodAutoscaler
+  const labels = { app: 'till', version: '1' }
+  const scaled = (image: string) => {
+    const made = deployment('till', labels, { containers: [{ name: 'app', image }] })
+    return { ...made, spec: { ...made.spec, selector: { matchLabels: labels } } }
+  }
+  const minimum = (get: ReturnType<typeof begin>['get']) =>
+    (get('HorizontalPodAutoscaler', 'till') as HorizontalPodAutoscaler).spec.minReplicas
+  /** What a run leaves that dies during its promotion. */
+  async function died(yaml?: string) {
+    const begun = begin([scaled('registry.test/till:1'), bySubset, scaler], yaml)
+    const releases = await prepareReleases(await begun.plan())
+    const left = [begun.get('HorizontalPodAutoscaler', 'till')!, begun.get('Deployment', 'till-canary')!]
+    return { ...begun, releases, left }
+  }
+
+  test('keeps the pods that stable has during the promotion, and gets its minimum back with a rollback', async () => {
+    const { get, releases } = await died()
+    expect(minimum(get)).toBe(2)
+    await releases.created('till')!.cleanUp()
+    expect(minimum(get)).toBe(1)
+  })
+
+  test('that comes from Git is not written before the commit', async () => {
+    expect(minimum((await died(`canary: { service: till, ${next}, after: gitops }`)).get)).toBe(1)
+  })
+
+  test('gets its minimum back from the run that completes the release of one that died', async () => {
+    const { left } = await died()
+    const { plan, get } = begin([scaled('registry.test/till:2'), bySubset, ...left])
+    await prepareReleases(await plan())
+    expect(minimum(get)).toBe(1)
+  })
+
+  test('gets its minimum back from the next run if somebody has removed the canary', async () => {
+    const { left } = await died()
+    const { plan, get } = begin([scaled('registry.test/till:2'), bySubset, left[0]!])
+    await prepareReleases(await plan())
+    expect(minimum(get)).toBe(1)
   })
 })
 

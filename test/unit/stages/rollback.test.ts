@@ -36,7 +36,12 @@ async function rollBack(pods: Pod[], selector: Record<string, string> = { app: '
   const context = {
     config: configOf('namespace: shop\ncanary: { service: backend, progressDeadline: 1s }'),
     cluster,
-    host: { runName: 'run 7', info: (line: string) => lines.push(line), warning: () => undefined },
+    host: {
+      runName: 'run 7',
+      signal: new AbortController().signal,
+      info: (line: string) => lines.push(line),
+      warning: () => undefined,
+    },
     recorder: { record: () => undefined, current: () => ({ warnings: [] }) },
   } as unknown as StageContext
   const error = await rollback(context).then(

@@ -34,6 +34,15 @@ function deployment(
   }
 }
 
+function scaler(name: string, minReplicas = 3): HorizontalPodAutoscaler {
+  return {
+    apiVersion: 'autoscaling/v2',
+    kind: 'HorizontalPodAutoscaler',
+    metadata: { name },
+    spec: { scaleTargetRef: { kind: 'Deployment', name }, minReplicas, maxReplicas: 8 },
+  }
+}
+
 type Objects = {
   deployments: Workload[]
   pods: Pod[]
@@ -92,6 +101,12 @@ function fakeCluster(parts: Partial<Objects> = {}) {
     patch: (kind: string, _namespace: string, name: string, operations: PatchOperation[]) => {
       events.push(`${kind} ${name}`)
       if (kind === 'VirtualService') return Promise.resolve((objects.route = patched(objects.route, operations)))
+      if (kind === 'HorizontalPodAutoscaler') {
+        objects.scalers = objects.scalers.map((each) =>
+          each.metadata.name === name ? patched(each, operations) : each,
+        )
+        return Promise.resolve({})
+      }
       try {
         const written = change(name, (each) => patched(each, operations))
         objects.interfere?.()
@@ -193,16 +208,75 @@ describe('adopting the canary', () => {
   })
 
   test('reports the autoscaler of the canary', async () => {
-    const scaler = (name: string): HorizontalPodAutoscaler => ({
-      apiVersion: 'autoscaling/v2',
-      kind: 'HorizontalPodAutoscaler',
-      metadata: { name },
-      spec: { scaleTargetRef: { kind: 'Deployment', name }, minReplicas: 3 },
-    })
     await fakeCluster({ scalers: [scaler('backend-v1'), scaler('backend-v2')] }).run()
     expect(notes.at(-1)).toBe(
       'Deployment/backend-v2 is scaled to 0; its HorizontalPodAutoscaler backend-v2 pauses until someone scales it to 3 or more',
     )
+  })
+})
+
+describe('an autoscaler that has scaled the idle stable down', () => {
+  const shrunk = () => [deployment('v1', { replicas: 1 }), deployment('v2', { replicas: 4 })]
+  const minimum = () => objects.scalers[0]!.spec.minReplicas
+  /** Puts as many pods there as its minimum says: nobody calls stable. */
+  const autoscale = () => {
+    objects.deployments = objects.deployments.map((each) =>
+      each.metadata.name === 'backend-v1' ? { ...each, spec: { ...each.spec, replicas: minimum()! } } : each,
+    )
+  }
+  const committing = (): ReleaseAdoption => ({
+    awaitCommit: () => Promise.resolve(objects.deployments[0]!),
+    templateFor: ({ spec }) => spec.template,
+    writeConfigs: () => Promise.resolve(() => Promise.resolve()),
+    updateSubset: () => Promise.resolve(),
+    remove: () => Promise.resolve('it is removed'),
+  })
+
+  test('gets the minimum that the traffic needs before stable gets it, and its own back before the canary goes', async () => {
+    const { run, events } = fakeCluster({
+      deployments: shrunk(),
+      scalers: [scaler('backend-v1', 1)],
+      interfere: autoscale,
+    })
+    await run()
+    expect(events).toEqual([
+      'HorizontalPodAutoscaler backend-v1',
+      'Deployment backend-v1',
+      'VirtualService backend',
+      'drained?',
+      'HorizontalPodAutoscaler backend-v1',
+      'backend-v2 {"replicas":0}',
+    ])
+    expect(minimum()).toBe(1)
+    expect(objects.deployments[0]!.spec.replicas).toBe(4)
+  })
+
+  test('keeps the traffic on the canary if somebody sets the minimum back', async () => {
+    const setBack = () => {
+      objects.scalers = [scaler('backend-v1', 1)]
+      autoscale()
+    }
+    const { run, weights } = fakeCluster({
+      deployments: shrunk(),
+      scalers: [scaler('backend-v1', 1)],
+      interfere: setBack,
+    })
+    await expect(run()).rejects.toThrow(
+      /has 1 of the 4 ready pods that carry the traffic of the canary; see why its HorizontalPodAutoscaler backend-v1 keeps/,
+    )
+    expect(weights()).toEqual([0, 100])
+  })
+
+  test('scales stable up after a commit, before the traffic moves', async () => {
+    const fake = fakeCluster({ deployments: shrunk(), scalers: [scaler('backend-v1', 1)] })
+    const release = committing()
+    await expect(fake.run(true, undefined, release)).rejects.toThrow('has 1 of the 4 ready pods')
+    expect(minimum()).toBe(4)
+    autoscale()
+    await fake.run(true, undefined, release)
+    expect(fake.weights()).toEqual([100, 0])
+    expect(fake.events).not.toContain('Deployment backend-v1')
+    expect(minimum()).toBe(1)
   })
 })
 

@@ -1,0 +1,137 @@
+// Keeps the HorizontalPodAutoscaler of stable from scaling it down while a canary has its traffic, because all of it may
+// return at once. An annotation records the minimum that the autoscaler had, so that a later run can give it back.
+import { isConflict, lacksRights } from '../../cluster/api-error.ts'
+import { autoscalerOf, listAutoscalers } from '../../cluster/autoscalers.ts'
+import type { Cluster, PatchOperation } from '../../cluster/client.ts'
+import type { HorizontalPodAutoscaler, Workload } from '../../cluster/objects.ts'
+import { messageOf } from '../../runtime/errors.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import { poll, retry } from '../../runtime/retry.ts'
+
+const kind = 'HorizontalPodAutoscaler'
+
+/**
+ * Raises the minimum of the Deployment's autoscaler to so many replicas, or to its maximum if that is less, and returns
+ * the smaller of both. Undefined if the Deployment has no autoscaler. @throws Error if the account may not write it
+ */
+export async function raiseMinimum(
+  cluster: Cluster,
+  service: string,
+  deployment: Workload,
+  replicas: number,
+  { note, clock }: Pick<RestoreDeps, 'note' | 'clock'>,
+): Promise<number | undefined> {
+  return untilWritten(clock, async () => {
+    const found = await autoscalerOf(cluster, deployment)
+    if (!found) return undefined
+    const to = Math.min(replicas, found.spec.maxReplicas ?? replicas)
+    if (minimumOf(found) >= to) return to
+    await write(cluster, found, to, { service, from: ownMinimum(found), to }).catch((error: unknown) => {
+      throw lacksRights(error) ? new Error(explainRefusal(found, to, error)) : error
+    })
+    note(`${titleIn(found)}: minReplicas ${minimumOf(found)} → ${to}, until stable has all the traffic again`)
+    return to
+  })
+}
+
+/** `note` says what was written. */
+export type RestoreDeps = { note: (line: string) => void; signal: AbortSignal; clock: Clock }
+
+/**
+ * An autoscaler decides every 15 s, by metrics that are collected every 15 s and are averages of such a time. After so
+ * long it knows that the traffic is back.
+ */
+const settledMs = 60_000
+
+/**
+ * Gives the autoscalers that were raised for the service their minimum back, as soon as they ask for no fewer pods, or
+ * after a minute. What somebody else has written since stays. A cancelled run leaves it to the next one.
+ */
+export async function restoreMinimum(
+  cluster: Cluster,
+  namespace: string,
+  service: string,
+  { note, signal, clock }: RestoreDeps,
+): Promise<void> {
+  const raised = async () =>
+    (await listAutoscalers(cluster, namespace)).filter((each) => raiseOf(each)?.service === service)
+  const limits = { limitMs: settledMs, intervalMs: 1_000, signal, clock }
+  await poll(raised, (all) => !all.some(wantsFewer), limits).catch((problem: unknown) => {
+    if (!signal.aborted) throw problem
+  })
+  if (signal.aborted) return
+  await untilWritten(clock, async () => {
+    for (const each of await raised()) {
+      await write(cluster, each, ownMinimum(each))
+      note(`${titleIn(each)}: minReplicas ${minimumOf(each)} → ${ownMinimum(each)}`)
+    }
+  })
+}
+
+/** Somebody else, such as a GitOps controller, may write the autoscaler at the same time. */
+function untilWritten<T>(clock: Clock, work: () => Promise<T>): Promise<T> {
+  return retry(work, { attempts: 5, firstDelayMs: 100, isTransient: isConflict, clock })
+}
+
+/** The JSON of a Raise, on an autoscaler whose minimum a run has raised. */
+const raisedAnnotation = 'mesh-canary.io/raised-minimum'
+const annotationPath = `/metadata/annotations/${raisedAnnotation.replace('/', '~1')}`
+
+/** `from`, `to`: the minimum before and since. */
+type Raise = { service: string; from: number; to: number }
+
+function raiseOf({ metadata }: HorizontalPodAutoscaler): Raise | undefined {
+  const text = metadata.annotations?.[raisedAnnotation]
+  return text === undefined ? undefined : (JSON.parse(text) as Raise)
+}
+
+function minimumOf({ spec }: HorizontalPodAutoscaler): number {
+  return spec.minReplicas ?? 1
+}
+
+/** The minimum that it has without a run. */
+function ownMinimum(autoscaler: HorizontalPodAutoscaler): number {
+  const raise = raiseOf(autoscaler)
+  return raise && raise.to === minimumOf(autoscaler) ? raise.from : minimumOf(autoscaler)
+}
+
+/** True while it counts the load from before the traffic was back. */
+function wantsFewer({ status }: HorizontalPodAutoscaler): boolean {
+  return (status?.conditions ?? []).some(
+    ({ type, status, reason }) => type === 'ScalingLimited' && status === 'True' && reason === 'TooFewReplicas',
+  )
+}
+
+/** @throws ApiError of a conflict if it was changed since it was read */
+async function write(
+  cluster: Cluster,
+  autoscaler: HorizontalPodAutoscaler,
+  minimum: number,
+  raise?: Raise,
+): Promise<void> {
+  const { metadata, spec } = autoscaler
+  const annotation = JSON.stringify(raise)
+  const operations: PatchOperation[] = [
+    ...(spec.minReplicas === undefined
+      ? []
+      : [{ op: 'test' as const, path: '/spec/minReplicas', value: spec.minReplicas }]),
+    { op: 'add', path: '/spec/minReplicas', value: minimum },
+    raise === undefined
+      ? { op: 'remove', path: annotationPath }
+      : metadata.annotations
+        ? { op: 'add', path: annotationPath, value: annotation }
+        : { op: 'add', path: '/metadata/annotations', value: { [raisedAnnotation]: annotation } },
+  ]
+  await cluster.patch(kind, metadata.namespace, metadata.name, operations)
+}
+
+function titleIn({ metadata }: HorizontalPodAutoscaler): string {
+  return `${kind}/${metadata.name}`
+}
+
+function explainRefusal(autoscaler: HorizontalPodAutoscaler, to: number, error: unknown): string {
+  return (
+    `the ${titleIn(autoscaler)} would scale stable down while the canary has its traffic, and the run may not raise its ` +
+    `minReplicas to ${to} (${messageOf(error)}); give it the rights of deploy/rbac/deliver.yaml`
+  )
+}

@@ -1,0 +1,141 @@
+import { describe, expect, test } from 'vitest'
+import { ApiError } from '../../../../src/cluster/api-error.ts'
+import type { PatchOperation } from '../../../../src/cluster/client.ts'
+import type { HorizontalPodAutoscaler, Workload } from '../../../../src/cluster/objects.ts'
+import { raiseMinimum, restoreMinimum } from '../../../../src/canary/workload/autoscaler.ts'
+import { FakeClock } from '../../fake-clock.ts'
+import { clusterWith } from '../../fixtures.ts'
+import { patched } from '../../patched.ts'
+
+const till = { kind: 'Deployment', metadata: { name: 'till', namespace: 'shop' } } as Workload
+
+function autoscaler(minReplicas: number, more: Partial<HorizontalPodAutoscaler> = {}): HorizontalPodAutoscaler {
+  return {
+    apiVersion: 'autoscaling/v2',
+    kind: 'HorizontalPodAutoscaler',
+    metadata: { name: 'till', namespace: 'shop' },
+    spec: { scaleTargetRef: { kind: 'Deployment', name: 'till' }, minReplicas, maxReplicas: 6 },
+    ...more,
+  }
+}
+const wantsFewer = { conditions: [{ type: 'ScalingLimited', status: 'True', reason: 'TooFewReplicas' }] }
+
+/** A cluster with this autoscaler. `refusals`: what the API server answers to the first writes. */
+function clusterOf(only?: HorizontalPodAutoscaler, refusals: ApiError[] = []) {
+  let held = only
+  const notes: string[] = []
+  const clock = new FakeClock()
+  const cluster = clusterWith({
+    list: () => Promise.resolve(held ? [structuredClone(held)] : []),
+    patch: (_kind: string, _namespace: string, _name: string, operations: PatchOperation[]) => {
+      const refusal = refusals.shift()
+      if (refusal) return Promise.reject(refusal)
+      return Promise.resolve((held = patched(held!, operations)))
+    },
+  })
+  const { signal } = new AbortController()
+  const deps = { note: (line: string) => notes.push(line), signal, clock }
+  return {
+    notes,
+    clock,
+    held: () => held!,
+    set: (next: HorizontalPodAutoscaler) => (held = next),
+    raise: (replicas: number) => raiseMinimum(cluster, 'till', till, replicas, deps),
+    restore: (service = 'till', aborted?: AbortSignal) =>
+      restoreMinimum(cluster, 'shop', service, { ...deps, signal: aborted ?? signal }),
+  }
+}
+const minimum = ({ spec }: HorizontalPodAutoscaler) => spec.minReplicas
+
+describe('the minimum of the autoscaler of stable', () => {
+  test('is raised, and given back as it was', async () => {
+    const { raise, restore, held, notes } = clusterOf(autoscaler(2))
+    expect(await raise(4)).toBe(4)
+    expect(minimum(held())).toBe(4)
+    await restore()
+    expect(held()).toEqual({ ...autoscaler(2), metadata: { ...autoscaler(2).metadata, annotations: {} } })
+    expect(notes).toEqual([
+      'HorizontalPodAutoscaler/till: minReplicas 2 → 4, until stable has all the traffic again',
+      'HorizontalPodAutoscaler/till: minReplicas 4 → 2',
+    ])
+  })
+
+  test('is raised again by a later step or run, and is then what it was at first', async () => {
+    const { raise, restore, held } = clusterOf(
+      autoscaler(2, { metadata: { name: 'till', annotations: { team: 'a' } } }),
+    )
+    await raise(3)
+    await raise(5)
+    expect(minimum(held())).toBe(5)
+    await restore()
+    expect(held()).toMatchObject({ metadata: { annotations: { team: 'a' } }, spec: { minReplicas: 2 } })
+  })
+
+  test('is never above the maximum, and is left alone if it is high enough', async () => {
+    const high = clusterOf(autoscaler(2))
+    expect(await high.raise(9)).toBe(6)
+    expect(minimum(high.held())).toBe(6)
+    const enough = clusterOf(autoscaler(5))
+    expect(await enough.raise(4)).toBe(4)
+    expect(enough.held()).toEqual(autoscaler(5))
+  })
+
+  test('stays what somebody else has set it to meanwhile', async () => {
+    const { raise, restore, held, set } = clusterOf(autoscaler(2))
+    await raise(4)
+    set({ ...held(), spec: { ...held().spec, minReplicas: 3 } })
+    await restore()
+    expect(minimum(held())).toBe(3)
+    await raise(5)
+    await restore()
+    expect(minimum(held())).toBe(3)
+  })
+
+  test('is given back when the autoscaler has seen the traffic, and after a minute at the latest', async () => {
+    const quick = clusterOf(autoscaler(2))
+    await quick.raise(4)
+    await quick.restore()
+    expect(quick.clock.now()).toBe(new FakeClock().now())
+    const slow = clusterOf(autoscaler(2, { status: wantsFewer }))
+    await slow.raise(4)
+    const begun = slow.clock.now()
+    await slow.restore()
+    expect((slow.clock.now() - begun) / 1_000).toBe(60)
+    expect(minimum(slow.held())).toBe(2)
+  })
+
+  test('is left to the next run by one that is cancelled', async () => {
+    const { raise, restore, held } = clusterOf(autoscaler(2))
+    await raise(4)
+    await restore('till', AbortSignal.abort())
+    expect(minimum(held())).toBe(4)
+  })
+
+  test('is given back for its own service only', async () => {
+    const { raise, restore, held } = clusterOf(autoscaler(2))
+    await raise(4)
+    await restore('desk')
+    expect(minimum(held())).toBe(4)
+  })
+
+  test('is written again if somebody else writes it at the same time', async () => {
+    const { raise, held } = clusterOf(autoscaler(2), [
+      new ApiError(422, 'the test failed'),
+      new ApiError(409, 'conflict'),
+    ])
+    await raise(4)
+    expect(minimum(held())).toBe(4)
+  })
+
+  test('that the account may not write is an error, which says what to do', async () => {
+    const refusal = new ApiError(403, 'User "ci" cannot patch resource "horizontalpodautoscalers"')
+    await expect(clusterOf(autoscaler(2), [refusal]).raise(4)).rejects.toThrow(
+      /^the HorizontalPodAutoscaler\/till would scale stable down .* may not raise its minReplicas to 4 .*deliver\.yaml$/,
+    )
+  })
+
+  test('is none without an autoscaler', async () => {
+    expect(await clusterOf().raise(4)).toBeUndefined()
+    await expect(clusterOf().restore()).resolves.toBeUndefined()
+  })
+})
