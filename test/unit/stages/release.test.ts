@@ -1,8 +1,16 @@
 import { readFileSync, rmSync } from 'node:fs'
 import { load } from 'js-yaml'
 import { describe, expect, test } from 'vitest'
-import type { HorizontalPodAutoscaler, KubeObject, VirtualService, Workload } from '../../../src/cluster/objects.ts'
+import type {
+  DestinationRule,
+  HorizontalPodAutoscaler,
+  KubeObject,
+  VirtualService,
+  Workload,
+} from '../../../src/cluster/objects.ts'
+import type { Config } from '../../../src/config/schema.ts'
 import { stagesOf } from '../../../src/config/stages.ts'
+import { desired } from '../../../src/policies/desired.ts'
 import { prepareReleases, configAtRest, planReleases } from '../../../src/stages/release.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
 import { createRecorder } from '../../../src/report/recorder.ts'
@@ -345,11 +353,44 @@ describe('a release that Git hands over', () => {
   })
 })
 
-test('the subset of stable opens again when the canary is gone, and not before', async () => {
-  const { plan, cluster } = begin([versioned(), bySubset])
-  const context = await plan()
-  await prepareReleases(context)
-  expect(await configAtRest(context)).toBeUndefined()
-  await cluster.remove('Deployment', 'shop', 'till-canary')
-  expect((await configAtRest(context))?.services!['till']!.subsets).toMatchObject({ stable: {} })
+describe('the subset of stable', () => {
+  /** The labels of the subset in the DestinationRule that the policies of this config make. */
+  const labelsIn = (config: Config | undefined) => {
+    const rules = desired(config!).objects.filter((each) => each.kind === 'DestinationRule') as DestinationRule[]
+    return rules.flatMap(({ spec }) => spec.subsets ?? []).find(({ name }) => name === 'stable')?.labels
+  }
+
+  test('opens again when the canary is gone, and not before; the next release closes it again', async () => {
+    const { plan, cluster, get } = begin([versioned('7'), bySubset])
+    const context = await plan()
+    await prepareReleases(context)
+    expect(labelsIn(context.config)).toEqual({ version: '7' })
+    expect(await configAtRest(context)).toBeUndefined()
+    await cluster.remove('Deployment', 'shop', 'till-canary')
+    expect(labelsIn(await configAtRest(context))).toEqual({})
+    const next = begin(
+      [get('Deployment', 'till')!, bySubset],
+      'canary: { service: till, image: "registry.test/till:9" }',
+    )
+    expect(labelsIn((await next.plan()).config)).toEqual({ version: '7' })
+  })
+
+  test('opens after a rollback that keeps the canary without pods', async () => {
+    const { plan, cluster, get } = begin([versioned('7'), bySubset], `canary: { service: till, ${next}, onFail: keep }`)
+    const context = await plan()
+    const canary = (await prepareReleases(context)).created('till')!
+    await canary.cleanUp()
+    // The fake does not carry out a merge.
+    await cluster.apply({ ...get('Deployment', 'till-canary')!, spec: { replicas: 0 } } as KubeObject)
+    expect(labelsIn(await configAtRest(context))).toEqual({})
+  })
+
+  test('stays closed while the canary is held with traffic, and for the run that continues', async () => {
+    const { plan, get } = begin([versioned('7'), bySubset])
+    const context = await plan()
+    await prepareReleases(context)
+    expect(await configAtRest(context)).toBeUndefined()
+    const later = begin([versioned('7'), bySubset, get('Deployment', 'till-canary')!])
+    expect(labelsIn((await later.plan()).config)).toEqual({ version: '7' })
+  })
 })
