@@ -1,7 +1,7 @@
 // The verbs of the API server that the program uses, as plain REST calls: the generated calls of the typed client
 // cannot read through the pod proxy.
 import { ApiError, isNotFound } from './api-error.ts'
-import { apiVersionOf, kindOf, pathOf, type Kind, type KubeObject } from './objects.ts'
+import { apiVersionOf, discoveryOf, kindOf, pathOf, type Kind, type KubeObject } from './objects.ts'
 import {
   cachedCredentials,
   requester,
@@ -29,6 +29,8 @@ export type Cluster = {
   server: string
   get<T extends KubeObject>(kind: Kind, namespace: string | undefined, name: string): Promise<T | undefined>
   list<T extends KubeObject>(kind: Kind, namespace?: string, query?: Selection): Promise<T[]>
+  /** Whether the API server has the kind. Every account may ask that. */
+  serves(kind: Kind): Promise<boolean>
   /** A list, and the version from which a watch continues. */
   snapshot<T extends KubeObject>(kind: Kind, namespace: string | undefined, query: Selection): Promise<Snapshot<T>>
   /** The changes since a version, as they arrive, until the server ends the watch or `signal` aborts. */
@@ -90,7 +92,7 @@ export function createClient(
 type Ask = (path: string, options?: RequestOptions) => Promise<string>
 type AskJson = <T>(path: string, options?: RequestOptions) => Promise<T>
 
-function reads(askJson: AskJson): Pick<Cluster, 'get' | 'list' | 'snapshot'> {
+function reads(askJson: AskJson): Pick<Cluster, 'get' | 'list' | 'serves' | 'snapshot'> {
   const snapshot = async <T extends KubeObject>(
     kind: Kind,
     namespace: string | undefined,
@@ -110,6 +112,11 @@ function reads(askJson: AskJson): Pick<Cluster, 'get' | 'list' | 'snapshot'> {
     get: (kind, namespace, name) => askJson<never>(pathOf(kind, namespace, name)).catch(absent),
     list: async <T extends KubeObject>(kind: Kind, namespace?: string, query: Selection = {}) =>
       (await snapshot<T>(kind, namespace, query)).items,
+    serves: async (kind) => {
+      const { path, name } = discoveryOf(kind)
+      const found = await askJson<{ resources: { name: string }[] }>(path).catch(absent)
+      return found?.resources.some((each) => each.name === name) ?? false
+    },
     snapshot,
   }
 }

@@ -202,9 +202,16 @@ const resourcePaths = {
   // From the Prometheus Operator.
   ServiceMonitor: ['monitoring.coreos.com/v1', 'servicemonitors'],
   PodMonitor: ['monitoring.coreos.com/v1', 'podmonitors'],
+  // From Cilium and Calico. Calico's own API server and the definitions behind it have a group each.
+  CiliumNetworkPolicy: ['cilium.io/v2', 'ciliumnetworkpolicies'],
+  'NetworkPolicy.projectcalico.org': ['projectcalico.org/v3', 'networkpolicies'],
+  'NetworkPolicy.crd.projectcalico.org': ['crd.projectcalico.org/v1', 'networkpolicies'],
   // From Argo CD.
   Application: ['argoproj.io/v1alpha1', 'applications'],
   // Cluster-wide kinds, which have no namespace.
+  CiliumClusterwideNetworkPolicy: ['cilium.io/v2', 'ciliumclusterwidenetworkpolicies'],
+  'GlobalNetworkPolicy.projectcalico.org': ['projectcalico.org/v3', 'globalnetworkpolicies'],
+  'GlobalNetworkPolicy.crd.projectcalico.org': ['crd.projectcalico.org/v1', 'globalnetworkpolicies'],
   GatewayClass: ['gateway.networking.k8s.io/v1', 'gatewayclasses'],
   CustomResourceDefinition: ['apiextensions.k8s.io/v1', 'customresourcedefinitions'],
   MutatingWebhookConfiguration: ['admissionregistration.k8s.io/v1', 'mutatingwebhookconfigurations'],
@@ -242,12 +249,17 @@ export function keyOf(object: KubeObject): string {
   return `${kindOf(object) ?? object.kind} ${object.metadata.namespace ?? ''}/${object.metadata.name}`
 }
 
+/** The path at which the API server lists what it serves of the kind's group, and the kind's name there. */
+export function discoveryOf(kind: Kind): { path: string; name: string } {
+  const [version, name] = resourcePaths[kind]
+  return { path: version.includes('/') ? `/apis/${version}` : `/api/${version}`, name }
+}
+
 /** The path of a collection, or of one object in it, on the API server. */
 export function pathOf(kind: Kind, namespace?: string, name?: string): string {
-  const [version, plural] = resourcePaths[kind]
-  const root = version.includes('/') ? `/apis/${version}` : `/api/${version}`
+  const { path, name: plural } = discoveryOf(kind)
   return [
-    root,
+    path,
     ...(namespace === undefined ? [] : ['namespaces', namespace]),
     plural,
     ...(name === undefined ? [] : [name]),

@@ -21,8 +21,6 @@ import { unsharedClaim } from './volumes.ts'
 import { deploymentBehind, NotReleasable } from './workload.ts'
 
 export type Release = {
-  /** Of its canary in the config, for messages. */
-  key: string
   plan: CanaryConfig
   /** The Service of stable, and the one that the canary needs beside it, if it does. */
   service: Service
@@ -66,7 +64,6 @@ export async function planRelease(
     await requireReleasable(cluster, plan, stable, canary, distinction, deployment)
   }
   return {
-    key,
     plan,
     service,
     canaryService: canaryService(service, distinction),

@@ -1,5 +1,5 @@
 // Reads what selects stable's pods by their labels, and plans the copies that protect and watch the canary as well.
-import { lacksRights, isNotFound } from '../cluster/api-error.ts'
+import { isForbidden, isNotFound } from '../cluster/api-error.ts'
 import { autoscalerOf } from '../cluster/autoscalers.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { systemNamespace, type DestinationRule, type Kind, type KubeObject } from '../cluster/objects.ts'
@@ -13,7 +13,14 @@ import { labelsOfCopy } from './deployment.ts'
 import type { Release } from './plan.ts'
 
 /** Without one of these, the canary would be open where stable is not. */
-const protecting = ['NetworkPolicy', 'AuthorizationPolicy', 'PeerAuthentication', 'RequestAuthentication'] as const
+const protecting = [
+  'NetworkPolicy',
+  'CiliumNetworkPolicy',
+  'NetworkPolicy.projectcalico.org',
+  'AuthorizationPolicy',
+  'PeerAuthentication',
+  'RequestAuthentication',
+] as const
 const watching = [
   'PodDisruptionBudget',
   'Telemetry',
@@ -29,6 +36,13 @@ const watching = [
 /** In the mesh's own namespace, these choose pods of every namespace. */
 const meshWide: readonly Kind[] = ['AuthorizationPolicy', 'RequestAuthentication', 'EnvoyFilter', 'WasmPlugin']
 
+const clusterWide = ['CiliumClusterwideNetworkPolicy', 'GlobalNetworkPolicy.projectcalico.org'] as const
+/** The same policies under another name, which an account may read where it may not read the first. */
+const aliases: Partial<Record<Kind, Kind>> = {
+  'NetworkPolicy.projectcalico.org': 'NetworkPolicy.crd.projectcalico.org',
+  'GlobalNetworkPolicy.projectcalico.org': 'GlobalNetworkPolicy.crd.projectcalico.org',
+}
+
 /** `faults`: why the canary would have less protection. `unseen`: kinds that this account may not read. */
 export type Protection = { copies: KubeObject[]; faults: string[]; unseen: string[] }
 
@@ -39,7 +53,8 @@ export async function protectionOf(cluster: Cluster, release: Release): Promise<
     const places = meshWide.includes(kind) && namespace !== systemNamespace ? [namespace, systemNamespace] : [namespace]
     return (await Promise.all(places.map((place) => readAll(cluster, kind, place, unseen)))).flat()
   }
-  const objects = (await Promise.all([...protecting, ...watching].map(read))).flat()
+  const everywhere = clusterWide.map((kind) => readAll(cluster, kind, undefined, unseen))
+  const objects = (await Promise.all([...[...protecting, ...watching].map(read), ...everywhere])).flat()
   const lasting = objects.filter(({ metadata }) => metadata.labels?.[createdCanaryLabel] === undefined)
   const { copies, faults } = planCopies(lasting, namespace, versionsOf(release))
   const autoscaler = await autoscalerOf(cluster, release.stable)
@@ -55,13 +70,33 @@ export async function protectionOf(cluster: Cluster, release: Release): Promise<
 }
 
 /** An account for one namespace does not see the policies of the mesh's own, which rarely select pods. */
-async function readAll(cluster: Cluster, kind: Kind, namespace: string, unseen: string[]): Promise<KubeObject[]> {
-  return cluster.list<KubeObject>(kind, namespace).catch((error: unknown): KubeObject[] => {
-    if (isNotFound(error)) return []
-    if (!lacksRights(error)) throw error
-    unseen.push(`${kind} in ${namespace}`)
-    return []
-  })
+async function readAll(
+  cluster: Cluster,
+  kind: Kind,
+  namespace: string | undefined,
+  unseen: string[],
+): Promise<KubeObject[]> {
+  const alias = aliases[kind]
+  const found = await Promise.all([kind, ...(alias ? [alias] : [])].map((each) => tryRead(cluster, each, namespace)))
+  const seen = found.filter((each) => typeof each === 'object')
+  if (seen.length === 0 && found.includes('unread'))
+    unseen.push(namespace === undefined ? kind : `${kind} in ${namespace}`)
+  return seen.flat()
+}
+
+/** A cluster without Cilium does not have its kinds, and refuses them to an account without rights all the same. */
+async function tryRead(
+  cluster: Cluster,
+  kind: Kind,
+  namespace: string | undefined,
+): Promise<KubeObject[] | 'absent' | 'unread'> {
+  try {
+    return await cluster.list<KubeObject>(kind, namespace)
+  } catch (error) {
+    if (isNotFound(error)) return 'absent'
+    if (!isForbidden(error)) throw error
+    return (await cluster.serves(kind)) ? 'unread' : 'absent'
+  }
 }
 
 function unreadFault(kind: string): string {
@@ -72,10 +107,17 @@ function unreadFault(kind: string): string {
 }
 
 function versionsOf({ plan, stable, canary, service, canaryService }: Release): Versions {
+  // Cilium and Calico select by the namespace of a pod as if that were labels.
+  const { namespace = '' } = stable.metadata
+  const place = {
+    'io.kubernetes.pod.namespace': namespace,
+    'projectcalico.org/namespace': namespace,
+    'projectcalico.org/orchestrator': 'k8s',
+  }
   return {
     name: plan.service,
-    stable: stable.spec.template.metadata?.labels ?? {},
-    canary: canary.spec.template.metadata?.labels ?? {},
+    stable: { ...stable.spec.template.metadata?.labels, ...place },
+    canary: { ...canary.spec.template.metadata?.labels, ...place },
     ...(canaryService
       ? { service: { stable: service.metadata.labels ?? {}, canary: canaryService.metadata.labels ?? {} } }
       : {}),

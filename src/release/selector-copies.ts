@@ -1,8 +1,9 @@
 // Finds what selects stable's pods by their labels and would not select the canary's, and makes copies that do, so that
 // the canary is not less protected than stable. Pure.
-import { titleOf, type KubeObject, type Workload } from '../cluster/objects.ts'
+import { groupOf, titleOf, type KubeObject, type Workload } from '../cluster/objects.ts'
 import { isSelected, type Selector } from '../mesh/injectors.ts'
 import { copyForCanaryName } from '../config/names.ts'
+import { selectsByCalico } from './calico-selector.ts'
 import { labelsOfCopy, untracked } from './deployment.ts'
 import type { Labels } from './distinction.ts'
 
@@ -13,7 +14,8 @@ export type Versions = { name: string; stable: Labels; canary: Labels; service?:
 export type SelectorCopies = { copies: KubeObject[]; faults: string[] }
 
 type Spec = Record<string, unknown>
-type Selecting = KubeObject & { spec?: Spec }
+/** `specs`: a CiliumNetworkPolicy may hold several. */
+type Selecting = KubeObject & { spec?: Spec; specs?: Spec[] }
 
 export function planCopies(objects: readonly KubeObject[], namespace: string, versions: Versions): SelectorCopies {
   const all = objects.map((object) => copyOf(object as Selecting, namespace, versions))
@@ -25,8 +27,10 @@ export function planCopies(objects: readonly KubeObject[], namespace: string, ve
 
 /** A copy that covers the canary, a fault, or undefined if there is nothing to do. */
 function copyOf(object: Selecting, namespace: string, versions: Versions): KubeObject | string | undefined {
-  const { metadata, kind, apiVersion, spec = {} } = object
-  const rewritten = rewriteAll(spec, versions, kind === 'ServiceMonitor' ? versions.service : versions)
+  const { metadata, kind, apiVersion, spec, specs } = object
+  if (groupOf(apiVersion).endsWith('projectcalico.org')) return calicoFault(object, versions)
+  const body = { ...(spec ? { spec } : {}), ...(specs ? { specs } : {}) }
+  const rewritten = rewriteAll(body, versions, kind === 'ServiceMonitor' ? versions.service : versions)
   if (!rewritten.isChanged) return undefined
   const name = copyForCanaryName(metadata.name, versions.name)
   if (rewritten.isUnclear || metadata.namespace !== namespace) return describeGap(object, versions)
@@ -39,8 +43,26 @@ function copyOf(object: Selecting, namespace: string, versions: Versions): KubeO
       labels: labelsOfCopy(metadata.labels, versions.name),
       ...(metadata.annotations ? { annotations: untracked(metadata.annotations) } : {}),
     },
-    spec: rewritten.value,
+    ...(rewritten.value as typeof body),
   } as KubeObject
+}
+
+/** The first policy that applies decides, by their order, so a copy might do something else for the canary. */
+function calicoFault(object: Selecting, versions: Versions): string | undefined {
+  // Calico shows the NetworkPolicies of Kubernetes as its own too.
+  if (object.metadata.name.startsWith('knp.')) return undefined
+  const misses = calicoSelectors(object.spec).some((selector) => {
+    const [ofStable, ofCanary] = [versions.stable, versions.canary].map((labels) => selectsByCalico(selector, labels))
+    return ofStable !== false && ofCanary !== true
+  })
+  return misses ? describeGap(object, versions) : undefined
+}
+
+function calicoSelectors(value: unknown): string[] {
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value).flatMap(([key, each]: [string, unknown]) =>
+    typeof each === 'string' && (key === 'selector' || key === 'notSelector') ? [each] : calicoSelectors(each),
+  )
 }
 
 function describeGap(object: Selecting, { name, stable, canary }: Versions): string {
@@ -58,7 +80,9 @@ type Rewritten = { value: unknown; isChanged: boolean; isUnclear: boolean }
 const asIs = (value: unknown): Rewritten => ({ value, isChanged: false, isUnclear: false })
 
 /** Keys whose map is a label selector of pods, or holds nothing but labels. */
-const selectorKeys = ['podSelector', 'selector', 'workloadSelector', 'labelSelector']
+const selectorKeys = ['podSelector', 'selector', 'workloadSelector', 'labelSelector', 'endpointSelector']
+/** Keys of a list of those, in a CiliumNetworkPolicy. */
+const selectorListKeys = ['fromEndpoints', 'toEndpoints']
 
 /**
  * The canary whose affinities and spread constraints mean its own pods where those of stable mean theirs: a pod that
@@ -77,10 +101,12 @@ export function spreadAmongItself(canary: Workload, template: Workload['spec']['
 function rewriteAll(value: unknown, versions: Versions, pair: Pair | undefined): Rewritten {
   if (Array.isArray(value)) return combined(value.map((each) => rewriteAll(each, versions, pair)))
   if (typeof value !== 'object' || value === null) return asIs(value)
-  const entries = Object.entries(value).map(([key, each]): [string, Rewritten] => [
-    key,
-    pair && selectorKeys.includes(key) && isMap(each) ? rewrite(each, pair) : rewriteAll(each, versions, pair),
-  ])
+  const entries = Object.entries(value).map(([key, each]: [string, unknown]): [string, Rewritten] => {
+    if (pair && selectorKeys.includes(key) && isMap(each)) return [key, rewrite(each, pair)]
+    if (pair && selectorListKeys.includes(key) && Array.isArray(each))
+      return [key, combined(each.filter(isMap).map((one) => rewrite(one, pair)))]
+    return [key, rewriteAll(each, versions, pair)]
+  })
   return {
     value: Object.fromEntries(entries.map(([key, each]) => [key, each.value])),
     isChanged: entries.some(([, each]) => each.isChanged),
@@ -100,16 +126,30 @@ const isMap = (value: unknown): value is Spec => typeof value === 'object' && va
 
 function rewrite(selector: Spec, { stable, canary }: Pair): Rewritten {
   const read = asSelector(selector)
-  if (!isSelected(read, stable) || isSelected(read, canary)) return asIs(selector)
-  const ofCanary = (key: string) => canary[key]
+  if (!isSelected(plain(read), stable) || isSelected(plain(read), canary)) return asIs(selector)
+  const ofCanary = (key: string) => canary[plainKey(key)]
   const labels = Object.entries(read.matchLabels ?? {}).map(([key, value]) => [key, ofCanary(key) ?? value] as const)
   const expressions = (read.matchExpressions ?? []).map((each) =>
-    stable[each.key] === ofCanary(each.key) || ofCanary(each.key) === undefined
+    stable[plainKey(each.key)] === ofCanary(each.key) || ofCanary(each.key) === undefined
       ? each
       : { key: each.key, operator: 'In' as const, values: [ofCanary(each.key)!] },
   )
   const now = { matchLabels: Object.fromEntries(labels), matchExpressions: expressions }
-  return { value: written(selector, now), isChanged: true, isUnclear: !isSelected(now, canary) }
+  return { value: written(selector, now), isChanged: true, isUnclear: !isSelected(plain(now), canary) }
+}
+
+/** Cilium may write where a label comes from before its key. */
+const plainKey = (key: string) => key.replace(/^(k8s|any):/, '')
+
+/** Without what is true of both versions: labels of their namespace, and their service account. */
+function plain({ matchLabels = {}, matchExpressions = [] }: Selector): Selector {
+  const labels = Object.entries(matchLabels).map(([key, value]) => [plainKey(key), value] as const)
+  const expressions = matchExpressions.map((each) => ({ ...each, key: plainKey(each.key) }))
+  const isShared = (key: string) => key.startsWith('io.cilium.k8s.')
+  return {
+    matchLabels: Object.fromEntries(labels.filter(([key]) => !isShared(key))),
+    matchExpressions: expressions.filter(({ key }) => !isShared(key)),
+  }
 }
 
 /** EnvoyFilters and Sidecars have the labels under `labels`; all others are selectors as Kubernetes writes them. */

@@ -11,7 +11,7 @@ import { raiseMinimum, restoreMinimum, type RestoreDeps } from '../canary/worklo
 import { selectorsOf } from '../canary/workload/selectors.ts'
 import type { Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import { canariesOf, canaryKey, releaseKeysOf } from '../config/names.ts'
+import { canariesOf, canaryKey, canaryKeyOf, releaseKeysOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { StageName } from '../config/schema/stages.ts'
 import { currentImage } from '../config/values/images.ts'
@@ -157,10 +157,10 @@ export async function prepareReleases(context: StageContext): Promise<PreparedRe
  */
 async function asItIsNow(context: StageContext, planned: Release): Promise<Release> {
   const { cluster, config } = context
-  const { key, plan, left, todo, distinction, stable } = planned
+  const { plan, left, todo, distinction, stable } = planned
   const continues = todo === 'promote' && left?.isSame === true && left.deployment.spec.replicas !== 0
   if (todo !== 'idle' && !continues) await waitForOthers(context, plan)
-  const now = await planRelease(cluster, config.namespace, key, plan)
+  const now = await planRelease(cluster, config.namespace, canaryKeyOf(config, plan.service), plan)
   const isOpen = todo === 'idle' && now?.todo !== 'idle'
   if (now && !isOpen && isDeepStrictEqual(now.distinction, distinction)) return now
   throw new Error(

@@ -108,6 +108,7 @@ export function clusterWith(verbs: { [verb in keyof Cluster]?: (...args: never[]
   const names = [
     'get',
     'list',
+    'serves',
     'snapshot',
     'changes',
     'create',

@@ -14,6 +14,7 @@ const object = (kind: string, name: string, spec: object): KubeObject =>
   ({ apiVersion: apiVersions[kind]!, kind, metadata: { name, namespace: 'shop' }, spec }) as KubeObject
 const apiVersions: Record<string, string> = {
   NetworkPolicy: 'networking.k8s.io/v1',
+  CiliumNetworkPolicy: 'cilium.io/v2',
   DestinationRule: 'networking.istio.io/v1',
   HorizontalPodAutoscaler: 'autoscaling/v2',
 }
@@ -127,6 +128,38 @@ describe('the protection of a canary', () => {
     const { faults, unseen } = await protectionOf(cluster, release)
     expect(faults).toEqual([expect.stringContaining('the run may not read objects of the kind NetworkPolicy')])
     expect(unseen).toEqual(['PodMonitor in shop'])
+  })
+})
+
+describe('the network policies of Cilium and Calico', () => {
+  const cilium = object('CiliumNetworkPolicy', 'walls', { endpointSelector: { matchLabels: { app: 'till' } } })
+  const forbidden = ['CiliumNetworkPolicy', 'NetworkPolicy.projectcalico.org', 'GlobalNetworkPolicy.projectcalico.org']
+
+  test('protect the canary too', async () => {
+    const { cluster, release } = await begin([deployment(), cilium])
+    expect((await protectionOf(cluster, release)).copies).toMatchObject([{ metadata: { name: 'walls-till-canary' } }])
+  })
+
+  test('are missed by nobody in a cluster that does not have these kinds', async () => {
+    const { cluster, release } = await begin([deployment()], undefined, forbidden)
+    const serves = () => Promise.resolve(false)
+    expect(await protectionOf({ ...cluster, serves }, release)).toMatchObject({ faults: [], unseen: [] })
+  })
+
+  test('have to be readable where they exist, under one of their names', async () => {
+    const { cluster, release } = await begin([deployment()], undefined, forbidden)
+    const { faults } = await protectionOf(cluster, release)
+    expect(faults).toEqual([expect.stringContaining('objects of the kind CiliumNetworkPolicy')])
+    const both = await begin([deployment()], undefined, [...forbidden, 'NetworkPolicy.crd.projectcalico.org'])
+    expect((await protectionOf(both.cluster, both.release)).faults).toHaveLength(2)
+  })
+
+  test('for the whole cluster are noted if the account may not read them', async () => {
+    const { cluster, release } = await begin([deployment()], undefined, ['CiliumClusterwideNetworkPolicy'])
+    expect(await protectionOf(cluster, release)).toMatchObject({
+      faults: [],
+      unseen: ['CiliumClusterwideNetworkPolicy'],
+    })
   })
 })
 

@@ -54,6 +54,7 @@ export function clusterOf(objects: KubeObject[], forbidden: string[] = []) {
         : Promise.resolve(
             [...held.values()].filter((each) => each.kind === kind && each.metadata.namespace === namespace),
           ),
+    serves: () => Promise.resolve(true),
     create: (object: KubeObject) => {
       writes.push(`create ${object.kind} ${object.metadata.name}`)
       held.set(keyOf(object.kind, object.metadata.name), object)

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { planCopies } from '../../../src/release/selector-copies.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 
@@ -111,6 +111,68 @@ test('what cannot be copied is named: a policy of another namespace, and one for
   expect(faults[0]).toContain('the AuthorizationPolicy istio-system/guarded selects pods of till')
   expect(faults[0]).toContain('app=till-canary')
   expect(faults[1]).toContain('zone=inner')
+})
+
+test('a policy of Cilium gets a copy: for what it protects, for whom it lets in, and for each of several rules', () => {
+  const policy = object('CiliumNetworkPolicy', {
+    endpointSelector: { matchLabels: { 'k8s:app': 'till' } },
+    ingress: [{ fromEndpoints: [{ matchLabels: { app: 'desk' } }, { matchLabels: { 'any:app': 'till' } }] }],
+  })
+  const several = {
+    ...object('CiliumNetworkPolicy', undefined as never),
+    specs: [{ endpointSelector: { matchLabels: { app: 'till', 'io.cilium.k8s.policy.serviceaccount': 'till' } } }],
+  }
+  const other = object('CiliumNetworkPolicy', { endpointSelector: { matchLabels: { app: 'desk' } } })
+  const { copies, faults } = cover(policy, several, other)
+  expect(faults).toEqual([])
+  expect(copies).toMatchObject([
+    {
+      spec: {
+        endpointSelector: { matchLabels: { 'k8s:app': 'till-canary' } },
+        ingress: [{ fromEndpoints: [{ matchLabels: { app: 'desk' } }, { matchLabels: { 'any:app': 'till-canary' } }] }],
+      },
+    },
+    {
+      specs: [
+        { endpointSelector: { matchLabels: { app: 'till-canary', 'io.cilium.k8s.policy.serviceaccount': 'till' } } },
+      ],
+    },
+  ])
+})
+
+test.each(['CiliumClusterwideNetworkPolicy', 'NetworkPolicy'])('a cluster-wide policy cannot be copied: %s', (kind) => {
+  const policy = object(kind, { endpointSelector: { matchLabels: { app: 'till' } } }, { namespace: undefined })
+  expect(cover(policy).faults).toEqual([expect.stringContaining(`the ${kind} guarded selects pods of till`)])
+})
+
+describe('a policy of Calico', () => {
+  const calico = (spec: object, name = 'guarded') => ({
+    ...object('NetworkPolicy', spec, { name }),
+    apiVersion: 'projectcalico.org/v3',
+  })
+
+  test.each<[string, object]>([
+    ['that protects stable', { selector: "app == 'till'", ingress: [] }],
+    ['that lets stable in', { selector: "app == 'desk'", ingress: [{ source: { selector: "app in {'till'}" } }] }],
+    [
+      'that does not refuse stable',
+      { egress: [{ destination: { notSelector: "app starts with 'till' && !has(mesh-canary.io/canary)" } }] },
+    ],
+    ['that cannot be read', { selector: 'app ~ till' }],
+  ])('%s and not the canary is named, because copies have no order', (_, spec) => {
+    const { faults, copies } = cover(calico(spec))
+    expect(copies).toEqual([])
+    expect(faults).toEqual([expect.stringContaining('the NetworkPolicy shop/guarded selects pods of till')])
+  })
+
+  test('that selects both, or none, or that stands for one of Kubernetes needs nothing', () => {
+    const found = cover(
+      calico({ selector: "team == 'pay'" }),
+      calico({ selector: "app == 'desk'" }),
+      calico({ selector: "app == 'till'" }, 'knp.default.walls'),
+    )
+    expect(found).toEqual({ copies: [], faults: [] })
+  })
 })
 
 test('a monitor that selects the Service of stable gets a copy for that of the canary', () => {

@@ -1,0 +1,121 @@
+// Reads the selectors of Calico's policies, such as `app == 'till' && tier in {'web'}`. Pure.
+// Syntax: https://docs.tigera.io/calico/latest/reference/resources/networkpolicy#selectors
+import type { Labels } from './distinction.ts'
+
+type Test = (labels: Labels) => boolean
+
+/** Undefined if it cannot be read. An empty selector selects everything. */
+export function selectsByCalico(selector: string, labels: Labels): boolean | undefined {
+  const tokens = tokensOf(selector)
+  if (!tokens) return undefined
+  if (tokens.length === 0) return true
+  try {
+    const test = either(tokens)
+    return tokens.length === 0 ? test(labels) : undefined
+  } catch (problem) {
+    if (problem instanceof Unreadable) return undefined
+    throw problem
+  }
+}
+
+class Unreadable extends Error {}
+
+const token = /\s*(&&|\|\||==|!=|[!(){},]|"[^"]*"|'[^']*'|[\w./-]+)/y
+
+function tokensOf(text: string): string[] | undefined {
+  const found: string[] = []
+  const trimmed = text.trimEnd()
+  token.lastIndex = 0
+  while (token.lastIndex < trimmed.length) {
+    const match = token.exec(trimmed)
+    if (!match) return undefined
+    found.push(match[1]!)
+  }
+  return found
+}
+
+/** Each of these takes what it reads from the front of the tokens. */
+function either(tokens: string[]): Test {
+  const first = both(tokens)
+  if (!skip(tokens, '||')) return first
+  const second = either(tokens)
+  return (labels) => first(labels) || second(labels)
+}
+
+function both(tokens: string[]): Test {
+  const first = negatable(tokens)
+  if (!skip(tokens, '&&')) return first
+  const second = both(tokens)
+  return (labels) => first(labels) && second(labels)
+}
+
+function negatable(tokens: string[]): Test {
+  if (skip(tokens, '!')) {
+    const test = negatable(tokens)
+    return (labels) => !test(labels)
+  }
+  if (!skip(tokens, '(')) return condition(tokens)
+  const test = either(tokens)
+  expect(tokens, ')')
+  return test
+}
+
+function condition(tokens: string[]): Test {
+  const name = tokens.shift() ?? ''
+  if (!/^[\w./-]+$/.test(name)) throw new Unreadable()
+  if (skip(tokens, '(')) {
+    const key = name === 'has' ? tokens.shift()! : ''
+    expect(tokens, ')')
+    if (name === 'has') return (labels) => labels[key] !== undefined
+    if (name === 'all' || name === 'global') return () => true
+    throw new Unreadable()
+  }
+  return comparison(name, tokens)
+}
+
+function comparison(key: string, tokens: string[]): Test {
+  const operator = tokens.shift()
+  if (operator === '==' || operator === '!=') {
+    const value = text(tokens)
+    return (labels) => (labels[key] === value) === (operator === '==')
+  }
+  if (operator === 'contains') {
+    const part = text(tokens)
+    return (labels) => labels[key]?.includes(part) ?? false
+  }
+  if (operator === 'starts' || operator === 'ends') {
+    expect(tokens, 'with')
+    const part = text(tokens)
+    return (labels) => (operator === 'starts' ? labels[key]?.startsWith(part) : labels[key]?.endsWith(part)) ?? false
+  }
+  if (operator === 'not') expect(tokens, 'in')
+  else if (operator !== 'in') throw new Unreadable()
+  const values = set(tokens)
+  return (labels) => values.includes(labels[key] ?? '') === (operator === 'in')
+}
+
+function set(tokens: string[]): string[] {
+  const values: string[] = []
+  expect(tokens, '{')
+  while (!skip(tokens, '}')) {
+    values.push(text(tokens))
+    if (tokens[0] !== '}') expect(tokens, ',')
+  }
+  return values
+}
+
+function text(tokens: string[]): string {
+  const quoted = tokens.shift() ?? ''
+  if (!/^["']/.test(quoted)) throw new Unreadable()
+  return quoted.slice(1, -1)
+}
+
+function skip(tokens: string[], expected: string): boolean {
+  if (tokens[0] !== expected) return false
+  tokens.shift()
+  return true
+}
+
+function expect(tokens: string[], expected: string): void {
+  if (!skip(tokens, expected)) throw new Unreadable()
+}
