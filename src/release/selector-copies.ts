@@ -43,8 +43,8 @@ function copyOf(object: Selecting, namespace: string, versions: Versions): KubeO
       labels: labelsOfCopy(metadata.labels, versions.name),
       ...(metadata.annotations ? { annotations: untracked(metadata.annotations) } : {}),
     },
-    ...(rewritten.value as typeof body),
-  } as KubeObject
+    ...(rewritten.value as object),
+  }
 }
 
 /** The first policy that applies decides, by their order, so a copy might do something else for the canary. */
