@@ -2,7 +2,7 @@
 import type { Cluster, PatchOperation } from '../cluster/client.ts'
 import type { DestinationRule, Kind, KubeObject, Workload } from '../cluster/objects.ts'
 import type { CreatedCanary, ReleaseAdoption } from '../canary/controller/context.ts'
-import { restoreMinimum, type RestoreDeps } from '../canary/workload/autoscaler.ts'
+import { restoreMinimum, type AutoscalerDeps } from '../canary/workload/autoscaler.ts'
 import { hashOfTemplate, releaseHash } from '../canary/workload/fingerprint.ts'
 import { createdCanaryLabel } from '../config/names.ts'
 import { hostOf } from '../policies/compile/names.ts'
@@ -15,7 +15,7 @@ import { dataOf } from './manifests.ts'
 import type { Release } from './plan.ts'
 
 /** `publish`: tells the pipeline what to commit, if Git owns stable. */
-export type CanaryDeps = RestoreDeps & { publish: (commit: Commit) => void }
+export type CanaryDeps = AutoscalerDeps & { publish: (commit: Commit) => void }
 
 /** `deployment`: the canary, as it was created. */
 export function createdCanary(

@@ -1,5 +1,5 @@
 // The config with what the cluster says about each release: how its versions are told apart. Pure.
-import { createdCanaryName } from '../config/names.ts'
+import { canariesOf, createdCanaryName } from '../config/names.ts'
 import type { CanaryConfig, Config, ServicePolicy } from '../config/schema.ts'
 import type { Labels } from './distinction.ts'
 import type { Release } from './plan.ts'
@@ -38,4 +38,9 @@ export function withServices(config: Config, plan: CanaryConfig): Config {
 
 function withPolicy(config: Config, { service }: CanaryConfig, policy: ServicePolicy): Config {
   return { ...config, services: { ...config.services, [service]: policy } }
+}
+
+/** The plan in a config whose versions may have become Services since. */
+export function currentPlan(config: Config, { service }: CanaryConfig): CanaryConfig {
+  return canariesOf(config).find((each) => each.service === service)!
 }

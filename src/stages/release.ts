@@ -3,24 +3,20 @@
 import { isDeepStrictEqual } from 'node:util'
 import { resolve } from 'node:path'
 import type { CreatedCanary } from '../canary/controller/context.ts'
-import { drainTarget, findUndrained } from '../canary/controller/undrained.ts'
 import { waitForFreeLease } from '../canary/ownership/lease.ts'
-import { forceRollback } from '../canary/recovery.ts'
 import { readWeight } from '../canary/traffic/router.ts'
-import { raiseMinimum, restoreMinimum, type RestoreDeps } from '../canary/workload/autoscaler.ts'
-import { selectorsOf } from '../canary/workload/selectors.ts'
+import { raiseMinimum, restoreMinimum } from '../canary/workload/autoscaler.ts'
 import type { Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { canariesOf, canaryKey, canaryKeyOf, releaseKeysOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { StageName } from '../config/schema/stages.ts'
 import { currentImage } from '../config/values/images.ts'
-import { restart } from '../mesh/inject.ts'
-import { createCanary, removeCanary, waitForPods, waitUntilGone } from '../release/canary.ts'
+import { createCanary, waitForPods } from '../release/canary.ts'
 import { createdCanary } from '../release/adoption.ts'
 import { exposureFaults } from '../release/exposure.ts'
 import type { Commit } from '../release/commit.ts'
-import { withRelease, withServices, withStableSubset } from '../release/config.ts'
+import { currentPlan, withRelease, withServices, withStableSubset } from '../release/config.ts'
 import { splitOf } from '../policies/routes.ts'
 import { planRelease, type Release } from '../release/plan.ts'
 import { protectionOf } from '../release/protection.ts'
@@ -32,6 +28,7 @@ import { waitForRollout } from '../verify/rollout.ts'
 import { stringify } from '../yaml/stringify.ts'
 import { warn, type StageContext } from './context.ts'
 import { requireNamespace } from './preflight.ts'
+import { autoscalerDeps, finishRelease, removeOldCanary } from './release-leftovers.ts'
 
 /**
  * The context with the releases of this run, and the config with what the cluster says about them. Only reads.
@@ -79,11 +76,6 @@ async function asRouted({ cluster, config }: StageContext): Promise<Config> {
     if (isSplit) result = between
   }
   return result
-}
-
-/** The plan in a config whose versions may have become Services since. */
-function currentPlan(config: Config, { service }: CanaryConfig): CanaryConfig {
-  return canariesOf(config).find((each) => each.service === service)!
 }
 
 /** Pods of a canary are there, or will be. */
@@ -137,7 +129,7 @@ export async function prepareReleases(context: StageContext): Promise<PreparedRe
     try {
       const release = await asItIsNow(context, planned)
       if (release.todo === 'idle') idle.set(service, await leave(context, release))
-      else if (release.todo === 'finish') idle.set(service, await finish(context, release))
+      else if (release.todo === 'finish') idle.set(service, await finishRelease(context, release))
       else {
         const canary = await create(context, release)
         canaries.set(service, canary)
@@ -174,7 +166,7 @@ async function leave(context: StageContext, { plan, stable, left }: Release): Pr
   const { cluster, config, host } = context
   if (plan.image !== currentImage) await waitForRollout(cluster, stable, plan.progressDeadline, host.signal)
   // Somebody has removed the canary of a run that died.
-  if (!left) await restoreMinimum(cluster, config.namespace, plan.service, restoreDeps(context))
+  if (!left) await restoreMinimum(cluster, config.namespace, plan.service, autoscalerDeps(context))
   return `Deployment/${stable.metadata.name} runs this release already`
 }
 
@@ -198,7 +190,7 @@ async function removeUnstarted(context: StageContext, unstarted: readonly Unstar
 async function create(context: StageContext, release: Release): Promise<CreatedCanary> {
   const { cluster, host } = context
   const { plan, left } = release
-  if (left?.isSame === false) await replace(context, release, left.deployment)
+  if (left?.isSame === false) await removeOldCanary(context, release, left.deployment)
   const deployment = await createCanary(cluster, release)
   const { replicas } = deployment.spec
   host.info(
@@ -207,7 +199,7 @@ async function create(context: StageContext, release: Release): Promise<CreatedC
       : `Deployment/${deployment.metadata.name}: created with ${replicas} replica${replicas === 1 ? '' : 's'}`,
   )
   const created = createdCanary(cluster, release, deployment, {
-    ...restoreDeps(context),
+    ...autoscalerDeps(context),
     publish: (commit) => publishCommit(context, commit),
   })
   try {
@@ -224,11 +216,7 @@ async function create(context: StageContext, release: Release): Promise<CreatedC
 /** A rollback sends all traffic to stable at once. An autoscaler that comes from Git is raised after the commit only. */
 async function keepStableLarge(context: StageContext, { plan, stable }: Release): Promise<void> {
   if (plan.after === 'gitops') return
-  await raiseMinimum(context.cluster, plan.service, stable, stable.spec.replicas ?? 1, restoreDeps(context))
-}
-
-function restoreDeps({ host }: StageContext): RestoreDeps {
-  return { note: host.info, signal: host.signal, clock: systemClock }
+  await raiseMinimum(context.cluster, plan.service, stable, stable.spec.replicas ?? 1, autoscalerDeps(context))
 }
 
 /** At once, so that a pipeline beside this run can commit while it waits. */
@@ -245,49 +233,6 @@ function waitForOthers({ cluster, config, host }: StageContext, plan: CanaryConf
   const { signal, info: note } = host
   const { service, leaseWaitTimeout: waitMs } = plan
   return waitForFreeLease(cluster, { namespace: config.namespace, service, waitMs, signal, clock: systemClock, note })
-}
-
-/** The canary of an older release goes before the new one comes. Its traffic returns to stable first. */
-async function replace(context: StageContext, { plan, stable }: Release, old: Workload): Promise<void> {
-  const { cluster, config, host } = context
-  host.info(`Deployment/${old.metadata.name}: an earlier run left it with another release; it is removed first`)
-  await returnTraffic(context, plan, stable)
-  await removeCanary(cluster, old)
-  await waitUntilGone(cluster, config.namespace, plan.service, plan.progressDeadline, host.signal)
-}
-
-/** @throws Error if the canary still serves. */
-async function returnTraffic(
-  { cluster, config, host }: StageContext,
-  plan: CanaryConfig,
-  stable: Workload,
-): Promise<void> {
-  const current = currentPlan(config, plan)
-  const split = splitOf(config, current)
-  if ((await readWeight(cluster, split)) === 0) return
-  // A run that died while stable got its new template has left it with pods that may not be ready.
-  await waitForRollout(cluster, stable, plan.progressDeadline, host.signal)
-  await forceRollback(cluster, split, { run: host.runName, timeoutMs: plan.progressDeadline })
-  const selectors = await selectorsOf(cluster, config, current)
-  const undrained = await findUndrained(cluster, split, drainTarget(plan, selectors), host.info)
-  if (undrained) throw new Error(undrained.text)
-  host.info(`all traffic of ${plan.service} is back at stable`)
-}
-
-/** Stable runs the release, but an earlier run did not get as far as removing the canary. Returns what was left to do. */
-async function finish(context: StageContext, { plan, stable, left }: Release): Promise<string> {
-  const { cluster, config, host } = context
-  // The earlier run may have written the ConfigMaps, and died before the pods of stable started again to read them.
-  if (plan.manifests && plan.after !== 'gitops' && !left!.isSame) await restart(cluster, stable)
-  await waitForRollout(cluster, stable, plan.progressDeadline, host.signal)
-  await returnTraffic(context, plan, stable)
-  await restoreMinimum(cluster, config.namespace, plan.service, restoreDeps(context))
-  await removeCanary(cluster, left!.deployment)
-  await waitUntilGone(cluster, config.namespace, plan.service, plan.progressDeadline, host.signal)
-  return (
-    `Deployment/${stable.metadata.name} runs this release already; all traffic is there, and the canary that an ` +
-    'earlier run left is removed'
-  )
 }
 
 /**

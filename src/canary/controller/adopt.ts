@@ -11,10 +11,9 @@ import { waitForRollout } from '../../verify/rollout.ts'
 import { expectsSidecar, hasSidecar } from '../../mesh/sidecar.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
-import { poll } from '../../runtime/retry.ts'
 import type { VersionSelectors, Labels } from '../workload/selectors.ts'
 import { setWeight } from '../traffic/router.ts'
-import { raiseMinimum, restoreMinimum } from '../workload/autoscaler.ts'
+import { raiseMinimum, restoreMinimum, waitForReplicas } from '../workload/autoscaler.ts'
 import { lastingAnnotations, releaseHash, withoutReloads } from '../workload/fingerprint.ts'
 import type { ReleaseAdoption } from './context.ts'
 
@@ -142,29 +141,6 @@ async function followCommit(
   await requireSidecars(cluster, now)
   if (replicas !== undefined) await waitForReplicas(cluster, now, replicas, deps)
   return now
-}
-
-/** An autoscaler, or a person, may have another number of pods in mind. */
-async function waitForReplicas(
-  cluster: Cluster,
-  deployment: Workload,
-  replicas: number,
-  { timeoutMs, signal, clock }: AdoptDeps,
-): Promise<void> {
-  const { namespace, name } = deployment.metadata
-  const available = async () =>
-    (await cluster.get<Workload>('Deployment', namespace, name))?.status?.availableReplicas ?? 0
-  const limits = { limitMs: timeoutMs, intervalMs: 500, signal, clock }
-  const count = await poll(available, (each) => each >= replicas, limits)
-  if (count >= replicas) return
-  const autoscaler = await autoscalerOf(cluster, deployment)
-  throw new Error(
-    `${deploymentName(deployment)} has ${count} of the ${replicas} ready pods that carry the traffic of the canary; ` +
-      (autoscaler
-        ? `see why its HorizontalPodAutoscaler ${autoscaler.metadata.name} keeps it smaller (kubectl describe hpa), or who ` +
-          'sets its minReplicas back'
-        : 'see who scales it, and run again'),
-  )
 }
 
 /** Restores the old template of stable's Deployment, and returns in words whether it could. */

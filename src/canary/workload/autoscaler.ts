@@ -19,7 +19,7 @@ export async function raiseMinimum(
   service: string,
   deployment: Workload,
   replicas: number,
-  { note, clock }: Pick<RestoreDeps, 'note' | 'clock'>,
+  { note, clock }: Pick<AutoscalerDeps, 'note' | 'clock'>,
 ): Promise<number | undefined> {
   return untilWritten(clock, async () => {
     const found = await autoscalerOf(cluster, deployment)
@@ -34,8 +34,33 @@ export async function raiseMinimum(
   })
 }
 
-/** `note` says what was written. */
-export type RestoreDeps = { note: (line: string) => void; signal: AbortSignal; clock: Clock }
+/** `note`: says what was written. */
+export type AutoscalerDeps = { note: (line: string) => void; signal: AbortSignal; clock: Clock }
+
+/**
+ * Waits until so many pods are ready: an autoscaler, or a person, may have another number in mind. @throws Error if it is not
+ * reached
+ */
+export async function waitForReplicas(
+  cluster: Cluster,
+  deployment: Workload,
+  replicas: number,
+  { timeoutMs, signal, clock }: Omit<AutoscalerDeps, 'note'> & { timeoutMs: number },
+): Promise<void> {
+  const { namespace, name } = deployment.metadata
+  const available = async () =>
+    (await cluster.get<Workload>('Deployment', namespace, name))?.status?.availableReplicas ?? 0
+  const limits = { limitMs: timeoutMs, intervalMs: 500, signal, clock }
+  const count = await poll(available, (each) => each >= replicas, limits)
+  if (count >= replicas) return
+  const autoscaler = await autoscalerOf(cluster, deployment)
+  throw new Error(
+    `Deployment/${name} has ${count} of the ${replicas} ready pods that carry the traffic of the canary; ` +
+      (autoscaler
+        ? `see why its ${titleIn(autoscaler)} keeps it smaller (kubectl describe hpa), or who sets its minReplicas back`
+        : 'see who scales it, and run again'),
+  )
+}
 
 /**
  * An autoscaler decides every 15 s, by metrics that are collected every 15 s and are averages of such a time. After so
@@ -51,7 +76,7 @@ export async function restoreMinimum(
   cluster: Cluster,
   namespace: string,
   service: string,
-  { note, signal, clock }: RestoreDeps,
+  { note, signal, clock }: AutoscalerDeps,
 ): Promise<void> {
   const raised = async () =>
     (await listAutoscalers(cluster, namespace)).filter((each) => raiseOf(each)?.service === service)

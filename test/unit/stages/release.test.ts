@@ -311,6 +311,22 @@ describe('the autoscaler of stable', () => {
     expect(minimum(get)).toBe(1)
   })
 
+  test('is raised before a later run moves the traffic back, which waits for its pods', async () => {
+    const shrunk = scaled('registry.test/till:2')
+    shrunk.spec.replicas = 1
+    shrunk.status = { observedGeneration: 1, replicas: 1, updatedReplicas: 1, availableReplicas: 1 }
+    const labels = { 'mesh-canary.io/canary': 'till' }
+    const canary = deployment('till-canary', { app: 'till', version: 'canary', ...labels })
+    canary.metadata.labels = labels
+    canary.spec.replicas = 4
+    const atCanary = routes(to('stable', 0, 'till'), to('canary', 100, 'till'))
+    const yaml = `canary: { service: till, ${next}, after: gitops, progressDeadline: 1s }`
+    const { plan, get, writes } = begin([shrunk, atCanary, scaler, canary], yaml)
+    await expect(plan().then(prepareReleases)).rejects.toThrow('Deployment/till has 1 of the 4 ready pods')
+    expect(minimum(get)).toBe(4)
+    expect(writes).toEqual(['patch HorizontalPodAutoscaler till'])
+  })
+
   test('gets its minimum back from the next run if somebody has removed the canary', async () => {
     const { left } = await died()
     const { plan, get } = begin([scaled('registry.test/till:2'), bySubset, left[0]!])
