@@ -64,12 +64,12 @@ export async function startPromotion(
 }
 
 /** @throws Error if another run has written the canary that this run created, before this run had the Lease. */
-function requireOwnCanary({ service, canary }: CanaryConfig, template: string, { created }: PromotionDeps): void {
+function requireOwnCanary({ service }: CanaryConfig, template: string, { created }: PromotionDeps): void {
   const own = created?.(service)
   if (!own || own.template === template) return
   throw new Error(
-    `the Deployment of ${canary.name} of ${service} was changed since this run created it: another run releases ` +
-      `${service} as well; let one of them end first`,
+    `the canary of ${service} was changed since this run created it: another run releases ${service} as well; let one of ` +
+      'them end first',
   )
 }
 
