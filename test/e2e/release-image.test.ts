@@ -273,7 +273,7 @@ test('manifests bring a changed ConfigMap and new labels; stable keeps the old o
   expect(second.outputs, second.log).toMatchObject({ verdict: 'skipped', changed: '0' })
 })
 
-test('proportional replicas are ready before each weight, beside an autoscaler, and stable keeps its own', async () => {
+test('proportional replicas are ready before each weight, and an autoscaler leaves stable enough of its own', async () => {
   await kubectl('set', 'image', 'deploy/grocer', `app=${sampleImages.next}`)
   await kubectl('scale', 'deploy/grocer', '--replicas=2')
   await ready('grocer')
@@ -283,7 +283,7 @@ test('proportional replicas are ready before each weight, beside an autoscaler, 
     metadata: { name: 'grocer', namespace: 'arcade' },
     spec: {
       scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'grocer' },
-      minReplicas: 2,
+      minReplicas: 1,
       maxReplicas: 6,
       metrics: [
         { type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 80 } } },
@@ -294,9 +294,16 @@ test('proportional replicas are ready before each weight, beside an autoscaler, 
   const seen: Promise<string>[] = []
   const look = () =>
     kubectl('get', 'deploy', 'grocer', 'grocer-canary', '-o', 'jsonpath={.items[*].status.availableReplicas}')
+  let shrunk: Promise<string> | undefined
+  /** What the autoscaler would do by its metrics, which this cluster does not have. By its minimum it undoes that. */
+  const shrink = async () => {
+    await eventually(async () => expect((await images('grocer'))['grocer']).toBe(sampleImage))
+    return kubectl('scale', 'deploy/grocer', '--replicas=1')
+  }
   const { code, log, outputs } = await release('grocer', `image: "${sampleImage}", replicas: proportional`, {
     onLine: (line) => {
       if (line.startsWith('weight: grocer ')) seen.push(look())
+      if (line.includes('Deployment/grocer gets the pod template')) shrunk ??= shrink()
     },
   })
   expect(code, log).toBe(0)
@@ -306,10 +313,110 @@ test('proportional replicas are ready before each weight, beside an autoscaler, 
   // Those of the next step start at once.
   expect(atHalf).toMatch(/^2 [12]$/)
   expect(atAll).toBe('2 2')
-  expect(await kubectl('get', 'hpa', '-o', 'name')).not.toContain('canary')
+  expect(await shrunk).toContain('scaled')
+  const replicas = await kubectl(
+    'get',
+    'deploy',
+    'grocer',
+    '-o',
+    'jsonpath={.spec.replicas} {.status.availableReplicas}',
+  )
+  expect(replicas).toBe('2 2')
+  const scalers = await kubectl(
+    'get',
+    'hpa',
+    '-o',
+    'jsonpath={range .items[*]}{.metadata.name} {.spec.minReplicas}{end}',
+  )
+  expect(scalers).toBe('grocer 1')
   expect((await calls('grocer')).failed).toBe(before.failed)
   await kubectl('delete', 'hpa', 'grocer')
   await kubectl('scale', 'deploy/grocer', '--replicas=1')
+})
+
+describe('a release that cannot be made ends before anything is written:', () => {
+  const asleep = (name: string, own: object, more: object = {}) => ({
+    ...deployment(name, own, {}, sampleImage, ''),
+    ...more,
+    // Its pods are not needed.
+    spec: { ...deployment(name, own, {}, sampleImage, '').spec, paused: true },
+  })
+
+  beforeAll(async () => {
+    const uid = await kubectl('get', 'configmap', 'dairy', '-o', 'jsonpath={.metadata.uid}')
+    const owner = { apiVersion: 'v1', kind: 'ConfigMap', name: 'dairy', uid, controller: true }
+    const owned = { name: 'owned', namespace: 'arcade', ownerReferences: [owner] }
+    await apply(
+      { ...service('hollow'), spec: { ports: [{ name: 'http', port: 3001 }] } },
+      service('twins'),
+      asleep('twin-a', { app: 'twins', twin: 'a' }),
+      asleep('twin-b', { app: 'twins', twin: 'b' }),
+      service('owned'),
+      asleep('owned', { app: 'owned' }, { metadata: owned }),
+      service('taken'),
+      asleep('taken', { app: 'taken' }),
+      asleep('taken-canary', { app: 'other' }),
+    )
+  })
+  afterAll(() =>
+    kubectl(
+      'delete',
+      'service,deployment',
+      'hollow',
+      'twins',
+      'twin-a',
+      'twin-b',
+      'owned',
+      'taken',
+      'taken-canary',
+      '--ignore-not-found',
+    ),
+  )
+  const manifest = (object: object) => {
+    const file = join(machine.home, 'wrong.json')
+    writeFileSync(file, JSON.stringify(object))
+    return `manifests: "${file}"`
+  }
+  const next = `image: "${sampleImages.next}"`
+
+  test.each<[string, string, () => string, string]>([
+    [
+      'a container that does not exist',
+      'bakery',
+      () => `images: { oven: "${sampleImages.next}" }`,
+      'has no container oven',
+    ],
+    ['a manifest of another workload', 'bakery', () => manifest(shop('dairy', {})), 'there is no Deployment bakery'],
+    [
+      'a manifest for another namespace',
+      'bakery',
+      () => manifest({ ...shop('bakery', {}), metadata: { name: 'bakery', namespace: 'elsewhere' } }),
+      'is for the namespace elsewhere, and the run is for arcade',
+    ],
+    [
+      'a manifest of a StatefulSet',
+      'bakery',
+      () => manifest({ ...shop('bakery', {}), kind: 'StatefulSet' }),
+      'bakery is a StatefulSet here and a Deployment in the cluster',
+    ],
+    ['a Service without a selector', 'hollow', () => next, 'the Service arcade/hollow has no selector'],
+    ['two workloads behind the Service', 'twins', () => next, 'several workloads are behind the Service arcade/twins'],
+    [
+      'a workload that an operator owns',
+      'owned',
+      () => next,
+      'belongs to the ConfigMap dairy, whose operator would undo',
+    ],
+    ['a name that somebody else has', 'taken', () => next, 'of that name exists that mesh-canary did not create'],
+  ])('%s', async (_, app, plan, message) => {
+    const all = () =>
+      kubectl('get', 'deploy,virtualservice,destinationrule', '-o', 'jsonpath={.items[*].metadata.generation}')
+    const before = await all()
+    const { code, log } = await release(app, plan())
+    expect(code).toBe(1)
+    expect(log).toContain(message)
+    expect(await all()).toBe(before)
+  })
 })
 
 describe('a Deployment that Flux owns', () => {
