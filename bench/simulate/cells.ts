@@ -4,7 +4,7 @@ import { loadConfig } from '../../src/config/load.ts'
 import type { CanaryConfig } from '../../src/config/schema.ts'
 import { promote, type Outcome } from '../../src/simulate/promotion.ts'
 import { randomFrom } from '../../src/simulate/random.ts'
-import { healthySlow, traffic, type Bursts, type Users } from '../../src/simulate/traffic.ts'
+import { healthySlow, traffic, type Bursts, type Traffic, type Users } from '../../src/simulate/traffic.ts'
 import { promoteBy, rules } from './rules.ts'
 
 export const alpha = 0.01
@@ -43,13 +43,15 @@ export type RuleResult = {
 export type CellResult = Cell & {
   ours: RuleResult
   others: RuleResult[]
+  /** The share of the runs that suspicion alone kept from promotion; null for canaries that are not healthy. */
+  suspicionCost: number | null
   waldBound: number | null
   waldBoundBeside: number | null
 }
 
 const rates = [2, 10, 50, 200]
 
-/** Each cell has its own seed. The traffic of each rule is drawn from the same seed, so that all get the same users. */
+/** Each run of a cell has its own seed. The traffic of each rule is drawn from it, so that all get the same users. */
 export function cells(runs: number): Cell[] {
   const all = [...healthyCells(), ...badCells(), ...foundCells()]
   return all.map((cell, i) => ({ p99: false, objective: 0.99, sampleSeconds: 1, ...cell, seed: 1_000 + i, runs }))
@@ -112,15 +114,18 @@ function planFor({ kind, objective, p99, sampleSeconds }: Cell): CanaryConfig {
 /** The rules of other tools have no limit on latency here, so they are measured where requests fail. */
 export function simulate(cell: Cell): CellResult {
   const plan = planFor(cell)
-  const ours = summarize('mesh-canary', cell, (users) => promote(plan, users))
+  const outcomes = outcomesOf(cell, (users) => promote(plan, users))
   const { canary, baseline, slow } = cell.users
   const compared = cell.p99 || (slow ?? 0) > healthySlow ? [] : rules
-  const others = compared.map((rule) => summarize(rule.name, cell, (users) => promoteBy(rule, cell.objective, users)))
+  const others = compared.map((rule) =>
+    summarize(rule.name, outcomesOf(cell, (users) => promoteBy(rule, cell.objective, users))),
+  )
   const bound = (perRequest: number) => (cell.kind === 'found' ? Math.log(1 / alpha) / perRequest : null)
   return {
     ...cell,
-    ours,
+    ours: summarize('mesh-canary', outcomes),
     others,
+    suspicionCost: cell.kind === 'healthy' ? suspicionCost(cell, plan, outcomes) : null,
     waldBound: bound(divergence(canary, 1 - cell.objective)),
     waldBoundBeside: bound(informationVsStable(canary, baseline, plan)),
   }
@@ -151,13 +156,29 @@ function divergence(p: number, q: number): number {
   return term(p, q) + term(1 - p, 1 - q)
 }
 
-function summarize(
-  rule: string,
-  { users, seed, runs }: Cell,
-  promoteOnce: (users: ReturnType<typeof traffic>) => Outcome,
-): RuleResult {
-  const random = randomFrom(seed)
-  const outcomes = Array.from({ length: runs }, () => promoteOnce(traffic(users, random)))
+type PromoteOnce = (users: Traffic) => Outcome
+
+function outcomesOf(cell: Cell, promoteOnce: PromoteOnce): Outcome[] {
+  return Array.from({ length: cell.runs }, (_, run) => promoteOnce(trafficOf(cell, run)))
+}
+
+function trafficOf({ users, seed, runs }: Cell, run: number): Traffic {
+  return traffic(users, randomFrom(seed * runs + run))
+}
+
+/** Runs again, with the same users, what was suspected and not promoted, and trusts the canary. */
+function suspicionCost(cell: Cell, plan: CanaryConfig, outcomes: Outcome[]): number {
+  const trusted = outcomes.filter(
+    ({ verdict, wasSuspected }, run) =>
+      wasSuspected &&
+      verdict !== 'promoted' &&
+      promote(plan, trafficOf(cell, run), { trusts: true }).verdict === 'promoted',
+  )
+  return trusted.length / cell.runs
+}
+
+function summarize(rule: string, outcomes: Outcome[]): RuleResult {
+  const runs = outcomes.length
   const share = (wanted: Outcome['verdict']) => outcomes.filter(({ verdict }) => verdict === wanted).length / runs
   const mean = (of: (outcome: Outcome) => number) =>
     Number((outcomes.reduce((sum, outcome) => sum + of(outcome), 0) / runs).toFixed(2))

@@ -28,6 +28,7 @@ function figuresOf(results: CellResult[]) {
     worstFalsePromotionRate: Math.max(...bad.map(({ ours }) => ours.promoted)),
     healthyPromotedRate: least(busy.filter(({ users }) => users.bursts === 'none')),
     healthyPromotedRateInBursts: least(busy.filter(({ users }) => users.bursts !== 'none')),
+    suspicionCostPoints: Number((100 * Math.max(...healthy.map(({ suspicionCost }) => suspicionCost ?? 0))).toFixed(2)),
     meanFailedRequests: compared.map(({ users: { rate, canary }, ours, others }) => ({
       rate,
       canary,

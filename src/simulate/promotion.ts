@@ -1,19 +1,27 @@
 // One promotion in virtual time, by the machine that also moves real traffic (canary/state/machine.ts).
+import type { CheckResult } from '../canary/analysis/check-results.ts'
 import { requestsToCertify } from '../canary/analysis/checks.ts'
 import { noRequests, type RequestCounts } from '../canary/analysis/request-counts.ts'
 import { defaultMaxRate, missingRate } from '../canary/load/demand.ts'
 import { outcomeOf } from '../canary/state/ending.ts'
-import { next } from '../canary/state/machine.ts'
+import { explainChecks, next } from '../canary/state/machine.ts'
 import { initialState } from '../canary/state/start.ts'
-import type { Action, Observation, State, Verdict } from '../canary/state/types.ts'
+import type { Action, Next, Observation, State, Verdict } from '../canary/state/types.ts'
 import type { CanaryConfig } from '../config/schema.ts'
 import type { Tally, Traffic } from './traffic.ts'
 
 /**
  * `seconds`: from the canary's first traffic to the decision. `requests`, `failures`: what it served until then.
- * `userFailures`: the failures that users saw, without those of copies.
+ * `userFailures`: the failures that users saw, without those of copies. `wasSuspected`: at some time the evidence leaned against the canary.
  */
-export type Outcome = { verdict: Verdict; seconds: number; requests: number; failures: number; userFailures: number }
+export type Outcome = {
+  verdict: Verdict
+  seconds: number
+  requests: number
+  failures: number
+  userFailures: number
+  wasSuspected?: boolean
+}
 
 /**
  * What is not simulated passes: requests that match `ab` come at a rate that nobody knows, and hooks have no rate. A
@@ -25,11 +33,17 @@ export function simulatedPlan({ ab: _, ...plan }: CanaryConfig): CanaryConfig {
   return { ...plan, checks, webhooks: {}, onFail: 'rollback', onInconclusive }
 }
 
-/** `plan`: see simulatedPlan. */
-export function promote(plan: CanaryConfig, users: Traffic): Outcome {
+/** `plan`: see simulatedPlan. `trusts`: evidence that leans against the canary without deciding holds no step. */
+export function promote(plan: CanaryConfig, users: Traffic, { trusts = false } = {}): Outcome {
   const edge = edgeFor(plan)
   let state: State = initialState(plan, 0, 0, requestCounts(stableBefore, edge))
   let [now, requests, failures, userFailures] = [0, 0, 0, 0]
+  let wasSuspected = false
+  const explain: typeof explainChecks = (...arguments_) => {
+    const results = explainChecks(...arguments_)
+    wasSuspected ||= results.some(({ verdict }) => verdict === 'suspect')
+    return trusts ? results.map(withoutSuspicion) : results
+  }
   const addLoad = loadFor(plan, users)
   while (state.phase !== 'ended') {
     now += plan.pollInterval
@@ -38,13 +52,18 @@ export function promote(plan: CanaryConfig, users: Traffic): Outcome {
     requests += canary.requests
     failures += canary.failures
     if (state.weight > 0) userFailures += canary.failures
-    const { state: after, actions }: ReturnType<typeof next> = next(plan, state, observe(canary, stable, edge), now)
+    const { state: after, actions }: Next = next(plan, state, observe(canary, stable, edge), now, explain)
     state = after
     move(users, state.weight, actions)
     addLoad(state, canary.requests + stable.requests)
   }
   const seconds = now / 1000 - (users.firstAt() ?? 0)
-  return { verdict: outcomeOf(state)!.verdict, seconds, requests, failures, userFailures }
+  return { verdict: outcomeOf(state)!.verdict, seconds, requests, failures, userFailures, wasSuspected }
+}
+
+function withoutSuspicion(result: CheckResult): CheckResult {
+  if (result.verdict !== 'suspect') return result
+  return { ...result, verdict: result.passEvidence >= result.passThreshold ? 'pass' : 'undecided' }
 }
 
 /** Counts the failed tries of one call once, as canary/metrics does without the callers' counters. */
@@ -90,5 +109,6 @@ function requestCounts({ requests, failures, slow }: Tally, edge: string): Reque
 
 function observe(canary: Tally, stable: Tally, edge: string): Observation {
   const both = { canary: requestCounts(canary, edge), stable: requestCounts(stable, edge) }
-  return { ...both, users: noRequests, ready: true, complete: true, findings: [], gates: {} }
+  const share = { canary: false, stable: false }
+  return { ...both, users: noRequests, share, ready: true, complete: true, findings: [], gates: {} }
 }

@@ -64,13 +64,17 @@ export function add(certificate: Certificate, canary: LimitCounts): Certificate 
   return { ...certificate, underTolerated: capEvidence(grown, spare / beta) }
 }
 
-/** Adds what both versions served at the same time. */
+/**
+ * Adds what both versions served at the same time. The share of each is counted: here a chance that is higher than the
+ * real one would not be fair.
+ */
 export function compare(certificate: Certificate, canary: LimitCounts, stable: LimitCounts): Certificate {
   const { beta, besideStable } = certificate
-  if (!besideStable || !relative.isInformative(canary, stable)) return certificate
+  const pair = { canary, stable }
+  if (!besideStable || !relative.isInformative(pair)) return certificate
   const { ratio, underRatio } = besideStable
   const lower = ratios.map((each) => ratio / each)
-  const grown = addEvidence(underRatio, relative.logRatios(canary, stable, lower, ratio), onNearRatios)
+  const grown = addEvidence(underRatio, relative.logRatios(pair, lower, ratio), onNearRatios)
   return { ...certificate, besideStable: { ratio, underRatio: capEvidence(grown, spare / beta) } }
 }
 

@@ -31,11 +31,17 @@ export type CheckResult = {
 const suspicion = 10
 
 /** What each check weighs in E, in proportion. Failures show at once and weigh most; sidecars publish latencies late. */
-const stakes: Record<CheckName, number> = {
+const allStakes: Record<CheckName, number> = {
   'success rate': 6,
   p99: 3,
   'failures vs stable': 3,
-  'latency vs stable': 2,
+  'latency vs stable': 1,
+}
+
+/** Settled by the plan before the first request. A check that compares has no stake where stable never serves, too. */
+function stakesOf({ steps, mirror, ab }: CanaryConfig): Record<CheckName, number> {
+  const isCompared = mirror !== undefined || ab !== undefined || steps.some((weight) => weight < 100)
+  return isCompared ? allStakes : { ...allStakes, 'failures vs stable': 0, 'latency vs stable': 0 }
 }
 
 /** `against`: E against the canary. `overLimit`: E for a canary that exceeds its limit, whatever stable does. */
@@ -77,6 +83,7 @@ export function checkResults(
 ): CheckResult[] {
   const [failThreshold, passThreshold] = [1 / plan.checks.falseRollback, 1 / plan.checks.falsePromotion]
   const all = evidenceOf(checks)
+  const stakes = stakesOf(plan)
   const staked = all.reduce((sum, { check }) => sum + stakes[check], 0)
   const parts = all.map((each) => (stakes[each.check] / staked) * each.against)
   const total = parts.reduce((sum, each) => sum + each, 0)

@@ -36,10 +36,13 @@ export type Checks = {
   /** Stable's p99 in milliseconds, as exact as its histogram's buckets are. */
   stableP99Ms?: number
   /** What both served since they were last compared. */
-  uncompared: { canary: RequestCounts; stable: RequestCounts }
+  uncompared: Uncompared
   /** Latencies that are not compared yet. */
   windows: Windows
 }
+
+/** `chance`: see relative.Pair. */
+type Uncompared = { canary: RequestCounts; stable: RequestCounts; chance?: number | undefined }
 
 export type Certificates = {
   successRate: Certificate
@@ -80,20 +83,21 @@ function createCertificates({ checks }: CanaryConfig): Certificates {
 
 /**
  * What both versions served since the sample before. `alone`: stable is meant to get no requests, so there is nothing
- * to compare with. `isChosen`: the canary serves only requests that match a header, which say little about the others,
- * so they cannot certify it. `stableTimes`: stable's latencies before this sample. Its p99 is taken from them once, and
+ * to compare with. `chance`: see relative.Pair. `isChosen`: the canary serves only requests that match a header, which
+ * say little about the others, so they cannot certify it. `stableTimes`: stable's latencies before this sample. Its p99 is taken from them once, and
  * stays whatever comes later.
  */
 export type CheckSample = {
   canary: RequestCounts
   stable: RequestCounts
   alone: boolean
+  chance?: number | undefined
   isChosen: boolean
   stableTimes: Times
 }
 
 export function addSample(plan: CanaryConfig, checks: Checks, sample: CheckSample): Checks {
-  const { canary, stable, alone, isChosen } = sample
+  const { canary, stable, alone, chance, isChosen } = sample
   const stableP99Ms = checks.stableP99Ms ?? (checks.latency && quantileOfStable(sample.stableTimes))
   const { windows, complete } = addToWindows(checks.windows, canary, stable, plan.pollInterval)
   const completeWindows = complete ? windows : undefined
@@ -103,7 +107,7 @@ export function addSample(plan: CanaryConfig, checks: Checks, sample: CheckSampl
     ...checks,
     windows,
     ...(stableP99Ms === undefined ? {} : { stableP99Ms }),
-    uncompared: alone ? uncompared : addToBoth(uncompared, canary, stable),
+    uncompared: alone ? uncompared : addUncompared(uncompared, { canary, stable, chance }),
     successRate: objective.add(checks.successRate, countFailures(canary), alone),
     ...(p99 && limitMs !== undefined ? { p99: addLatencies(p99, limitMs, canary, alone, completeWindows) } : {}),
     certificates: addToCertificates(checks.certificates, canary, limitMs, stableP99Ms),
@@ -134,11 +138,19 @@ function addToCertificates(
   }
 }
 
-function addToBoth(sums: Checks['uncompared'], canary: RequestCounts, stable: RequestCounts): Checks['uncompared'] {
-  return { canary: addRequests(sums.canary, canary), stable: addRequests(sums.stable, stable) }
+/** The chance is the highest of the joined samples, and unknown if that of one of them is. */
+function addUncompared(sums: Uncompared, added: Uncompared): Uncompared {
+  const isFirst = sums.canary.requests + sums.stable.requests === 0
+  const isKnown = sums.chance !== undefined && added.chance !== undefined
+  const both = isKnown ? Math.max(sums.chance!, added.chance!) : undefined
+  return {
+    canary: addRequests(sums.canary, added.canary),
+    stable: addRequests(sums.stable, added.stable),
+    chance: isFirst ? added.chance : both,
+  }
 }
 
-function hasEnoughToCompare({ canary, stable }: Checks['uncompared']): boolean {
+function hasEnoughToCompare({ canary, stable }: Uncompared): boolean {
   return canary.requests > 0 && canary.requests + stable.requests >= minComparedRequests
 }
 
@@ -154,13 +166,14 @@ export function closeComparison(checks: Checks): Checks {
  */
 function compareFailures(checks: Checks): Checks {
   const { successRate, failures, certificates, uncompared } = checks
-  const { canary, stable } = uncompared
+  const { canary, stable, chance } = uncompared
   const [ofCanary, ofStable] = [countUnanswered(canary), countUnanswered(stable)]
+  const failed = { canary: countFailures(canary), stable: countFailures(stable), chance }
   return {
     ...checks,
     uncompared: { canary: noRequests, stable: noRequests },
-    successRate: objective.compare(successRate, countFailures(canary), countFailures(stable)),
-    ...(failures ? { failures: relative.add(failures, ofCanary, ofStable) } : {}),
+    successRate: objective.compare(successRate, failed),
+    ...(failures ? { failures: relative.add(failures, { canary: ofCanary, stable: ofStable, chance }) } : {}),
     certificates: {
       ...certificates,
       ...(certificates.failures ? { failures: certificate.compare(certificates.failures, ofCanary, ofStable) } : {}),
@@ -178,8 +191,7 @@ function addLatencies(
 ): objective.Objective {
   const test = objective.add(before, countSlower(times, limitMs), alone)
   if (!completeWindows) return test
-  const { canary, stable } = compareWindows(completeWindows, limitMs)
-  return objective.compare(test, canary, stable)
+  return objective.compare(test, compareWindows(completeWindows, limitMs))
 }
 
 /** What speaks against the canary is compared with three windows of stable, what speaks for it with the same window. */
@@ -189,7 +201,7 @@ function compareLatencies(checks: Checks, windows: Windows): Checks {
   const { canary, stable, stableSameWindow } = compareWindows(windows, stableP99Ms)
   return {
     ...checks,
-    latency: relative.add(latency, canary, stable),
+    latency: relative.add(latency, { canary, stable }),
     certificates: { ...certificates, latency: certificate.compare(certificates.latency, canary, stableSameWindow) },
   }
 }

@@ -30,7 +30,7 @@ export function unansweredOf({ failures, abandoned, unanswered = failures + aban
 
 /** A count for people, without the noise of many small parts. */
 export function shownCount(count: number): number {
-  return Number(count.toFixed(2))
+  return Math.round(100 * count) / 100
 }
 
 /** Requests, and how many of them violate the limit of a check. */

@@ -41,11 +41,17 @@ const rules: Rule[] = [
   rule({ when: ({ state }) => inPhase(state, 'watching'), then: watchStep }),
 ]
 
-/** Decides what follows from one sample. `now`: milliseconds since the epoch. */
-export function next(plan: CanaryConfig, before: State, observation: Observation, now: number): Next {
+/** Decides what follows from one sample. `now`: milliseconds since the epoch. `explain`: another reading of the checks. */
+export function next(
+  plan: CanaryConfig,
+  before: State,
+  observation: Observation,
+  now: number,
+  explain = explainChecks,
+): Next {
   if (before.phase === 'ended') return { state: before, actions: [] }
   const state = addObservation(plan, before, observation, now)
-  const input = { plan, state, results: explainChecks(plan, state), observation, now }
+  const input = { plan, state, results: explain(plan, state), observation, now }
   for (const decide of rules) {
     const decision = decide(input)
     if (decision) return decision
