@@ -22,8 +22,7 @@ export const onNearRatios: Stakes = [0.08, 0.12, 0.22, 0.18, 0.1, 0.1, 0.2]
 export type LogRatios = number[]
 
 /**
- * A mixture over the time at which the rate changes, too. `logWealth`: ln of what the stake on each alternative is
- * worth.
+ * A mixture over the time at which the rate changes, too. `wealth`: what the stake on each alternative is worth.
  *
  * A canary may turn bad late, under load or when an outage of both versions is over. A ratio that has sunk while the
  * canary was good would take as long to rise again. So three quarters of the stake are on "bad from the first sample
@@ -31,38 +30,41 @@ export type LogRatios = number[]
  * staked at t has to grow by about 8·t^1.5 to be worth 1. A mixture over the time of the change is as fair as any
  * other.
  */
-export type Evidence = { samples: number; logWealth: number[] }
+export type Evidence = { samples: number; wealth: number[] }
 
-/** Before the first sample. Finite instead of -Infinity, because the state is saved as JSON. */
-export const noEvidence: Evidence = { samples: 0, logWealth: ratios.map(() => -Number.MAX_VALUE) }
+/** Before the first sample. */
+export const noEvidence: Evidence = { samples: 0, wealth: ratios.map(() => 0) }
+
+/** Finite, as is the sum of all, because the state is saved as JSON. To have less than a fair bet has won is fair. */
+const mostWealth = Number.MAX_VALUE / (2 * ratios.length)
 
 /** The share of the stake that is not staked after so many samples. */
 const reserve = (samples: number) => (samples === 0 ? 1 : 0.25 / Math.sqrt(samples))
 
 /** Adds a sample. `logRatios`: of that sample alone. `stakes`: the same for all samples. */
-export function addEvidence({ samples, logWealth }: Evidence, logRatios: LogRatios, stakes = evenly): Evidence {
-  const logStake = Math.log(reserve(samples) - reserve(samples + 1))
+export function addEvidence({ samples, wealth }: Evidence, logRatios: LogRatios, stakes = evenly): Evidence {
+  const staked = reserve(samples) - reserve(samples + 1)
   return {
     samples: samples + 1,
-    logWealth: logWealth.map((log, i) => logSumExp(log, logStake + Math.log(stakes[i]!)) + logRatios[i]!),
+    wealth: wealth.map((each, i) => Math.min((each + staked * stakes[i]!) * Math.exp(logRatios[i]!), mostWealth)),
   }
 }
 
-/** E = the alternatives' wealth + reserve: 1 before the first sample, capped at the largest finite number. */
-export function eValue({ samples, logWealth }: Evidence): number {
-  return Math.min(Math.exp(logSum(logWealth)) + reserve(samples), Number.MAX_VALUE)
+/** E = the alternatives' wealth + reserve: 1 before the first sample. */
+export function eValue({ samples, wealth }: Evidence): number {
+  return sum(wealth) + reserve(samples)
 }
 
-/** Gives away what E exceeds `highest` (above 1) by. To have less than a fair bet has won is always fair. */
+/** Gives away what E exceeds `highest` (above 1) by. */
 export function capEvidence(evidence: Evidence, highest: number): Evidence {
-  const { samples, logWealth } = evidence
-  const excess = logSum(logWealth) - Math.log(highest - reserve(samples))
-  return excess <= 0 ? evidence : { samples, logWealth: logWealth.map((log) => log - excess) }
+  const { samples, wealth } = evidence
+  const part = (highest - reserve(samples)) / sum(wealth)
+  return part >= 1 ? evidence : { samples, wealth: wealth.map((each) => part * each) }
 }
 
 /** E of likelihood ratios over the whole time, with the same stake on each alternative. `logRatios`: their sums. */
 export function eValueOfSum(logRatios: LogRatios): number {
-  return Math.min(Math.exp(logSum(logRatios)) / logRatios.length, Number.MAX_VALUE)
+  return sum(logRatios.map((log) => Math.min(Math.exp(log), mostWealth))) / logRatios.length
 }
 
 /**
@@ -79,15 +81,8 @@ export function bernoulliRatios(
   )
 }
 
-/** ln(e^a + e^b), safe against overflow. */
-function logSumExp(a: number, b: number): number {
-  return Math.max(a, b) + Math.log1p(Math.exp(-Math.abs(a - b)))
-}
-
-/** ln(sum(exp(values))), safe against overflow. */
-export function logSum(values: number[]): number {
-  let [top, sum] = [-Infinity, 0]
-  for (const value of values) top = Math.max(top, value)
-  for (const value of values) sum += Math.exp(value - top)
-  return top + Math.log(sum)
+function sum(values: number[]): number {
+  let total = 0
+  for (const value of values) total += value
+  return total
 }

@@ -3,7 +3,7 @@ import type { Lease } from '../../cluster/objects.ts'
 import type { State } from '../state/types.ts'
 
 /** A promotion that has not ended. `plan` and `template` identify what it promotes; see workload/fingerprint.ts. */
-export type SavedPromotion = { version: 4; plan: string; template: string; run: string; savedAt: string; state: State }
+export type SavedPromotion = { version: 5; plan: string; template: string; run: string; savedAt: string; state: State }
 
 export const stateAnnotation = 'mesh-canary.io/state'
 /**
@@ -73,7 +73,7 @@ export function savedPromotion(lease: Lease | undefined): SavedPromotion | undef
   if (text === undefined) return undefined
   try {
     const saved = JSON.parse(text) as { version: number }
-    return saved.version === 4 ? (saved as SavedPromotion) : undefined
+    return saved.version === 5 ? (saved as SavedPromotion) : undefined
   } catch {
     return undefined
   }

@@ -71,7 +71,7 @@ export async function openSession(
   const [leaseMs, waitMs] = [plan.guard.after, plan.leaseWaitTimeout]
   const claiming = { namespace, service, run, leaseMs, waitMs, signal, clock, note }
   const claim = await claimLease(cluster, claiming).catch(withRemedy)
-  const origin: Origin = { version: 4, plan: planHash(plan), template, run }
+  const origin: Origin = { version: 5, plan: planHash(plan), template, run }
   const before = isResumable(claim.before, origin) ? claim.before : undefined
   const abandon = () => abandonClaim(cluster, split, selectors, claim, before)
   try {

@@ -2,7 +2,6 @@ import { describe, expect, test } from 'vitest'
 import {
   eValue,
   eValueOfSum,
-  logSum,
   ratios,
   noEvidence,
   addEvidence as addWithStakes,
@@ -13,18 +12,6 @@ import {
 } from '../../../../src/canary/analysis/mixture.ts'
 
 const addEvidence = (evidence: Evidence, logRatios: number[]) => addWithStakes(evidence, logRatios, onFarRatios)
-
-describe('logSum', () => {
-  test.each<[number[], number]>([
-    [[0], 0],
-    [[Math.log(1), Math.log(3)], Math.log(4)],
-    [[5_000, 5_000], 5_000 + Math.LN2],
-    [[-5_000, -5_000], -5_000 + Math.LN2],
-    [[1_000, -1_000], 1_000],
-  ])('of %j is %d', (values, sum) => {
-    expect(logSum(values)).toBeCloseTo(sum, 10)
-  })
-})
 
 describe('E', () => {
   const after = (samples: number, log: number) =>

@@ -11,7 +11,7 @@ import { FakeClock } from '../../fake-clock.ts'
 import { planOf, to, virtualService, split } from '../../fixtures.ts'
 import { FakeNamespace } from '../ownership/fake-leases.ts'
 
-const saved = { version: 4, plan: '', template: '', run: 'run 6', savedAt: '', state: {} as State } as SavedPromotion
+const saved = { version: 5, plan: '', template: '', run: 'run 6', savedAt: '', state: {} as State } as SavedPromotion
 
 let clock: FakeClock
 beforeEach(() => void (clock = new FakeClock()))

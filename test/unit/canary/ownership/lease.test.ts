@@ -26,7 +26,7 @@ beforeEach(() => {
 })
 
 const saved: SavedPromotion = {
-  version: 4,
+  version: 5,
   plan: 'p',
   template: 't',
   run: 'run 6',

@@ -44,7 +44,7 @@ const guardSpecIn = ({ others }: FakeNamespace) =>
 
 /** Run 6 promoted this template by this plan, and its process is gone. */
 function afterLostRun(savedRoutes: KubeObject[] = []): FakeNamespace {
-  const saved = { version: 4, plan: planHash(plan), template: 'template', run: 'run 6', savedAt: '', state }
+  const saved = { version: 5, plan: planHash(plan), template: 'template', run: 'run 6', savedAt: '', state }
   const annotations = {
     'mesh-canary.io/run': 'run 6',
     'mesh-canary.io/state': JSON.stringify(saved),
