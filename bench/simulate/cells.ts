@@ -118,7 +118,10 @@ export function simulate(cell: Cell): CellResult {
   const { canary, baseline, slow } = cell.users
   const compared = cell.p99 || (slow ?? 0) > healthySlow ? [] : rules
   const others = compared.map((rule) =>
-    summarize(rule.name, outcomesOf(cell, (users) => promoteBy(rule, cell.objective, users))),
+    summarize(
+      rule.name,
+      outcomesOf(cell, (users) => promoteBy(rule, cell.objective, users)),
+    ),
   )
   const bound = (perRequest: number) => (cell.kind === 'found' ? Math.log(1 / alpha) / perRequest : null)
   return {

@@ -7,10 +7,7 @@ import type { ActiveState, Observation } from './types.ts'
  * decides: copies, requests that match `ab`, routes that send the canary more on purpose, foreign weights, or pods whose
  * requests are not counted. While the traffic moves, callers follow the weight before or the new one.
  */
-export function chanceOfCanary(
-  { steps, takeovers }: ActiveState,
-  { share, drift }: Observation,
-): number | undefined {
+export function chanceOfCanary({ steps, takeovers }: ActiveState, { share, drift }: Observation): number | undefined {
   const [before, step] = [steps.at(-2), steps.at(-1)]
   const isByWeight = step?.kind === 'weight' && (before === undefined || before.kind === 'weight')
   const isForeign = drift !== undefined || takeovers > 0

@@ -1,7 +1,9 @@
 // The parts of the simulator: its random distributions, and the documented rules of its controllers.
 import { describe, expect, test } from 'vitest'
+import { loadConfig } from '../../../src/config/load.ts'
 import { cells, simulate } from '../../../bench/simulate/cells.ts'
 import { poisson, randomFrom } from '../../../src/simulate/random.ts'
+import { promote } from '../../../src/simulate/promotion.ts'
 import { promoteBy, rules } from '../../../bench/simulate/rules.ts'
 import { traffic, type Bursts, type Tally, type Traffic } from '../../../src/simulate/traffic.ts'
 
@@ -100,6 +102,46 @@ describe('Argo Rollouts', () => {
 test('the simulator measures a service with more failures than the rule allows by its own objective', () => {
   expect(promoteBy(rule('threshold'), 0.9, scripted(() => 0.05).users).verdict).toBe('promoted')
   expect(promoteBy(rule('threshold'), 0.99, scripted(() => 0.05).users).verdict).toBe('rolled-back')
+})
+
+describe('suspicion', () => {
+  const settings = 'steps: [10, 50, 100], interval: 10s, progressDeadline: 30s, checks: { minRequests: 5 }'
+  const plan = loadConfig({ INPUT_CANARY: `{ service: backend, ${settings} }` }).canary!
+
+  /** Two of ten requests fail, and then there are no more. */
+  function promoteDoubtful(trusts: boolean) {
+    const weights: number[] = []
+    let samples = 0
+    const until = () => {
+      samples++
+      const isServed = samples > 1 && samples <= 11
+      const canary = { requests: isServed ? 1 : 0, failures: samples === 9 || samples === 10 ? 1 : 0, slow: 0 }
+      return { canary, stable: { requests: isServed ? 9 : 0, failures: 0, slow: 0 } }
+    }
+    const shift = (weight: number) => void weights.push(weight)
+    const users: Traffic = { shift, until, addLoad: () => undefined, firstAt: () => 0, tries: 1 }
+    return { outcome: promote(plan, users, { trusts }), weights }
+  }
+
+  test('holds the step', () => {
+    const { outcome, weights } = promoteDoubtful(false)
+    expect(outcome).toMatchObject({ verdict: 'inconclusive', wasSuspected: true })
+    expect(weights).toEqual([10, 0])
+  })
+
+  test('holds none if the canary is trusted', () => {
+    const { outcome, weights } = promoteDoubtful(true)
+    expect(outcome).toMatchObject({ wasSuspected: true })
+    expect(weights.slice(0, 2)).toEqual([10, 50])
+  })
+
+  test('costs a share of the healthy canaries, and is not measured for others', () => {
+    const [healthy, bad] = (['healthy', 'bad'] as const).map(
+      (wanted) => cells(5).find(({ kind, users }) => kind === wanted && users.rate === 50)!,
+    )
+    expect(simulate(healthy!).suspicionCost).toBe(0)
+    expect(simulate(bad!).suspicionCost).toBeNull()
+  })
 })
 
 test('each simulation of a cell has the same result', () => {

@@ -38,7 +38,13 @@ describe('the stakes on the checks', () => {
 
 test('two failures of the first four requests are enough where stable never serves', () => {
   const plan = planOf('steps: [100]')
-  const sample = { canary: served(4, 2), stable: noRequests, alone: true, isChosen: false, stableTimes: noRequests.times }
+  const sample = {
+    canary: served(4, 2),
+    stable: noRequests,
+    alone: true,
+    isChosen: false,
+    stableTimes: noRequests.times,
+  }
   const checks = addSample(plan, createChecks(plan), sample)
   expect(checkResults(plan, checks, served(4, 2), noRequests)[0]).toMatchObject({ verdict: 'fail' })
 })
