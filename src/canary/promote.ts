@@ -94,14 +94,21 @@ async function startWave({ cluster, config, deps, watched, runs, skipped }: Wave
   }
 }
 
-/** Polls until all have ended: by themselves, because another one failed, or because the run is cancelled. */
+/** Polls at an even pace until all have ended: by themselves, because another one failed, or because the run is cancelled. */
 async function runLoop({ config, runs, deps: { signal, clock } }: Waves): Promise<void> {
   const pollMs = Math.min(...runs.map(({ plan }) => plan.pollInterval))
+  let tookMs = 0
+  const tickAll = async () => {
+    const startedAt = clock.now()
+    await Promise.all(runs.map((run) => run.tick()))
+    tookMs = clock.now() - startedAt
+  }
   const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
   while (runs.some((run) => run.isBusy)) {
     const ticks = clock
-      .sleep(pollMs, signal)
-      .then(() => Promise.all(runs.map((run) => run.tick())))
+      // A slow API server gets a pause, too.
+      .sleep(Math.max(pollMs - tookMs, pollMs / 2), signal)
+      .then(tickAll)
       .catch(() => undefined)
     // A cancelled run does not wait for the current sample.
     await withHeartbeat(runs, Promise.race([ticks, aborted]))

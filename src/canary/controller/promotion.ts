@@ -254,9 +254,9 @@ export class PromotionRun {
   private async step(): Promise<void> {
     const { context, plan } = this
     const { observer, session, deps } = context
-    const isRenewed = await this.renew()
+    // Nothing is decided before all have answered.
+    const [isRenewed, sample] = await Promise.all([this.renew(), observer.sample(), this.endpoints.refresh()])
     await this.tendGuard()
-    const [sample] = await Promise.all([observer.sample(), this.endpoints.refresh()])
     const observation = this.observations.build(this.state, sample, isRenewed, await session.guardStatus())
     // Another promotion or a cancel may end it during each wait.
     if (this.hasEnded()) return
