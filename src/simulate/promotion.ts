@@ -104,6 +104,7 @@ function edgeFor({ checks: { p99 = 99 } }: CanaryConfig): string {
 }
 
 function requestCounts({ requests, failures, slow }: Tally, edge: string): RequestCounts {
+  if (requests === 0) return noRequests
   return { requests, failures, abandoned: 0, times: { total: requests, within: { [edge]: requests - slow } } }
 }
 

@@ -44,6 +44,7 @@ export const noRequests: RequestCounts = { requests: 0, failures: 0, abandoned: 
 
 /** The sum of both. */
 export function addRequests(a: RequestCounts, b: RequestCounts): RequestCounts {
+  if (b === noRequests) return a
   return {
     requests: a.requests + b.requests,
     failures: a.failures + b.failures,
