@@ -1,7 +1,9 @@
 // Add-ons to observe a mesh with: images under the official names, made of programs that Go builds.
 // The first use builds them, as most tests need none.
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { cached } from './cache.ts'
+import { cached, folder } from './cache.ts'
+import { codename } from './debian.ts'
 import { goTool } from './go.ts'
 import { buildBase, hashes, pathVariable } from './images.ts'
 import { withBuildLock } from './lock.ts'
@@ -45,21 +47,22 @@ const contents: Record<Addon, { readonly path: string; readonly config: Image['c
   'victoria-logs': { path: '/victoria-logs-prod', config: {} },
 }
 
-/** A folder that holds `layout`, with the image's own layer only: every node has the base. */
+/** A folder that holds `layout`, with the image's own layer only: every node has the base. The first call builds it. */
 export async function buildAddon(addon: Addon): Promise<string> {
-  const { path, config } = contents[addon]
   const program = await goTool(addon)
-  const own = await hashes(['addons.ts', 'oci.ts'].map((name) => join(here, name)))
-  return withBuildLock(async () => {
-    const base = await buildBase()
-    return cached({ name: `${addon}-image`, recipe: { program, own, base } }, (draft) =>
-      step(`${addon} image`, async () => {
-        const below = await layer(base)
-        const layers = [below, await layerOf({ [path]: program }, join(draft, 'program.tar'))]
-        const env = [pathVariable, ...(config.Env ?? [])]
-        const image = { name: addonImages[addon], layers, config: { ...config, Entrypoint: [path], Env: env } }
-        await writeLayout(join(draft, 'layout'), [image], [below])
-      }),
-    )
+  const own = await hashes(['addons.ts', 'images.ts', 'oci.ts'].map((name) => join(here, name)))
+  const artifact = { name: `${addon}-image`, recipe: { program, own, codename: codename() } }
+  const made = folder(artifact)
+  return existsSync(made) ? made : withBuildLock(() => cached(artifact, (draft) => writeImage(addon, program, draft)))
+}
+
+function writeImage(addon: Addon, program: string, draft: string): Promise<void> {
+  const { path, config } = contents[addon]
+  return step(`${addon} image`, async () => {
+    const base = await layer(await buildBase())
+    const layers = [base, await layerOf({ [path]: program }, join(draft, 'program.tar'))]
+    const env = [pathVariable, ...(config.Env ?? [])]
+    const image = { name: addonImages[addon], layers, config: { ...config, Entrypoint: [path], Env: env } }
+    await writeLayout(join(draft, 'layout'), [image], [base])
   })
 }
