@@ -1,8 +1,8 @@
 // The sources of evidence on the real mesh: the gRPC status, and a real Prometheus instead of the sidecars.
 import { readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { goTool } from '../mesh/index.ts'
+import { importAddons } from '../mesh/index.ts'
 import { runner } from './runner.ts'
 import { deploySampleApp, embeddedMesh, liveWeights, sampleApp, type TestCluster } from './world.ts'
 
@@ -20,19 +20,6 @@ afterAll(async () => {
 
 const kubectl = (...args: string[]) => testCluster.run(['kubectl', ...args])
 const here = (name: string) => resolve(import.meta.dirname, name)
-
-/** Writes a copy of the manifest with each of these words replaced. @returns its path. */
-function writeManifest(name: string, values: Record<string, string>): string {
-  const file = join(machine.home, name)
-  writeFileSync(
-    file,
-    Object.entries(values).reduce(
-      (text, [word, value]) => text.replaceAll(word, value),
-      readFileSync(here(name), 'utf8'),
-    ),
-  )
-  return file
-}
 
 describe('gRPC', () => {
   test('a v2 that answers 200 with the status Internal is rolled back', async () => {
@@ -60,8 +47,8 @@ describe('a canary with metrics from Prometheus', () => {
 
   beforeAll(async () => {
     await deploySampleApp(testCluster, 'failing')
-    const program = await goTool('prometheus')
-    await kubectl('apply', '-f', writeManifest('prometheus.yaml', { PROGRAM: dirname(program) }))
+    await importAddons('prometheus')
+    await kubectl('apply', '-f', here('prometheus.yaml'))
     await kubectl('-n', 'prometheus', 'rollout', 'status', 'deploy/prometheus', '--timeout=120s')
     config = join(machine.home, 'mesh.yaml')
     const checks = `warmup: 0\n  checks: { successRate: 99%, p99: 500ms, tolerance: 10, queries: { traffic: { query: '${query}', min: 0, every: 2s } } }`

@@ -12,20 +12,36 @@ import { sh } from './shell.ts'
 const module = join(here, 'go')
 const toolsModule = join(here, 'tools')
 
-const crictlModule = join(toolsModule, 'crictl')
-const prometheusModule = join(toolsModule, 'prometheus')
+interface Tool {
+  /** The package of its main function. */
+  readonly path: string
+  readonly module: string
+  readonly tags: readonly string[]
+}
+
+/** A tool of the common module, or of one of its own, as it would change the versions of the others. */
+const tool = (path: string, ownModule = '', tags: readonly string[] = []): Tool => ({
+  path,
+  module: join(toolsModule, ownModule),
+  tags,
+})
 
 /** Prometheus is built with Kubernetes discovery only: the tests need no other, and some modules cannot be fetched. */
+const prometheusTags = ['remove_all_sd', 'enable_kubernetes_sd']
+const operator = 'github.com/prometheus-operator/prometheus-operator/cmd'
+
 const tools = {
-  act: { path: 'github.com/nektos/act', module: toolsModule, tags: [] },
-  actionlint: { path: 'github.com/rhysd/actionlint/cmd/actionlint', module: toolsModule, tags: [] },
-  crictl: { path: 'sigs.k8s.io/cri-tools/cmd/crictl', module: crictlModule, tags: [] },
-  kind: { path: 'sigs.k8s.io/kind', module: toolsModule, tags: [] },
-  prometheus: {
-    path: 'github.com/prometheus/prometheus/cmd/prometheus',
-    module: prometheusModule,
-    tags: ['remove_all_sd', 'enable_kubernetes_sd'],
-  },
+  act: tool('github.com/nektos/act'),
+  actionlint: tool('github.com/rhysd/actionlint/cmd/actionlint'),
+  alertmanager: tool('github.com/prometheus/alertmanager/cmd/alertmanager', 'alertmanager'),
+  crictl: tool('sigs.k8s.io/cri-tools/cmd/crictl', 'crictl'),
+  jaeger: tool('github.com/jaegertracing/jaeger/cmd/jaeger', 'jaeger'),
+  kind: tool('sigs.k8s.io/kind'),
+  prometheus: tool('github.com/prometheus/prometheus/cmd/prometheus', 'prometheus', prometheusTags),
+  'prometheus-config-reloader': tool(`${operator}/prometheus-config-reloader`, 'prometheus-operator'),
+  'prometheus-operator': tool(`${operator}/operator`, 'prometheus-operator'),
+  promtool: tool('github.com/prometheus/prometheus/cmd/promtool', 'prometheus', prometheusTags),
+  'victoria-logs': tool('github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs', 'victoria-logs'),
 }
 export type GoTool = keyof typeof tools
 
@@ -116,9 +132,9 @@ async function toolArtifact(name: GoTool): Promise<Artifact> {
   return { name, recipe: await sources(tools[name].module) }
 }
 
-/** The folder with the files of a module, in the version that the mesh's programs or the tools use. */
-export async function goModule(path: string, usedBy: 'mesh' | 'tools' = 'mesh'): Promise<string> {
-  const cwd = usedBy === 'mesh' ? module : toolsModule
+/** The folder with the files of a module, in the version that the mesh's programs or the tool uses. */
+export async function goModule(path: string, usedBy: 'mesh' | GoTool = 'mesh'): Promise<string> {
+  const cwd = usedBy === 'mesh' ? module : tools[usedBy].module
   const { Dir } = JSON.parse(await sh(['go', 'mod', 'download', '-json', path], { cwd, env })) as {
     Dir: string
   }

@@ -1,6 +1,7 @@
 // The API of the embedded mesh: a real Kubernetes node on this machine, with images for a real Istio, for tests.
 import { spawn, type SpawnOptions } from 'node:child_process'
 import { constants } from 'node:os'
+import { type Addon, buildAddon } from './addons.ts'
 import { build } from './build.ts'
 import { buildPrograms } from './go.ts'
 import { withBuildLock, withNodeLock } from './lock.ts'
@@ -8,7 +9,7 @@ import { buildRelease } from './mirror.ts'
 import {
   allNodes,
   becomesReady,
-  importSampleApp,
+  importImages,
   nodePid,
   nodeStatus,
   type NodeStatus,
@@ -19,6 +20,7 @@ import {
 import { kubeconfig, nodeSuffix } from './settings.ts'
 
 export { build }
+export { type Addon, addonImages } from './addons.ts'
 export { installRsync } from './debian.ts'
 export { goModule, goTool } from './go.ts'
 export { cacheDir, ISTIO_VERSION, istioOverlay, KUBERNETES_VERSION, MIRROR_URL } from './settings.ts'
@@ -35,8 +37,16 @@ export async function up(): Promise<void> {
   const built = await build()
   await withNodeLock(nodeSuffix, async () => {
     if (!sameParts(built, runningFrom()) || !(await becomesReady())) await startNode(built)
-    await importSampleApp(built)
+    if (built.sampleApp) await importImages(built.bin, 'sample-app', built.sampleApp)
   })
+}
+
+/** Gives the running node the images of the add-ons. The first call builds them, which takes minutes. */
+export async function importAddons(...addons: readonly Addon[]): Promise<void> {
+  for (const addon of addons) {
+    const made = await buildAddon(addon)
+    await withNodeLock(nodeSuffix, () => importImages(running().bin, addon, made))
+  }
 }
 
 /** The folder of Istio's releases, built without a node. `mirror.ts` serves it at MIRROR_URL. */
@@ -66,11 +76,15 @@ export function enter(argv: readonly string[]): string[] {
   return ['nsenter', `--net=/proc/${pid}/ns/net`, '--', ...argv]
 }
 
-/** The environment for programs in the mesh: the cluster's credentials, istioctl and kubectl, and no proxy. */
-export function meshEnv(): Record<string, string> {
+function running(): NonNullable<ReturnType<typeof runningFrom>> {
   const built = runningFrom()
   if (built === undefined) throw new Error(notUp)
-  return { KUBECONFIG: kubeconfig, PATH: `${built.bin}:${process.env['PATH'] ?? ''}`, NO_PROXY: '*', no_proxy: '*' }
+  return built
+}
+
+/** The environment for programs in the mesh: the cluster's credentials, istioctl and kubectl, and no proxy. */
+export function meshEnv(): Record<string, string> {
+  return { KUBECONFIG: kubeconfig, PATH: `${running().bin}:${process.env['PATH'] ?? ''}`, NO_PROXY: '*', no_proxy: '*' }
 }
 
 /**

@@ -109,12 +109,12 @@ export async function allNodes(): Promise<Set<string>> {
   return new Set([nodeSuffix, ...names.flatMap((name) => /^node(-[\w-]+|)$/.exec(name)?.[1] ?? [])])
 }
 
-/** Imports the image of the sample app, unless the node already has this build of it. */
-export async function importSampleApp({ bin, sampleApp }: Built): Promise<void> {
-  const imported = join(nodeDir, 'sample-app')
-  if (!sampleApp || (existsSync(imported) && readFileSync(imported, 'utf8') === sampleApp)) return
-  await importLayout(bin, containerdSocket, join(sampleApp, 'layout'))
-  await writeFile(imported, sampleApp)
+/** Imports the images of the layout in the folder `made`, unless the node already has this build of them. */
+export async function importImages(bin: string, name: string, made: string): Promise<void> {
+  const imported = join(nodeDir, `imported-${name}`)
+  if (existsSync(imported) && readFileSync(imported, 'utf8') === made) return
+  await importLayout(bin, containerdSocket, join(made, 'layout'))
+  await writeFile(imported, made)
 }
 
 /** The build that the running node uses. Undefined if no node runs. */

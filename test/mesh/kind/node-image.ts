@@ -35,7 +35,7 @@ const preparation = [
 /** The folder with the image, as `docker load` reads it. The caller must hold the lock. */
 export async function buildNodeImage(sources: ImageSources): Promise<string> {
   const system = await buildSystem()
-  const kind = join(await goModule('sigs.k8s.io/kind', 'tools'), 'images/base/files')
+  const kind = join(await goModule('sigs.k8s.io/kind', 'kind'), 'images/base/files')
   const crictl = await buildTool('crictl')
   const own = await hashes([import.meta.filename, join(here, 'pod-network.yaml'), join(here, '../images.ts')])
   return cached({ name: 'kind-node', recipe: { ...sources, system, kind, crictl, own } }, (draft) =>
