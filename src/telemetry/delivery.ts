@@ -11,34 +11,40 @@ type Exporter<Items> = { export: (items: Items, done: (result: ExportResult) => 
 export class Delivery {
   private readonly settings: Settings
   private readonly isDelivered: Partial<Record<Signal, boolean>> = {}
+  private isTraceFaulty = false
   private failure: string | undefined
 
   constructor(settings: Settings) {
     this.settings = settings
     // By default the libraries write their failures to the console.
-    const note = (...parts: unknown[]) => this.fail(undefined, describeNotice(parts))
+    const error = (...parts: unknown[]) => this.fail(describeNotice(parts))
+    // Warnings are about answers, of either signal.
+    const warn = (...parts: unknown[]) => this.fail(describeNotice(parts), 'traces')
     const ignore = () => undefined
     diag.setLogger(
-      { error: note, warn: note, info: ignore, debug: ignore, verbose: ignore },
+      { error, warn, info: ignore, debug: ignore, verbose: ignore },
       { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true },
     )
-    setGlobalErrorHandler((error) => this.fail(undefined, messageOf(error)))
+    setGlobalErrorHandler((problem) => this.fail(messageOf(problem)))
   }
 
   /** The exporter, which from now on tells how each export ended. */
   watch<Items, Each extends Exporter<Items>>(signal: Signal, exporter: Each & Exporter<Items>): Each {
     const send = exporter.export.bind(exporter)
-    exporter.export = (items, done) =>
+    exporter.export = (items, done) => {
+      this.isDelivered[signal] = false
       send(items, (result) => {
         this.isDelivered[signal] = result.code === ExportResultCode.SUCCESS
-        if (result.code !== ExportResultCode.SUCCESS) this.fail(signal, describeFailure(result.error))
+        if (result.code !== ExportResultCode.SUCCESS) this.fail(describeFailure(signal, result.error), signal)
         done(result)
       })
+    }
     return exporter
   }
 
-  /** Only the first failure is kept: the others follow from it. */
-  fail(signal: Signal | undefined, cause: string): void {
+  /** Only the first cause is kept: the others follow from it. `signal`: whose data is missing for sure. */
+  fail(cause: string, signal?: Signal): void {
+    this.isTraceFaulty ||= signal === 'traces'
     const url = (this.settings[signal ?? 'traces'] ?? this.settings.metrics)?.url
     this.failure ??= `not all telemetry of this run reached ${withoutCredentials(url?.href ?? '')}: ${cause}`
   }
@@ -47,9 +53,9 @@ export class Delivery {
     return this.failure !== undefined
   }
 
-  /** True if the last spans arrived, with the root among them. */
+  /** True if all spans have arrived, the root last. */
   get isTraceDelivered(): boolean {
-    return this.isDelivered.traces === true
+    return this.isDelivered.traces === true && !this.isTraceFaulty
   }
 
   /** One sentence, if anything was not delivered. */
@@ -59,11 +65,15 @@ export class Delivery {
 }
 
 /** The errors of the exporters have the HTTP status as `code`, those of Node.js a name. */
-function describeFailure(error: (Error & { code?: unknown }) | undefined): string {
+function describeFailure(signal: Signal, error: (Error & { code?: unknown }) | undefined): string {
   const { code } = error ?? {}
   if (code === 401 || code === 403)
     return `access denied (HTTP ${code}); check the credentials in OTEL_EXPORTER_OTLP_HEADERS`
-  if (code === 404) return 'HTTP 404; check the path of OTEL_EXPORTER_OTLP_ENDPOINT, to which /v1/traces is added'
+  if (code === 404)
+    return (
+      `HTTP 404; check the path of OTEL_EXPORTER_OTLP_ENDPOINT, to which /v1/${signal} is added, ` +
+      `or set OTEL_${signal.toUpperCase()}_EXPORTER=none if it takes no ${signal}`
+    )
   if (typeof code === 'number') return `HTTP ${code}`
   if (typeof code === 'string' && code.startsWith('HPE_'))
     return `it does not answer with HTTP (${code}); give the collector's port for HTTP, usually 4318: 4317 is for gRPC`

@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs'
 import http from 'node:http'
 import https from 'node:https'
 import { randomUUID } from 'node:crypto'
-import { ROOT_CONTEXT, trace, type Attributes, type Context } from '@opentelemetry/api'
-import { parseTraceParent } from '@opentelemetry/core'
+import { ROOT_CONTEXT, type Attributes, type Context } from '@opentelemetry/api'
+import { W3CTraceContextPropagator } from '@opentelemetry/core'
 import { OTLPMetricExporter as JsonMetricExporter } from '@opentelemetry/exporter-metrics-otlp-http'
 import { OTLPMetricExporter as ProtobufMetricExporter } from '@opentelemetry/exporter-metrics-otlp-proto'
 import { OTLPTraceExporter as JsonTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
@@ -35,16 +35,27 @@ import { signalValue, type Environment, type Settings, type Signal, type SignalS
 /** What has ended is on its way after so long, in case the run is killed. */
 const spanDelayMs = 1_000
 
+/** With all retries, unless a variable says so: shorter than the wait at the end, so that the cause of a failure is known. */
+const exportTimeoutMs = 4_000
+
 export type Sdk = { tracerProvider: TracerProvider; meterProvider: MeterProvider }
 
-/** @throws Error if the file of a certificate cannot be read */
+/**
+ * `pipeline`: the attributes of all runs of a pipeline; `run`: of this one.
+ * @throws Error if the file of a certificate cannot be read
+ */
 export function createSdk(
   { traces, metrics }: Settings,
   delivery: Delivery,
-  pipeline: Attributes,
+  { pipeline, run }: { pipeline: Attributes; run: Attributes },
   redact: Redactor['redact'],
 ): Sdk {
-  const resource = resourceOf(pipeline)
+  const own = {
+    ...pipeline,
+    [ATTR_SERVICE_NAME]: packageJson.name,
+    [ATTR_SERVICE_VERSION]: packageJson.version,
+    [ATTR_SERVICE_INSTANCE_ID]: randomUUID(),
+  }
   const spanProcessors = traces
     ? [
         new BatchSpanProcessor({
@@ -62,19 +73,13 @@ export function createSdk(
       ]
     : []
   return {
-    tracerProvider: new TracerProvider({ resource, spanProcessors }),
-    meterProvider: new MeterProvider({ resource, readers }),
+    tracerProvider: new TracerProvider({ resource: resourceOf({ ...own, ...run }), spanProcessors }),
+    meterProvider: new MeterProvider({ resource: resourceOf(own), readers }),
   }
 }
 
 /** What the user's variables say comes last and wins. */
-function resourceOf(pipeline: Attributes): Resource {
-  const own = {
-    ...pipeline,
-    [ATTR_SERVICE_NAME]: packageJson.name,
-    [ATTR_SERVICE_VERSION]: packageJson.version,
-    [ATTR_SERVICE_INSTANCE_ID]: randomUUID(),
-  }
+function resourceOf(own: Attributes): Resource {
   const detectors = [resourceAttributesEnvDetector, serviceNameEnvDetector]
   return defaultResource().merge(resourceFromAttributes(own)).merge(detectResources({ detectors }))
 }
@@ -91,7 +96,12 @@ function metricExporter(settings: SignalSettings) {
 
 function exporterOptions(signal: Signal, { url }: SignalSettings) {
   const agent = agentFor(signal, url, process.env)
-  return { url: url.href, userAgent: `${packageJson.name}/${packageJson.version}`, httpAgentOptions: () => agent }
+  return {
+    url: url.href,
+    userAgent: `${packageJson.name}/${packageJson.version}`,
+    httpAgentOptions: () => agent,
+    ...(signalValue(process.env, signal, 'TIMEOUT') === undefined ? { timeoutMillis: exportTimeoutMs } : {}),
+  }
 }
 
 /** Goes through the proxy, and trusts the CAs, that the rest of the program does. */
@@ -112,8 +122,8 @@ function fileOf(signal: Signal, name: string, env: Environment): string | undefi
   return path === undefined ? undefined : readFileSync(path, 'utf8')
 }
 
-/** The span that the pipeline has put into TRACEPARENT, if any. */
+/** The span that the pipeline has put into TRACEPARENT and TRACESTATE, if any. */
 export function parentContext(env: Environment): Context {
-  const parent = parseTraceParent(env['TRACEPARENT'] ?? '')
-  return parent ? trace.setSpanContext(ROOT_CONTEXT, { ...parent, isRemote: true }) : ROOT_CONTEXT
+  const getter = { keys: () => Object.keys(env), get: (_: unknown, key: string) => env[key.toUpperCase()] }
+  return new W3CTraceContextPropagator().extract(ROOT_CONTEXT, env, getter)
 }

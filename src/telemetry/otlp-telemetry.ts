@@ -6,7 +6,7 @@ import { messageOf } from '../runtime/errors.ts'
 import { unlessAborted, withTimeout } from '../runtime/timeout.ts'
 import { Delivery } from './delivery.ts'
 import { createSdk, parentContext, type Sdk } from './opentelemetry.ts'
-import { pipelineAttributes } from './pipeline.ts'
+import { pipelineAttributes, pipelineRunAttributes } from './pipeline.ts'
 import { observePromotions } from './promotion-metrics.ts'
 import { RunTrace, type StageEnd } from './run-trace.ts'
 import type { Environment, Settings } from './settings.ts'
@@ -26,8 +26,9 @@ export class OtlpTelemetry implements Telemetry {
   /** @throws Error if a setting cannot be used */
   constructor(settings: Settings, env: Environment, { startedAt, namespace, redact }: TelemetryStart) {
     const pipeline = redact(pipelineAttributes(env))
+    const run = redact(pipelineRunAttributes(env))
     this.delivery = new Delivery(settings)
-    this.sdk = createSdk(settings, this.delivery, pipeline, redact)
+    this.sdk = createSdk(settings, this.delivery, { pipeline, run }, redact)
     const tracer = this.sdk.tracerProvider.getTracer(scope)
     this.trace = new RunTrace(tracer, { startedAt, namespace, pipeline, parent: parentContext(env) })
     const clean = (attributes: Attributes) => redact(attributes)
@@ -75,7 +76,7 @@ export class OtlpTelemetry implements Telemetry {
     try {
       await unlessAborted(work, withTimeout(undefined, limitMs, 'sending the rest'))
     } catch (error) {
-      this.delivery.fail(undefined, messageOf(error))
+      this.delivery.fail(messageOf(error))
     }
   }
 
@@ -88,7 +89,7 @@ export class OtlpTelemetry implements Telemetry {
     try {
       work()
     } catch (error) {
-      this.delivery.fail(undefined, messageOf(error))
+      this.delivery.fail(messageOf(error))
     }
   }
 }

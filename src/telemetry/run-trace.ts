@@ -1,7 +1,15 @@
 // One run as a trace: the run, its stages, and in the stage promote each promotion with its steps. Spans get the times
 // of the report. Each is sent as soon as it has ended, so that a killed run has sent what had happened.
 // OpenTelemetry takes a small number for an offset from the start of this process, so all times are dates.
-import { ROOT_CONTEXT, SpanStatusCode, trace, type Attributes, type Context, type Span } from '@opentelemetry/api'
+import {
+  ROOT_CONTEXT,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+  type Attributes,
+  type Context,
+  type Span,
+} from '@opentelemetry/api'
 import type { Tracer } from '@opentelemetry/api'
 import {
   ATTR_CICD_PIPELINE_ACTION_NAME,
@@ -51,7 +59,7 @@ export class RunTrace {
       [ATTR_K8S_NAMESPACE_NAME]: namespace,
     }
     const title = `${CICD_PIPELINE_ACTION_NAME_VALUE_RUN} ${String(name)}`
-    this.root = tracer.startSpan(title, { startTime: new Date(startedAt), attributes }, parent)
+    this.root = tracer.startSpan(title, { kind: SpanKind.SERVER, startTime: new Date(startedAt), attributes }, parent)
   }
 
   /** Undefined if the trace is not sent, because its parent is not sampled. */

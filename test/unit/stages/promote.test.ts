@@ -8,6 +8,7 @@ import { canariesOf } from '../../../src/config/names.ts'
 import { createRecorder } from '../../../src/report/recorder.ts'
 import { emptyReport } from '../../../src/report/report.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
+import { noTelemetry } from '../../../src/telemetry/telemetry.ts'
 import { clusterWith, configOf } from '../fixtures.ts'
 
 // The promotions and the releases have tests of their own. Here they only end.
@@ -73,6 +74,7 @@ describe('a canary of a later wave, whose turn never comes', () => {
       redactor: { redact: (text: string) => text },
       cluster: clusterWith({ list: () => Promise.resolve([]) }),
       recorder: createRecorder(emptyReport('shop', new Date(), false)),
+      telemetry: noTelemetry(),
     } as unknown as StageContext)
     return gone
   }

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { pipelineAttributes } from '../../../src/telemetry/pipeline.ts'
+import { pipelineAttributes, pipelineRunAttributes } from '../../../src/telemetry/pipeline.ts'
+
+const attributes = (env: Record<string, string>) => ({ ...pipelineAttributes(env), ...pipelineRunAttributes(env) })
 
 describe('the pipeline of a run', () => {
   test('on GitHub', () => {
@@ -14,7 +16,7 @@ describe('the pipeline of a run', () => {
       GITHUB_REF_NAME: '7/merge',
       GITHUB_SHA: 'abc',
     }
-    expect(pipelineAttributes(env)).toEqual({
+    expect(attributes(env)).toEqual({
       'cicd.pipeline.name': 'Deploy',
       'cicd.pipeline.run.id': '42',
       'cicd.pipeline.run.url.full': 'https://github.com/acme/shop/actions/runs/42/attempts/2',
@@ -36,7 +38,7 @@ describe('the pipeline of a run', () => {
       CI_COMMIT_REF_NAME: 'main',
       CI_COMMIT_SHA: 'abc',
     }
-    expect(pipelineAttributes(env)).toEqual({
+    expect(attributes(env)).toEqual({
       'cicd.pipeline.name': 'acme/shop',
       'cicd.pipeline.run.id': '42',
       'cicd.pipeline.run.url.full': 'https://gitlab.com/acme/shop/-/jobs/1',
@@ -49,6 +51,11 @@ describe('the pipeline of a run', () => {
   })
 
   test('on a laptop is unknown', () => {
-    expect(pipelineAttributes({})).toEqual({})
+    expect(attributes({})).toEqual({})
+  })
+
+  test('adds nothing to metrics that changes from run to run', () => {
+    const env = { GITHUB_WORKFLOW: 'Deploy', GITHUB_RUN_ID: '42', GITHUB_SHA: 'abc', GITHUB_REF_NAME: 'main' }
+    expect(pipelineAttributes(env)).toEqual({ 'cicd.pipeline.name': 'Deploy' })
   })
 })
