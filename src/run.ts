@@ -24,7 +24,7 @@ import { promoteCanaries, rollback } from './stages/promote.ts'
 import { retire } from './stages/retire.ts'
 import { uninstall } from './stages/uninstall.ts'
 import { verify } from './stages/verify.ts'
-import { startTelemetry } from './telemetry/telemetry.ts'
+import { startTelemetry } from './telemetry/start.ts'
 
 /** Never rejects: the report contains the error. */
 export async function run(config: Config, host: Host): Promise<Report> {

@@ -52,13 +52,14 @@ export class RunTrace {
   constructor(tracer: Tracer, { startedAt, namespace, pipeline, parent = ROOT_CONTEXT }: RunStart) {
     this.tracer = tracer
     this.namespace = namespace
-    const name = pipeline[ATTR_CICD_PIPELINE_NAME] ?? 'mesh-canary'
+    const stated = pipeline[ATTR_CICD_PIPELINE_NAME]
+    const name = typeof stated === 'string' ? stated : 'mesh-canary'
     const attributes = {
       [ATTR_CICD_PIPELINE_ACTION_NAME]: CICD_PIPELINE_ACTION_NAME_VALUE_RUN,
       [ATTR_CICD_PIPELINE_NAME]: name,
       [ATTR_K8S_NAMESPACE_NAME]: namespace,
     }
-    const title = `${CICD_PIPELINE_ACTION_NAME_VALUE_RUN} ${String(name)}`
+    const title = `${CICD_PIPELINE_ACTION_NAME_VALUE_RUN} ${name}`
     this.root = tracer.startSpan(title, { kind: SpanKind.SERVER, startTime: new Date(startedAt), attributes }, parent)
   }
 

@@ -2,10 +2,8 @@
 import type { PromotionProgress } from '../canary/promote.ts'
 import type { EndedState } from '../canary/state/types.ts'
 import type { Report } from '../report/report.ts'
-import { messageOf } from '../runtime/errors.ts'
 import type { Redactor } from '../runtime/redaction.ts'
 import type { StageEnd } from './run-trace.ts'
-import { readSettings, type Environment } from './settings.ts'
 
 export type EndedPromotion = PromotionProgress & { state: EndedState }
 
@@ -36,17 +34,5 @@ export function noTelemetry(warnings: string[] = []): Telemetry {
     promotionsSeen: nothing,
     promotionsEnded: nothing,
     end: () => Promise.resolve(warnings.length > 0 ? { warnings } : {}),
-  }
-}
-
-/** By the standard variables of OpenTelemetry. Never rejects. */
-export async function startTelemetry(env: Environment, start: TelemetryStart): Promise<Telemetry> {
-  try {
-    const settings = readSettings(env)
-    if (!settings.traces && !settings.metrics) return noTelemetry()
-    const { OtlpTelemetry } = await import('./otlp-telemetry.ts')
-    return new OtlpTelemetry(settings, env, start)
-  } catch (error) {
-    return noTelemetry([`this run sends no telemetry: ${messageOf(error)}`])
   }
 }
