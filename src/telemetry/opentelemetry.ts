@@ -25,9 +25,9 @@ import {
   ATTR_SERVICE_VERSION,
 } from '@opentelemetry/semantic-conventions/incubating'
 import { systemCertificates } from '../runtime/certificates.ts'
+import { programVersion } from '../runtime/environment.ts'
 import { proxyFor } from '../runtime/proxy.ts'
 import type { Redactor } from '../runtime/redaction.ts'
-import packageJson from '../../package.json' with { type: 'json' }
 import type { Delivery } from './delivery.ts'
 import { withRedaction } from './redacted-spans.ts'
 import { signalValue, type Environment, type Settings, type Signal, type SignalSettings } from './settings.ts'
@@ -37,6 +37,8 @@ const spanDelayMs = 1_000
 
 /** With all retries, unless a variable says so: shorter than the wait at the end, so that the cause of a failure is known. */
 const exportTimeoutMs = 4_000
+
+const program = 'mesh-canary'
 
 export type Sdk = { tracerProvider: TracerProvider; meterProvider: MeterProvider }
 
@@ -52,8 +54,8 @@ export function createSdk(
 ): Sdk {
   const own = {
     ...pipeline,
-    [ATTR_SERVICE_NAME]: packageJson.name,
-    [ATTR_SERVICE_VERSION]: packageJson.version,
+    [ATTR_SERVICE_NAME]: program,
+    [ATTR_SERVICE_VERSION]: programVersion(),
     [ATTR_SERVICE_INSTANCE_ID]: randomUUID(),
   }
   const spanProcessors = traces
@@ -98,7 +100,7 @@ function exporterOptions(signal: Signal, { url }: SignalSettings) {
   const agent = agentFor(signal, url, process.env)
   return {
     url: url.href,
-    userAgent: `${packageJson.name}/${packageJson.version}`,
+    userAgent: program,
     httpAgentOptions: () => agent,
     ...(signalValue(process.env, signal, 'TIMEOUT') === undefined ? { timeoutMillis: exportTimeoutMs } : {}),
   }

@@ -61,7 +61,11 @@ describe('a collector receives', () => {
     expect([stage?.name, root?.name]).toEqual(['install', expect.stringMatching(/^RUN /)])
     expect([stage?.traceId, root?.traceId]).toEqual([traceId, traceId])
     expect(stage?.parentSpanId).toBe(root?.spanId)
-    expect(collector.resource()).toMatchObject({ 'service.name': 'mesh-canary', 'telemetry.sdk.language': 'nodejs' })
+    expect(collector.resource()).toMatchObject({
+      'service.name': 'mesh-canary',
+      'service.version': expect.stringMatching(/^\d+\.\d+\.\d+$/) as string,
+      'telemetry.sdk.language': 'nodejs',
+    })
   })
 
   test('what the variables for headers and resources say', async () => {
