@@ -29,7 +29,8 @@ describe('a promotion that fails', () => {
     const host = { signal: new AbortController().signal, info: () => undefined, warning: () => undefined }
     const cluster = clusterWith({ list: () => Promise.resolve([]) })
     const redactor = { redact: (text: string) => text }
-    await promoteCanaries({ config, host, redactor, cluster, recorder } as unknown as StageContext)
+    const telemetry = noTelemetry()
+    await promoteCanaries({ config, host, redactor, cluster, recorder, telemetry } as unknown as StageContext)
     return recorder.current().error
   }
 
