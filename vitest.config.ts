@@ -11,7 +11,12 @@ const e2eFilesAtATime = Math.min(4, Math.ceil(availableParallelism() * 1.5))
 const unit = { include: ['test/unit/**/*.test.ts'], testTimeout: 60_000, maxWorkers: availableParallelism() + 1 }
 
 /** These test files replace a module by a fake (`vi.mock`), which other files must not see. */
-const replacesModules = ['test/unit/canary/promote.test.ts', 'test/unit/stages/promote.test.ts']
+const replacesModules = [
+  'test/unit/canary/promote.test.ts',
+  'test/unit/stages/promote.test.ts',
+  'test/unit/telemetry/run-trace.test.ts',
+  'test/unit/telemetry/telemetry.test.ts',
+]
 
 /** These files take longest (CONTRIBUTING.md). They start first, or one of them would run alone at the end. */
 const slowestE2eFiles = ['promotion', 'survival', 'docs', 'verify', 'evidence', 'delivery', 'kind-cluster', 'revisions']

@@ -33,6 +33,7 @@ const outputs: Record<string, string> = {
   'requests-observed': 'Number of requests that the canary served while mesh-canary watched it.',
   changed:
     'Number of objects created, changed or deleted plus workloads restarted, including the routes and workloads that a promotion or rollback changed; 0 if everything was already as the config says.',
+  'trace-id': "ID of the run's trace, if `OTEL_EXPORTER_OTLP_ENDPOINT` is set and the collector has it.",
   report: 'Path of the JSON report.',
 }
 

@@ -17,6 +17,7 @@ export const layers = [
   ['simulate'],
   ['guard'],
   ['report'],
+  ['telemetry'],
   ['stages'],
   ['run.ts', 'post.ts'],
   ['action', 'cli'],

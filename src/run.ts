@@ -9,13 +9,13 @@ import type { StageName } from './config/schema/stages.ts'
 import { gatewayValues } from './kind/layout.ts'
 import { desiredMesh } from './mesh/install.ts'
 import { createRecorder } from './report/recorder.ts'
-import { emptyReport, type Report } from './report/report.ts'
+import { emptyReport, type Report, type StageResult } from './report/report.ts'
 import { debugStack } from './runtime/defect.ts'
 import { messageOf } from './runtime/errors.ts'
 import { createRedactor } from './runtime/redaction.ts'
 import { checkRun } from './stages/check.ts'
 import { checkIngress, provideCluster, withLogs, type ProvidedCluster } from './stages/cluster.ts'
-import type { Host, RunContext, Stage, StageContext, StageOutcome } from './stages/context.ts'
+import { warn, type Host, type RunContext, type Stage, type StageContext, type StageOutcome } from './stages/context.ts'
 import { inject } from './stages/inject.ts'
 import { install } from './stages/install.ts'
 import { recordingMoves } from './stages/moved-objects.ts'
@@ -24,12 +24,13 @@ import { promoteCanaries, rollback } from './stages/promote.ts'
 import { retire } from './stages/retire.ts'
 import { uninstall } from './stages/uninstall.ts'
 import { verify } from './stages/verify.ts'
+import { startTelemetry } from './telemetry/start.ts'
 
 /** Never rejects: the report contains the error. */
 export async function run(config: Config, host: Host): Promise<Report> {
   const began = Date.now()
-  const context = createContext(config, host, new Date(began))
-  const { recorder, redactor, stages } = context
+  const context = await createContext(config, host, began)
+  const { recorder, redactor, stages, telemetry } = context
   try {
     await runStages(context)
   } catch (error) {
@@ -40,11 +41,16 @@ export async function run(config: Config, host: Host): Promise<Report> {
   const { error, verdict } = recorder.current()
   if (stages.includes('promote') && verdict === undefined)
     recorder.record({ verdict: 'skipped', reason: error ?? 'a dry run promotes nothing' })
-  recorder.record({ outcome: error === undefined ? 'success' : 'failure', seconds: (Date.now() - began) / 1000 })
+  const ended = Date.now()
+  recorder.record({ outcome: error === undefined ? 'success' : 'failure', seconds: (ended - began) / 1000 })
+  const isCancelled = host.signal.aborted
+  const { warnings = [], ...traced } = await telemetry.end(recorder.current(), { at: ended, isCancelled })
+  warn(context, warnings)
+  recorder.record(traced)
   return redactor.redact(recorder.current())
 }
 
-function createContext(config: Config, host: Host, startedAt: Date): RunContext {
+async function createContext(config: Config, host: Host, startedAt: number): Promise<RunContext> {
   const redactor = createRedactor(secretsInConfig(config))
   const stages = stagesOf(config)
   const isDryRun = config.dryRun || stages.every((name) => name === 'plan')
@@ -52,7 +58,8 @@ function createContext(config: Config, host: Host, startedAt: Date): RunContext 
     config,
     stages,
     redactor,
-    recorder: createRecorder(emptyReport(config.namespace, startedAt, isDryRun)),
+    telemetry: await startTelemetry(process.env, { startedAt, namespace: config.namespace, redact: redactor.redact }),
+    recorder: createRecorder(emptyReport(config.namespace, new Date(startedAt), isDryRun)),
     host: {
       ...host,
       info: (line) => host.info(redactor.redact(line)),
@@ -131,19 +138,24 @@ const stageWork: Record<Exclude<StageName, 'cluster'>, Stage> = {
 }
 
 async function runStage(
-  { host, recorder }: RunContext,
+  { host, recorder, telemetry }: RunContext,
   name: StageName | 'check',
   work: () => Promise<StageOutcome>,
 ): Promise<void> {
   const began = Date.now()
-  const ended = (outcome: 'done' | 'unchanged' | 'failed') =>
-    recorder.record({ stages: [{ name, outcome, seconds: (Date.now() - began) / 1000 }] })
+  telemetry.stageStarted(name, began)
+  const ended = (outcome: StageResult['outcome'], error: string | undefined) => {
+    const at = Date.now()
+    recorder.record({ stages: [{ name, outcome, seconds: (at - began) / 1000 }] })
+    const failed = host.signal.aborted ? 'cancellation' : 'failure'
+    telemetry.stageEnded({ at, outcome, result: error === undefined ? 'success' : failed, error })
+  }
   try {
     host.signal.throwIfAborted()
     const { changed } = await host.group(name, work)
-    ended(changed ? 'done' : 'unchanged')
+    ended(changed ? 'done' : 'unchanged', recorder.current().error)
   } catch (error) {
-    ended('failed')
+    ended('failed', messageOf(error))
     throw error
   }
 }

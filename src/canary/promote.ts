@@ -3,7 +3,7 @@ import type { Cluster } from '../cluster/client.ts'
 import { canariesOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import { messageOf } from '../runtime/errors.ts'
-import type { Promotion, PromotionDeps, WatchedObjects } from './controller/context.ts'
+import { currentObjects, type Promotion, type PromotionDeps, type WatchedObjects } from './controller/context.ts'
 import type { PromotionRun } from './controller/promotion.ts'
 import { whySkipped } from './controller/skip.ts'
 import { startPromotion } from './controller/start.ts'
@@ -11,7 +11,9 @@ import type { DrainTarget } from './controller/undrained.ts'
 import { closeWatches, watchObjects } from './controller/watch.ts'
 import { isHeldAsPlanned } from './state/ending.ts'
 import { skippedState } from './state/start.ts'
+import type { State } from './state/types.ts'
 import { splitOf, type Split } from '../policies/routes.ts'
+import { workloadsOf } from './workload/fingerprint.ts'
 import type { VersionSelectors } from './workload/selectors.ts'
 import { readWeight } from './traffic/router.ts'
 
@@ -27,12 +29,17 @@ export type RecoveryIntent = {
   needsDrainCheck: boolean
 }
 
+/** A promotion as it is now. `deployment`: whose pods are the canary's, if it is one Deployment. */
+export type PromotionProgress = { plan: CanaryConfig; namespace: string; state: State; deployment?: string }
+
 /**
+ * `onProgress`: called after each poll, and at the end.
  * `intent` records what to roll back if this process dies. `whyIdle`: why there is nothing to promote for a service,
  * if the caller knows.
  */
 export type PromoteDeps = PromotionDeps & {
   intent: (intents: RecoveryIntent[]) => void
+  onProgress: (promotions: PromotionProgress[]) => void
   whyIdle?: (service: string) => string | undefined
 }
 
@@ -66,6 +73,7 @@ export async function promote(cluster: Cluster, config: Config, deps: PromoteDep
     await abandon(waves, error)
     throw error
   } finally {
+    reportProgress(waves)
     closeWatches(watched)
   }
 }
@@ -95,7 +103,9 @@ async function startWave({ cluster, config, deps, watched, runs, skipped }: Wave
 }
 
 /** Polls at an even pace until all have ended: by themselves, because another one failed, or because the run is cancelled. */
-async function runLoop({ config, runs, deps: { signal, clock } }: Waves): Promise<void> {
+async function runLoop(waves: Waves): Promise<void> {
+  const { config, runs, deps } = waves
+  const { signal, clock } = deps
   const pollMs = Math.min(...runs.map(({ plan }) => plan.pollInterval))
   let tookMs = 0
   const tickAll = async () => {
@@ -112,10 +122,20 @@ async function runLoop({ config, runs, deps: { signal, clock } }: Waves): Promis
       .catch(() => undefined)
     // A cancelled run does not wait for the current sample.
     await withHeartbeat(runs, Promise.race([ticks, aborted]))
+    reportProgress(waves)
     if (signal.aborted) return cancelAll(runs.filter((run) => run.isBusy))
     const failed = runs.find((run) => hasFailed(run) && !isHeld(run))
     if (failed && config.together) await rollBackWith(failed, runs)
   }
+}
+
+function reportProgress({ runs, watched, deps }: Waves): void {
+  const progress = runs.map(({ plan, split, state, selectors }) => {
+    const [deployment, another] = workloadsOf(currentObjects(watched.workloads), selectors.canary)
+    const isKnown = deployment && !another && deployment.kind === 'Deployment'
+    return { plan, namespace: split.namespace, state, ...(isKnown ? { deployment: deployment.metadata.name } : {}) }
+  })
+  deps.onProgress(progress)
 }
 
 async function cancelAll(runs: PromotionRun[]): Promise<void> {

@@ -22,6 +22,7 @@ export function outputsOf(report: Report, file: string | undefined): Record<stri
     'requests-observed':
       promotion && report.promotions.reduce((sum, { requestsObserved }) => sum + requestsObserved, 0),
     changed: changed(report),
+    'trace-id': report.traceId,
     report: file,
   }
   return Object.fromEntries(

@@ -120,6 +120,8 @@ export type Report = {
   promotions: PromotionReport[]
   /** What to commit where Git owns stable. `patch`: the path of a file, unless it could not be written. */
   commits?: { service: string; images: string[]; patch?: string }[]
+  /** The run's trace, if a collector has it. */
+  traceId?: string
   /** Why the run failed: one sentence per line. */
   error?: string
 }

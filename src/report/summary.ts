@@ -42,7 +42,7 @@ function errors({ error }: Report): string {
   return lines.map((line) => `> ${escape(line)}`).join('\n>\n')
 }
 
-function facts({ cluster, mesh, istioctl, verdict, reason, restarted, changes }: Report): string {
+function facts({ cluster, mesh, istioctl, verdict, reason, restarted, changes, traceId }: Report): string {
   const rows: [string, string][] = []
   if (verdict) rows.push(['Verdict', `**${verdict}**${reason === undefined ? '' : `: ${escape(reason)}`}`])
   if (cluster) rows.push(['Cluster', escape(clusterOf(cluster))])
@@ -53,6 +53,7 @@ function facts({ cluster, mesh, istioctl, verdict, reason, restarted, changes }:
   }
   rows.push(['Restarted', restarted.length > 0 ? restarted.join(', ') : 'nothing'])
   rows.push(['Objects changed', String(changes.length)])
+  if (traceId !== undefined) rows.push(['Trace', traceId])
   return table(['', ''], rows, (cell) => cell)
 }
 

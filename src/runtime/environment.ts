@@ -1,5 +1,5 @@
 // The machine that a run is on, a runner or a laptop: its temporary folder, the guard's bundle, the run's name.
-import { readFileSync, realpathSync } from 'node:fs'
+import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 
@@ -10,6 +10,14 @@ export function tempDir(): string {
 /** The guard's bundle is in the same folder as the program's. `npx` starts the program through a link. */
 export function readGuardProgram(): string {
   return readFileSync(join(dirname(realpathSync(process.argv[1]!)), 'guard.mjs'), 'utf8')
+}
+
+/** The version of this program, by the nearest package.json that states one; that in dist/ does not. */
+export function programVersion(folder = import.meta.dirname): string | undefined {
+  const file = join(folder, 'package.json')
+  const { version } = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { version?: string }) : {}
+  const parent = dirname(folder)
+  return version === undefined && parent !== folder ? programVersion(parent) : version
 }
 
 /** The address of this run's page on GitHub, GitLab, Jenkins or CircleCI; elsewhere the process and its machine. */

@@ -16,6 +16,7 @@ import type { Release } from '../release/plan.ts'
 import type { Recorder } from '../report/recorder.ts'
 import type { Report } from '../report/report.ts'
 import type { Redactor } from '../runtime/redaction.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { Obtained } from '../tools/obtain.ts'
 import { withTimeout } from '../runtime/timeout.ts'
 import { runProgram } from '../tools/run.ts'
@@ -54,6 +55,7 @@ export type RunContext = {
   host: Host
   redactor: Redactor
   recorder: Recorder
+  telemetry: Telemetry
   /** The mesh of the config, if it has `istio`. */
   mesh?: DesiredMesh
 }

@@ -37,12 +37,13 @@ export async function promoteCanaries(context: StageContext): Promise<StageOutco
 }
 
 async function promoteAll(context: StageContext): Promise<StageOutcome> {
-  const { config, host, redactor, cluster, connection, recorder } = context
+  const { config, host, redactor, cluster, connection, recorder, telemetry } = context
   const releases = await prepareReleases(context)
   const promotions = await promote(cluster, config, {
     ...releases,
     signal: host.signal,
     intent: host.onRecoveryIntents,
+    onProgress: (progress) => telemetry.promotionsSeen(progress),
     run: host.runName,
     redact: redactor.redact,
     note: host.info,
@@ -54,6 +55,7 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
     await releases.abandon()
     throw problem
   })
+  telemetry.promotionsEnded(promotions.map(asProgress), systemClock.now())
   for (const promotion of promotions) await cleanUpUnused(context, promotion, releases.created)
   const reports = promotions.map(promotionReport)
   const { verdict, weight, reason } = worstPromotion(reports)!
@@ -62,6 +64,11 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
   if (errors.length > 0) recorder.record({ error: errors.join('\n') })
   if (!host.signal.aborted) await bringToRest(context)
   return { changed: promotions.some((each) => each.verdict !== 'skipped') }
+}
+
+const asProgress = (promotion: Promotion) => {
+  const { plan, namespace } = promotion
+  return { plan, namespace, state: promotion }
 }
 
 /** Removes a canary that was not promoted because one of an earlier wave failed. */

@@ -1,8 +1,9 @@
-import { describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { loadConfig } from '../../src/config/load.ts'
 import { run } from '../../src/run.ts'
 import type { Host } from '../../src/stages/context.ts'
 import { tempFolder } from './fixtures.ts'
+import { Collector, plain } from './telemetry/collector.ts'
 
 /** A host that shows nothing. Only what a run calls before it reaches a cluster is here. */
 function silentHost(): Host {
@@ -34,5 +35,37 @@ describe('a run never rejects: its report has the error', () => {
     const report = await run(config, silentHost())
     expect(report).toMatchObject({ outcome: 'failure', stages: [] })
     expect(report.error).toMatch(error)
+  })
+})
+
+describe('a run whose environment names a collector', () => {
+  const failing = () =>
+    loadConfig({ INPUT_ISTIO: '{ version: 1.31.0, overlays: [missing.yaml] }', INPUT_STAGES: 'plan' })
+  let collector: Collector
+  afterEach(() => {
+    vi.unstubAllEnvs()
+    collector.stop()
+  })
+
+  async function runWith(answer?: Parameters<typeof Collector.start>[0]) {
+    collector = await Collector.start(answer)
+    vi.stubEnv('OTEL_EXPORTER_OTLP_ENDPOINT', collector.address)
+    vi.stubEnv('OTEL_EXPORTER_OTLP_PROTOCOL', 'http/json')
+    return run(failing(), silentHost())
+  }
+
+  test('sends a trace that says how it ended, and its report names that trace', async () => {
+    const report = await runWith()
+    const [root] = collector.spans()
+    expect(root).toMatchObject({ traceId: report.traceId, status: { code: 2, message: report.error } })
+    expect(plain(root!.attributes)).toMatchObject({ 'cicd.pipeline.result': 'failure' })
+    expect(report.warnings).toEqual([])
+  })
+
+  test('ends the same if the collector fails, with one warning', async () => {
+    const report = await runWith((_, response) => response.writeHead(500).end())
+    expect(report.error).toMatch(/missing\.yaml/)
+    expect(report.warnings).toEqual([expect.stringMatching(/\/v1\/traces: HTTP 500/)])
+    expect(report).not.toHaveProperty('traceId')
   })
 })

@@ -1,6 +1,6 @@
 // A fake cluster that serves a canary. A test promotes on it, and decides when it fails.
 import type { Promotion } from '../../../src/canary/controller/context.ts'
-import { promote, type PromoteDeps, type RecoveryIntent } from '../../../src/canary/promote.ts'
+import { promote, type PromoteDeps, type PromotionProgress, type RecoveryIntent } from '../../../src/canary/promote.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { Cluster, PatchOperation } from '../../../src/cluster/client.ts'
 import type { KubeObject, Lease, Pod, VirtualService, Workload } from '../../../src/cluster/objects.ts'
@@ -34,6 +34,8 @@ export class FakeCluster {
   readonly notes: string[] = []
   readonly warnings: string[] = []
   readonly intents: RecoveryIntent[][] = []
+  /** The promotions after each poll. */
+  readonly progress: PromotionProgress[][] = []
   lease: Lease | undefined
   configMaps: Record<string, KubeObject> = {}
   workloads: Workload[] = []
@@ -59,6 +61,7 @@ export class FakeCluster {
       note: (line) => this.notes.push(line),
       warn: (line) => this.warnings.push(line),
       intent: (each) => this.intents.push(each),
+      onProgress: (each) => this.progress.push(each),
       run: 'run 7',
       clock: this.clock,
       readGuardProgram: () => '',

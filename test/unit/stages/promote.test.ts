@@ -8,6 +8,7 @@ import { canariesOf } from '../../../src/config/names.ts'
 import { createRecorder } from '../../../src/report/recorder.ts'
 import { emptyReport } from '../../../src/report/report.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
+import { noTelemetry } from '../../../src/telemetry/telemetry.ts'
 import { clusterWith, configOf } from '../fixtures.ts'
 
 // The promotions and the releases have tests of their own. Here they only end.
@@ -28,7 +29,8 @@ describe('a promotion that fails', () => {
     const host = { signal: new AbortController().signal, info: () => undefined, warning: () => undefined }
     const cluster = clusterWith({ list: () => Promise.resolve([]) })
     const redactor = { redact: (text: string) => text }
-    await promoteCanaries({ config, host, redactor, cluster, recorder } as unknown as StageContext)
+    const telemetry = noTelemetry()
+    await promoteCanaries({ config, host, redactor, cluster, recorder, telemetry } as unknown as StageContext)
     return recorder.current().error
   }
 
@@ -73,6 +75,7 @@ describe('a canary of a later wave, whose turn never comes', () => {
       redactor: { redact: (text: string) => text },
       cluster: clusterWith({ list: () => Promise.resolve([]) }),
       recorder: createRecorder(emptyReport('shop', new Date(), false)),
+      telemetry: noTelemetry(),
     } as unknown as StageContext)
     return gone
   }
