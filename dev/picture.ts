@@ -9,6 +9,7 @@ import type { PromotionReport, Report, StepReport } from '../src/report/report.t
 type Charted = Pick<PromotionReport, 'service' | 'canary' | 'verdict' | 'weight' | 'reason' | 'userRequests'> & {
   steps: StepReport[]
   secondsToSafe?: number
+  adopted?: boolean
 }
 type SavedReport = { measuredAt: string; machine: string; source: string; promotion: Charted }
 type Point = [seconds: number, value: number]
@@ -26,7 +27,8 @@ export function pictures(): { file: string; text: string }[] {
 }
 
 export function chart(promotion: Charted): string {
-  const { service, canary, verdict, reason, userRequests, secondsToSafe = 0 } = promotion
+  const { service, canary, verdict, userRequests, secondsToSafe = 0 } = promotion
+  const reason = `${promotion.reason}${promotion.adopted ? '; then stable got the version, and the traffic back' : ''}`
   const steps = promotion.steps.filter(({ kind }) => kind === 'weight')
   const decided = Math.max(0, ...steps.map(endOf))
   const end = Math.ceil((decided + secondsToSafe) * 1.12) || 1
@@ -124,7 +126,7 @@ function keepReport(file: string): void {
   const { startedAt, promotions } = JSON.parse(readFileSync(file, 'utf8')) as Report
   const [promotion] = promotions
   if (!promotion) throw new Error(`${file} has no promotion: run \`npm start\` first`)
-  const { service, canary, verdict, weight, reason, steps, userRequests, secondsToSafe } = promotion
+  const { service, canary, verdict, weight, reason, steps, userRequests, secondsToSafe, adopted } = promotion
   const saved: SavedReport = {
     measuredAt: startedAt.slice(0, 10),
     machine: `${availableParallelism()} cores, ${process.platform}`,
@@ -132,6 +134,7 @@ function keepReport(file: string): void {
     promotion: {
       ...{ service, canary, verdict, weight, reason, steps, userRequests },
       ...(secondsToSafe === undefined ? {} : { secondsToSafe }),
+      ...(adopted === undefined ? {} : { adopted }),
     },
   }
   const name = verdict === 'promoted' ? 'run' : 'run-bad'

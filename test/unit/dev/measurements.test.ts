@@ -61,3 +61,15 @@ test('the chart of a promotion shows verdict, reason, weights and failed request
   // From weight 0 to 50 at the start, and from 50 to 0 at the decision.
   expect(svg).toContain('M56.0 252.0L56.0 252.0L56.0 164.0L622.7 164.0L622.7 252.0')
 })
+
+test('the chart of an adopted canary says why its weight ends at 0', () => {
+  const promotion = { service: 'backend', canary: 'canary', verdict: 'promoted', weight: 0, steps: [] } as const
+  const svg = chart({
+    ...promotion,
+    steps: [],
+    reason: 'passed',
+    userRequests: { total: 100, failed: 0 },
+    adopted: true,
+  })
+  expect(svg).toContain('passed; then stable got the version, and the traffic back')
+})
