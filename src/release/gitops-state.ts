@@ -1,9 +1,10 @@
 // Why a commit does not reach a Deployment that Flux or Argo CD owns: what their own objects say about it.
-import { emptyWhenUnread, isForbidden } from '../cluster/api-error.ts'
+import { isForbidden } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { titleOf, type Kind, type KubeObject, type Workload } from '../cluster/objects.ts'
 import { applicationOf, isNamed } from '../canary/traffic/argo-cd.ts'
 import { fluxOwnerOf } from '../canary/traffic/flux.ts'
+import { readApplications } from '../canary/traffic/gitops.ts'
 
 /** `isFault`: no commit arrives until somebody repairs it. */
 export type GitopsState = { text: string; isFault: boolean }
@@ -21,7 +22,12 @@ type Reference = { kind: string; name: string; namespace?: string }
 type Condition = { type: string; status: string; reason?: string; message?: string }
 /** A Kustomization, a HelmRelease or a source, as far as we read it. */
 type FluxObject = KubeObject & {
-  spec?: { suspend?: boolean; sourceRef?: Reference; chartRef?: Reference; chart?: { spec?: { sourceRef?: Reference } } }
+  spec?: {
+    suspend?: boolean
+    sourceRef?: Reference
+    chartRef?: Reference
+    chart?: { spec?: { sourceRef?: Reference } }
+  }
   status?: { conditions?: Condition[]; lastAppliedRevision?: string }
 }
 /** An Application of Argo CD, as far as we read it. */
@@ -79,7 +85,7 @@ function fluxFaults(object: FluxObject): string[] {
 }
 
 async function argoCdState(cluster: Cluster, stable: Workload): Promise<GitopsState | undefined> {
-  const applications = await cluster.list<Application>('Application').catch(emptyWhenUnread)
+  const applications: Application[] = await readApplications(cluster)
   const name = applicationOf(stable, applications)
   const application = applications.find((each) => name !== undefined && isNamed(each, name))
   if (!application) return undefined

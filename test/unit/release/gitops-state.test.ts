@@ -35,7 +35,9 @@ function stateOf(stable: typeof ofKustomization, ...objects: KubeObject[]) {
   const cluster: Cluster = clusterWith({
     get: (kind: string, namespace: string, name: string) =>
       Promise.resolve(
-        objects.find((each) => each.kind === kind && each.metadata.namespace === namespace && each.metadata.name === name),
+        objects.find(
+          (each) => each.kind === kind && each.metadata.namespace === namespace && each.metadata.name === name,
+        ),
       ),
     list: (kind: string) => Promise.resolve(objects.filter((each) => each.kind === kind)),
   })
@@ -121,7 +123,11 @@ test.each<[string, object, KubeObject]>([
   ],
 ])('a HelmRelease whose %s fails is a fault of that source', async (_, spec, source) => {
   const failing = { ...source, status: ready('False', 'Failed', 'no such host') }
-  const state = await stateOf(ofHelmRelease, object('HelmRelease', 'till', { spec, status: ready('True') }, 'shop'), failing)
+  const state = await stateOf(
+    ofHelmRelease,
+    object('HelmRelease', 'till', { spec, status: ready('True') }, 'shop'),
+    failing,
+  )
   expect(state).toEqual({
     text: `the ${source.kind} shop/${source.metadata.name} is not ready (Failed: no such host)`,
     isFault: true,
