@@ -208,6 +208,14 @@ const resourcePaths = {
   'NetworkPolicy.crd.projectcalico.org': ['crd.projectcalico.org/v1', 'networkpolicies'],
   // From Argo CD.
   Application: ['argoproj.io/v1alpha1', 'applications'],
+  // From Flux.
+  Kustomization: ['kustomize.toolkit.fluxcd.io/v1', 'kustomizations'],
+  HelmRelease: ['helm.toolkit.fluxcd.io/v2', 'helmreleases'],
+  GitRepository: ['source.toolkit.fluxcd.io/v1', 'gitrepositories'],
+  OCIRepository: ['source.toolkit.fluxcd.io/v1', 'ocirepositories'],
+  Bucket: ['source.toolkit.fluxcd.io/v1', 'buckets'],
+  HelmRepository: ['source.toolkit.fluxcd.io/v1', 'helmrepositories'],
+  HelmChart: ['source.toolkit.fluxcd.io/v1', 'helmcharts'],
   // Cluster-wide kinds, which have no namespace.
   CiliumClusterwideNetworkPolicy: ['cilium.io/v2', 'ciliumclusterwidenetworkpolicies'],
   'GlobalNetworkPolicy.projectcalico.org': ['projectcalico.org/v3', 'globalnetworkpolicies'],

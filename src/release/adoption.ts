@@ -7,7 +7,6 @@ import { hashOfTemplate, releaseHash } from '../canary/workload/fingerprint.ts'
 import { createdCanaryLabel } from '../config/names.ts'
 import { hostOf } from '../policies/compile/names.ts'
 import { fullHost } from '../policies/routes.ts'
-import type { Clock } from '../runtime/clock.ts'
 import { commitOf, waitForCommit, type Commit } from './commit.ts'
 import { proportionalCapacity } from './capacity.ts'
 import { removeCanary, scaleCanaryToZero } from './canary.ts'
@@ -48,9 +47,9 @@ export function createdCanary(
 }
 
 function adoptionOf(cluster: Cluster, release: Release, { publish }: CanaryDeps): Omit<ReleaseAdoption, 'remove'> {
-  const awaitCommit = (signal: AbortSignal, clock: Clock) => {
+  const awaitCommit: ReleaseAdoption['awaitCommit'] = (deps) => {
     publish(commitOf(release))
-    return waitForCommit(cluster, release, signal, clock)
+    return waitForCommit(cluster, release, deps)
   }
   return {
     ...(release.plan.after === 'gitops' ? { awaitCommit } : {}),

@@ -6,6 +6,7 @@ import { NotCommitted } from '../canary/controller/context.ts'
 import { releaseHash, withoutReloads } from '../canary/workload/fingerprint.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { poll } from '../runtime/retry.ts'
+import { gitopsState, type GitopsState } from './gitops-state.ts'
 import { withImages } from './images.ts'
 import { hasSameData } from './manifests.ts'
 import type { Release } from './plan.ts'
@@ -42,31 +43,40 @@ function changedImages(before: readonly Container[] = [], after: readonly Contai
 const intervalMs = 2_000
 
 /**
- * Returns stable's Deployment with the release, which may not be rolled out yet.
+ * Returns stable's Deployment with the release, which may not be rolled out yet. `note`: gets each new state of the
+ * controller that keeps the commit from it.
  * @throws NotCommitted after the time limit; Error if more was committed than the canary ran
  */
 export async function waitForCommit(
   cluster: Cluster,
   release: Release,
-  signal: AbortSignal,
-  clock: Clock,
+  { note, signal, clock }: { note: (line: string) => void; signal: AbortSignal; clock: Clock },
 ): Promise<Workload> {
   const { plan, stable } = release
-  const { name } = stable.metadata
+  let state: GitopsState | undefined
+  const read = async () => {
+    const now = await committed(cluster, release)
+    if (now) return now
+    const before = state?.text
+    state = await gitopsState(cluster, stable)
+    if (state?.isFault && state.text !== before) note(`the release cannot arrive from Git: ${state.text}`)
+    return undefined
+  }
   const limits = { limitMs: plan.commitTimeout, intervalMs, signal, clock }
-  const now = await poll(
-    () => committed(cluster, release),
-    (found) => found !== undefined,
-    limits,
-  )
-  const wait = plan.commitTimeout > 0 ? ` within ${plan.commitTimeout / 1_000} s` : ' yet'
-  if (!now)
-    throw new NotCommitted(
-      `Deployment/${name} has not got the release from Git${wait}, and the canary keeps all the traffic: commit it, and ` +
-        'run again',
-    )
+  const now = await poll(read, (found) => found !== undefined, limits)
+  if (!now) throw new NotCommitted(explainMissing(release, state))
   requireSame(now, release)
   return now
+}
+
+function explainMissing({ plan, stable }: Release, state: GitopsState | undefined): string {
+  const wait = plan.commitTimeout > 0 ? ` within ${plan.commitTimeout / 1_000} s` : ' yet'
+  const why = state ? ` (${state.text})` : ''
+  const remedy = state?.isFault ? 'repair that, commit the release if it is not committed' : 'commit it'
+  return (
+    `Deployment/${stable.metadata.name} has not got the release from Git${wait}${why}, and the canary keeps all the ` +
+    `traffic: ${remedy}, and run again`
+  )
 }
 
 /** Stable's Deployment, if it and all that its pods read are what the release says. */

@@ -16,6 +16,7 @@ import { createCanary, waitForPods } from '../release/canary.ts'
 import { createdCanary } from '../release/adoption.ts'
 import { exposureFaults } from '../release/exposure.ts'
 import type { Commit } from '../release/commit.ts'
+import { gitopsState } from '../release/gitops-state.ts'
 import { currentPlan, withRelease, withServices, withStableSubset } from '../release/config.ts'
 import { splitOf } from '../policies/routes.ts'
 import { planRelease, type Release } from '../release/plan.ts'
@@ -50,7 +51,9 @@ export async function planReleases(context: StageContext): Promise<StageContext>
       if (!release) continue
       releases.push(release)
       host.info(describeRelease(release))
-      if (release.todo === 'promote') await checkProtection(context, release)
+      if (release.todo !== 'promote') continue
+      await checkProtection(context, release)
+      await warnOfBlockedGit(context, release)
     } catch (problem) {
       if (!(problem instanceof NotReleasable)) throw problem
       faults.push(...problem.message.split('\n').map((line) => `${key}.${source}: ${line}`))
@@ -97,6 +100,13 @@ async function checkProtection(context: StageContext, release: Release): Promise
     `this run may not read ${unseen.join(', ')}: what selects pods of ${release.plan.service} there by a label that the ` +
       'canary lacks does not cover the canary',
   )
+}
+
+/** Before the first write: a commit that cannot arrive would leave all traffic on the canary. */
+async function warnOfBlockedGit(context: StageContext, { plan, stable }: Release): Promise<void> {
+  if (plan.after !== 'gitops') return
+  const state = await gitopsState(context.cluster, stable)
+  if (state?.isFault) warn(context, [`the release of ${plan.service} could not arrive from Git now: ${state.text}`])
 }
 
 function describeRelease({ plan, stable, distinction, todo, left }: Release): string {

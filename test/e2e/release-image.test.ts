@@ -1,69 +1,38 @@
 // Releases of an image and of manifests on the real mesh, one Deployment behind each Service, with users who call all the
-// time: labels that tell the versions apart or none, a changed ConfigMap, a commit, runs that die, and an image that does not exist.
-import { readFileSync, writeFileSync } from 'node:fs'
+// time: labels that tell the versions apart or none, a changed ConfigMap, runs that die, and an image that does not exist.
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { load } from 'js-yaml'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually } from './echo.ts'
-import { runner, type RunnerOptions } from './runner.ts'
-import {
-  applyObjects,
-  delivererKubeconfig,
-  embeddedMesh,
-  sampleImage,
-  sampleImages,
-  type TestCluster,
-} from './world.ts'
+import type { RunnerOptions } from './runner.ts'
+import { caller, deployment, openArcade, service, shop, type Arcade } from './arcade.ts'
+import { sampleImage, sampleImages } from './world.ts'
 
-let testCluster: TestCluster
-let machine: ReturnType<typeof runner>
-/** All releases have only the rights of deploy/rbac/deliver.yaml. */
-let kubeconfig: string
+let arcade: Arcade
 
-const shops = {
+const labelsOf = {
   bakery: { version: 'v1' },
   dairy: { commit: '4f1c9a2' },
   grocer: {},
 }
 
 beforeAll(async () => {
-  testCluster = await embeddedMesh()
-  machine = runner(testCluster.runner)
-  const { mirror = '', overlays = '' } = testCluster.inputs
-  const installed = await machine.main({ mirror, overlays, 'istio-version': '1.31.0', profile: 'minimal' })
-  expect(installed.code, installed.log).toBe(0)
-  await testCluster.run(['kubectl', 'delete', 'namespace', 'arcade', '--ignore-not-found', '--wait'])
-  await apply(
-    {
-      apiVersion: 'v1',
-      kind: 'Namespace',
-      metadata: { name: 'arcade', labels: { 'istio-injection': 'enabled' } },
-    },
-    ...Object.entries(shops).flatMap(([name, labels]) => [service(name), shop(name, labels), caller(name)]),
+  arcade = await openArcade(
+    ...Object.entries(labelsOf).flatMap(([name, labels]) => [service(name), shop(name, labels), caller(name)]),
     config('dairy', 'butter'),
     wallAround('grocer'),
   )
-  for (const name of Object.keys(shops)) {
-    await ready(name)
-    await ready(`${name}-caller`)
-  }
-  kubeconfig = await delivererKubeconfig(testCluster, machine.home, 'arcade')
 })
-afterAll(async () => {
-  await testCluster.run(['kubectl', 'delete', 'namespace', 'arcade', '--wait=false'])
-  machine.remove()
-})
+afterAll(() => arcade.close())
 
-const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'arcade', ...args])
-const ready = (name: string) => kubectl('rollout', 'status', `deploy/${name}`, '--timeout=120s')
-const apply = (...items: object[]) => applyObjects(testCluster, items)
-
-const service = (app: string) => ({
-  apiVersion: 'v1',
-  kind: 'Service',
-  metadata: { name: app, namespace: 'arcade' },
-  spec: { selector: { app }, ports: [{ name: 'http', port: 3001 }] },
-})
+const kubectl: Arcade['kubectl'] = (...args) => arcade.kubectl(...args)
+const ready: Arcade['ready'] = (name) => arcade.ready(name)
+const apply: Arcade['apply'] = (...items) => arcade.apply(...items)
+const calls: Arcade['calls'] = (app) => arcade.calls(app)
+const release: Arcade['release'] = (...args) => arcade.release(...args)
+const images: Arcade['images'] = (app) => arcade.images(app)
+const weights: Arcade['weights'] = (app) => arcade.weights(app)
+const stableLabels: Arcade['stableLabels'] = (app) => arcade.stableLabels(app)
 
 const config = (app: string, offer: string) => ({
   apiVersion: 'v1',
@@ -79,100 +48,6 @@ const wallAround = (app: string) => ({
   metadata: { name: `wall-${app}`, namespace: 'arcade' },
   spec: { selector: { matchLabels: { app } }, rules: [{ to: [{ operation: { methods: ['GET'] } }] }] },
 })
-
-/** Answers with the version of its image, and its offer; the image says how many of the answers fail. */
-const shop = (app: string, labels: object, image = sampleImage) =>
-  deployment(
-    app,
-    { app },
-    labels,
-    image,
-    `
-    const { VERSION = 'v1', OFFER = '', FAIL_RATE = 0 } = process.env
-    require('node:http').createServer((_, response) => {
-      response.writeHead(Math.random() < FAIL_RATE ? 500 : 200).end(VERSION + OFFER)
-    }).listen(3001)
-    process.on('SIGTERM', () => setTimeout(() => process.exit(), 3000))`,
-    [{ configMapRef: { name: app, optional: true } }],
-  )
-
-/** Sends twenty requests a second, and logs how many it has sent, how many failed, and the last answer. */
-const caller = (app: string) =>
-  deployment(
-    `${app}-caller`,
-    { app: `${app}-caller` },
-    {},
-    sampleImage,
-    `
-    let [sent, failed, last] = [0, 0, '']
-    const ask = async () => {
-      const response = await fetch('http://${app}:3001/').catch(() => undefined)
-      sent++
-      if (response?.ok) last = await response.text()
-      else failed++
-    }
-    setInterval(ask, 50)
-    setInterval(() => console.log(sent, failed, last), 500)
-    process.on('SIGTERM', () => process.exit())`,
-  )
-
-function deployment(name: string, own: object, more: object, image: string, program: string, envFrom: object[] = []) {
-  const container = { name: 'app', image, imagePullPolicy: 'IfNotPresent', command: ['node', '-e', program], envFrom }
-  // Two versions of each shop have to fit on a small node.
-  const annotations = { 'sidecar.istio.io/proxyCPU': '5m', 'sidecar.istio.io/proxyMemory': '32Mi' }
-  return {
-    apiVersion: 'apps/v1',
-    kind: 'Deployment',
-    metadata: { name, namespace: 'arcade' },
-    spec: {
-      selector: { matchLabels: own },
-      template: { metadata: { labels: { ...own, ...more }, annotations }, spec: { containers: [container] } },
-    },
-  }
-}
-
-/** What the callers of a shop have counted since their pod started. */
-async function calls(app: string): Promise<{ sent: number; failed: number; last: string }> {
-  const log = await kubectl('logs', `deploy/${app}-caller`, '-c', 'app', '--tail', '1')
-  const [sent = '', failed = '', last = ''] = log.trim().split(' ')
-  return { sent: Number(sent), failed: Number(failed), last }
-}
-
-/**
- * Runs the action on a shop; with `main`, without its post step. A busy machine makes some answers slow, and these tests are
- * not about the latency.
- */
-function release(app: string, plan: string, options: RunnerOptions = {}, step: 'run' | 'main' = 'run') {
-  const file = join(machine.home, 'mesh.yaml')
-  writeFileSync(
-    file,
-    `name: arcade-${app}
-namespace: arcade
-canary: { service: ${app}, ${plan}, guard: 5s, progressDeadline: 30s, interval: 3s, steps: [50, 100], warmup: 0, checks: { tolerance: 10 } }
-`,
-  )
-  return machine[step](
-    { kubeconfig, metrics: testCluster.inputs['metrics'] ?? '', config: file, stages: 'policies, promote' },
-    options,
-  )
-}
-
-/** The images of the Deployments of a shop, by name. */
-async function images(app: string): Promise<Record<string, string>> {
-  const { items } = JSON.parse(await kubectl('get', 'deployments', '-o', 'json')) as {
-    items: { metadata: { name: string }; spec: { template: { spec: { containers: { image: string }[] } } } }[]
-  }
-  const found = items.filter(({ metadata: { name } }) => name === app || name === `${app}-canary`)
-  return Object.fromEntries(found.map(({ metadata, spec }) => [metadata.name, spec.template.spec.containers[0]!.image]))
-}
-
-async function weights(app: string): Promise<string> {
-  return kubectl('get', 'virtualservice', app, '-o', 'jsonpath={.spec.http[0].route[*].weight}')
-}
-
-/** Every label by which the subset of stable selects pods now. */
-const stableLabels = (app: string) =>
-  kubectl('get', 'destinationrule', app, '-o', 'jsonpath={.spec.subsets[?(@.name=="stable")].labels}')
 
 describe('an image', () => {
   test('is promoted, given to the Deployment, and its canary is gone; users notice nothing', async () => {
@@ -250,7 +125,7 @@ describe('an image', () => {
 
 test('manifests bring a changed ConfigMap and new labels; stable keeps the old ones until all traffic is gone', async () => {
   const before = await calls('dairy')
-  const file = join(machine.home, 'dairy.json')
+  const file = join(arcade.home, 'dairy.json')
   writeFileSync(
     file,
     JSON.stringify({
@@ -373,7 +248,7 @@ describe('a release that cannot be made ends before anything is written:', () =>
     ),
   )
   const manifest = (object: object) => {
-    const file = join(machine.home, 'wrong.json')
+    const file = join(arcade.home, 'wrong.json')
     writeFileSync(file, JSON.stringify(object))
     return `manifests: "${file}"`
   }
@@ -416,65 +291,6 @@ describe('a release that cannot be made ends before anything is written:', () =>
     expect(code).toBe(1)
     expect(log).toContain(message)
     expect(await all()).toBe(before)
-  })
-})
-
-describe('a Deployment that Flux owns', () => {
-  const generation = async () =>
-    Number(await kubectl('get', 'deploy', 'dairy', '-o', 'jsonpath={.metadata.generation}'))
-  /** The controller of Flux takes long to build: kubectl does its part, with its labels and under its name. */
-  const commit = (file: string) =>
-    kubectl('patch', 'deploy', 'dairy', '--field-manager=kustomize-controller', '--patch-file', file)
-
-  beforeAll(() =>
-    kubectl(
-      'label',
-      'deploy',
-      'dairy',
-      'kustomize.toolkit.fluxcd.io/name=apps',
-      'kustomize.toolkit.fluxcd.io/namespace=flux-system',
-    ),
-  )
-
-  test('is not written; its canary keeps the traffic until a run after the commit completes the release', async () => {
-    const [before, writes] = [await calls('dairy'), await generation()]
-    const plan = `image: "${sampleImage}", after: gitops, commitTimeout: 1s`
-    const { code, log, outputs } = await release('dairy', plan)
-    expect(code, log).toBe(1)
-    expect(outputs).toMatchObject({ verdict: 'held', weight: '100', image: sampleImage })
-    expect(log).toContain('Deployment/dairy has not got the release from Git within 1 s')
-    expect(await images('dairy')).toEqual({ dairy: sampleImages.next, 'dairy-canary': sampleImage })
-    expect(await generation()).toBe(writes)
-
-    await commit(outputs['patch']!)
-    const second = await release('dairy', plan)
-    expect(second.code, second.log).toBe(0)
-    expect(second.outputs['reason']).toContain('all traffic is there')
-    expect(await images('dairy')).toEqual({ dairy: sampleImage })
-    expect(await generation()).toBe(writes + 1)
-    expect((await calls('dairy')).failed).toBe(before.failed)
-  })
-
-  test('is followed by a run that waits, also with another label for its pods', async () => {
-    const before = await calls('dairy')
-    let committed: Promise<string> | undefined
-    const { code, log, outputs } = await release('dairy', `image: "${sampleImages.next}", after: gitops`, {
-      onLine: (line) => {
-        const [, file] = /commit for dairy: .* as a patch: (\S+)/.exec(line) ?? []
-        if (file === undefined) return
-        const patch = load(readFileSync(file, 'utf8')) as { spec: { template: object } }
-        Object.assign(patch.spec.template, { metadata: { labels: { commit: 'c0ffee1' } } })
-        const changed = join(machine.home, 'commit.json')
-        writeFileSync(changed, JSON.stringify(patch))
-        committed = commit(changed)
-      },
-    })
-    expect(code, log).toBe(0)
-    expect(await committed).toContain('patched')
-    expect(outputs).toMatchObject({ verdict: 'promoted', weight: '0', image: sampleImages.next })
-    expect(await images('dairy')).toEqual({ dairy: sampleImages.next })
-    expect(await stableLabels('dairy')).toBe('{}')
-    expect((await calls('dairy')).failed).toBe(before.failed)
   })
 })
 

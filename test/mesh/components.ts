@@ -105,6 +105,14 @@ const apiServerFlags = [
   `--tls-private-key-file=${file('apiserver.key')}`,
   `--kubelet-client-certificate=${file('apiserver.crt')}`,
   `--kubelet-client-key=${file('apiserver.key')}`,
+  // An API server that it forwards requests to, such as the metrics-server, believes whom it names.
+  `--proxy-client-cert-file=${file('apiserver.crt')}`,
+  `--proxy-client-key-file=${file('apiserver.key')}`,
+  `--requestheader-client-ca-file=${file('ca.crt')}`,
+  '--requestheader-allowed-names=kube-apiserver',
+  '--requestheader-username-headers=X-Remote-User',
+  '--requestheader-group-headers=X-Remote-Group',
+  '--requestheader-extra-headers-prefix=X-Remote-Extra-',
   '--kubelet-preferred-address-types=InternalIP', // with names, exec and logs would need a DNS entry for the node
   '--endpoint-reconciler-type=master-count',
   '--allow-privileged',

@@ -37,10 +37,13 @@ const tools = {
   crictl: tool('sigs.k8s.io/cri-tools/cmd/crictl', 'crictl'),
   jaeger: tool('github.com/jaegertracing/jaeger/cmd/jaeger', 'jaeger'),
   kind: tool('sigs.k8s.io/kind'),
+  'kustomize-controller': tool('github.com/fluxcd/kustomize-controller', 'flux'),
+  'metrics-server': tool('sigs.k8s.io/metrics-server/cmd/metrics-server', 'metrics-server'),
   prometheus: tool('github.com/prometheus/prometheus/cmd/prometheus', 'prometheus', prometheusTags),
   'prometheus-config-reloader': tool(`${operator}/prometheus-config-reloader`, 'prometheus-operator'),
   'prometheus-operator': tool(`${operator}/operator`, 'prometheus-operator'),
   promtool: tool('github.com/prometheus/prometheus/cmd/promtool', 'prometheus', prometheusTags),
+  'source-controller': tool('github.com/fluxcd/source-controller', 'flux'),
   'victoria-logs': tool('github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs', 'victoria-logs'),
 }
 export type GoTool = keyof typeof tools

@@ -132,7 +132,7 @@ async function followCommit(
   deps: AdoptDeps,
 ): Promise<Workload> {
   const { note, signal, clock, timeoutMs } = deps
-  const now = await awaitCommit(signal, clock)
+  const now = await awaitCommit({ note, signal, clock })
   note(`${deploymentName(now)} has the release from Git`)
   // Only now, because a controller that applies the commit writes the autoscaler as well.
   const carrying = Math.max(...deployments.map(replicasOf))

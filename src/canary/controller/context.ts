@@ -57,9 +57,9 @@ export class NotCommitted extends Error {
 export type ReleaseAdoption = {
   /**
    * With `after: gitops`, instead of `templateFor` and `writeConfigs`: says what to commit, and waits until stable's
-   * Deployment has it. @throws NotCommitted
+   * Deployment has it. `note`: gets what keeps the commit from it. @throws NotCommitted
    */
-  awaitCommit?: (signal: AbortSignal, clock: Clock) => Promise<Workload>
+  awaitCommit?: (deps: { note: (line: string) => void; signal: AbortSignal; clock: Clock }) => Promise<Workload>
   /** @throws Error if stable's Deployment has changed since the release began. */
   templateFor: (stable: Workload) => Workload['spec']['template']
   /** Writes what the new pods of stable read when they start. Returns how to undo it. */

@@ -70,7 +70,7 @@ function trackedApplication({ apiVersion, kind, metadata }: KubeObject, tracking
 }
 
 /** The name of an Application outside Argo CD's own namespace begins with its namespace. */
-function isNamed({ metadata }: Application, name: string): boolean {
+export function isNamed({ metadata }: Application, name: string): boolean {
   return name === metadata.name || name === `${metadata.namespace ?? ''}_${metadata.name}`
 }
 

@@ -8,11 +8,14 @@ export function fluxWarnings(object: KubeObject): string[] {
   return [...kustomizationWarning(object), ...helmReleaseWarning(object)]
 }
 
+/** `namespace`: of the Kustomization or HelmRelease, if the object states it. */
+export type FluxOwner = { kind: 'Kustomization' | 'HelmRelease'; name: string; namespace?: string }
+
 /** The Kustomization or HelmRelease that the object comes from. */
-export function fluxOwnerOf(object: KubeObject): string | undefined {
-  const [kustomization, release] = [ownerOf(object, kustomize), ownerOf(object, helm)]
-  if (kustomization !== undefined) return `Kustomization ${kustomization}`
-  return release === undefined ? undefined : `HelmRelease ${release}`
+export function fluxOwnerOf(object: KubeObject): FluxOwner | undefined {
+  const [kustomization, release] = [referenceIn(object, kustomize), referenceIn(object, helm)]
+  if (kustomization) return { kind: 'Kustomization', ...kustomization }
+  return release && { kind: 'HelmRelease', ...release }
 }
 
 /** `ssa: Merge` does not help: a list of routes has one owner as a whole. */
@@ -39,9 +42,14 @@ function helmReleaseWarning(object: KubeObject): string[] {
   ]
 }
 
-function ownerOf({ metadata: { labels = {} } }: KubeObject, group: string): string | undefined {
+function referenceIn({ metadata: { labels = {} } }: KubeObject, group: string): Omit<FluxOwner, 'kind'> | undefined {
   const [name, namespace] = [labels[`${group}/name`], labels[`${group}/namespace`]]
-  return name === undefined || namespace === undefined ? name : `${namespace}/${name}`
+  return name === undefined ? undefined : { name, ...(namespace === undefined ? {} : { namespace }) }
+}
+
+function ownerOf(object: KubeObject, group: string): string | undefined {
+  const { name, namespace } = referenceIn(object, group) ?? {}
+  return namespace === undefined ? name : `${namespace}/${name}`
 }
 
 /** Flux accepts labels in place of annotations, and any case. */

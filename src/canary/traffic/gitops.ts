@@ -1,7 +1,7 @@
 // Whether a GitOps controller manages an object, and would reset the weights that a promotion writes.
 import { emptyWhenUnread } from '../../cluster/api-error.ts'
 import type { Cluster } from '../../cluster/client.ts'
-import type { KubeObject } from '../../cluster/objects.ts'
+import { titleOf, type KubeObject } from '../../cluster/objects.ts'
 import { applicationOf, argoCdWarnings } from './argo-cd.ts'
 import { fluxOwnerOf, fluxWarnings } from './flux.ts'
 
@@ -20,5 +20,5 @@ export function gitopsOwner(object: KubeObject, applications: KubeObject[]): str
   const application = applicationOf(object, applications)
   if (application !== undefined) return `Argo CD (Application ${application})`
   const source = fluxOwnerOf(object)
-  return source === undefined ? undefined : `Flux (${source})`
+  return source && `Flux (${titleOf({ apiVersion: '', kind: source.kind, metadata: source })})`
 }

@@ -35,6 +35,7 @@ async function begin(release: string, objects: KubeObject[], commitTimeout = '1m
   })
   const planned = (await planRelease(fake.cluster, 'shop', 'canary', canary!))!
   const clock = new FakeClock()
+  const notes: string[] = []
   const wait = (commit: KubeObject[] = [], afterSeconds = 10) => {
     const begun = clock.now()
     const get: typeof fake.cluster.get = (kind, namespace, name) => {
@@ -42,9 +43,10 @@ async function begin(release: string, objects: KubeObject[], commitTimeout = '1m
       const isCommitted = found !== undefined && clock.now() - begun >= afterSeconds * 1_000
       return isCommitted ? Promise.resolve(structuredClone(found) as never) : fake.cluster.get(kind, namespace, name)
     }
-    return waitForCommit({ ...fake.cluster, get }, planned, new AbortController().signal, clock)
+    const { signal } = new AbortController()
+    return waitForCommit({ ...fake.cluster, get }, planned, { note: (line) => notes.push(line), signal, clock })
   }
-  return { ...fake, planned, wait }
+  return { ...fake, planned, wait, notes }
 }
 
 describe('what to commit', () => {
@@ -121,7 +123,36 @@ describe('the wait for the commit', () => {
 describe('a Deployment that Flux owns', () => {
   const owned = ({ metadata, ...rest }: Workload): Workload => ({
     ...rest,
-    metadata: { ...metadata, labels: { 'kustomize.toolkit.fluxcd.io/name': 'apps' } },
+    metadata: {
+      ...metadata,
+      labels: { 'kustomize.toolkit.fluxcd.io/name': 'apps', 'kustomize.toolkit.fluxcd.io/namespace': 'flux-system' },
+    },
+  })
+
+  const kustomization = (more: object): KubeObject => ({
+    apiVersion: 'kustomize.toolkit.fluxcd.io/v1',
+    kind: 'Kustomization',
+    metadata: { name: 'apps', namespace: 'flux-system' },
+    ...more,
+  })
+
+  test('gets no commit while its Kustomization is suspended: the log says so once, and the error repeats it', async () => {
+    const suspended = kustomization({ spec: { suspend: true } })
+    const { wait, notes } = await begin(`image: "${next}"`, [owned(running('registry.test/till:1')), suspended])
+    await expect(wait()).rejects.toThrow(
+      'has not got the release from Git within 60 s (the Kustomization flux-system/apps is suspended), and the canary keeps ' +
+        'all the traffic: repair that, commit the release if it is not committed, and run again',
+    )
+    expect(notes).toEqual(['the release cannot arrive from Git: the Kustomization flux-system/apps is suspended'])
+  })
+
+  test('says what its Kustomization has applied instead of the release', async () => {
+    const applied = kustomization({ status: { lastAppliedRevision: 'main@sha1:4f1c9a2' } })
+    const { wait, notes } = await begin(`image: "${next}"`, [owned(running('registry.test/till:1')), applied])
+    await expect(wait()).rejects.toThrow(
+      '(the Kustomization flux-system/apps has applied main@sha1:4f1c9a2), and the canary keeps all the traffic: commit it, and run again',
+    )
+    expect(notes).toEqual([])
   })
 
   test('is released with `after: gitops`', async () => {

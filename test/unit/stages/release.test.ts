@@ -102,6 +102,20 @@ describe('before the run changes anything', () => {
     expect(config.services).toEqual({ till: {} })
   })
 
+  test('a Kustomization that would not apply the commit is a warning, if the release needs one', async () => {
+    const stable = versioned()
+    stable.metadata.labels = { 'kustomize.toolkit.fluxcd.io/name': 'apps' }
+    const suspended = { apiVersion: 'v1', kind: 'Kustomization', metadata: { name: 'apps' }, spec: { suspend: true } }
+    const { plan, notes } = begin([stable, suspended], `canary: { service: till, ${next}, after: gitops }`)
+    await plan()
+    expect(notes).toContain(
+      'warning: the release of till could not arrive from Git now: the Kustomization apps is suspended',
+    )
+    const idle = begin([stable, suspended], 'canary: { service: till, image: current, after: gitops }')
+    await idle.plan()
+    expect(idle.notes.join()).not.toContain('warning')
+  })
+
   test('all releases that cannot be made are reported at once, each with its key', async () => {
     const { plan, writes } = begin(
       [versioned(), { ...service({ app: 'desk' }), metadata: { name: 'desk', namespace: 'shop' } }],
@@ -340,7 +354,11 @@ describe('a release that Git hands over', () => {
     const begun = begin([versioned(), bySubset], `canary: { service: till, ${next}, after: gitops, commitTimeout: 0s }`)
     const { created } = await prepareReleases(await begun.plan())
     begun.writes.length = 0
-    const wait = created('till')!.adoption.awaitCommit!(begun.context.host.signal, new FakeClock())
+    const wait = created('till')!.adoption.awaitCommit!({
+      note: begun.context.host.info,
+      signal: begun.context.host.signal,
+      clock: new FakeClock(),
+    })
     await expect(wait).rejects.toThrow('has not got the release from Git yet')
     return begun
   }
