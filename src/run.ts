@@ -19,6 +19,7 @@ import type { Host, RunContext, Stage, StageContext, StageOutcome } from './stag
 import { inject } from './stages/inject.ts'
 import { install } from './stages/install.ts'
 import { recordingMoves } from './stages/moved-objects.ts'
+import { observe } from './stages/observe.ts'
 import { plan, policies, renderOnly } from './stages/policies.ts'
 import { promoteCanaries, rollback } from './stages/promote.ts'
 import { retire } from './stages/retire.ts'
@@ -123,6 +124,7 @@ const stageWork: Record<Exclude<StageName, 'cluster'>, Stage> = {
   install,
   inject,
   policies,
+  observe,
   verify,
   retire,
   promote: recordingMoves(promoteCanaries),

@@ -206,6 +206,8 @@ const resourcePaths = {
   CiliumNetworkPolicy: ['cilium.io/v2', 'ciliumnetworkpolicies'],
   'NetworkPolicy.projectcalico.org': ['projectcalico.org/v3', 'networkpolicies'],
   'NetworkPolicy.crd.projectcalico.org': ['crd.projectcalico.org/v1', 'networkpolicies'],
+  PrometheusRule: ['monitoring.coreos.com/v1', 'prometheusrules'],
+  Prometheus: ['monitoring.coreos.com/v1', 'prometheuses'],
   // From Argo CD.
   Application: ['argoproj.io/v1alpha1', 'applications'],
   // Cluster-wide kinds, which have no namespace.

@@ -8,6 +8,7 @@ import { foreignControlPlanes, type Foreign } from '../mesh/installer.ts'
 import { watchProxyUpdates } from '../mesh/propagation.ts'
 import { removeRevision, usersOf } from '../mesh/revision-removal.ts'
 import { listControlPlanes, tagsOf, type ControlPlane } from '../mesh/revisions.ts'
+import { removeProviders } from '../observability/providers.ts'
 import { apply } from '../policies/apply.ts'
 import type { PlannedChange } from '../policies/plan.ts'
 import { removeObject } from '../policies/owned-objects.ts'
@@ -99,11 +100,12 @@ async function removeOne(cluster: Cluster, removal: Removal, all: ControlPlane[]
 }
 
 function planOf(inventory: Inventory, namespace: string): Progress {
-  const { promotions, policies, labels, workloads, meshObjects, deletesSystemNamespace } = inventory
+  const { promotions, policies, observability, labels, workloads, meshObjects, deletesSystemNamespace } = inventory
   return {
     removed: [
       ...promotions.map(titleOf),
       ...policies.map(titleOf),
+      ...observability.map(titleOf),
       ...labels.map((name) => labelTitle(name, namespace)),
       ...meshObjects.map(titleOf),
       ...(deletesSystemNamespace ? [`Namespace ${systemNamespace}`] : []),
@@ -119,7 +121,7 @@ function nameOf({ kind, metadata }: Workload): string {
 async function removeAll(
   cluster: Cluster,
   removal: Removal,
-  { promotions, policies, labels, workloads, meshObjects, deletesSystemNamespace, keepsMesh }: Inventory,
+  { promotions, policies, observability, labels, workloads, meshObjects, deletesSystemNamespace, keepsMesh }: Inventory,
   { removed, restarted }: Progress,
 ): Promise<void> {
   const { namespace } = removal
@@ -129,6 +131,11 @@ async function removeAll(
   }
   const onRemoved = (title: string) => removed.push(title)
   await removePolicies(cluster, policies, namespace, keepsMesh || meshObjects.some(isIstiod), onRemoved)
+  if (keepsMesh) removed.push(...(await removeProviders(cluster)))
+  for (const object of observability.toReversed()) {
+    await removeObject(cluster, object)
+    removed.push(titleOf(object))
+  }
   await removeLabels(cluster, namespace, labels)
   removed.push(...labels.map((name) => labelTitle(name, namespace)))
   for (const workload of workloads) {
