@@ -1,7 +1,8 @@
 // The stage observe: installs and connects what the section `observability` asks for, by the same plan as the policies.
 // The Telemetry, which makes the sidecars send traces and logs, is a policy.
-import type { Workload } from '../cluster/objects.ts'
+import { systemNamespace, type Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
+import { observedNamespaces } from '../config/observability.ts'
 import type { Config } from '../config/schema.ts'
 import { updateLimitMs, watchProxyUpdates } from '../mesh/propagation.ts'
 import { ownLabels } from '../observability/checks.ts'
@@ -46,12 +47,31 @@ async function prepare(context: StageContext): Promise<Plan> {
   const { config, host, cluster } = context
   const owner = ownerOf(config)
   const desired = await withoutOthers(cluster, observabilityObjects(config, await operatorOf(context)), owner)
-  const places = [config.namespace, config.observability?.namespace ?? config.namespace]
+  const places = placesOf(config)
   const owned = async () => removable(cluster, await listObservability(cluster, places), owner, host.info)
-  const objects = await planChanges(cluster, desired, owner, { section: 'observability', owned })
-  const plan = { objects, providers: await planProviders(cluster, config, owner) }
+  const objects = await planChanges(cluster, desired, owner, { section: 'observability', owned }).catch(withOldCrds)
+  const providers = await planProviders(cluster, config, owner)
+  const needsMeshConfig = !config.dryRun && providers.lines.length > 0
+  if (needsMeshConfig && !providers.map) throw new ConfigError(missingMeshConfig(config, providers))
+  const plan = { objects, providers }
   report(context, plan)
   return plan
+}
+
+/** Where this config may have written, for an account that may not list all namespaces. */
+function placesOf(config: Config): string[] {
+  const { observability } = config
+  const observed = observedNamespaces(config, systemNamespace)
+  return [...new Set([...observed, ...(observability ? [observability.namespace] : [])])]
+}
+
+/** The API server names the field that a CRD lacks, and not why. */
+function withOldCrds(error: unknown): never {
+  if (!(error instanceof Error) || !error.message.includes('field not declared in schema')) throw error
+  throw new ConfigError(
+    `observability.metrics.prometheus: ${error.message}; the CRDs of the Prometheus Operator are older than this ` +
+      'version of mesh-canary expects: update the operator and its CRDs',
+  )
 }
 
 async function operatorOf({
@@ -95,7 +115,6 @@ async function waitForPrograms({ config, cluster, host }: StageContext, objects:
 async function applyMeshConfig(context: StageContext, plan: ProviderPlan): Promise<void> {
   const { config, cluster, host, recorder } = context
   if (plan.lines.length === 0) return
-  if (!plan.map) throw new ConfigError(missingMeshConfig(config, plan))
   const waitForProxies = await watchProxyUpdates(cluster, config.namespace, host.signal)
   if (!(await applyProviders(cluster, plan))) return
   recorder.record({ changes: [{ kind: 'ConfigMap', ...plan.place, action: 'changed' }] })

@@ -99,9 +99,9 @@ async function choosePrometheus(cluster: Cluster, { observability }: Config): Pr
   return `${key}: the cluster has several Prometheus objects (${names}); write one of them as \`{ operator: namespace/name }\``
 }
 
-/** In order of preference: the application's own, that of Prometheus, that of the installed objects, and that of the mesh. */
+/** In order of preference. That of Prometheus comes first, because several configs share the monitors. */
 async function candidateNamespaces(cluster: Cluster, config: Config, home: string): Promise<LabelledNamespace[]> {
-  const names = [...new Set([config.namespace, home, config.observability!.namespace, systemNamespace])]
+  const names = [...new Set([home, config.namespace, config.observability!.namespace, systemNamespace])]
   const found = await Promise.all(names.map((name) => cluster.get<KubeObject>('Namespace', undefined, name)))
   return found.flatMap((object) =>
     object ? [{ name: object.metadata.name, labels: object.metadata.labels ?? {} }] : [],
