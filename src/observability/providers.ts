@@ -46,7 +46,7 @@ export async function planProviders(cluster: Cluster, config: Config, owner: Own
     desired.length === 0 ? undefinedWhenForbidden(error) : Promise.reject(error as Error),
   )
   if (!map) return { place, desired, unwanted: [], lines: linesOf([], desired) }
-  const users = await usersOfProviders(cluster, owner)
+  const users = await usersOfProviders(cluster, (telemetry) => isOf(owner, telemetry))
   const faults = providerFaults(config, map, desired, users ?? new Map<string, string>())
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   const unwanted = users ? unused(map, desired, users) : []
@@ -59,21 +59,30 @@ export function applyProviders(cluster: Cluster, { place, desired, unwanted }: P
   return patchMeshConfig(cluster, place, (map) => withProviders(map, desired, unwanted))
 }
 
+/** Providers of one mesh config, by name. */
+export type AddedProviders = { place: MeshConfigPlace; names: string[] }
+
 /**
- * Removes what mesh-canary added to the mesh configs and no Telemetry names any more. @returns their names, in words.
- * Without the right to see that, it removes nothing.
+ * What mesh-canary added to the mesh configs and no Telemetry names any more, besides those of `isOwn`. None without the
+ * right to see that.
  */
-export async function removeProviders(cluster: Cluster): Promise<string[]> {
-  const users = await usersOfProviders(cluster)
-  const places = users ? await changedMeshConfigs(cluster) : []
-  const removed = await Promise.all(
-    places.map(async ({ place, map }) => {
-      const names = unused(map, [], users!)
-      await patchMeshConfig(cluster, place, (live) => withProviders(live, [], unused(live, [], users!)))
-      return names.map((name) => `extension provider ${name} of ConfigMap ${place.namespace}/${place.name}`)
-    }),
-  )
-  return removed.flat()
+export async function unusedProviders(
+  cluster: Cluster,
+  isOwn: (telemetry: KubeObject) => boolean,
+): Promise<AddedProviders[]> {
+  const users = await usersOfProviders(cluster, isOwn)
+  const changed = users ? await changedMeshConfigs(cluster) : []
+  return changed
+    .map(({ place, map }) => ({ place, names: unused(map, [], users!) }))
+    .filter(({ names }) => names.length > 0)
+}
+
+export function providerTitles({ place, names }: AddedProviders): string[] {
+  return names.map((name) => `extension provider ${name} of ConfigMap ${place.namespace}/${place.name}`)
+}
+
+export async function removeProviders(cluster: Cluster, { place, names }: AddedProviders): Promise<void> {
+  await patchMeshConfig(cluster, place, (live) => withProviders(live, [], names))
 }
 
 function linesOf(before: readonly ExtensionProvider[], after: readonly ExtensionProvider[]): string[] {
@@ -82,11 +91,14 @@ function linesOf(before: readonly ExtensionProvider[], after: readonly Extension
   return diffLines(leafChanges(part(before), part(after), { byName: true }))
 }
 
-/** Undefined if the account may not read the Telemetries of all namespaces. Those of `owner` do not count. */
-async function usersOfProviders(cluster: Cluster, owner?: Owner): Promise<Users | undefined> {
+/** Undefined if the account may not read the Telemetries of all namespaces. Those of `isOwn` do not count. */
+async function usersOfProviders(
+  cluster: Cluster,
+  isOwn: (telemetry: KubeObject) => boolean,
+): Promise<Users | undefined> {
   const all = await listTelemetries(cluster)
   const named = all
-    ?.filter((object) => !owner || !isOf(owner, object))
+    ?.filter((object) => !isOwn(object))
     .flatMap((object) => namesIn(object).map((name) => [name, titleOf(object)] as const))
   return named && new Map(named)
 }

@@ -17,6 +17,7 @@ import { selectWorkloads } from '../mesh/inject.ts'
 import { injectionLabel, revisionLabel } from '../mesh/labels.ts'
 import { hasSidecar } from '../mesh/sidecar.ts'
 import { listObservability, withoutUsedNamespaces } from '../observability/owned.ts'
+import { unusedProviders, type AddedProviders } from '../observability/providers.ts'
 import { isOurs, listPolicies, namespaceLabel, ownerTitle, repositoryOf } from '../policies/owned-objects.ts'
 import { listNames } from '../runtime/errors.ts'
 import { canDeleteSystemNamespace, isIstios, listMeshObjects } from './istio-objects.ts'
@@ -27,6 +28,8 @@ export type Inventory = {
   policies: KubeObject[]
   /** What the section `observability` has brought. */
   observability: KubeObject[]
+  /** Extension providers in a mesh config that stays. */
+  providers: AddedProviders[]
   /** The names of the namespace's labels that ask for sidecars. */
   labels: string[]
   /** The workloads to restart, because their pods have sidecars. */
@@ -69,6 +72,7 @@ export async function takeInventory(cluster: Cluster, scope: InventoryScope): Pr
     workloads,
     labels: await injectionLabels(cluster, namespace),
     meshObjects: await listMeshObjects(cluster),
+    providers: [],
     deletesSystemNamespace: await canDeleteSystemNamespace(cluster, note),
     keepsMesh: false,
   }
@@ -94,6 +98,7 @@ export async function takeOwnInventory(cluster: Cluster, scope: InventoryScope):
     observability: await ownObservability(cluster, scope),
     workloads,
     labels,
+    providers: await unusedProviders(cluster, (telemetry) => isOfNamespace(telemetry, namespace)),
     meshObjects: [],
     deletesSystemNamespace: false,
     keepsMesh: true,
