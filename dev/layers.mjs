@@ -10,6 +10,7 @@ export const layers = [
   ['istioctl', 'kind'],
   ['mesh'],
   ['policies'],
+  ['observability'],
   ['verify'],
   ['uninstall'],
   ['canary'],

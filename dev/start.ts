@@ -1,6 +1,7 @@
 // `npm start`: a demonstration of the main job. Starts the embedded mesh, deploys the sample app under steady traffic,
 // releases a new image of its backend with the built action, as a runner would, and shows the result. `--bad` releases an
-// image that fails. With `--cluster kind`, the action creates its cluster in Docker.
+// image that fails. `--observe` also installs Prometheus and Jaeger, and leaves them running. With `--cluster kind`, the
+// action creates its cluster in Docker.
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { runner, type ActionRun } from '../test/e2e/runner.ts'
@@ -15,8 +16,9 @@ import {
   type TestCluster,
 } from '../test/e2e/world.ts'
 import { renderMarkdown } from './markdown.ts'
+import { observability, provideImages, whereToLook } from './observe.ts'
 
-const { bad, cluster } = options()
+const { bad, cluster, observe } = options()
 const began = Date.now()
 
 try {
@@ -29,6 +31,10 @@ process.exit()
 
 async function demonstrate(): Promise<number> {
   const testCluster = cluster === 'kind' ? await kindCluster(show) : await embeddedMesh()
+  if (observe && cluster === 'embedded') {
+    say('providing the images of Prometheus and Jaeger …')
+    await provideImages()
+  }
   say('deploying the sample app, 50 requests a second …')
   await deploySampleApp(testCluster)
 
@@ -41,15 +47,20 @@ async function demonstrate(): Promise<number> {
     show(line)
     if (line.startsWith('weight: stable 95')) before = traffic(testCluster)
   }
-  const actionRun = await machine.run({ ...testCluster.inputs, config: `${sampleApp}/release.yaml`, image }, { onLine })
+  const inputs = { ...testCluster.inputs, ...(observe ? { observability } : {}) }
+  const actionRun = await machine.run({ ...inputs, config: `${sampleApp}/release.yaml`, image }, { onLine })
   keepResults(actionRun)
   machine.remove()
   return printResult(testCluster, actionRun, await before)
 }
 
-function options(): { bad: boolean; cluster: string } {
+function options(): { bad: boolean; cluster: string; observe: boolean } {
   const { values } = parseArgs({
-    options: { bad: { type: 'boolean', default: false }, cluster: { type: 'string', default: 'embedded' } },
+    options: {
+      bad: { type: 'boolean', default: false },
+      observe: { type: 'boolean', default: false },
+      cluster: { type: 'string', default: 'embedded' },
+    },
   })
   if (!['embedded', 'kind'].includes(values.cluster)) {
     console.error(`--cluster ${values.cluster}: expected embedded or kind`)
@@ -104,6 +115,7 @@ async function printResult(
     `the frontend's own count since the promotion began: ${now.sent - before.sent} sent, ${now.failed - before.failed} failed`,
   )
   say('kept: out/report.json, out/summary.md')
+  if (observe) (await whereToLook(testCluster, cluster === 'embedded' ? 'npm run mesh -- exec -- ' : '')).forEach(say)
   const expectedVerdict = bad ? 'rolled-back' : 'promoted'
   if (report?.verdict === expectedVerdict) return 0
   say(`expected the verdict ${expectedVerdict}, got ${report?.verdict ?? 'none'}`)

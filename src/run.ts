@@ -19,6 +19,7 @@ import { warn, type Host, type RunContext, type Stage, type StageContext, type S
 import { inject } from './stages/inject.ts'
 import { install } from './stages/install.ts'
 import { recordingMoves } from './stages/moved-objects.ts'
+import { observe } from './stages/observe.ts'
 import { plan, policies, renderOnly } from './stages/policies.ts'
 import { promoteCanaries, rollback } from './stages/promote.ts'
 import { retire } from './stages/retire.ts'
@@ -130,6 +131,7 @@ const stageWork: Record<Exclude<StageName, 'cluster'>, Stage> = {
   install,
   inject,
   policies,
+  observe,
   verify,
   retire,
   promote: recordingMoves(promoteCanaries),

@@ -202,6 +202,8 @@ const resourcePaths = {
   // From the Prometheus Operator.
   ServiceMonitor: ['monitoring.coreos.com/v1', 'servicemonitors'],
   PodMonitor: ['monitoring.coreos.com/v1', 'podmonitors'],
+  PrometheusRule: ['monitoring.coreos.com/v1', 'prometheusrules'],
+  Prometheus: ['monitoring.coreos.com/v1', 'prometheuses'],
   // From Cilium and Calico. Calico's own API server and the definitions behind it have a group each.
   CiliumNetworkPolicy: ['cilium.io/v2', 'ciliumnetworkpolicies'],
   'NetworkPolicy.projectcalico.org': ['projectcalico.org/v3', 'networkpolicies'],

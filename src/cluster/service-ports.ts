@@ -31,6 +31,12 @@ export function protocolOf({
   return plain.some(is) ? 'tcp' : 'unknown'
 }
 
+/** True if Istio speaks HTTP/2 there. */
+export function speaksGrpc({ name = '', appProtocol }: Service['spec']['ports'][number]): boolean {
+  const declared = appProtocol?.replace(/^kubernetes\.io\//, '') ?? name.split('-')[0]!
+  return ['grpc', 'http2', 'h2c'].includes(declared.toLowerCase())
+}
+
 /** Those of the application's containers. */
 export function declaredPorts({ spec }: Pod): NonNullable<Container['ports']> {
   const containers = [...spec.containers, ...(spec.initContainers ?? [])].filter(({ name }) => name !== 'istio-proxy')

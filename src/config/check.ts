@@ -6,6 +6,7 @@ import { withPrefix, type Fault } from './check/fault.ts'
 import { istioFaults } from './check/istio.ts'
 import { mtlsFaults } from './check/mtls.ts'
 import { objectNameFaults } from './check/object-names.ts'
+import { observabilityFaults } from './check/observability.ts'
 import { serviceFaults } from './check/services.ts'
 import { servicesOf } from './names.ts'
 import type { Config } from './schema.ts'
@@ -22,6 +23,7 @@ export function findFaults(config: Config): Fault[] {
     ...objectNameFaults(config),
     ...exposeFaults(config),
     ...canaryFaults(config),
+    ...observabilityFaults(config),
     ...clusterFaults(config),
     ...stageFaults(config),
   ]

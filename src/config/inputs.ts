@@ -60,6 +60,11 @@ export const inputs: Record<string, Input> = {
   scope: { path: ['scope'], yaml: true, example: '{ hosts: [./*, istio-system/*] }' },
   expose: { path: ['expose'], yaml: true, example: 'frontend: { port: 3000, hosts: [shop.example.com] }' },
   telemetry: { path: ['telemetry'], yaml: true, example: '{ accessLogs: true, tracing: 1% }' },
+  observability: {
+    path: ['observability'],
+    yaml: true,
+    example: '{ metrics: { prometheus: install }, traces: { collector: install } }',
+  },
   policies: { path: ['policies'], example: 'mesh/**/*.yaml' },
   services: { path: ['services'], yaml: true, example: 'backend: { timeout: 10s }' },
   'verify-timeout': { path: ['verify', 'timeout'], example: '5m' },

@@ -5,6 +5,7 @@ import { identityOf } from './identity.ts'
 import { inputs } from './inputs.ts'
 import { alteredNumbers, messageOfIssue } from './issue-messages.ts'
 import { nearest } from './nearest.ts'
+import { withPrometheusServers } from './observability.ts'
 import { withReleaseDefaults } from './release-defaults.ts'
 import { newNameOfInput } from './renamed-keys.ts'
 import { readText } from './read.ts'
@@ -29,7 +30,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, runEnv: NodeJS.ProcessEnv = e
   const faults = findFaults(config)
   if (faults.length > 0)
     throw listed(faults.map(({ path, message }) => `${source.where(path)}: ${dotted(path)}: ${message}`))
-  return freeze({ ...withReleaseDefaults(config), places: placesOf(config, source) })
+  return freeze({ ...withReleaseDefaults(withPrometheusServers(config)), places: placesOf(config, source) })
 }
 
 /** Where each section, and each entry of a section, is written. */

@@ -10,6 +10,7 @@ import { exposure } from './schema/expose.ts'
 import { istio } from './schema/istio.ts'
 import { jwt } from './schema/jwt.ts'
 import { mtls } from './schema/mtls.ts'
+import { observability } from './schema/observability.ts'
 import { nameOf } from './schema/parts.ts'
 import { limits, verify } from './schema/run.ts'
 import { service } from './schema/services.ts'
@@ -60,6 +61,9 @@ const mesh = {
     .optional()
     .describe('Services that a gateway exposes outside the cluster.'),
   telemetry: telemetry.optional().describe('Access logs and tracing of the namespace.'),
+  observability: observability
+    .optional()
+    .describe('Metrics, dashboards, alerts, traces and access logs. An empty one (`{}`) removes what was installed.'),
   policies: strings
     .optional()
     .describe(
@@ -117,5 +121,6 @@ export type ServicePolicy = NonNullable<Config['services']>[string]
 export type HttpMatches = NonNullable<ServicePolicy['routes']>[number]['match']
 export type Exposure = NonNullable<Config['expose']>[string]
 export type CanaryConfig = NonNullable<Config['canary']>
+export type ObservabilityConfig = NonNullable<Config['observability']>
 export type ClusterConfig = NonNullable<Config['cluster']>
 export type IstioConfig = NonNullable<Config['istio']>

@@ -10,11 +10,23 @@ export function secretsInConfig(config: Config): string[] {
     ...Object.values(config.jwt ?? {}).flatMap(({ jwksUri }) =>
       jwksUri === undefined ? [] : secretsInMirror(jwksUri),
     ),
+    ...secretsOfObservability(config),
     ...canariesOf(config).flatMap(({ prometheus, webhooks }) => [
       ...(prometheus?.token === undefined ? [] : [prometheus.token]),
       ...(prometheus?.address === undefined ? [] : secretsInAddress(prometheus.address)),
       ...Object.values(webhooks).flatMap(({ url }) => secretsInAddress(url)),
     ]),
+  ]
+}
+
+function secretsOfObservability({ observability }: Config): string[] {
+  const { address, token } = observability?.metrics?.prometheus ?? {}
+  const grafana = observability?.dashboards?.grafana
+  const endpoint = observability?.logs?.endpoint
+  return [
+    ...(token === undefined ? [] : [token]),
+    ...(grafana ? [grafana.token] : []),
+    ...[address, grafana?.url, endpoint].flatMap((each) => (each === undefined ? [] : secretsInAddress(each))),
   ]
 }
 

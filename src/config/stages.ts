@@ -13,6 +13,8 @@ const needs: Partial<Record<StageName, Need>> = {
   inject: ({ workloads }) => (workloads ? undefined : 'set `workloads`, or `workloads: all`'),
   plan: (config) => (config.istio ? undefined : needPolicies(config)),
   policies: needPolicies,
+  observe: ({ observability }) =>
+    observability ? undefined : 'set `observability`; an empty one (`observability: {}`) removes what it installed',
   retire: ({ istio }) => (istio?.removeOld ? undefined : 'set `istio.removeOld`'),
   uninstall: ({ istio }) =>
     istio ? undefined : 'set `istio-version`, because istioctl of this version removes the control plane',
@@ -35,6 +37,7 @@ const policySections = [
   'scope',
   'expose',
   'telemetry',
+  'observability',
   'policies',
 ] as const
 
@@ -59,7 +62,7 @@ export function stageFaults(config: Config): Fault[] {
 }
 
 /** The stages that run without being listed, if they have something to do. */
-const automatic = ['cluster', 'install', 'inject', 'policies', 'verify', 'retire', 'promote'] as const
+const automatic = ['cluster', 'install', 'inject', 'policies', 'observe', 'verify', 'retire', 'promote'] as const
 
 /** Stages after which there is nothing to verify. */
 const withoutVerification: readonly StageName[] = ['cluster', 'install', 'retire']

@@ -39,7 +39,7 @@ export function configKeyOf(config: Config, { kind, metadata: { name } }: KubeOb
     case 'ServiceEntry':
       return 'egress'
     case 'Telemetry':
-      return 'telemetry'
+      return config.telemetry ? 'telemetry' : 'observability'
     default:
       return undefined
   }

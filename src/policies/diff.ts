@@ -4,9 +4,12 @@ import { diffLines, leafChanges } from '../cluster/leaves.ts'
 import type { KubeObject } from '../cluster/objects.ts'
 
 /** The parts of an object that users write; an apply may change the field managers, and nothing else. */
-function userParts(object: KubeObject & { spec?: unknown }): { labels: unknown; annotations: unknown; spec: unknown } {
-  return { labels: object.metadata.labels, annotations: object.metadata.annotations, spec: object.spec }
+function userParts(object: KubeObject & Partial<Record<(typeof bodyKeys)[number], unknown>>): Record<string, unknown> {
+  const { labels, annotations } = object.metadata
+  return { labels, annotations, ...Object.fromEntries(bodyKeys.map((key) => [key, object[key]])) }
 }
+
+const bodyKeys = ['spec', 'data', 'rules', 'roleRef', 'subjects'] as const
 
 export function isUnchanged(before: KubeObject, after: KubeObject): boolean {
   return isDeepStrictEqual(userParts(before), userParts(after))

@@ -33,6 +33,9 @@ export type PlannedChange = {
   kept?: string[]
 }
 
+/** `section`: of the config, for messages. `owned`: lists the objects that are deleted unless they are desired. */
+export type PlanOptions = { rules?: WeightRules; section?: string; owned?: () => Promise<KubeObject[]> }
+
 /**
  * Compares the desired objects with the cluster. Changes nothing.
  * @throws ConfigError if an object belongs to another owner, or would cut off a version that a promotion gave traffic;
@@ -42,13 +45,13 @@ export async function planChanges(
   cluster: Cluster,
   desired: readonly KubeObject[],
   owner: Owner,
-  rules: WeightRules = noWeightRules,
+  { rules = noWeightRules, section = 'policies', owned = () => ownedBy(cluster, owner) }: PlanOptions = {},
 ): Promise<PlannedChange[]> {
   const objects = desired.map((object) => withOwnerMarks(object, owner))
   const live = await liveCounterparts(cluster, objects)
-  const foreign = foreignNames(live, owner)
+  const foreign = foreignNames(live, owner, section)
   if (foreign.length > 0) throw new ConfigError(foreign.join('\n'))
-  const deleted = owner.prunes ? obsolete(await ownedBy(cluster, owner), objects) : []
+  const deleted = owner.prunes ? obsolete(await owned(), objects) : []
   const kept = objects.map((object, i) => keepWeights(object, replacedBy(object, live[i], deleted), rules))
   const faults = kept.flatMap((each) => each.faults)
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
@@ -92,8 +95,8 @@ export async function liveCounterparts(
 }
 
 /** One sentence for each live object that the owner must not write. */
-export function foreignNames(live: readonly (KubeObject | undefined)[], owner: Owner): string[] {
-  return live.flatMap((object) => (object && foreignOwner(object, owner)) ?? []).map((fault) => `policies: ${fault}`)
+export function foreignNames(live: readonly (KubeObject | undefined)[], owner: Owner, section = 'policies'): string[] {
+  return live.flatMap((object) => (object && foreignOwner(object, owner)) ?? []).map((fault) => `${section}: ${fault}`)
 }
 
 /** Subsets that the plan removes while a VirtualService outside the plan sends traffic to them. */

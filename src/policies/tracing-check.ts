@@ -4,7 +4,8 @@ import type { Cluster } from '../cluster/client.ts'
 import { undefinedWhenForbidden } from '../cluster/api-error.ts'
 import { systemNamespace, type KubeObject } from '../cluster/objects.ts'
 import type { Config } from '../config/schema.ts'
-import { readMeshConfigs, type MeshConfig } from '../mesh/mesh-config.ts'
+import type { MeshConfig } from '../mesh/extension-providers.ts'
+import { readMeshConfigs } from '../mesh/mesh-config.ts'
 
 type Telemetry = KubeObject & { spec?: { tracing?: { providers?: object[] }[] } }
 /** One sentence when the config asks for traces, and neither the mesh nor the policies' `objects` name a provider. */

@@ -1,6 +1,8 @@
 // What the stage install would do to the control plane, and whether it may: the stages plan and install share it.
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Cluster } from '../cluster/client.ts'
-import { systemNamespace, titleOf, type KubeObject } from '../cluster/objects.ts'
+import { systemNamespace, titleOf, type ConfigMap, type KubeObject } from '../cluster/objects.ts'
 import { diffLines } from '../cluster/leaves.ts'
 import { ConfigError } from '../config/error.ts'
 import { lackingSettings } from '../mesh/asked-settings.ts'
@@ -9,8 +11,10 @@ import {
   type ControlPlaneChange,
   type ControlPlaneChanges,
 } from '../mesh/control-plane-changes.ts'
+import { addedNames, keepingProviders, meshConfigName } from '../mesh/extension-providers.ts'
 import { foreignControlPlanes, type Foreign } from '../mesh/installer.ts'
 import { isInstalledAsDesired } from '../mesh/install.ts'
+import { readMeshConfig } from '../mesh/mesh-config.ts'
 import { objectsIn } from '../mesh/manifests.ts'
 import {
   listControlPlanes,
@@ -24,10 +28,17 @@ import type { PlanRow } from '../report/report.ts'
 import { listNames } from '../runtime/errors.ts'
 import { withTimeout } from '../runtime/timeout.ts'
 import { runProgram } from '../tools/run.ts'
+import { stringify } from '../yaml/stringify.ts'
 import { warn, type StageContext } from './context.ts'
 
 /** What an installation does. `refusal`: why it may not. */
-export type MeshChange = ControlPlaneChanges & { action: 'change'; manifests: KubeObject[]; refusal?: string }
+export type MeshChange = ControlPlaneChanges & {
+  action: 'change'
+  manifests: KubeObject[]
+  /** For istioctl. */
+  args: string[]
+  refusal?: string
+}
 /**
  * `unchanged`: nothing to install. `foreign`: the control plane of somebody else satisfies the config and stays as it
  * is.
@@ -37,12 +48,13 @@ export type InstallPlan = { action: 'unchanged' } | { action: 'foreign'; foreign
 /** Reads the cluster, and changes nothing. */
 export async function planInstall(context: StageContext, all: readonly ControlPlane[]): Promise<InstallPlan> {
   const { cluster, config, mesh } = context
-  const { version, revision, args } = mesh!
+  const { version, revision } = mesh!
   const live = ofRevision(all, revision)
   const record = await readRecord(cluster, revision)
   if (isInstalledAsDesired(mesh!, live, record)) return { action: 'unchanged' }
   const foreign = await foreignControlPlanes(cluster, all)
   const own = foreign.find(({ plane }) => plane === live)
+  const args = [...mesh!.args, ...(await providerArgs(context, live))]
   const manifests = inNamespaceOf(live, await manifestsOf(context, args))
   const found = await controlPlaneChanges(cluster, manifests, revision)
   const faults = own
@@ -52,7 +64,28 @@ export async function planInstall(context: StageContext, all: readonly ControlPl
   const takesOver = config.istio!.takeOver && (!own || own.plane.metadata.namespace === systemNamespace)
   if (own && faults.length === 0 && !takesOver) return { action: 'foreign', foreign: own }
   const refusal = takesOver ? undefined : refusalOf(version, own, faults)
-  return { action: 'change', ...found, manifests, ...(refusal === undefined ? {} : { refusal }) }
+  return { action: 'change', ...found, manifests, args, ...(refusal === undefined ? {} : { refusal }) }
+}
+
+/** Keeps the extension providers that the stage observe added: istioctl replaces the whole list. */
+async function providerArgs(context: StageContext, live: ControlPlane | undefined): Promise<string[]> {
+  if (live?.metadata.namespace === undefined) return []
+  const name = meshConfigName(live.revision)
+  const map = await readMeshConfig(context.cluster, { namespace: live.metadata.namespace, name })
+  if (!map || addedNames(map).length === 0) return []
+  const rendered = await manifestsOf(context, context.mesh!.args)
+  const isMap = (object: KubeObject): object is ConfigMap =>
+    object.kind === 'ConfigMap' && object.metadata.name === name
+  const extensionProviders = keepingProviders(map, rendered.find(isMap))
+  if (!extensionProviders) return []
+  const file = join(context.host.tempDir, 'mesh-canary-providers.yaml')
+  const overlay = {
+    apiVersion: 'install.istio.io/v1alpha1',
+    kind: 'IstioOperator',
+    spec: { meshConfig: { extensionProviders } },
+  }
+  await writeFile(file, stringify(overlay))
+  return ['-f', file]
 }
 
 /** istioctl names its own namespace; the control plane of an add-on may be in another one. */

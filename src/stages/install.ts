@@ -31,7 +31,7 @@ export async function install(context: StageContext): Promise<StageOutcome> {
     if (tag) host.info(`tag ${tag.name}: would point to ${tag.to}`)
     return { changed }
   }
-  const mesh = plan.action === 'change' ? await changeMesh(context) : unchangedMesh(desired!, plan)
+  const mesh = plan.action === 'change' ? await changeMesh(context, plan) : unchangedMesh(desired!, plan)
   recorder.record({ mesh })
   if (plan.action === 'foreign') host.info(usedAsItIs(plan.foreign))
   else
@@ -64,10 +64,10 @@ function nameOthers({ config, host, mesh }: StageContext, all: readonly ControlP
   host.info(`other control planes in the cluster: ${names}${config.istio!.removeOld ? '' : '; they stay'}`)
 }
 
-function changeMesh(context: StageContext): Promise<Installed> {
+function changeMesh(context: StageContext, { args: all }: MeshChange): Promise<Installed> {
   const { config, cluster, mesh } = context
   const timeout = `${Math.ceil(config.istio!.timeout / 1000)}s`
-  return installMesh(cluster, mesh!, (args) =>
+  return installMesh(cluster, { ...mesh!, args: all }, (args) =>
     runIstioctl(context, ['install', '-y', '--readiness-timeout', timeout, ...args]).catch(withCauses(cluster)),
   )
 }

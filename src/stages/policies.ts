@@ -8,6 +8,7 @@ import { listNames } from '../runtime/errors.ts'
 import { withTimeout } from '../runtime/timeout.ts'
 import { updateLimitMs, watchProxyUpdates } from '../mesh/propagation.ts'
 import { listControlPlanes } from '../mesh/revisions.ts'
+import { observabilityObjects } from '../observability/compile.ts'
 import { analyze, type Analysis } from '../policies/analyze.ts'
 import { apply } from '../policies/apply.ts'
 import { emptySplits } from '../policies/empty-splits.ts'
@@ -33,6 +34,7 @@ import { checkMtlsChange, requireNoPlaintext } from './mtls.ts'
 import { heldPromotionFaults } from './held-promotions.ts'
 import { renderedBypassFaults } from './bypass-faults.ts'
 import { warn, type RunContext, type StageContext, type StageOutcome } from './context.ts'
+import { planObservability } from './observe.ts'
 import { planControlPlane } from './control-plane.ts'
 import { warnOfTooLittleTraffic } from './traffic-warning.ts'
 
@@ -40,8 +42,9 @@ import { warnOfTooLittleTraffic } from './traffic-warning.ts'
 export async function plan(context: StageContext): Promise<StageOutcome> {
   const changesMesh = await planMesh(context)
   const changesPolicies = hasPolicies(context.config) && (await planPolicies(context)).changed
+  const changesObservability = context.config.observability !== undefined && (await planObservability(context))
   await warnOfTooLittleTraffic(context)
-  return { changed: changesMesh || changesPolicies }
+  return { changed: changesMesh || changesPolicies || changesObservability }
 }
 
 /** The stage install shows its own plan. An account for one namespace cannot see the control plane. */
@@ -107,7 +110,7 @@ export async function renderOnly(context: RunContext): Promise<void> {
   if (config.istio) await installIstioctl({ ...context, ...(await pinVersion(context)) })
   notes.forEach(host.info)
   warn(context, warnings)
-  const yaml = toYaml(objects, ownerOf(config))
+  const yaml = toYaml([...objects, ...observabilityObjects(config, undefined)], ownerOf(config))
   recorder.record({ rendered: yaml })
   yaml.split('\n').forEach(host.info)
 }
@@ -154,7 +157,7 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
   const faults = [...conflicts.faults, ...mtls.faults]
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   const ofCanaries = (context.releases ?? []).flatMap(({ canaryService }) => canaryService ?? [])
-  const all = await planned(cluster, [...ofCanaries, ...objects], owner, weightRules(config))
+  const all = await planned(cluster, [...ofCanaries, ...objects], owner, { rules: weightRules(config) })
   reportEmptySplits(context, emptySplits(all, { name: config.namespace, services, pods: pods.filter(isLive) }))
   warn(context, [...removedSplits(all), ...leftoverWarnings(await leftByEarlier(cluster, owner, objects))])
   reportPlan(context, all)

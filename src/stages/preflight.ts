@@ -19,6 +19,7 @@ import { exposeClusterFaults } from '../policies/expose-checks.ts'
 import { readLive, type LiveRoutes } from '../policies/live-routes.ts'
 import { userManifests } from '../policies/manifests.ts'
 import { isForSidecarsOnly } from '../policies/merge-hosts.ts'
+import { observabilityClusterFaults } from '../observability/checks.ts'
 import { ownerOf, type Owner } from '../policies/owned-objects.ts'
 import { splitOf, splitsTraffic } from '../policies/routes.ts'
 import { servicePorts } from '../cluster/service-ports.ts'
@@ -59,6 +60,9 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
           ...(await mtlsFaults(cluster, withoutExternalCanaries(config, live, owner), live, owner, stages)),
           ...(await exposeClusterFaults(cluster, config, stages)),
         ]
+      : []),
+    ...(stages.includes('observe') || stages.includes('plan')
+      ? await observabilityClusterFaults(cluster, config, owner)
       : []),
     ...(stages.includes('promote') ? await canaryFaults(cluster, config, live, stages.includes('policies')) : []),
   ]

@@ -16,6 +16,8 @@ import type { Workload as WorkloadRef } from '../config/values/kubernetes.ts'
 import { selectWorkloads } from '../mesh/inject.ts'
 import { injectionLabel, revisionLabel } from '../mesh/labels.ts'
 import { hasSidecar } from '../mesh/sidecar.ts'
+import { listObservability, withoutUsedNamespaces } from '../observability/owned.ts'
+import { unusedProviders, type AddedProviders } from '../observability/providers.ts'
 import { isOurs, listPolicies, namespaceLabel, ownerTitle, repositoryOf } from '../policies/owned-objects.ts'
 import { listNames } from '../runtime/errors.ts'
 import { canDeleteSystemNamespace, isIstios, listMeshObjects } from './istio-objects.ts'
@@ -24,6 +26,10 @@ export type Inventory = {
   /** The Leases of promotions, whose guards are deleted with them, and the records of how promotions ended. */
   promotions: KubeObject[]
   policies: KubeObject[]
+  /** What the section `observability` has brought. */
+  observability: KubeObject[]
+  /** Extension providers in a mesh config that stays. */
+  providers: AddedProviders[]
   /** The names of the namespace's labels that ask for sidecars. */
   labels: string[]
   /** The workloads to restart, because their pods have sidecars. */
@@ -62,9 +68,11 @@ export async function takeInventory(cluster: Cluster, scope: InventoryScope): Pr
   return {
     promotions,
     policies: ours,
+    observability: await ownObservability(cluster, scope),
     workloads,
     labels: await injectionLabels(cluster, namespace),
     meshObjects: await listMeshObjects(cluster),
+    providers: [],
     deletesSystemNamespace: await canDeleteSystemNamespace(cluster, note),
     keepsMesh: false,
   }
@@ -87,8 +95,10 @@ export async function takeOwnInventory(cluster: Cluster, scope: InventoryScope):
   return {
     promotions,
     policies: ours,
+    observability: await ownObservability(cluster, scope),
     workloads,
     labels,
+    providers: await unusedProviders(cluster, (telemetry) => isOfNamespace(telemetry, namespace)),
     meshObjects: [],
     deletesSystemNamespace: false,
     keepsMesh: true,
@@ -103,6 +113,16 @@ async function ownPromotions(cluster: Cluster, namespace: string): Promise<KubeO
   return lists.flat()
 }
 
+/** In the order in which they are created. A namespace with objects of others stays. */
+async function ownObservability(cluster: Cluster, { namespace, note }: InventoryScope): Promise<KubeObject[]> {
+  const all = await listObservability(cluster, [namespace])
+  return withoutUsedNamespaces(
+    cluster,
+    all.filter((object) => isOfNamespace(object, namespace)),
+    note,
+  )
+}
+
 /** The policies without Istio's own, which are installed and removed with it. */
 async function userPolicies(cluster: Cluster): Promise<KubeObject[]> {
   return (await listPolicies(cluster, undefined)).filter((object) => !isIstios(object))
@@ -113,13 +133,16 @@ async function userPolicies(cluster: Cluster): Promise<KubeObject[]> {
  * them.
  */
 function byOwner(policies: KubeObject[], namespace: string): { ours: KubeObject[]; others: KubeObject[] } {
-  const isOfNamespace = (object: KubeObject) =>
-    isOurs(object) && (object.metadata.labels?.[namespaceLabel] ?? object.metadata.namespace) === namespace
   const isGatewayApi = ({ apiVersion }: KubeObject) => groupOf(apiVersion) === 'gateway.networking.k8s.io'
   return {
-    ours: policies.filter(isOfNamespace),
-    others: policies.filter((object) => !isOfNamespace(object) && !isGatewayApi(object)),
+    ours: policies.filter((object) => isOfNamespace(object, namespace)),
+    others: policies.filter((object) => !isOfNamespace(object, namespace) && !isGatewayApi(object)),
   }
+}
+
+/** True for an object of one of this namespace's configs. */
+function isOfNamespace(object: KubeObject, namespace: string): boolean {
+  return isOurs(object) && (object.metadata.labels?.[namespaceLabel] ?? object.metadata.namespace) === namespace
 }
 
 /** A pod that has ended or is being deleted no longer needs the mesh. */
@@ -228,12 +251,15 @@ export function labelTitle(name: string, namespace: string): string {
 export async function listRemains(
   cluster: Cluster,
   namespace: string,
-  { deletesSystemNamespace, keepsMesh, labels }: Inventory,
+  { deletesSystemNamespace, keepsMesh, labels, observability }: Inventory,
 ): Promise<string[]> {
+  // A namespace ends some time after its deletion, with all that is in it.
+  const namespaces = await remainingNamespaces(cluster, observability)
   if (keepsMesh)
     return (await injectionLabels(cluster, namespace))
       .filter((name) => labels.includes(name))
       .map((name) => labelTitle(name, namespace))
+      .concat(namespaces)
   const pods = await cluster.list<Pod>('Pod', namespace)
   const system = deletesSystemNamespace
     ? await cluster.get<KubeObject>('Namespace', undefined, systemNamespace)
@@ -242,6 +268,15 @@ export async function listRemains(
     ...(await listMeshObjects(cluster)).map(titleOf),
     ...pods.filter(isInMesh).map((pod) => `sidecar of ${podTitle(pod)}`),
     ...(system ? [`Namespace ${systemNamespace}`] : []),
+    ...namespaces,
     ...(await injectionLabels(cluster, namespace)).map((name) => labelTitle(name, namespace)),
   ]
+}
+
+async function remainingNamespaces(cluster: Cluster, objects: readonly KubeObject[]): Promise<string[]> {
+  const deleted = objects.filter(({ kind }) => kind === 'Namespace')
+  const live = await Promise.all(
+    deleted.map(({ metadata }) => cluster.get<KubeObject>('Namespace', undefined, metadata.name)),
+  )
+  return deleted.filter((_, i) => live[i] !== undefined).map(titleOf)
 }

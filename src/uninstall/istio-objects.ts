@@ -3,6 +3,7 @@
 import type { Cluster } from '../cluster/client.ts'
 import { emptyWhenAbsent } from '../cluster/api-error.ts'
 import { systemNamespace, titleOf, type Kind, type KubeObject } from '../cluster/objects.ts'
+import { usersObjects } from '../cluster/namespace-content.ts'
 import { tagLabel } from '../mesh/labels.ts'
 import { isOurs } from '../policies/owned-objects.ts'
 import { listNames } from '../runtime/errors.ts'
@@ -58,38 +59,10 @@ function isOfIstioController({ spec }: KubeObject & { spec?: { controllerName?: 
   return spec?.controllerName?.startsWith('istio.io/') ?? false
 }
 
-/** The kinds of objects that show that a user works in istio-system. */
-const userKinds = [
-  'Pod',
-  'Deployment',
-  'StatefulSet',
-  'DaemonSet',
-  'Job',
-  'CronJob',
-  'Service',
-  'ConfigMap',
-  'Secret',
-  'PersistentVolumeClaim',
-  'Ingress',
-] as const
-
 const caSecret = 'istio-ca-secret'
-/** Objects that Kubernetes and istiod create in istio-system themselves. */
-const generated = [
-  'ConfigMap kube-root-ca.crt',
-  `Secret ${caSecret}`,
-  ...certificateMaps.map((name) => `ConfigMap ${name}`),
-]
-
 function isUsers(object: KubeObject): boolean {
-  const { name, ownerReferences = [] } = object.metadata
-  return (
-    !isIstios(object) &&
-    !isOurs(object) &&
-    ownerReferences.length === 0 &&
-    !isLeaderElection(object) &&
-    !generated.includes(`${object.kind} ${name}`)
-  )
+  const isGenerated = object.kind === 'Secret' && object.metadata.name === caSecret
+  return !isIstios(object) && !isOurs(object) && !isLeaderElection(object) && !isGenerated
 }
 
 /** True for the ConfigMap with which istiod's replicas elect their leader. */
@@ -100,8 +73,7 @@ function isLeaderElection({ metadata: { name, annotations = {} } }: KubeObject):
 /** True if istio-system exists and holds nothing of a user's, so that an uninstall may delete it. */
 export async function canDeleteSystemNamespace(cluster: Cluster, note: (line: string) => void): Promise<boolean> {
   if (!(await cluster.get('Namespace', undefined, systemNamespace))) return false
-  const lists = userKinds.map((kind) => cluster.list<KubeObject>(kind, systemNamespace))
-  const users = (await Promise.all(lists)).flat().filter(isUsers)
+  const users = (await usersObjects(cluster, systemNamespace)).filter(isUsers)
   if (users.length > 0)
     note(
       `the namespace ${systemNamespace} stays because it holds objects that are not part of the mesh: ` +

@@ -8,6 +8,7 @@ import { foreignControlPlanes, type Foreign } from '../mesh/installer.ts'
 import { watchProxyUpdates } from '../mesh/propagation.ts'
 import { removeRevision, usersOf } from '../mesh/revision-removal.ts'
 import { listControlPlanes, tagsOf, type ControlPlane } from '../mesh/revisions.ts'
+import { providerTitles, removeProviders } from '../observability/providers.ts'
 import { apply } from '../policies/apply.ts'
 import type { PlannedChange } from '../policies/plan.ts'
 import { removeObject } from '../policies/owned-objects.ts'
@@ -99,11 +100,14 @@ async function removeOne(cluster: Cluster, removal: Removal, all: ControlPlane[]
 }
 
 function planOf(inventory: Inventory, namespace: string): Progress {
-  const { promotions, policies, labels, workloads, meshObjects, deletesSystemNamespace } = inventory
+  const { promotions, policies, observability, providers, labels, workloads, meshObjects, deletesSystemNamespace } =
+    inventory
   return {
     removed: [
       ...promotions.map(titleOf),
       ...policies.map(titleOf),
+      ...providers.flatMap(providerTitles),
+      ...observability.map(titleOf),
       ...labels.map((name) => labelTitle(name, namespace)),
       ...meshObjects.map(titleOf),
       ...(deletesSystemNamespace ? [`Namespace ${systemNamespace}`] : []),
@@ -119,16 +123,18 @@ function nameOf({ kind, metadata }: Workload): string {
 async function removeAll(
   cluster: Cluster,
   removal: Removal,
-  { promotions, policies, labels, workloads, meshObjects, deletesSystemNamespace, keepsMesh }: Inventory,
+  inventory: Inventory,
   { removed, restarted }: Progress,
 ): Promise<void> {
   const { namespace } = removal
+  const { promotions, policies, labels, workloads, meshObjects, deletesSystemNamespace, keepsMesh } = inventory
   for (const object of promotions) {
     await removeObject(cluster, object)
     removed.push(titleOf(object))
   }
   const onRemoved = (title: string) => removed.push(title)
   await removePolicies(cluster, policies, namespace, keepsMesh || meshObjects.some(isIstiod), onRemoved)
+  await removeObservability(cluster, inventory, onRemoved)
   await removeLabels(cluster, namespace, labels)
   removed.push(...labels.map((name) => labelTitle(name, namespace)))
   for (const workload of workloads) {
@@ -142,6 +148,22 @@ async function removeAll(
     await cluster.remove('Namespace', undefined, systemNamespace)
     removed.push(`Namespace ${systemNamespace}`)
   } else await Promise.all((await listLeftovers(cluster)).map((object) => removeObject(cluster, object)))
+}
+
+/** The providers come before the Services that they name. */
+async function removeObservability(
+  cluster: Cluster,
+  { providers, observability }: Inventory,
+  onRemoved: (title: string) => void,
+): Promise<void> {
+  for (const each of providers) {
+    await removeProviders(cluster, each)
+    providerTitles(each).forEach(onRemoved)
+  }
+  for (const object of observability.toReversed()) {
+    await removeObject(cluster, object)
+    onRemoved(titleOf(object))
+  }
 }
 
 /**

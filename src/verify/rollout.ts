@@ -25,6 +25,7 @@ export async function waitForRollout(
   { kind, metadata }: Workload,
   timeoutMs: number,
   signal: AbortSignal,
+  since = 'after its restart',
 ): Promise<void> {
   const { name, namespace = '' } = metadata
   const readWorkload = () => cluster.get<Workload>(kind as Kind, namespace, name)
@@ -32,7 +33,7 @@ export async function waitForRollout(
   const last = await poll(readWorkload, isComplete, { limitMs: timeoutMs, intervalMs: 500, signal })
   if (isComplete(last)) return
   const cause = await rolloutCause(cluster, namespace, last)
-  throw new Error(`${kind}/${name} was not ready within ${timeoutMs / 1000} s after its restart: ${cause}`)
+  throw new Error(`${kind}/${name} was not ready within ${timeoutMs / 1000} s ${since}: ${cause}`)
 }
 
 async function rolloutCause(cluster: Cluster, namespace: string, workload: Workload | undefined): Promise<string> {

@@ -116,18 +116,24 @@ export async function deploySampleApp(
 
 const rbac = resolve(import.meta.dirname, '../../deploy/rbac')
 
-/** Writes a kubeconfig with only the rights of deploy/rbac/deliver.yaml in the namespace. @returns its path. */
+/**
+ * Writes a kubeconfig with only the rights of deploy/rbac/deliver.yaml in the namespace, and of `more` files beside it.
+ * @returns its path.
+ */
 export async function delivererKubeconfig(
   { run }: TestCluster,
   folder: string,
   namespace = 'sample-app',
+  ...more: string[]
 ): Promise<string> {
   const copy = mkdtempSync(join(folder, 'rbac-'))
   cpSync(rbac, copy, { recursive: true })
   const kustomization = join(copy, 'kustomization.yaml')
   writeFileSync(
     kustomization,
-    readFileSync(kustomization, 'utf8').replace('namespace: sample-app', `namespace: ${namespace}`),
+    readFileSync(kustomization, 'utf8')
+      .replace('namespace: sample-app', `namespace: ${namespace}`)
+      .replace('resources: [deliver.yaml]', `resources: [${['deliver.yaml', ...more].join(', ')}]`),
   )
   await run(['kubectl', 'apply', '-k', copy])
   const token = (await run(['kubectl', '-n', namespace, 'create', 'token', 'mesh-canary', '--duration=4h'])).trim()

@@ -2,7 +2,7 @@
 import type { Pod } from '../../cluster/objects.ts'
 import { isReady } from '../../cluster/pods.ts'
 import { hasRunningSidecar } from '../../mesh/sidecar.ts'
-import { prometheusClient } from '../metrics/prometheus-client.ts'
+import { prometheusClient } from '../../observability/metrics/prometheus-client.ts'
 import { scrapeTimeQuery } from '../metrics/prometheus-counters.ts'
 import type { PromotionContext } from './context.ts'
 import type { DrainOptions, SampleRequests } from './drain.ts'

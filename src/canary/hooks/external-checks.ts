@@ -3,7 +3,7 @@
 import type { Cluster } from '../../cluster/client.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import { systemClock, type Clock } from '../../runtime/clock.ts'
-import { prometheusClient } from '../metrics/prometheus-client.ts'
+import { prometheusClient } from '../../observability/metrics/prometheus-client.ts'
 import type { CheckAnswer, Finding } from '../state/finding.ts'
 import { runCheckCommand } from './commands.ts'
 import type { PromotionStatus } from './promotion-status.ts'

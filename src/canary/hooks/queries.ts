@@ -1,7 +1,7 @@
 // Runs a Prometheus query of the user as a check: its number must be within bounds.
 import type { CanaryConfig } from '../../config/schema.ts'
 import { messageOf } from '../../runtime/errors.ts'
-import type { Prometheus } from '../metrics/prometheus-client.ts'
+import type { Prometheus } from '../../observability/metrics/prometheus-client.ts'
 import type { CheckAnswer } from '../state/finding.ts'
 import type { PromotionStatus } from './promotion-status.ts'
 

@@ -2,7 +2,7 @@
 import type { Pod } from '../../cluster/objects.ts'
 import { seriesOf, type MetricNames, type Reading } from '../../metrics/counters.ts'
 import { podId, type CounterReader } from './counter-reader.ts'
-import type { Prometheus, PromSample } from './prometheus-client.ts'
+import type { Prometheus, PromSample } from '../../observability/metrics/prometheus-client.ts'
 
 /** The labels under which scrapers keep a pod's name, and those for its namespace. */
 const podLabels = ['pod', 'kubernetes_pod_name', 'pod_name', 'k8s_pod_name']

@@ -3,7 +3,7 @@
 import type { SeriesLabels } from '../../metrics/counters.ts'
 import { keyOf, type VirtualService } from '../../cluster/objects.ts'
 import { hostOf } from '../../policies/compile/names.ts'
-import type { MeshConfig } from '../../mesh/mesh-config.ts'
+import type { MeshConfig } from '../../mesh/extension-providers.ts'
 import { isVirtualService, routesOf, type Routed, type Split } from '../../policies/routes.ts'
 
 /**

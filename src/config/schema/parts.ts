@@ -22,11 +22,27 @@ export const podLabels = z
   .record(z.string(), labelValue)
   .refine((pairs) => Object.keys(pairs).length > 0, { error: 'expected at least one label, such as app: backend' })
 
+/** A Service in the cluster. */
+export function serviceAddress(example: string) {
+  return z
+    .string()
+    .regex(/^[-a-z0-9]+\/[-a-z0-9]+:\d+$/, { error: `expected namespace/name:port, such as ${example}` })
+    .meta(publicValue)
+}
+
 export const pullPolicy = z.enum(['IfNotPresent', 'Always', 'Never'], {
   error: 'expected one of IfNotPresent, Always, Never',
 })
 
 /** True if exactly one key of the section has a value. */
 export function hasExactlyOne(section: object): boolean {
-  return Object.values(section).filter((value) => value !== undefined).length === 1
+  return countOfValues(section) === 1
+}
+
+export function hasAtMostOne(section: object): boolean {
+  return countOfValues(section) <= 1
+}
+
+function countOfValues(section: object): number {
+  return Object.values(section).filter((value) => value !== undefined).length
 }

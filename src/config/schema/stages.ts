@@ -7,6 +7,7 @@ export const stageNames = [
   'install',
   'inject',
   'policies',
+  'observe',
   'verify',
   'retire',
   'promote',

@@ -1,10 +1,11 @@
 // A fake cluster that stores applied objects and records every call. It is a fake because the tests check the order of
 // the writes and the reaction to a refusal, which the end state of a real cluster does not show. Each apply sets the
 // fields that the server manages: the resource version and the field managers. A dry run stores nothing.
-import type { Cluster } from '../../../src/cluster/client.ts'
+import type { Cluster, PatchOperation } from '../../../src/cluster/client.ts'
 import type { ApiError } from '../../../src/cluster/api-error.ts'
 import { kindOf, type Kind, type KubeObject } from '../../../src/cluster/objects.ts'
 import { clusterWith } from '../fixtures.ts'
+import { patched } from '../patched.ts'
 
 export type RecordingCluster = { cluster: Cluster; calls: string[]; stored: Map<string, KubeObject> }
 export type Policy = KubeObject & { spec: Record<string, unknown> }
@@ -46,6 +47,12 @@ export function recordingCluster(
         },
       }
       if (!dryRun) stored.set(keyOf(object), now)
+      return Promise.resolve(now)
+    },
+    patch: (kind: Kind, namespace: string | undefined, name: string, operations: PatchOperation[]) => {
+      const now = patched(stored.get(key(kind, namespace, name))!, operations)
+      calls.push(`patch ${kind}`)
+      stored.set(keyOf(now), now)
       return Promise.resolve(now)
     },
     remove: (kind: Kind, namespace: string | undefined, name: string) => {

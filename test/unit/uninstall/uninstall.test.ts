@@ -385,6 +385,69 @@ describe('uninstall in a mesh that somebody else installed', () => {
   })
 })
 
+describe('uninstall of what the section observability brought', () => {
+  const labels = { 'app.kubernetes.io/component': 'observability' }
+  const ours = (kind: string, name: string, namespace?: string, apiVersion?: string) =>
+    withOwnerMarks(object(kind, name, { labels, ...(namespace === undefined ? {} : { namespace }) }, apiVersion), shop)
+  const installed = () => [
+    ours('Namespace', 'observability'),
+    ours('Service', 'jaeger', 'observability'),
+    ours('Deployment', 'jaeger', 'observability', 'apps/v1'),
+    object('ConfigMap', 'kube-root-ca.crt', { namespace: 'observability' }),
+  ]
+  const meshConfig = () => ({
+    ...object('ConfigMap', 'istio', {
+      namespace: 'istio-system',
+      resourceVersion: '7',
+      annotations: { 'mesh-canary.io/extension-providers': 'mesh-canary-traces' },
+    }),
+    data: { mesh: 'extensionProviders: [{ name: theirs }, { name: mesh-canary-traces }]' },
+  })
+  const foreign = () => meshObjects().filter(({ metadata }) => metadata.name !== 'mesh-canary-install')
+
+  test('removes the namespace last, and a provider from a mesh config that stays', async () => {
+    const [dry, real] = [0, 1].map(() => fakeMesh([...foreign(), ...installed(), meshConfig()]))
+    const planned = await uninstall(dry!.cluster, { ...dry!.removal, dryRun: true })
+    const { removed, remains } = await uninstall(real!.cluster, real!.removal)
+    expect(remains).toEqual([])
+    expect(real!.stored.get('ConfigMap istio-system/istio')).toMatchObject({
+      data: { mesh: 'extensionProviders:\n  - name: theirs\n' },
+    })
+    const ofObservability = removed.filter((title) => /observability|provider/.test(title))
+    expect(ofObservability).toEqual([
+      'extension provider mesh-canary-traces of ConfigMap istio-system/istio',
+      'Deployment observability/jaeger',
+      'Service observability/jaeger',
+      'Namespace observability',
+    ])
+    expect(planned.removed.toSorted()).toEqual(removed.toSorted())
+  })
+
+  test('leaves a provider that a Telemetry of somebody else names', async () => {
+    const spec = { tracing: [{ providers: [{ name: 'mesh-canary-traces' }] }] }
+    const theirs = policy('Telemetry', 'default', spec, { namespace: 'other' })
+    const { cluster, removal, calls } = fakeMesh([...foreign(), meshConfig(), theirs])
+    await uninstall(cluster, removal)
+    expect(calls).not.toContain('patch ConfigMap')
+  })
+
+  test('leaves the namespace while others use it, and what is in it of another namespace', async () => {
+    const theirs = withOwnerMarks(
+      object('Service', 'prometheus', { labels, namespace: 'observability' }),
+      ownerNamed('github.test/acme/web mesh.yaml', 'web'),
+    )
+    const { cluster, removal, stored } = fakeMesh([...foreign(), ...installed(), theirs])
+    const notes: string[] = []
+    await uninstall(cluster, { ...removal, note: (line) => notes.push(line) })
+    expect(notes).toContain('the namespace observability stays: it also holds Service observability/prometheus')
+    expect([...stored.keys()].filter((key) => key.includes('observability'))).toEqual([
+      'Namespace /observability',
+      'ConfigMap observability/kube-root-ca.crt',
+      'Service observability/prometheus',
+    ])
+  })
+})
+
 describe('with several control planes uninstall', () => {
   const two = () => [...meshObjects(), istiod('canary'), recordOf('canary')]
 

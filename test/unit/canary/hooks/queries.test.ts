@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { PromotionStatus } from '../../../../src/canary/hooks/promotion-status.ts'
 import { fillTemplate, runQuery } from '../../../../src/canary/hooks/queries.ts'
-import type { PromSample } from '../../../../src/canary/metrics/prometheus-client.ts'
+import type { PromSample } from '../../../../src/observability/metrics/prometheus-client.ts'
 
 const status: PromotionStatus = {
   namespace: 'shop',

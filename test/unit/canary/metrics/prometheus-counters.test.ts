@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { PromSample } from '../../../../src/canary/metrics/prometheus-client.ts'
+import type { PromSample } from '../../../../src/observability/metrics/prometheus-client.ts'
 import { counterQuery, prometheusReader } from '../../../../src/canary/metrics/prometheus-counters.ts'
 import { pod } from '../../fixtures.ts'
 

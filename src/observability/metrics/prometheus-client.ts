@@ -1,18 +1,17 @@
 // Asks Prometheus, at an address or through the API server.
 import type { Cluster } from '../../cluster/client.ts'
 import { ApiError } from '../../cluster/api-error.ts'
-import type { CanaryConfig } from '../../config/schema.ts'
+import { parseServicePort, type PrometheusServer } from '../../config/observability.ts'
 import type { SeriesLabels } from '../../metrics/counters.ts'
 import { fetchFailure, messageOf } from '../../runtime/errors.ts'
 
 export type PromSample = { labels: SeriesLabels; value: number }
 /** Evaluates PromQL now. Rejects with a sentence that names the server and the cause. */
 export type Prometheus = (promql: string) => Promise<PromSample[]>
-type Settings = NonNullable<CanaryConfig['prometheus']>
 type Answer = { status: string; error?: string; data?: { resultType: string; result: unknown } }
 type Vector = { metric: Record<string, string>; value: [number, string] }[]
 
-export function prometheusClient(cluster: Cluster, { address, service, token, timeout }: Settings): Prometheus {
+export function prometheusClient(cluster: Cluster, { address, service, token, timeout }: PrometheusServer): Prometheus {
   const server = address ?? `service ${service!}`
   return async (promql) => {
     try {
@@ -58,10 +57,10 @@ async function queryThroughCluster(
   timeoutMs: number,
   promql: string,
 ): Promise<string> {
-  const [, namespace = '', name = '', port = ''] = /^(.+)\/(.+):(\d+)$/.exec(service)!
+  const { namespace, name, port } = parseServicePort(service)
   const path = `/api/v1/query?query=${encodeURIComponent(promql)}`
   try {
-    return await cluster.service(namespace, name, Number(port), path, timeoutMs)
+    return await cluster.service(namespace, name, port, path, timeoutMs)
   } catch (error) {
     if (!(error instanceof ApiError) || error.status !== 403) throw error
     throw new Error(

@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { describe, expect, test } from 'vitest'
-import { prometheusClient } from '../../../../src/canary/metrics/prometheus-client.ts'
+import { prometheusClient } from '../../../../src/observability/metrics/prometheus-client.ts'
 import { ApiError } from '../../../../src/cluster/api-error.ts'
 import { clusterWith, serve } from '../../fixtures.ts'
 
@@ -16,7 +16,7 @@ async function answering(status: number, body: unknown) {
     response.writeHead(status).end(typeof body === 'string' ? body : JSON.stringify(body)),
   )
   return {
-    query: prometheusClient(clusterWith({}), { address: `${address}/`, counters: false, timeout: 10_000 }),
+    query: prometheusClient(clusterWith({}), { address: `${address}/`, timeout: 10_000 }),
     requests,
     address,
   }
@@ -27,9 +27,7 @@ describe('a query', () => {
     const { address, requests } = await serve((_, response) =>
       response.end(JSON.stringify(vector([{ a: 'b' }, '1.5'], [{}, '+Inf']))),
     )
-    expect(
-      await prometheusClient(clusterWith({}), { address, token: 't0k', counters: false, timeout: 10_000 })('sum(up)'),
-    ).toEqual([
+    expect(await prometheusClient(clusterWith({}), { address, token: 't0k', timeout: 10_000 })('sum(up)')).toEqual([
       { labels: { a: 'b' }, value: 1.5 },
       { labels: {}, value: Infinity },
     ])
@@ -47,9 +45,7 @@ describe('a query', () => {
       ),
     })
     expect(
-      await prometheusClient(cluster, { service: 'istio-system/prometheus:9090', counters: false, timeout: 10_000 })(
-        'scalar(a) + 1',
-      ),
+      await prometheusClient(cluster, { service: 'istio-system/prometheus:9090', timeout: 10_000 })('scalar(a) + 1'),
     ).toEqual([{ labels: {}, value: 7 }])
     expect(paths).toEqual([['istio-system', 'prometheus', 9090, '/api/v1/query?query=scalar(a)%20%2B%201', 10_000]])
   })
@@ -87,18 +83,16 @@ describe('a query', () => {
     const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
     server.close()
     await once(server, 'close')
-    await expect(
-      prometheusClient(clusterWith({}), { address, counters: false, timeout: 10_000 })('up'),
-    ).rejects.toThrow(`Prometheus (${address}): no answer (ECONNREFUSED)`)
+    await expect(prometheusClient(clusterWith({}), { address, timeout: 10_000 })('up')).rejects.toThrow(
+      `Prometheus (${address}): no answer (ECONNREFUSED)`,
+    )
   })
 
   test('fails with the right that is missing', async () => {
     const cluster = clusterWith({
       service: () => Promise.reject(new ApiError(403, 'services "prometheus" is forbidden (HTTP 403)')),
     })
-    await expect(
-      prometheusClient(cluster, { service: 'a/prometheus:9090', counters: false, timeout: 10_000 })('up'),
-    ).rejects.toThrow(
+    await expect(prometheusClient(cluster, { service: 'a/prometheus:9090', timeout: 10_000 })('up')).rejects.toThrow(
       'services "prometheus" is forbidden (HTTP 403); to query it through the API server, grant this run the verb get on services/proxy in a',
     )
   })

@@ -1,0 +1,134 @@
+// The section `observability`: where metrics, traces and logs go, and what is installed for them.
+import * as z from 'zod'
+import { responseTime } from '../values/durations.ts'
+import { objectName } from '../values/kubernetes.ts'
+import { percentage } from '../values/numbers.ts'
+import { parsedValue } from '../values/parsed-value.ts'
+import { publicValue } from '../values/public-value.ts'
+import { withShortForm } from '../values/short-form.ts'
+import { boolean, filePath, nonEmptyString, oneOf, url } from '../values/strings.ts'
+import { hasExactlyOne, labelValue, serviceAddress } from './parts.ts'
+
+const serverKeys = ['install', 'operator', 'address', 'service'] as const
+
+const operator = parsedValue<true | string>(
+  'true, or a Prometheus object as namespace/name, such as monitoring/main',
+  { type: ['boolean', 'string'], ...publicValue },
+  (raw) => {
+    if (raw === true || raw === 'true') return true
+    return typeof raw === 'string' && /^[-a-z0-9]+\/[-.a-z0-9]+$/.test(raw) ? raw : undefined
+  },
+)
+
+const server = z
+  .strictObject({
+    install: boolean
+      .optional()
+      .describe(
+        'Installs a small Prometheus that keeps a few hours in memory, for previews. It scrapes istiod, and the ' +
+          'sidecars and gateways of this namespace, of `istio-system` and of `canary.clients`.',
+      ),
+    operator: operator
+      .optional()
+      .describe(
+        'Writes a PodMonitor, ServiceMonitors and rules for the Prometheus Operator, with the labels that its ' +
+          'Prometheus selects. If there are several, name one as `namespace/name`.',
+      ),
+    address: url.optional().describe('Address of a Prometheus that scrapes the mesh already.'),
+    service: serviceAddress('istio-system/prometheus:9090')
+      .optional()
+      .describe('The same as `namespace/name:port` of a Service, reached through the API server.'),
+    token: nonEmptyString.optional().describe('Bearer token for `address`.'),
+    timeout: responseTime.prefault('10s').describe('Time limit for a response.'),
+  })
+  .refine((value) => hasExactlyOne(Object.fromEntries(serverKeys.map((key) => [key, value[key]]))), {
+    error: `expected exactly one of ${serverKeys.join(', ')}`,
+  })
+  .refine(({ install }) => install !== false, { error: 'expected install: true, or another key instead of it' })
+  .refine(({ token, address }) => token === undefined || address !== undefined, {
+    error: 'expected `address` beside `token`: through the API server, the kubeconfig has the rights',
+  })
+
+const metrics = z.strictObject({
+  prometheus: withShortForm(server, oneOf('install', 'operator'), (word) => server.parse({ [word]: true })).describe(
+    'Prometheus of the mesh: `install`, `operator`, or an existing server. `install` is short for `{ install: true }`.',
+  ),
+})
+
+const grafana = z.strictObject({
+  url: url.describe('Address of Grafana.'),
+  token: nonEmptyString.describe('Token of a service account that may write dashboards and annotations.'),
+  folder: nonEmptyString
+    .optional()
+    .describe('UID or title of the folder for the dashboards. Default: the root folder.'),
+})
+
+const configMaps = z.strictObject({
+  enabled: boolean.prefault(true).describe('`configMaps: true` is short for `{ enabled: true }`.'),
+  namespace: objectName.optional().describe('Namespace of the ConfigMaps. Default: `observability.namespace`.'),
+})
+
+const dashboards = z.strictObject({
+  configMaps: withShortForm(configMaps, boolean, (enabled) => ({ enabled }))
+    .optional()
+    .describe("ConfigMaps with the label that Grafana's sidecar looks for (`grafana_dashboard`)."),
+  grafana: grafana
+    .optional()
+    .describe("Writes the dashboards through Grafana's HTTP API, and an annotation at each step of a promotion."),
+  files: filePath.optional().describe('Folder on the runner for the dashboards as JSON files. It must exist.'),
+})
+
+const alerts = z.strictObject({
+  enabled: boolean.prefault(true).describe('`alerts: true` is short for `{ enabled: true }`.'),
+  file: filePath.optional().describe('Also writes the rules to this file on the runner.'),
+  alertmanager: serviceAddress('monitoring/alertmanager:9093')
+    .optional()
+    .describe('Alertmanager that an installed Prometheus sends its alerts to.'),
+  labels: z
+    .record(z.string(), labelValue)
+    .prefault({})
+    .describe('More labels for each alert, by which Alertmanager routes it.'),
+})
+
+/** `install`, or a Service that takes OTLP over gRPC. */
+function collector(...words: string[]) {
+  const pattern = /^[-a-z0-9]+\/[-a-z0-9]+:\d+$/
+  return parsedValue(
+    `${words.join(', ')}, or a Service as namespace/name:port, such as monitoring/otel-collector:4317`,
+    { type: 'string', ...publicValue },
+    (raw) => (typeof raw === 'string' && (words.includes(raw) || pattern.test(raw)) ? raw : undefined),
+  )
+}
+
+const traces = z.strictObject({
+  collector: collector('install').describe(
+    'Service that takes OTLP over gRPC, or `install` for a Jaeger that keeps traces in memory, for previews.',
+  ),
+  sampling: percentage('from 0%')
+    .optional()
+    .describe('Share of the requests to trace. Default: `100%` with `install`, otherwise `1%` as in Istio.'),
+  provider: objectName.prefault('mesh-canary-traces').describe('Name of the extension provider in the mesh config.'),
+})
+
+const logs = z.strictObject({
+  collector: collector('stdout', 'install').describe(
+    'Where access logs go: `stdout` of the sidecars as JSON, a Service that takes OTLP over gRPC, or `install` for the ' +
+      'installed Jaeger, which passes them on to `endpoint`.',
+  ),
+  endpoint: url.optional().describe('With `install`: the address that takes the logs as OTLP over HTTP.'),
+  onlyErrors: boolean.prefault(false).describe('Logs only requests that end with an error.'),
+  provider: objectName.prefault('mesh-canary-logs').describe('Name of the extension provider in the mesh config.'),
+})
+
+export const observability = z.strictObject({
+  namespace: objectName
+    .prefault('observability')
+    .describe('Namespace of what is installed. It is created if it does not exist.'),
+  metrics: metrics.optional().describe('Metrics of the mesh.'),
+  dashboards: dashboards.optional().describe('Grafana dashboards for the services and for promotions.'),
+  alerts: withShortForm(alerts, boolean, (enabled) => ({ enabled, labels: {} }))
+    .optional()
+    .describe('Alert rules for the mesh and for promotions.'),
+  traces: traces.optional().describe('Traces of the requests.'),
+  logs: logs.optional().describe('Access logs with the ids of the traces.'),
+})

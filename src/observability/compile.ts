@@ -1,0 +1,32 @@
+// All objects that the section `observability` asks for, besides the Telemetry, which is a policy, and the providers in
+// the mesh config. Pure.
+import type { KubeObject } from '../cluster/objects.ts'
+import { installsAnything } from '../config/observability.ts'
+import type { Config } from '../config/schema.ts'
+import { injectionLabel } from '../mesh/labels.ts'
+import { installedJaeger } from './jaeger.ts'
+import { monitors } from './metrics/monitors.ts'
+import type { Operator } from './metrics/operator.ts'
+import { installedPrometheus } from './metrics/prometheus.ts'
+import { observabilityObject } from './objects.ts'
+
+/** `operator`: what was found of it, if the config asks for its objects. */
+export function observabilityObjects(config: Config, operator: Operator | undefined): KubeObject[] {
+  const { observability } = config
+  if (!observability) return []
+  return [
+    ...(installsAnything(observability) ? [ownNamespace(observability.namespace)] : []),
+    ...installedPrometheus(config, undefined),
+    ...installedJaeger(config),
+    ...(operator ? monitors(config, operator) : []),
+  ]
+}
+
+function ownNamespace(name: string): KubeObject {
+  return observabilityObject('Namespace', { name, labels: { [injectionLabel]: 'disabled' } }, {}, 'observability')
+}
+
+/** What several configs may ask for: the first one owns it, and the others use it. */
+export function isShared({ kind }: KubeObject): boolean {
+  return kind === 'Namespace' || kind === 'PodMonitor' || kind === 'ServiceMonitor'
+}
