@@ -43,8 +43,8 @@ export async function startFlux({ run }: TestCluster, home: string, files: Recor
   ])
   const server = spawn(program, args, { stdio: 'inherit' })
   const stop = async () => {
-    // Its finalizer needs the controller, which goes with the namespace.
-    await kubectl('delete', 'kustomization', '--all')
+    // Their finalizers need the controllers, which go with the namespace.
+    await kubectl('delete', 'kustomization,gitrepository', '--all')
     await run(['kubectl', 'delete', 'namespace', 'flux-system', '--wait=false'])
     server.kill()
   }
