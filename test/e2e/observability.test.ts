@@ -156,7 +156,11 @@ test('logs of errors alone go to stdout, with the id of the trace', async () => 
   }
   await expect.poll(logged, { timeout: 30_000, interval: 1_000 }).not.toHaveLength(0)
   const errors = await logged()
-  expect(errors[0]).toMatchObject({ trace_id: expect.stringMatching(/^[0-9a-f]{32}$/) as string })
+  expect(errors[0]).toMatchObject({
+    trace_id: expect.stringMatching(/^[0-9a-f]{32}$/) as string,
+    'k8s.pod.name': expect.stringMatching(/^backend-v2-/) as string,
+    'service.name': 'backend-v2',
+  })
   expect(errors.filter((each) => each['http.response.status_code'] !== 500)).toEqual([])
 })
 
