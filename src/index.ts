@@ -5,5 +5,5 @@ exitOnDefect('annotation')
 // A dynamic import, so that an exception at import time is reported as well.
 const { action } = await import('./action/github.ts')
 await action()
-// Kept-alive connections would hold the process for minutes.
-process.exit()
+// Kept-alive connections would hold the process for minutes; what is logged goes out first, also to a slow runner.
+process.stdout.write('', () => process.exit())

@@ -36,6 +36,9 @@ function addressOf({ namespace, name, port }: ServicePort): { service: string; p
 /** Names of OpenTelemetry's semantic conventions, where there is one; values of Envoy's command operators. */
 const attributes = {
   trace_id: '%TRACE_ID%',
+  'service.name': '%ENVIRONMENT(ISTIO_META_WORKLOAD_NAME)%',
+  'k8s.namespace.name': '%ENVIRONMENT(POD_NAMESPACE)%',
+  'k8s.pod.name': '%ENVIRONMENT(POD_NAME)%',
   'http.request.method': '%REQ(:METHOD)%',
   'url.path': '%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%',
   'network.protocol.name': '%PROTOCOL%',

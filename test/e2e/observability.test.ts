@@ -109,9 +109,10 @@ test("Prometheus has the application's requests, from both ends, and istiod", as
       interval: 1_000,
     })
     .toHaveLength(2)
+  const found = async (promql: string) => (await query(promql)).data.result.length
+  await expect.poll(() => found('pilot_xds'), { timeout: 60_000, interval: 1_000 }).toBe(1)
+  expect(await found('istio_agent_cert_expiry_seconds{namespace="sample-app"}')).toBeGreaterThan(0)
   expect((await query('up == 0')).data.result).toEqual([])
-  expect((await query('pilot_xds')).data.result.length).toBeGreaterThan(0)
-  expect((await query('istio_agent_cert_expiry_seconds{namespace="sample-app"}')).data.result.length).toBeGreaterThan(0)
 })
 
 type Traces = { data: { traceID: string; processes: Record<string, { serviceName: string }> }[] }
@@ -147,14 +148,19 @@ test('an installation that changes the control plane keeps the providers', async
 test('logs of errors alone go to stdout, with the id of the trace', async () => {
   const section = 'observability: { traces: { collector: install }, logs: { collector: stdout, onlyErrors: true } }\n'
   expect(await outcome(section, { stages })).toBe('success')
+  const since = `--since-time=${new Date().toISOString()}`
   const logged = async () => {
-    const log = await kubectl('-n', 'sample-app', 'logs', 'deploy/backend-v2', '-c', 'istio-proxy', '--tail=100')
+    const log = await kubectl('-n', 'sample-app', 'logs', 'deploy/backend-v2', '-c', 'istio-proxy', since)
     const lines = log.split('\n').filter((line) => line.startsWith('{') && line.includes('trace_id'))
     return lines.map((line) => JSON.parse(line) as Record<string, unknown>)
   }
   await expect.poll(logged, { timeout: 30_000, interval: 1_000 }).not.toHaveLength(0)
   const errors = await logged()
-  expect(errors[0]).toMatchObject({ trace_id: expect.stringMatching(/^[0-9a-f]{32}$/) as string })
+  expect(errors[0]).toMatchObject({
+    trace_id: expect.stringMatching(/^[0-9a-f]{32}$/) as string,
+    'k8s.pod.name': expect.stringMatching(/^backend-v2-/) as string,
+    'service.name': 'backend-v2',
+  })
   expect(errors.filter((each) => each['http.response.status_code'] !== 500)).toEqual([])
 })
 
