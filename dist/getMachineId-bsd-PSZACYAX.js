@@ -1,0 +1,2 @@
+import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
+import{a as i}from"./chunk-DNBQ2ZL6.js";import{n as e}from"./chunk-G32SDDXB.js";import"./chunk-TIQ2RXAT.js";import{promises as t}from"fs";async function c(){try{return(await t.readFile("/etc/hostid",{encoding:"utf8"})).trim()}catch(r){e.debug(`error reading machine id: ${r}`)}try{return(await i("kenv -q smbios.system.uuid")).stdout.trim()}catch(r){e.debug(`error reading machine id: ${r}`)}}export{c as getMachineId};

@@ -1,2 +1,0 @@
-import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
-import{U as a,V as b}from"./chunk-THUHIWUG.js";import"./chunk-GX3ABR2L.js";import"./chunk-3PHMMJFW.js";import"./chunk-W36SM36J.js";import"./chunk-67A3RAKP.js";import"./chunk-I4P67KYG.js";import"./chunk-2T2LIFE7.js";import"./chunk-PGQNUZ5C.js";import"./chunk-75RKHIOF.js";import"./chunk-DMPBY6LY.js";import"./chunk-TIQ2RXAT.js";export{b as forceRollback,a as recoverPromotion};
