@@ -6,11 +6,11 @@ import { holderOf, isGuardIdentity } from './lease-object.ts'
  * What a waiting run knows of the Lease. Times are by this machine's clock, because the holder's clock may be wrong.
  */
 export type ObservedLease = {
-  /** The `resourceVersion` read last; undefined when there was no Lease. */
-  version: string | undefined
-  /** When the run first read this version, in milliseconds. */
+  /** Who held it and renewed it when, by the last reading; undefined when there was no Lease. */
+  renewal: string | undefined
+  /** When the run first read this renewal, in milliseconds. */
   since: number
-  /** The Lease changed while this run watched it: its holder is alive. */
+  /** The Lease was renewed or changed hands while this run watched it: its holder is alive. */
   renewed: boolean
 }
 
@@ -28,9 +28,14 @@ export type LeaseDecision =
 
 /** Adds a reading at `now` to what the run knows. */
 export function observe(before: ObservedLease | undefined, lease: Lease | undefined, now: number): ObservedLease {
-  const version = lease?.metadata.resourceVersion
-  if (before && before.version === version) return before
-  return { version, since: now, renewed: before !== undefined }
+  const renewal = renewalOf(lease)
+  if (before && before.renewal === renewal) return before
+  return { renewal, since: now, renewed: before !== undefined }
+}
+
+/** Not the `resourceVersion`: the guard of a run that has died still writes that it watches. */
+function renewalOf(lease: Lease | undefined): string | undefined {
+  return lease && `${holderOf(lease)} ${lease.spec?.renewTime ?? ''}`
 }
 
 /** The run always waits this long for a guard, which needs seconds to roll back. */

@@ -4,29 +4,33 @@ import { guardIdentity } from '../../../../src/canary/ownership/lease-object.ts'
 import { leaseHeldBy } from './fake-leases.ts'
 
 const holder = 'run 6 (deadbeef)'
-const lease = leaseHeldBy(holder, { spec: { leaseDurationSeconds: 30 } })
-const alive: ObservedLease = { version: '1', since: 100_000, renewed: true }
+const renewTime = '2026-11-29T10:00:00.000000Z'
+const lease = leaseHeldBy(holder, { spec: { leaseDurationSeconds: 30, renewTime } })
+const renewal = `${holder} ${renewTime}`
+const alive: ObservedLease = { renewal, since: 100_000, renewed: true }
 const unknown: ObservedLease = { ...alive, renewed: false }
 const noWait = { startedAt: 100_000, waitMs: 0 }
 
 describe('observing a Lease', () => {
-  test('starts with the version that is read first', () => {
-    expect(observe(undefined, lease, 5)).toEqual({ version: '1', since: 5, renewed: false })
-    expect(observe(undefined, undefined, 5)).toEqual({ version: undefined, since: 5, renewed: false })
+  test('starts with the renewal that is read first', () => {
+    expect(observe(undefined, lease, 5)).toEqual({ renewal, since: 5, renewed: false })
+    expect(observe(undefined, undefined, 5)).toEqual({ renewal: undefined, since: 5, renewed: false })
   })
 
-  test('keeps the time since when the same version exists', () => {
-    expect(observe({ version: '1', since: 5, renewed: false }, lease, 9)).toEqual({
-      version: '1',
-      since: 5,
-      renewed: false,
-    })
+  test('keeps the time since when nobody has renewed it, also if somebody else has written to it', () => {
+    const before = { renewal, since: 5, renewed: false }
+    const byGuard = { ...lease, metadata: { ...lease.metadata, resourceVersion: '2' } }
+    expect(observe(before, lease, 9)).toEqual(before)
+    expect(observe(before, byGuard, 9)).toEqual(before)
   })
 
-  test('treats another version as a sign of life, and also a Lease that appears or disappears', () => {
-    const before: ObservedLease = { version: '0', since: 5, renewed: false }
-    expect(observe(before, lease, 9)).toEqual({ version: '1', since: 9, renewed: true })
-    expect(observe(before, undefined, 9)).toEqual({ version: undefined, since: 9, renewed: true })
+  test('treats a renewal or another holder as a sign of life, and also a Lease that appears or disappears', () => {
+    const before: ObservedLease = { renewal, since: 5, renewed: false }
+    const later = { ...lease, spec: { ...lease.spec, renewTime: '2026-11-29T10:00:01.000000Z' } }
+    const taken = { ...lease, spec: { ...lease.spec, holderIdentity: 'run 7 (deadbeef)' } }
+    for (const each of [later, taken, undefined])
+      expect(observe(before, each, 9)).toMatchObject({ since: 9, renewed: true })
+    expect(observe({ ...before, renewal: undefined }, lease, 9)).toEqual({ renewal, since: 9, renewed: true })
   })
 })
 
