@@ -118,7 +118,11 @@ describe('the trace of a promotion in Jaeger', () => {
 })
 
 test('a collector that cannot be reached changes nothing but a warning', async () => {
-  const env = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9', OTEL_EXPORTER_OTLP_HEADERS: 'api-key=hunter2' }
+  const env = {
+    OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9',
+    OTEL_EXPORTER_OTLP_HEADERS: 'api-key=hunter2',
+    OTEL_EXPORTER_OTLP_TIMEOUT: '500',
+  }
   const inputs = { ...testCluster.inputs, config, stages: 'install, policies' }
   const { code, log, outputs, report } = await machine.run(inputs, { env })
   expect([code, report?.outcome], log).toEqual([0, 'success'])
