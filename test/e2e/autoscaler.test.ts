@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { goTool } from '../mesh/index.ts'
 import { caller, openArcade, service, shop, type Arcade } from './arcade.ts'
+import { eventually } from './echo.ts'
 import { sampleImages } from './world.ts'
 
 let arcade: Arcade
@@ -84,7 +85,9 @@ test('an autoscaler that sees stable idle takes none of its pods before the traf
   expect(outputs).toMatchObject({ verdict: 'promoted', weight: '0' })
   expect(await returned).toBe('2')
   expect(await arcade.images('mill')).toEqual({ mill: sampleImages.next })
-  expect(await arcade.kubectl('get', 'hpa', '-o', 'jsonpath={.items[*].metadata.name}')).toBe('mill')
+  await eventually(async () =>
+    expect(await arcade.kubectl('get', 'hpa', '-o', 'jsonpath={.items[*].metadata.name}')).toBe('mill'),
+  )
   expect(await read('hpa/mill', '.spec.minReplicas')).toBe('1')
   expect((await arcade.calls('mill')).failed).toBe(before.failed)
-})
+}, 600_000)
