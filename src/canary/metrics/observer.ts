@@ -83,7 +83,7 @@ export async function createObserver(
     return count(running) === 0 ? 1 : count(sampled) / count(running)
   }
 
-  /** Reads clients less often that do not answer, or, of many, that never call. @returns true if all that have ever called answered. */
+  /** Reads clients less often that never call or do not answer. @returns true if all that have ever called answered. */
   function rememberCallers(running: Pod[], sampled: Pod[], readings: PodReading[]): boolean {
     const answered = new Set(readings.map(({ pod }) => podId(pod)))
     const clients = readings.filter((each) => each.role === 'client')

@@ -7,14 +7,12 @@ export type PodSampler = {
   choose: (running: Pod[]) => Pod[]
   /** Leaves these pods out of the next samples. */
   skip: (pods: Pod[]) => void
-  /** Leaves out these clients, which have never called, unless there are only a few clients. */
+  /** Leaves these clients, which have never called, out of more samples each time. */
   skipIdle: (clients: Pod[]) => void
 }
 
-/** A skipped pod is read in one of this many samples. */
-const skippedEvery = 10
-/** So few clients are read each time: one that begins to call during a short step must not be missed. */
-const fewClients = 10
+/** A pod is left out of so many samples at most. */
+const longestSkip = 9
 
 /**
  * If a role has more than `maxPods` pods, always chooses the same ones as long as they live. Clients that never call make
@@ -28,7 +26,7 @@ export function createPodSampler(
   const chosen = new Set<string>()
   const noted = new Set<Role>()
   const samplesToSkip = new Map<string, number>()
-  let clients = 0
+  const lastSkips = new Map<string, number>()
 
   function choose(role: Role, pods: Pod[]): Pod[] {
     if (pods.length > maxPods && !noted.has(role)) {
@@ -50,17 +48,19 @@ export function createPodSampler(
     return remaining === 0
   }
 
-  const skip = (pods: Pod[]) => pods.forEach((pod) => samplesToSkip.set(podId(pod), skippedEvery - 1))
-
   return {
     choose: (running) => {
       const { canary = [], stable = [], client = [] } = Object.groupBy(running, roleOf)
-      clients = client.length
       return [...choose('canary', canary), ...choose('stable', stable), ...choose('client', client)].filter(isDue)
     },
-    skip,
-    skipIdle: (idle) => {
-      if (clients > Math.min(maxPods, fewClients)) skip(idle)
+    skip: (pods) => pods.forEach((pod) => samplesToSkip.set(podId(pod), longestSkip)),
+    // A client that begins to call with the first weight, such as a gateway with synthetic requests, is seen soon.
+    skipIdle: (clients) => {
+      for (const id of clients.map(podId)) {
+        const samples = Math.min(2 * (lastSkips.get(id) ?? 0.5), longestSkip)
+        lastSkips.set(id, samples)
+        samplesToSkip.set(id, samples)
+      }
     },
   }
 }
