@@ -6,8 +6,13 @@ import type { Config, ObservabilityConfig } from '../../config/schema.ts'
 import { object } from './names.ts'
 import { defined } from './render.ts'
 
-/** A request without a response has no code, but a flag; a term about what a request lacks does not count. */
-const isError = 'response.code >= 400 || response.grpc_status > 0 || response.flags > 0'
+/**
+ * A request without a response has no code, but a flag. Envoy derives a gRPC status for every response, so it counts only
+ * for calls of gRPC. A term about what a request lacks does not count.
+ */
+const isError =
+  'response.code >= 400 || response.flags > 0 || ' +
+  "(request.headers['content-type'].startsWith('application/grpc') && response.grpc_status > 0)"
 
 export function telemetries({ namespace, telemetry, observability }: Config): KubeObject[] {
   const logging = [...plainLogging(telemetry), ...(observability ? providerLogging(observability) : [])]
