@@ -64,10 +64,7 @@ export function add(certificate: Certificate, canary: LimitCounts): Certificate 
   return { ...certificate, underTolerated: capEvidence(grown, spare / beta) }
 }
 
-/**
- * Adds what both versions served at the same time. The share of each is counted: here a chance that is higher than the
- * real one would not be fair.
- */
+/** Adds what both versions served at the same time. */
 export function compare(certificate: Certificate, canary: LimitCounts, stable: LimitCounts): Certificate {
   const { beta, besideStable } = certificate
   const pair = { canary, stable }

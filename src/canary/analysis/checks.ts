@@ -41,8 +41,7 @@ export type Checks = {
   windows: Windows
 }
 
-/** `chance`: see relative.Pair. */
-type Uncompared = { canary: RequestCounts; stable: RequestCounts; chance?: number | undefined }
+type Uncompared = { canary: RequestCounts; stable: RequestCounts }
 
 export type Certificates = {
   successRate: Certificate
@@ -83,21 +82,20 @@ function createCertificates({ checks }: CanaryConfig): Certificates {
 
 /**
  * What both versions served since the sample before. `alone`: stable is meant to get no requests, so there is nothing
- * to compare with. `chance`: see relative.Pair. `isChosen`: the canary serves only requests that match a header, which
- * say little about the others, so they cannot certify it. `stableTimes`: stable's latencies before this sample. Its p99 is taken from them once, and
+ * to compare with. `isChosen`: the canary serves only requests that match a header, which say little about the others,
+ * so they cannot certify it. `stableTimes`: stable's latencies before this sample. Its p99 is taken from them once, and
  * stays whatever comes later.
  */
 export type CheckSample = {
   canary: RequestCounts
   stable: RequestCounts
   alone: boolean
-  chance?: number | undefined
   isChosen: boolean
   stableTimes: Times
 }
 
 export function addSample(plan: CanaryConfig, checks: Checks, sample: CheckSample): Checks {
-  const { canary, stable, alone, chance, isChosen } = sample
+  const { canary, stable, alone, isChosen } = sample
   const stableP99Ms = checks.stableP99Ms ?? (checks.latency && quantileOfStable(sample.stableTimes))
   const { windows, complete } = addToWindows(checks.windows, canary, stable, plan.pollInterval)
   const completeWindows = complete ? windows : undefined
@@ -107,7 +105,7 @@ export function addSample(plan: CanaryConfig, checks: Checks, sample: CheckSampl
     ...checks,
     windows,
     ...(stableP99Ms === undefined ? {} : { stableP99Ms }),
-    uncompared: alone ? uncompared : addUncompared(uncompared, { canary, stable, chance }),
+    uncompared: alone ? uncompared : addUncompared(uncompared, { canary, stable }),
     successRate: objective.add(checks.successRate, countFailures(canary), alone),
     ...(p99 && limitMs !== undefined ? { p99: addLatencies(p99, limitMs, canary, alone, completeWindows) } : {}),
     certificates: addToCertificates(checks.certificates, canary, limitMs, stableP99Ms),
@@ -138,16 +136,8 @@ function addToCertificates(
   }
 }
 
-/** The chance is the highest of the joined samples, and unknown if that of one of them is. */
 function addUncompared(sums: Uncompared, added: Uncompared): Uncompared {
-  const isFirst = sums.canary.requests + sums.stable.requests === 0
-  const isKnown = sums.chance !== undefined && added.chance !== undefined
-  const both = isKnown ? Math.max(sums.chance!, added.chance!) : undefined
-  return {
-    canary: addRequests(sums.canary, added.canary),
-    stable: addRequests(sums.stable, added.stable),
-    chance: isFirst ? added.chance : both,
-  }
+  return { canary: addRequests(sums.canary, added.canary), stable: addRequests(sums.stable, added.stable) }
 }
 
 function hasEnoughToCompare({ canary, stable }: Uncompared): boolean {
@@ -166,14 +156,14 @@ export function closeComparison(checks: Checks): Checks {
  */
 function compareFailures(checks: Checks): Checks {
   const { successRate, failures, certificates, uncompared } = checks
-  const { canary, stable, chance } = uncompared
+  const { canary, stable } = uncompared
   const [ofCanary, ofStable] = [countUnanswered(canary), countUnanswered(stable)]
-  const failed = { canary: countFailures(canary), stable: countFailures(stable), chance }
+  const failed = { canary: countFailures(canary), stable: countFailures(stable) }
   return {
     ...checks,
     uncompared: { canary: noRequests, stable: noRequests },
     successRate: objective.compare(successRate, failed),
-    ...(failures ? { failures: relative.add(failures, { canary: ofCanary, stable: ofStable, chance }) } : {}),
+    ...(failures ? { failures: relative.add(failures, { canary: ofCanary, stable: ofStable }) } : {}),
     certificates: {
       ...certificates,
       ...(certificates.failures ? { failures: certificate.compare(certificates.failures, ofCanary, ofStable) } : {}),

@@ -4,7 +4,7 @@
 // rate is R times stable's, a failure is the canary's with a chance of q(R) = n_c·R / (n_c·R + n_s), whatever the
 // rates themselves are (the conditional test of two Poisson rates: J. Przyborowski and H. Wilenski, Biometrika 31,
 // 1940). So for R against R0 a sample weighs
-//   (q(R)/q(R0))^x_c · ((1−q(R))/(1−q(R0)))^x_s                                                                  (1)
+//   (q(R)/q(R0))^x_c · ((1−q(R))/(1−q(R0)))^x_s
 // and this factor is expected to be at most 1 while the canary's rate is at most R0 times stable's, given how many
 // requests each got in that sample. So weights may change between samples, and stable's rate may be anything and may
 // drift. It holds in both worlds that matter:
@@ -15,12 +15,6 @@
 // - Failures come in bursts of any form, and which version gets a request is drawn by lot. Then x_c of the sample's
 //   failures is hypergeometric. The expectation of a convex function of it is at most that of the binomial with q(1)
 //   (W. Hoeffding, JASA 58, 1963, theorem 4).
-//
-// Where the weight alone decides which version gets a request, q(R) = w·R / (w·R + 1 − w) says more, with the chance w
-// that a request goes to the canary instead of its share of the sample. A sample in which the canary fails has more of
-// its requests than w·n on average, so its own share makes less of a failure. (1) is expected to be at most 1 then, too:
-// a request weighs (q(R)/q(R0) with w·p_c, (1−q(R))/(1−q(R0)) with (1−w)·p_s, else 1), and a failure of a burst goes to
-// the canary with the chance w = q(1). Both parts of (1) fall with w. So it stays fair if w is more than the real chance.
 import { addEvidence, eValue, noEvidence, onFarRatios, ratios, type Evidence, type LogRatios } from './mixture.ts'
 import type { LimitCounts } from './request-counts.ts'
 
@@ -32,16 +26,12 @@ export function create(margin: number): Relative {
   return { margin, overMargin: noEvidence }
 }
 
-/**
- * What both versions served at the same time. `chance`: the highest chance, above 0 and below 1, with which a request
- * goes to the canary; undefined unless the weight alone decides. It must be known before the sample is taken.
- */
-export type Pair = { canary: LimitCounts; stable: LimitCounts; chance?: number | undefined }
+/** What both versions served at the same time. */
+export type Pair = { canary: LimitCounts; stable: LimitCounts }
 
-/** A sample says something if something failed and it is known what share of that is the canary's on average. */
-export function isInformative({ canary, stable, chance }: Pair): boolean {
-  const isShareKnown = chance !== undefined || (canary.requests > 0 && stable.requests > 0)
-  return isShareKnown && canary.violations + stable.violations > 0
+/** A sample says something when both versions served requests and something failed. */
+export function isInformative({ canary, stable }: Pair): boolean {
+  return canary.requests > 0 && stable.requests > 0 && canary.violations + stable.violations > 0
 }
 
 /** Adds a sample. */
@@ -54,11 +44,10 @@ export function add(test: Relative, pair: Pair): Relative {
 
 /**
  * The logarithm of an informative sample's likelihood ratio, for each alternative R against `tolerated` R0:
- * x_c·ln(q(R)/q(R0)) + x_s·ln((1−q(R))/(1−q(R0))), with q(R) = odds·R / (1 + odds·R). The odds are w/(1 − w) for the
- * chance w, else n_c/n_s.
+ * x_c·ln(q(R)/q(R0)) + x_s·ln((1−q(R))/(1−q(R0))).
  */
-export function logRatios({ canary, stable, chance }: Pair, alternatives: number[], tolerated: number): LogRatios {
-  const odds = chance === undefined ? canary.requests / stable.requests : chance / (1 - chance)
+export function logRatios({ canary, stable }: Pair, alternatives: number[], tolerated: number): LogRatios {
+  const odds = canary.requests / stable.requests
   return alternatives.map((ratio) => {
     const logStable = Math.log((1 + odds * tolerated) / (1 + odds * ratio))
     return canary.violations * (Math.log(ratio / tolerated) + logStable) + stable.violations * logStable

@@ -51,16 +51,6 @@ export function differsFromWeight(counts: ShareCounts, weight: number, pinned: P
   return isHigh || isLow ? (100 * canary.all) / (canary.all + stable.all) : undefined
 }
 
-/**
- * The highest chance, from 0 to 1, with which a request goes to the canary: by its weight (in per cent), or by the share
- * of these requests that it has served if that is higher by more than chance explains (two standard deviations).
- */
-export function canaryChance(weight: number, canary: RequestCounts, stable: RequestCounts): number {
-  const served = canary.requests
-  const least = (served - 2 * Math.sqrt(served)) / Math.max(1, served + stable.requests)
-  return Math.max(weight / 100, least)
-}
-
 /** Whether the share of `own` among all requests is above the bound. */
 function exceeds(own: number, other: number, bound: number): boolean {
   if (bound >= 1) return false

@@ -5,7 +5,6 @@ import { addRequests } from '../analysis/request-counts.ts'
 import { addShare, noShare } from '../analysis/share.ts'
 import { addUnserved, isUnservedTooOften, type Served } from '../analysis/unserved.ts'
 import { isAlone } from './alone.ts'
-import { chanceOfCanary } from './canary-chance.ts'
 import type { Gate } from './finding.ts'
 import { countInLastStep, currentStep, replaceCurrent } from './steps.ts'
 import type { ActiveState, Observation } from './types.ts'
@@ -40,7 +39,6 @@ export function addObservation(
       canary,
       stable,
       alone: isAlone(state),
-      chance: chanceOfCanary(state, observation),
       isChosen: state.steps.at(-1)?.kind === 'ab',
       stableTimes: before.stableTotal.times,
     }),

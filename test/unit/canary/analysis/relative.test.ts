@@ -13,8 +13,7 @@ import { binomial, expected, hypergeometric } from './exact.ts'
 /** Whether the evidence decides at this chance of error. */
 const fails = (test: Relative, alpha: number) => evidence(test) >= 1 / alpha
 
-const add = (test: Relative, canary: LimitCounts, stable: LimitCounts, chance?: number) =>
-  addPair(test, { canary, stable, chance })
+const add = (test: Relative, canary: LimitCounts, stable: LimitCounts) => addPair(test, { canary, stable })
 
 const logRatios = (canary: LimitCounts, stable: LimitCounts, alternatives: number[], tolerated: number) =>
   ratiosOf({ canary, stable }, alternatives, tolerated)
@@ -72,42 +71,6 @@ describe('on average a sample', () => {
   )
 })
 
-/**
- * The expectation of E after requests that go to the canary with the chance `real`, when the test assumes `chance`. A
- * request fails with a chance of `failing` at stable, and of `margin` times that at the canary.
- */
-function expectedByLot(margin: number, requests: number, failing: number, real: number, chance: number): number {
-  const failed = real * margin * failing + (1 - real) * failing
-  return expected(binomial(requests, failed), (failures) =>
-    expected(binomial(failures, (real * margin * failing) / failed), (x) =>
-      evidence(add(create(margin), counts(0, x), counts(0, failures - x), chance)),
-    ),
-  )
-}
-
-describe('where the weight alone decides, on average a sample', () => {
-  const cells = [1, 1.5, 3].flatMap((margin) =>
-    [0.05, 0.5, 0.9].flatMap((chance) => [0.001, 0.05, 0.3].map((failing) => ({ margin, chance, failing }))),
-  )
-
-  test.each(cells)(
-    'does not raise E for a canary at the margin $margin, with the weight $chance, when stable fails $failing',
-    ({ margin, chance, failing }) => {
-      expect(expectedByLot(margin, 30, failing, chance, chance)).toBeLessThanOrEqual(1 + 1e-9)
-      expect(expectedByLot(margin, 30, failing, 0.7 * chance, chance)).toBeLessThanOrEqual(1 + 1e-9)
-    },
-  )
-
-  test('raises E if the canary gets more than the weight, which is why the share is watched', () => {
-    expect(expectedByLot(1, 30, 0.3, 0.2, 0.05)).toBeGreaterThan(1)
-  })
-
-  test.each([5, 20, 40])('does not raise E for a burst of %d failures', (failures) => {
-    const after = (x: number) => evidence(add(create(1), counts(failures, x), counts(failures, failures - x), 0.1))
-    expect(expected(binomial(failures, 0.1), after)).toBeLessThanOrEqual(1 + 1e-9)
-  })
-})
-
 /** A sample of so many requests: each goes to the canary at random, and a share of all fails. */
 function draw(random: () => number, requests: number, weight: number, failing: number): [LimitCounts, LimitCounts] {
   let [canary, stable] = [counts(0), counts(0)]
@@ -163,14 +126,6 @@ describe('the comparison with stable', () => {
     expect(after(50)).toBe(true)
     expect(after(5)).toBe(false)
   })
-})
-
-test('a failure among few requests says as much as one among many where the weight alone decides', () => {
-  const among = (requests: number) => evidence(add(create(1), counts(requests, 1), counts(9, 0), 0.1))
-  expect(among(1)).toBeGreaterThan(1)
-  expect(among(5)).toBe(among(1))
-  const alone = evidence(add(create(1), counts(1, 1), counts(0), 0.1))
-  expect(alone).toBe(among(1))
 })
 
 describe('the evidence does not change after', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { addShare, canaryChance, differsFromWeight, noShare } from '../../../../src/canary/analysis/share.ts'
+import { addShare, differsFromWeight, noShare } from '../../../../src/canary/analysis/share.ts'
 import { served } from '../../fixtures.ts'
 import { randomFrom } from '../../random.ts'
 
@@ -59,20 +59,5 @@ describe("a canary's share of the requests", () => {
     expect(differsFromWeight(little, 20, { stable: false, canary: true })).toBeCloseTo(0.5)
     expect(differsFromWeight(little, 20, { stable: true, canary: false })).toBeUndefined()
     expect(differsFromWeight(much, 20, { stable: true, canary: false })).toBeCloseTo(50)
-  })
-})
-
-describe('the chance that a request goes to the canary', () => {
-  test('is its weight, also while it happens to have served somewhat more', () => {
-    expect(canaryChance(10, served(0), served(0))).toBe(0.1)
-    expect(canaryChance(10, served(2), served(0))).toBe(0.1)
-    expect(canaryChance(10, served(13), served(87))).toBe(0.1)
-    expect(canaryChance(10, served(5), served(95))).toBe(0.1)
-  })
-
-  test('is higher if it has decisively served more, and never 1', () => {
-    expect(canaryChance(10, served(50), served(50))).toBeCloseTo(0.359, 3)
-    expect(canaryChance(10, served(5_000), served(5_000))).toBeCloseTo(0.486, 3)
-    expect(canaryChance(10, served(100_000), served(0))).toBeLessThan(1)
   })
 })
