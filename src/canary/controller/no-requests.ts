@@ -27,8 +27,8 @@ type Facts = {
   stableRequests: number
   callerRequests: number
   unserved: LimitCounts
-  /** The canary's, in per cent. */
-  weight: number
+  /** The canary's, in per cent; undefined in a step that is not about the weight. */
+  weight: number | undefined
 }
 type Telemetry = KubeObject & {
   spec?: { metrics?: { overrides?: { disabled?: boolean; tagOverrides?: Record<string, { operation?: string }> }[] }[] }
@@ -71,6 +71,7 @@ async function readFacts(context: PromotionContext, state: State): Promise<Facts
     Promise.all(asked.map((pod) => readCounters(cluster, pod))),
     ...[namespace, systemNamespace].map((place) => cluster.list<Telemetry>('Telemetry', place).catch(emptyWhenUnread)),
   ])
+  const step = state.steps.at(-1)
   return {
     plan,
     split,
@@ -78,10 +79,10 @@ async function readFacts(context: PromotionContext, state: State): Promise<Facts
     pods: { canary, stable, client },
     telemetries: telemetries.flat(),
     published: published.flat(),
-    stableRequests: state.steps.at(-1)?.stable.requests ?? 0,
+    stableRequests: step?.stable.requests ?? 0,
     callerRequests: state.users.requests,
     unserved: state.unserved.counts,
-    weight: state.steps.at(-1)?.weight ?? 0,
+    weight: step?.kind === 'weight' ? step.weight : undefined,
   }
 }
 
@@ -213,8 +214,9 @@ function difference(
 
 /** At a small weight, the first requests may all go to stable by chance, and then nothing is wrong with the route. */
 function fewRequestsCause({ plan, callerRequests, stableRequests, weight }: Facts): string | undefined {
+  if (weight === undefined || stableRequests === 0 || callerRequests === 0) return undefined
   const chance = (1 - weight / 100) ** stableRequests
-  if (stableRequests === 0 || callerRequests === 0 || chance < plausibleChance) return undefined
+  if (chance < plausibleChance) return undefined
   return (
     `the ${stableRequests} requests of this step all went to ${plan.stable.name}, which at weight ${weight} happens by ` +
     `chance in ${Number((100 * chance).toPrecision(2))}% of such steps: too few to tell whether the callers follow the ` +

@@ -29,6 +29,7 @@ type Case = {
   ofStable?: number
   ofCallers?: number
   unserved?: number
+  kind?: 'weight' | 'ab'
 }
 
 function explain({
@@ -38,6 +39,7 @@ function explain({
   ofStable = 0,
   ofCallers = 0,
   unserved = 0,
+  kind = 'weight',
 }: Case): Promise<string | undefined> {
   const plan = planOf()
   const cluster = clusterWith({
@@ -52,7 +54,7 @@ function explain({
   const state: State = {
     ...begun,
     phase: 'shifting',
-    steps: [{ ...startStep('weight', 5, 0, 0), stable: served(ofStable) }],
+    steps: [{ ...startStep(kind, kind === 'ab' ? 0 : 5, 0, 0), stable: served(ofStable) }],
     users: served(ofCallers),
     unserved: { ...begun.unserved, counts: { requests: unserved, violations: unserved } },
   }
@@ -175,6 +177,10 @@ test.each<[string, Case, string]>([
   ],
 ])('no request reached the canary because %s', async (_, facts, text) => {
   expect(await explain(facts)).toContain(text)
+})
+
+test('a step whose requests match a header is not about the weight', async () => {
+  expect(await explain({ ofStable: 40, ofCallers: 40, kind: 'ab' })).not.toContain('by chance')
 })
 
 test('a difference between some callers and the canary explains nothing', async () => {
