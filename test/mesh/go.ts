@@ -38,7 +38,6 @@ const tools = {
   jaeger: tool('github.com/jaegertracing/jaeger/cmd/jaeger', 'jaeger'),
   kind: tool('sigs.k8s.io/kind'),
   'kustomize-controller': tool('github.com/fluxcd/kustomize-controller', 'flux'),
-  'metrics-server': tool('sigs.k8s.io/metrics-server/cmd/metrics-server', 'metrics-server'),
   prometheus: tool('github.com/prometheus/prometheus/cmd/prometheus', 'prometheus', prometheusTags),
   'prometheus-config-reloader': tool(`${operator}/prometheus-config-reloader`, 'prometheus-operator'),
   'prometheus-operator': tool(`${operator}/operator`, 'prometheus-operator'),
@@ -112,6 +111,11 @@ export async function goTool(name: GoTool): Promise<string> {
   const binary = join(folder(await toolArtifact(name)), name)
   if (!existsSync(binary)) await withBuildLock(() => buildTool(name))
   return binary
+}
+
+/** Builds all tools that are missing. */
+export async function buildTools(): Promise<void> {
+  for (const name of Object.keys(tools) as GoTool[]) await goTool(name)
 }
 
 /** The path of a tool's binary. The caller must hold the lock. */
