@@ -53,6 +53,8 @@ type Objects = {
   listed?: Workload[]
   /** What somebody else does as soon as a Deployment is written. */
   interfere?: () => void
+  /** What somebody else does before a Deployment is read. */
+  onRead?: () => void
 }
 let objects: Objects
 let notes: string[]
@@ -86,6 +88,7 @@ function fakeCluster(parts: Partial<Objects> = {}) {
       )
     },
     get: (_kind: string, _namespace: string, name: string) => {
+      objects.onRead?.()
       const found = objects.deployments.find(({ metadata }) => metadata.name === name)!
       const { replicas = 1 } = found.spec
       return Promise.resolve({
@@ -277,6 +280,46 @@ describe('an autoscaler that has scaled the idle stable down', () => {
     expect(fake.weights()).toEqual([100, 0])
     expect(fake.events).not.toContain('Deployment backend-v1')
     expect(minimum()).toBe(1)
+  })
+
+  const grow = (replicas: number) =>
+    void (objects.deployments = [objects.deployments[0]!, deployment('v2', { replicas })])
+
+  test('gets as many pods as the canary has when the commit arrives', async () => {
+    const fake = fakeCluster({ deployments: shrunk(), scalers: [scaler('backend-v1', 1)] })
+    const awaitCommit = () => {
+      grow(6)
+      return Promise.resolve(objects.deployments[0]!)
+    }
+    await expect(fake.run(true, undefined, { ...committing(), awaitCommit })).rejects.toThrow('has 1 of the 6 ready')
+    expect(minimum()).toBe(6)
+    expect(fake.weights()).toEqual([0, 100])
+  })
+
+  test('gets as many pods as the canary has after a rollout from Git', async () => {
+    const onRead = () => {
+      if (minimum() !== 4) return
+      grow(6)
+      autoscale()
+    }
+    const fake = fakeCluster({ deployments: shrunk(), scalers: [scaler('backend-v1', 1)], onRead })
+    await expect(fake.run(true, undefined, committing())).rejects.toThrow('has 4 of the 6 ready')
+    expect(fake.weights()).toEqual([0, 100])
+  })
+
+  test('lets stable grow with a canary that grows during the rollout', async () => {
+    let writes = 0
+    const interfere = () => void (++writes === 1 && grow(6))
+    const { run, events } = fakeCluster({ deployments: shrunk(), scalers: [scaler('backend-v1', 1)], interfere })
+    await run()
+    expect(events.slice(0, 5)).toEqual([
+      'HorizontalPodAutoscaler backend-v1',
+      'Deployment backend-v1',
+      'HorizontalPodAutoscaler backend-v1',
+      'Deployment backend-v1',
+      'VirtualService backend',
+    ])
+    expect(objects.deployments[0]!.spec.replicas).toBe(6)
   })
 })
 
