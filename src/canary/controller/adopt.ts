@@ -249,11 +249,17 @@ async function cleanUp(
   requireAdopted: () => Promise<void>,
   deps: AdoptDeps,
 ): Promise<void> {
-  const { note, isDrained, confirmLease, release } = deps
+  const { note, signal, isDrained, confirmLease, release } = deps
   const { name, namespace } = canary.metadata
   const isEnded = await isDrained()
   // Before the canary goes: a run that dies here leaves a canary, by which the next one sees that it has work to do.
   await restoreMinimum(cluster, split.namespace, split.service, deps)
+  // A cancelled run has not given the minimum back, and the next one sees by the canary that it has to.
+  if (signal.aborted)
+    return note(
+      `${deploymentName(canary)} keeps running: the run was cancelled; ` +
+        `the next run ${release ? 'removes it' : 'scales it to 0'}`,
+    )
   if (!isEnded)
     return note(
       `${deploymentName(canary)} keeps running: could not confirm that it drained; ` +

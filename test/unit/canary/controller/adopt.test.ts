@@ -55,6 +55,8 @@ type Objects = {
   interfere?: () => void
   /** What somebody else does before a Deployment is read. */
   onRead?: () => void
+  /** What somebody else does when the canary has drained. */
+  onDrained?: () => void
 }
 let objects: Objects
 let notes: string[]
@@ -130,7 +132,11 @@ function fakeCluster(parts: Partial<Objects> = {}) {
       signal,
       timeoutMs: 0,
       clock: new FakeClock(),
-      isDrained: () => Promise.resolve(events.push('drained?') > 0 && isDrained),
+      isDrained: () => {
+        events.push('drained?')
+        objects.onDrained?.()
+        return Promise.resolve(isDrained)
+      },
       confirmLease: () => Promise.resolve(),
     })
   return {
@@ -321,6 +327,26 @@ describe('an autoscaler that has scaled the idle stable down', () => {
     ])
     expect(objects.deployments[0]!.spec.replicas).toBe(6)
   })
+})
+
+test.each([
+  ['removes it', true],
+  ['scales it to 0', false],
+])('a cancel when the traffic is back leaves the canary, and the next run %s', async (what, isRelease) => {
+  const cancel = new AbortController()
+  const { run, events, weights } = fakeCluster({ scalers: [scaler('backend-v1', 1)] })
+  const release: ReleaseAdoption = {
+    templateFor: () => deployment('v2').spec.template,
+    writeConfigs: () => Promise.resolve(() => Promise.resolve()),
+    updateSubset: () => Promise.resolve(),
+    remove: () => Promise.resolve(String(events.push('removed'))),
+  }
+  objects.onDrained = () => cancel.abort()
+  await run(true, cancel.signal, isRelease ? release : undefined)
+  expect(weights()).toEqual([100, 0])
+  expect(events.at(-1)).toBe('drained?')
+  expect(objects.scalers[0]!.spec.minReplicas).toBe(2)
+  expect(notes.at(-1)).toBe(`Deployment/backend-v2 keeps running: the run was cancelled; the next run ${what}`)
 })
 
 describe('adopting fails', () => {
