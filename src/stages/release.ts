@@ -216,8 +216,8 @@ async function create(context: StageContext, release: Release): Promise<CreatedC
     await keepStableLarge(context, release)
     await waitForPods(cluster, deployment, plan.progressDeadline, host.signal)
   } catch (problem) {
-    // A canary that an earlier run left may have traffic.
-    if (!left && !host.signal.aborted) host.info(await created.cleanUp())
+    // A canary that an earlier run left with this release may have traffic.
+    if (left?.isSame !== true && !host.signal.aborted) host.info(await created.cleanUp())
     throw problem
   }
   return created

@@ -53,7 +53,7 @@ export async function adopt(
 
   await deps.confirmLease()
   const now = deps.release?.awaitCommit
-    ? await followCommit(cluster, split, [stable, canary], deps.release.awaitCommit, deps)
+    ? await followCommit(cluster, split, canary, deps.release.awaitCommit, deps)
     : await takeOver(cluster, split, stable, canary, deps)
   await deps.release?.updateSubset(now)
   await deps.clock.sleep(settledMs)
@@ -111,7 +111,7 @@ async function takeOver(
     await waitForRollout(cluster, { ...now, kind: 'Deployment' }, timeoutMs, signal)
     await requireUnchanged(cluster, now)
     await requireSidecars(cluster, now)
-    await waitForReplicas(cluster, now, replicas, deps)
+    await waitForReplicas(cluster, now, await growWithCanary(cluster, service, now, canary, deps), deps)
     return now
   } catch (problem) {
     const why = signal.aborted ? 'the run was cancelled' : messageOf(problem)
@@ -123,21 +123,39 @@ async function takeOver(
   }
 }
 
+/** The canary may have grown during the rollout. Returns how many pods stable needs since. */
+async function growWithCanary(
+  cluster: Cluster,
+  service: string,
+  stable: Workload,
+  canary: Workload,
+  deps: AdoptDeps,
+): Promise<number> {
+  const carrying = await replicasNow(cluster, canary)
+  if (carrying <= replicasOf(stable)) return replicasOf(stable)
+  const replicas = (await raiseMinimum(cluster, service, stable, carrying, deps)) ?? carrying
+  if (replicas > replicasOf(stable)) await rewrite(cluster, stable, { template: stable.spec.template, replicas })
+  return replicas
+}
+
 /** Waits for a rollout that a GitOps controller makes. What it owns is never written. */
 async function followCommit(
   cluster: Cluster,
   { service }: Split,
-  deployments: Workload[],
+  canary: Workload,
   awaitCommit: NonNullable<ReleaseAdoption['awaitCommit']>,
   deps: AdoptDeps,
 ): Promise<Workload> {
   const { note, signal, clock, timeoutMs } = deps
   const now = await awaitCommit({ note, signal, clock })
   note(`${deploymentName(now)} has the release from Git`)
+  const raise = async () =>
+    raiseMinimum(cluster, service, now, Math.max(replicasOf(now), await replicasNow(cluster, canary)), deps)
   // Only now, because a controller that applies the commit writes the autoscaler as well.
-  const carrying = Math.max(...deployments.map(replicasOf))
-  const replicas = await raiseMinimum(cluster, service, now, carrying, deps)
+  await raise()
   await waitForRollout(cluster, { ...now, kind: 'Deployment' }, timeoutMs, signal)
+  // Again, because the canary may have grown during the rollout.
+  const replicas = await raise()
   await requireSidecars(cluster, now)
   if (replicas !== undefined) await waitForReplicas(cluster, now, replicas, deps)
   return now
@@ -231,11 +249,17 @@ async function cleanUp(
   requireAdopted: () => Promise<void>,
   deps: AdoptDeps,
 ): Promise<void> {
-  const { note, isDrained, confirmLease, release } = deps
+  const { note, signal, isDrained, confirmLease, release } = deps
   const { name, namespace } = canary.metadata
   const isEnded = await isDrained()
   // Before the canary goes: a run that dies here leaves a canary, by which the next one sees that it has work to do.
   await restoreMinimum(cluster, split.namespace, split.service, deps)
+  // A cancelled run has not given the minimum back, and the next one sees by the canary that it has to.
+  if (signal.aborted)
+    return note(
+      `${deploymentName(canary)} keeps running: the run was cancelled; ` +
+        `the next run ${release ? 'removes it' : 'scales it to 0'}`,
+    )
   if (!isEnded)
     return note(
       `${deploymentName(canary)} keeps running: could not confirm that it drained; ` +
@@ -252,6 +276,12 @@ async function cleanUp(
     `${deploymentName(canary)} is scaled to 0; its HorizontalPodAutoscaler ${autoscaler.metadata.name} pauses ` +
       `until someone scales it to ${replicas} or more`,
   )
+}
+
+/** The canary carries all traffic, and its autoscaler may have changed it since it was read. */
+async function replicasNow(cluster: Cluster, read: Workload): Promise<number> {
+  const { namespace = '', name } = read.metadata
+  return replicasOf((await cluster.get<Workload>('Deployment', namespace, name)) ?? read)
 }
 
 function replicasOf({ spec }: Workload): number {

@@ -314,6 +314,21 @@ describe('the autoscaler of stable', () => {
     expect(minimum(get)).toBe(1)
   })
 
+  test('gets its minimum back if the canary that replaces an old one does not get its pods', async () => {
+    const { left } = await died()
+    const yaml = 'canary: { service: till, image: "registry.test/till:3", progressDeadline: 1ms }'
+    const { plan, get, cluster, writes } = begin([scaled('registry.test/till:1'), bySubset, ...left], yaml)
+    const read = cluster.get.bind(cluster)
+    const withoutPods = async (...args: Parameters<typeof read>) => {
+      const found = await read(...args)
+      return found && args[2] === 'till-canary' ? { ...found, status: {} } : found
+    }
+    Object.assign(cluster, { get: withoutPods })
+    await expect(plan().then(prepareReleases)).rejects.toThrow('Deployment/till-canary has 0 of 2 pods')
+    expect(writes.at(-1)).toBe('remove Deployment till-canary uid-of-till-canary')
+    expect(minimum(get)).toBe(1)
+  })
+
   test('that comes from Git is not written before the commit', async () => {
     expect(minimum((await died(`canary: { service: till, ${next}, after: gitops }`)).get)).toBe(1)
   })

@@ -53,6 +53,10 @@ type Objects = {
   listed?: Workload[]
   /** What somebody else does as soon as a Deployment is written. */
   interfere?: () => void
+  /** What somebody else does before a Deployment is read. */
+  onRead?: () => void
+  /** What somebody else does when the canary has drained. */
+  onDrained?: () => void
 }
 let objects: Objects
 let notes: string[]
@@ -86,6 +90,7 @@ function fakeCluster(parts: Partial<Objects> = {}) {
       )
     },
     get: (_kind: string, _namespace: string, name: string) => {
+      objects.onRead?.()
       const found = objects.deployments.find(({ metadata }) => metadata.name === name)!
       const { replicas = 1 } = found.spec
       return Promise.resolve({
@@ -127,7 +132,11 @@ function fakeCluster(parts: Partial<Objects> = {}) {
       signal,
       timeoutMs: 0,
       clock: new FakeClock(),
-      isDrained: () => Promise.resolve(events.push('drained?') > 0 && isDrained),
+      isDrained: () => {
+        events.push('drained?')
+        objects.onDrained?.()
+        return Promise.resolve(isDrained)
+      },
       confirmLease: () => Promise.resolve(),
     })
   return {
@@ -278,6 +287,66 @@ describe('an autoscaler that has scaled the idle stable down', () => {
     expect(fake.events).not.toContain('Deployment backend-v1')
     expect(minimum()).toBe(1)
   })
+
+  const grow = (replicas: number) =>
+    void (objects.deployments = [objects.deployments[0]!, deployment('v2', { replicas })])
+
+  test('gets as many pods as the canary has when the commit arrives', async () => {
+    const fake = fakeCluster({ deployments: shrunk(), scalers: [scaler('backend-v1', 1)] })
+    const awaitCommit = () => {
+      grow(6)
+      return Promise.resolve(objects.deployments[0]!)
+    }
+    await expect(fake.run(true, undefined, { ...committing(), awaitCommit })).rejects.toThrow('has 1 of the 6 ready')
+    expect(minimum()).toBe(6)
+    expect(fake.weights()).toEqual([0, 100])
+  })
+
+  test('gets as many pods as the canary has after a rollout from Git', async () => {
+    const onRead = () => {
+      if (minimum() !== 4) return
+      grow(6)
+      autoscale()
+    }
+    const fake = fakeCluster({ deployments: shrunk(), scalers: [scaler('backend-v1', 1)], onRead })
+    await expect(fake.run(true, undefined, committing())).rejects.toThrow('has 4 of the 6 ready')
+    expect(fake.weights()).toEqual([0, 100])
+  })
+
+  test('lets stable grow with a canary that grows during the rollout', async () => {
+    let writes = 0
+    const interfere = () => void (++writes === 1 && grow(6))
+    const { run, events } = fakeCluster({ deployments: shrunk(), scalers: [scaler('backend-v1', 1)], interfere })
+    await run()
+    expect(events.slice(0, 5)).toEqual([
+      'HorizontalPodAutoscaler backend-v1',
+      'Deployment backend-v1',
+      'HorizontalPodAutoscaler backend-v1',
+      'Deployment backend-v1',
+      'VirtualService backend',
+    ])
+    expect(objects.deployments[0]!.spec.replicas).toBe(6)
+  })
+})
+
+test.each([
+  ['removes it', true],
+  ['scales it to 0', false],
+])('a cancel when the traffic is back leaves the canary, and the next run %s', async (what, isRelease) => {
+  const cancel = new AbortController()
+  const { run, events, weights } = fakeCluster({ scalers: [scaler('backend-v1', 1)] })
+  const release: ReleaseAdoption = {
+    templateFor: () => deployment('v2').spec.template,
+    writeConfigs: () => Promise.resolve(() => Promise.resolve()),
+    updateSubset: () => Promise.resolve(),
+    remove: () => Promise.resolve(String(events.push('removed'))),
+  }
+  objects.onDrained = () => cancel.abort()
+  await run(true, cancel.signal, isRelease ? release : undefined)
+  expect(weights()).toEqual([100, 0])
+  expect(events.at(-1)).toBe('drained?')
+  expect(objects.scalers[0]!.spec.minReplicas).toBe(2)
+  expect(notes.at(-1)).toBe(`Deployment/backend-v2 keeps running: the run was cancelled; the next run ${what}`)
 })
 
 describe('adopting fails', () => {
