@@ -101,7 +101,12 @@ export type Workload = KubeObject & {
     selector: { matchLabels?: Record<string, string> }
     template: {
       metadata?: { labels?: Record<string, string>; annotations?: Record<string, string> }
-      spec: { containers: Container[]; initContainers?: Container[]; hostNetwork?: boolean }
+      spec: {
+        containers: Container[]
+        initContainers?: Container[]
+        hostNetwork?: boolean
+        serviceAccountName?: string
+      }
     }
   }
   status?: {
@@ -222,6 +227,8 @@ const resourcePaths = {
   CiliumClusterwideNetworkPolicy: ['cilium.io/v2', 'ciliumclusterwidenetworkpolicies'],
   'GlobalNetworkPolicy.projectcalico.org': ['projectcalico.org/v3', 'globalnetworkpolicies'],
   'GlobalNetworkPolicy.crd.projectcalico.org': ['crd.projectcalico.org/v1', 'globalnetworkpolicies'],
+  AdminNetworkPolicy: ['policy.networking.k8s.io/v1alpha1', 'adminnetworkpolicies'],
+  BaselineAdminNetworkPolicy: ['policy.networking.k8s.io/v1alpha1', 'baselineadminnetworkpolicies'],
   GatewayClass: ['gateway.networking.k8s.io/v1', 'gatewayclasses'],
   CustomResourceDefinition: ['apiextensions.k8s.io/v1', 'customresourcedefinitions'],
   MutatingWebhookConfiguration: ['admissionregistration.k8s.io/v1', 'mutatingwebhookconfigurations'],

@@ -2,9 +2,10 @@
 // Syntax: https://docs.tigera.io/calico/latest/reference/resources/networkpolicy#selectors
 import type { Labels } from './distinction.ts'
 
-type Test = (labels: Labels) => boolean
+/** Undefined if that depends on a label that only Calico knows. */
+type Test = (labels: Labels) => boolean | undefined
 
-/** Undefined if it cannot be read. An empty selector selects everything. */
+/** Undefined if it cannot be told. An empty selector selects everything. */
 export function selectsByCalico(selector: string, labels: Labels): boolean | undefined {
   const tokens = tokensOf(selector)
   if (!tokens) return undefined
@@ -39,25 +40,40 @@ function either(tokens: string[]): Test {
   const first = both(tokens)
   if (!skip(tokens, '||')) return first
   const second = either(tokens)
-  return (labels) => first(labels) || second(labels)
+  return not((labels) => and(not(first)(labels), not(second)(labels)))
 }
 
 function both(tokens: string[]): Test {
   const first = negatable(tokens)
   if (!skip(tokens, '&&')) return first
   const second = both(tokens)
-  return (labels) => first(labels) && second(labels)
+  return (labels) => and(first(labels), second(labels))
 }
 
 function negatable(tokens: string[]): Test {
-  if (skip(tokens, '!')) {
-    const test = negatable(tokens)
-    return (labels) => !test(labels)
-  }
+  if (skip(tokens, '!')) return not(negatable(tokens))
   if (!skip(tokens, '(')) return condition(tokens)
   const test = either(tokens)
   expect(tokens, ')')
   return test
+}
+
+function not(test: Test): Test {
+  return (labels) => {
+    const result = test(labels)
+    return result === undefined ? undefined : !result
+  }
+}
+
+function and(first: boolean | undefined, second: boolean | undefined): boolean | undefined {
+  return first === false || second === false ? false : first && second
+}
+
+/** Calico adds labels to the pods, such as those of their namespace and of their service account. */
+const ofCalico = /^(pcns\.|pcsa\.|projectcalico\.org\/)/
+
+function ofLabel(key: string, test: (value: string | undefined) => boolean): Test {
+  return ({ [key]: value }) => (value === undefined && ofCalico.test(key) ? undefined : test(value))
 }
 
 function condition(tokens: string[]): Test {
@@ -66,32 +82,32 @@ function condition(tokens: string[]): Test {
   if (skip(tokens, '(')) {
     const key = name === 'has' ? tokens.shift()! : ''
     expect(tokens, ')')
-    if (name === 'has') return (labels) => labels[key] !== undefined
+    if (name === 'has') return ofLabel(key, (value) => value !== undefined)
     if (name === 'all' || name === 'global') return () => true
     throw new Unreadable()
   }
-  return comparison(name, tokens)
+  return ofLabel(name, comparison(tokens))
 }
 
-function comparison(key: string, tokens: string[]): Test {
+function comparison(tokens: string[]): (value: string | undefined) => boolean {
   const operator = tokens.shift()
   if (operator === '==' || operator === '!=') {
-    const value = text(tokens)
-    return (labels) => (labels[key] === value) === (operator === '==')
+    const expected = text(tokens)
+    return (value) => (value === expected) === (operator === '==')
   }
   if (operator === 'contains') {
     const part = text(tokens)
-    return (labels) => labels[key]?.includes(part) ?? false
+    return (value) => value?.includes(part) ?? false
   }
   if (operator === 'starts' || operator === 'ends') {
     expect(tokens, 'with')
     const part = text(tokens)
-    return (labels) => (operator === 'starts' ? labels[key]?.startsWith(part) : labels[key]?.endsWith(part)) ?? false
+    return (value) => (operator === 'starts' ? value?.startsWith(part) : value?.endsWith(part)) ?? false
   }
   if (operator === 'not') expect(tokens, 'in')
   else if (operator !== 'in') throw new Unreadable()
   const values = set(tokens)
-  return (labels) => values.includes(labels[key] ?? '') === (operator === 'in')
+  return (value) => values.includes(value ?? '') === (operator === 'in')
 }
 
 function set(tokens: string[]): string[] {

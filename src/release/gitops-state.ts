@@ -28,15 +28,18 @@ type FluxObject = KubeObject & {
     chartRef?: Reference
     chart?: { spec?: { sourceRef?: Reference } }
   }
-  status?: { conditions?: Condition[]; lastAppliedRevision?: string }
+  /** `history`: of a HelmRelease, newest first. */
+  status?: { conditions?: Condition[]; lastAppliedRevision?: string; history?: { chartVersion?: string }[] }
 }
+/** The revisions that Argo CD compared, and applied only if `Synced`. `revisions`: of several sources. */
+type Sync = { status?: string; revision?: string; revisions?: string[] }
 /** An Application of Argo CD, as far as we read it. */
 type Application = KubeObject & {
   spec?: { syncPolicy?: { automated?: { enabled?: boolean } | null } }
   status?: {
     conditions?: Condition[]
     operationState?: { phase?: string; message?: string }
-    sync?: { revision?: string }
+    sync?: Sync
   }
 }
 
@@ -54,10 +57,21 @@ async function fluxState(cluster: Cluster, reference: Reference): Promise<Gitops
   // If Flux cannot fetch the source, the owner stays ready, with what it applied before.
   const source = from && (await readFlux(cluster, { ...owner.metadata, ...from }))
   const faults = [owner, source].flatMap((each) => (each && 'metadata' in each ? fluxFaults(each) : []))
-  if (faults.length > 0) return { text: faults.join('; '), isFault: true }
-  const { lastAppliedRevision: revision } = owner.status ?? {}
-  const text = revision === undefined ? 'has applied nothing yet' : `has applied ${revision}`
-  return { text: `the ${titleOf(owner)} ${text}`, isFault: false }
+  const { lastAppliedRevision, history } = owner.status ?? {}
+  const revision = lastAppliedRevision ?? history?.[0]?.chartVersion
+  const text = `the ${titleOf(owner)} has applied ${revision ?? 'nothing yet'}`
+  const state = faults.length > 0 ? { text: faults.join('; '), isFault: true } : { text, isFault: false }
+  const applying = fluxOwnerOf(owner)
+  // A commit changes a HelmRelease only through the Kustomization that applies it.
+  if (owner.kind !== 'HelmRelease' || applying?.kind !== 'Kustomization') return state
+  return joined(state, await fluxState(cluster, applying))
+}
+
+/** The faults, or what both say. Both may have the same source. */
+function joined(state: GitopsState, other: GitopsState | undefined): GitopsState {
+  if (!other || (state.isFault && !other.isFault) || state.text.endsWith(other.text)) return state
+  if (other.isFault && !state.isFault) return other
+  return { text: `${state.text}; ${other.text}`, isFault: state.isFault }
 }
 
 /** The object, or what is to be said instead. */
@@ -93,12 +107,22 @@ async function argoCdState(cluster: Cluster, stable: Workload): Promise<GitopsSt
   const { conditions = [], operationState: { phase = '', message = '' } = {}, sync } = application.status ?? {}
   const error = conditions.find(({ type }) => type.endsWith('Error'))
   if (error) return { text: `${title} has an error (${describe({ ...error, reason: error.type })})`, isFault: true }
-  if (['Failed', 'Error'].includes(phase))
+  // Between retries, the phase is still Running.
+  if (['Failed', 'Error'].includes(phase) || /failed to apply|retrying attempt/i.test(message))
     return { text: `the last sync of ${title} failed (${shortened(message)})`, isFault: true }
   const { automated } = application.spec?.syncPolicy ?? {}
   if (!automated || automated.enabled === false)
     return { text: `${title} syncs only when somebody asks it to`, isFault: false }
-  return sync?.revision === undefined ? undefined : { text: `${title} has synced ${sync.revision}`, isFault: false }
+  const text = sync && syncText(sync, message)
+  return text === undefined ? undefined : { text: `${title} ${text}`, isFault: false }
+}
+
+function syncText({ status, revision, revisions }: Sync, message: string): string | undefined {
+  const compared = [revisions ?? revision ?? []].flat().join(', ')
+  if (status === 'Synced' && compared) return `has synced ${compared}`
+  if (status === undefined) return undefined
+  const at = compared && ` at ${compared}`
+  return `is ${status}${at}${message && ` (${shortened(message)})`}`
 }
 
 function describe({ reason, message = '' }: Condition): string {

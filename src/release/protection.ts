@@ -2,7 +2,7 @@
 import { isForbidden, isNotFound } from '../cluster/api-error.ts'
 import { autoscalerOf } from '../cluster/autoscalers.ts'
 import type { Cluster } from '../cluster/client.ts'
-import { systemNamespace, type DestinationRule, type Kind, type KubeObject } from '../cluster/objects.ts'
+import { systemNamespace, type DestinationRule, type Kind, type KubeObject, type Workload } from '../cluster/objects.ts'
 import { hostOf } from '../policies/compile/names.ts'
 import { isOurs } from '../policies/owned-objects.ts'
 import { fullHost } from '../policies/routes.ts'
@@ -10,6 +10,7 @@ import { canaryAutoscaler } from './autoscaler.ts'
 import { planCopies, type Versions } from './selector-copies.ts'
 import { copyForCanaryName, createdCanaryLabel } from '../config/names.ts'
 import { labelsOfCopy } from './deployment.ts'
+import type { Labels } from './distinction.ts'
 import type { Release } from './plan.ts'
 
 /** Without one of these, the canary would be open where stable is not. */
@@ -36,7 +37,12 @@ const watching = [
 /** In the mesh's own namespace, these choose pods of every namespace. */
 const meshWide: readonly Kind[] = ['AuthorizationPolicy', 'RequestAuthentication', 'EnvoyFilter', 'WasmPlugin']
 
-const clusterWide = ['CiliumClusterwideNetworkPolicy', 'GlobalNetworkPolicy.projectcalico.org'] as const
+const clusterWide = [
+  'CiliumClusterwideNetworkPolicy',
+  'GlobalNetworkPolicy.projectcalico.org',
+  'AdminNetworkPolicy',
+  'BaselineAdminNetworkPolicy',
+] as const
 /** The same policies under another name, which an account may read where it may not read the first. */
 const aliases: Partial<Record<Kind, Kind>> = {
   'NetworkPolicy.projectcalico.org': 'NetworkPolicy.crd.projectcalico.org',
@@ -107,20 +113,24 @@ function unreadFault(kind: string): string {
 }
 
 function versionsOf({ plan, stable, canary, service, canaryService }: Release): Versions {
-  // Cilium and Calico select by the namespace of a pod as if that were labels.
-  const { namespace = '' } = stable.metadata
-  const place = {
-    'io.kubernetes.pod.namespace': namespace,
-    'projectcalico.org/namespace': namespace,
-    'projectcalico.org/orchestrator': 'k8s',
-  }
   return {
     name: plan.service,
-    stable: { ...stable.spec.template.metadata?.labels, ...place },
-    canary: { ...canary.spec.template.metadata?.labels, ...place },
+    stable: labelsOfPods(stable),
+    canary: labelsOfPods(canary),
     ...(canaryService
       ? { service: { stable: service.metadata.labels ?? {}, canary: canaryService.metadata.labels ?? {} } }
       : {}),
+  }
+}
+
+/** Cilium and Calico select by the namespace and the service account of a pod as if those were labels. */
+function labelsOfPods({ metadata: { namespace = '' }, spec: { template } }: Workload): Labels {
+  return {
+    ...template.metadata?.labels,
+    'io.kubernetes.pod.namespace': namespace,
+    'projectcalico.org/namespace': namespace,
+    'projectcalico.org/orchestrator': 'k8s',
+    'projectcalico.org/serviceaccount': template.spec.serviceAccountName ?? 'default',
   }
 }
 

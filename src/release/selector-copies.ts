@@ -51,11 +51,17 @@ function copyOf(object: Selecting, namespace: string, versions: Versions): KubeO
 function calicoFault(object: Selecting, versions: Versions): string | undefined {
   // Calico shows the NetworkPolicies of Kubernetes as its own too.
   if (object.metadata.name.startsWith('knp.')) return undefined
-  const misses = calicoSelectors(object.spec).some((selector) => {
-    const [ofStable, ofCanary] = [versions.stable, versions.canary].map((labels) => selectsByCalico(selector, labels))
-    return ofStable !== false && ofCanary !== true
-  })
-  return misses ? describeGap(object, versions) : undefined
+  return calicoSelectors(object.spec).some((selector) => mayTellApart(selector, versions))
+    ? describeGap(object, versions)
+    : undefined
+}
+
+/** A rule that denies, or a negation, may also protect the version that it does not select. */
+function mayTellApart(selector: string, { stable, canary }: Versions): boolean {
+  const differing = Object.keys({ ...stable, ...canary }).filter((key) => stable[key] !== canary[key])
+  if (!differing.some((key) => selector.includes(key))) return false
+  const ofStable = selectsByCalico(selector, stable)
+  return ofStable === undefined || ofStable !== selectsByCalico(selector, canary)
 }
 
 function calicoSelectors(value: unknown): string[] {
@@ -69,8 +75,8 @@ function describeGap(object: Selecting, { name, stable, canary }: Versions): str
   const changed = Object.keys(stable).filter((key) => canary[key] !== stable[key])
   const text = (labels: Labels) => changed.map((key) => `${key}=${labels[key] ?? ''}`).join(', ')
   return (
-    `the ${titleOf(object)} selects pods of ${name} by one of the labels ${text(stable)}, and would not select those of ` +
-    `its canary (${text(canary)}), which must not run with less protection; select by other labels there`
+    `the ${titleOf(object)} selects pods of ${name} by one of the labels ${text(stable)}, and not those of its canary ` +
+    `(${text(canary)}) alike, which must not run with less protection; select by other labels there`
   )
 }
 

@@ -29,6 +29,18 @@ test.each<[string, boolean]>([
   expect(selectsByCalico(selector, till)).toBe(expected)
 })
 
+test.each<[string, boolean | undefined]>([
+  ["projectcalico.org/serviceaccount == 'till'", undefined],
+  ["!(pcns.env == 'prod')", undefined],
+  ['has(pcsa.team)', undefined],
+  ["pcns.env == 'prod' && app == 'till'", undefined],
+  ["pcns.env == 'prod' || app == 'desk'", undefined],
+  ["pcns.env == 'prod' && app == 'desk'", false],
+  ["pcns.env == 'prod' || app == 'till'", true],
+])('%s depends on a label that Calico adds: %s', (selector, expected) => {
+  expect(selectsByCalico(selector, till)).toBe(expected)
+})
+
 test.each([
   'app ==',
   "app = 'till'",

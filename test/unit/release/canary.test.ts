@@ -154,12 +154,23 @@ describe('the network policies of Cilium and Calico', () => {
     expect((await protectionOf(both.cluster, both.release)).faults).toHaveLength(2)
   })
 
-  test('for the whole cluster are noted if the account may not read them', async () => {
-    const { cluster, release } = await begin([deployment()], undefined, ['CiliumClusterwideNetworkPolicy'])
-    expect(await protectionOf(cluster, release)).toMatchObject({
-      faults: [],
-      unseen: ['CiliumClusterwideNetworkPolicy'],
-    })
+  test.each(['CiliumClusterwideNetworkPolicy', 'AdminNetworkPolicy', 'BaselineAdminNetworkPolicy'])(
+    'for the whole cluster are noted if the account may not read them: %s',
+    async (kind) => {
+      const { cluster, release } = await begin([deployment()], undefined, [kind])
+      expect(await protectionOf(cluster, release)).toMatchObject({ faults: [], unseen: [kind] })
+    },
+  )
+
+  test('may select by the service account', async () => {
+    const selector = "projectcalico.org/serviceaccount == 'desk' && app == 'till'"
+    const policy = { ...object('NetworkPolicy', 'walls', { selector }), apiVersion: 'projectcalico.org/v3' }
+    const list = (kind: string) =>
+      Promise.resolve((kind === 'NetworkPolicy.projectcalico.org' ? [policy] : []) as never)
+    const { cluster, release } = await begin([deployment()])
+    expect((await protectionOf({ ...cluster, list }, release)).faults).toEqual([])
+    release.stable.spec.template.spec.serviceAccountName = 'desk'
+    expect((await protectionOf({ ...cluster, list }, release)).faults).toHaveLength(1)
   })
 })
 

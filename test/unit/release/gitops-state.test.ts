@@ -134,6 +134,58 @@ test.each<[string, object, KubeObject]>([
   })
 })
 
+describe('a HelmRelease that a Kustomization applies', () => {
+  const { metadata } = ofKustomization
+  const history = [{ chartVersion: '2.1.0' }, { chartVersion: '2.0.0' }]
+  const release = (more: object = {}) => ({
+    ...object('HelmRelease', 'till', { spec: {}, status: { ...ready('True'), history }, ...more }),
+    metadata: { ...metadata, name: 'till', namespace: 'shop' },
+  })
+  const source = object('GitRepository', 'fleet', { status: ready('False', 'GitOperationFailed') })
+  const kustomization = object('Kustomization', 'apps', { spec: git, status: applied })
+
+  test('says what both have applied', async () => {
+    expect(await stateOf(ofHelmRelease, release(), kustomization)).toEqual({
+      text: 'the HelmRelease shop/till has applied 2.1.0; the Kustomization flux-system/apps has applied main@sha1:4f1c9a2',
+      isFault: false,
+    })
+  })
+
+  test.each<[string, KubeObject[], string]>([
+    [
+      'the Kustomization',
+      [release(), object('Kustomization', 'apps', { spec: { suspend: true } })],
+      'the Kustomization flux-system/apps is suspended',
+    ],
+    [
+      'its source',
+      [release(), kustomization, source],
+      'the GitRepository flux-system/fleet is not ready (GitOperationFailed)',
+    ],
+    [
+      'the HelmRelease',
+      [release({ spec: { suspend: true } }), kustomization],
+      'the HelmRelease shop/till is suspended',
+    ],
+    [
+      'both',
+      [release({ spec: { suspend: true } }), kustomization, source],
+      'the HelmRelease shop/till is suspended; the GitRepository flux-system/fleet is not ready (GitOperationFailed)',
+    ],
+    [
+      'the source of both',
+      [
+        release({ spec: { chart: { spec: { sourceRef: { ...git.sourceRef, namespace: 'flux-system' } } } } }),
+        kustomization,
+        source,
+      ],
+      'the GitRepository flux-system/fleet is not ready (GitOperationFailed)',
+    ],
+  ])('has the faults of %s', async (_, objects, text) => {
+    expect(await stateOf(ofHelmRelease, ...objects)).toEqual({ text, isFault: true })
+  })
+})
+
 describe('an Application of Argo CD', () => {
   const automated = { syncPolicy: { automated: {} } }
   test.each<[string, object, string, boolean]>([
@@ -152,9 +204,39 @@ describe('an Application of Argo CD', () => {
     ['without automated sync', { spec: {} }, 'the Application till syncs only when somebody asks it to', false],
     [
       'that has synced something else',
-      { spec: automated, status: { sync: { revision: '4f1c9a2' } } },
+      { spec: automated, status: { sync: { status: 'Synced', revision: '4f1c9a2' } } },
       'the Application till has synced 4f1c9a2',
       false,
+    ],
+    [
+      'that has synced several sources',
+      { spec: automated, status: { sync: { status: 'Synced', revisions: ['4f1c9a2', '2.1.0'] } } },
+      'the Application till has synced 4f1c9a2, 2.1.0',
+      false,
+    ],
+    [
+      'that has compared a revision without applying it',
+      {
+        spec: automated,
+        status: {
+          operationState: { message: 'waiting for a hook' },
+          sync: { status: 'OutOfSync', revision: '4f1c9a2' },
+        },
+      },
+      'the Application till is OutOfSync at 4f1c9a2 (waiting for a hook)',
+      false,
+    ],
+    [
+      'that tries a failed sync again',
+      {
+        spec: automated,
+        status: {
+          operationState: { phase: 'Running', message: 'one or more objects failed to apply. Retrying attempt #2' },
+          sync: { status: 'OutOfSync', revision: '4f1c9a2' },
+        },
+      },
+      'the last sync of the Application till failed (one or more objects failed to apply. Retrying attempt #2)',
+      true,
     ],
   ])('%s is named', async (_, more, text, isFault) => {
     expect(await stateOf(ofApplication, object('Application', 'till', more, 'argocd'))).toEqual({ text, isFault })

@@ -140,6 +140,12 @@ test('a policy of Cilium gets a copy: for what it protects, for whom it lets in,
   ])
 })
 
+test.each(['AdminNetworkPolicy', 'BaselineAdminNetworkPolicy'])('a policy of administrators is named: %s', (kind) => {
+  const pods = { namespaceSelector: {}, podSelector: { matchLabels: { app: 'till' } } }
+  const policy = object(kind, { subject: { pods } }, { namespace: undefined })
+  expect(cover(policy).faults).toEqual([expect.stringContaining(`the ${kind} guarded selects pods of till`)])
+})
+
 test.each(['CiliumClusterwideNetworkPolicy', 'NetworkPolicy'])('a cluster-wide policy cannot be copied: %s', (kind) => {
   const policy = object(kind, { endpointSelector: { matchLabels: { app: 'till' } } }, { namespace: undefined })
   expect(cover(policy).faults).toEqual([expect.stringContaining(`the ${kind} guarded selects pods of till`)])
@@ -158,6 +164,12 @@ describe('a policy of Calico', () => {
       'that does not refuse stable',
       { egress: [{ destination: { notSelector: "app starts with 'till' && !has(mesh-canary.io/canary)" } }] },
     ],
+    ['that refuses stable as a peer', { ingress: [{ action: 'Deny', source: { notSelector: "app != 'till'" } }] }],
+    ['that protects stable in some namespaces', { selector: "pcns.env == 'prod' && app == 'till'" }],
+    [
+      'that protects stable with an account',
+      { selector: "has(projectcalico.org/serviceaccount) && app != 'till-canary'" },
+    ],
     ['that cannot be read', { selector: 'app ~ till' }],
   ])('%s and not the canary is named, because copies have no order', (_, spec) => {
     const { faults, copies } = cover(calico(spec))
@@ -169,6 +181,7 @@ describe('a policy of Calico', () => {
     const found = cover(
       calico({ selector: "team == 'pay'" }),
       calico({ selector: "app == 'desk'" }),
+      calico({ selector: "pcns.env == 'prod' && team == 'pay'" }),
       calico({ selector: "app == 'till'" }, 'knp.default.walls'),
     )
     expect(found).toEqual({ copies: [], faults: [] })
