@@ -1,2 +1,0 @@
-import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
-import{X as a,Y as b}from"./chunk-KKMOK3UI.js";import"./chunk-I72FSH4V.js";import"./chunk-IMMIPNY4.js";import"./chunk-UISWI6CE.js";import"./chunk-LNTWPOTS.js";import"./chunk-VZJFREPM.js";import"./chunk-QNLTOGEZ.js";import"./chunk-ZYNOLN36.js";import"./chunk-EYYIU3PI.js";import"./chunk-LLXSIJVQ.js";import"./chunk-DMPBY6LY.js";import"./chunk-TIQ2RXAT.js";export{b as forceRollback,a as recoverPromotion};
