@@ -783,7 +783,7 @@ describe('the Lease', () => {
       },
     }
     cluster.before = (verb, what) => (
-      verb === 'get' && what === 'Lease' && (cluster.lease!.metadata.resourceVersion = String(cluster.clock.time)),
+      verb === 'get' && what === 'Lease' && (cluster.lease!.spec!.renewTime = String(cluster.clock.time)),
       undefined
     )
     await expect(cluster.promote()).rejects.toThrow(
