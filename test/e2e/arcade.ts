@@ -77,7 +77,6 @@ export function deployment(
   }
 }
 
-type ReleaseOptions = RunnerOptions & { steps?: string }
 export type Arcade = Awaited<ReturnType<typeof openArcade>>
 
 /** Installs the mesh, creates the namespace anew with these objects, and waits until their Deployments are ready. */
@@ -116,18 +115,13 @@ export async function openArcade(...objects: { kind: string; metadata: { name: s
      * Runs the action on a shop; with `main`, without its post step. A busy machine makes some answers slow, and these tests are
      * not about the latency.
      */
-    release(
-      app: string,
-      plan: string,
-      { steps = '50, 100', ...options }: ReleaseOptions = {},
-      step: 'run' | 'main' = 'run',
-    ) {
+    release(app: string, plan: string, options: RunnerOptions = {}, step: 'run' | 'main' = 'run') {
       const file = join(machine.home, 'mesh.yaml')
       writeFileSync(
         file,
         `name: arcade-${app}
 namespace: ${namespace}
-canary: { service: ${app}, ${plan}, guard: 5s, progressDeadline: 30s, interval: 3s, steps: [${steps}], warmup: 0, checks: { tolerance: 10 } }
+canary: { service: ${app}, ${plan}, guard: 5s, progressDeadline: 30s, interval: 3s, steps: [50, 100], warmup: 0, checks: { tolerance: 10 } }
 `,
       )
       return machine[step]({ kubeconfig, metrics, config: file, stages: 'policies, promote' }, options)

@@ -63,27 +63,19 @@ test('an autoscaler that sees stable idle takes none of its pods before the traf
   await arcade.apply(autoscaler)
   await until('deploy/mill', '.status.availableReplicas', 2)
   const before = await arcade.calls('mill')
-  const plan = `image: "${sampleImages.next}"`
-
-  const held = await arcade.release('mill', `${plan}, until: 99`, { steps: '99, 100' })
-  expect(held.outputs, held.log).toMatchObject({ verdict: 'held', weight: '99' })
-  await until('hpa/mill', '.status.conditions[?(@.type=="ScalingLimited")].reason', 'TooFewReplicas')
-  expect(await read('deploy/mill', '.spec.replicas')).toBe('2')
-  // The canary has an autoscaler like it, which sees the load.
-  await arcade.kubectl('wait', 'hpa/mill-canary', '--for=condition=ScalingActive', '--timeout=240s')
-  expect(await read('hpa/mill-canary', '.spec.minReplicas')).toBe('2')
-
-  let returned: Promise<string> | undefined
-  const { code, log, outputs } = await arcade.release('mill', plan, {
-    steps: '99, 100',
+  const seen: Promise<string>[] = []
+  const look = (path: string) => void seen.push(read('deploy/mill', path))
+  const { code, log, outputs } = await arcade.release('mill', `image: "${sampleImages.next}"`, {
     onLine: (line) => {
-      if (line.includes('all traffic is at Deployment/mill'))
-        returned ??= read('deploy/mill', '.status.availableReplicas')
+      if (line.includes('weight: mill 0, mill-canary 100')) look('.spec.replicas')
+      if (line.includes('all traffic is at Deployment/mill')) look('.status.availableReplicas')
     },
   })
   expect(code, log).toBe(0)
   expect(outputs).toMatchObject({ verdict: 'promoted', weight: '0' })
-  expect(await returned).toBe('2')
+  expect(log).toContain('Deployment/mill-canary: created with 2 replicas')
+  expect(log).toContain('HorizontalPodAutoscaler/mill: minReplicas 1 → 2')
+  expect(await Promise.all(seen)).toEqual(['2', '2'])
   expect(await arcade.images('mill')).toEqual({ mill: sampleImages.next })
   await eventually(async () =>
     expect(await arcade.kubectl('get', 'hpa', '-o', 'jsonpath={.items[*].metadata.name}')).toBe('mill'),
