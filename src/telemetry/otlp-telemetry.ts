@@ -1,5 +1,4 @@
 // Sends a run's trace and metrics to a collector, in the background. Whatever goes wrong here changes nothing else.
-import type { Attributes } from '@opentelemetry/api'
 import type { PromotionProgress } from '../canary/promote.ts'
 import type { Report } from '../report/report.ts'
 import { messageOf } from '../runtime/errors.ts'
@@ -31,8 +30,7 @@ export class OtlpTelemetry implements Telemetry {
     this.sdk = createSdk(settings, this.delivery, { pipeline, run }, redact)
     const tracer = this.sdk.tracerProvider.getTracer(scope)
     this.trace = new RunTrace(tracer, { startedAt, namespace, pipeline, parent: parentContext(env) })
-    const clean = (attributes: Attributes) => redact(attributes)
-    observePromotions(this.sdk.meterProvider.getMeter(scope), () => [...this.latest.values()], clean)
+    observePromotions(this.sdk.meterProvider.getMeter(scope), () => [...this.latest.values()], redact)
   }
 
   stageStarted(name: string, at: number): void {

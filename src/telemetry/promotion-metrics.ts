@@ -32,15 +32,15 @@ function createInstruments(meter: Meter) {
   }
 }
 
-/** `latest`: the promotions of the run as they are now. `clean`: takes secrets out. */
+/** `latest`: the promotions of the run as they are now. `redact`: takes secrets out of texts. */
 export function observePromotions(
   meter: Meter,
   latest: () => readonly PromotionProgress[],
-  clean: (attributes: Attributes) => Attributes,
+  redact: (attributes: Attributes) => Attributes,
 ): void {
   const instruments = createInstruments(meter)
   const observe = (result: BatchObservableResult) => {
-    for (const promotion of latest()) observePromotion(instruments, promotion, clean, result)
+    for (const promotion of latest()) observePromotion(instruments, promotion, redact, result)
   }
   meter.addBatchObservableCallback(observe, Object.values(instruments))
 }
@@ -48,20 +48,20 @@ export function observePromotions(
 function observePromotion(
   { weight, evidence, threshold, requests, failures }: ReturnType<typeof createInstruments>,
   { plan, namespace, state }: PromotionProgress,
-  clean: (attributes: Attributes) => Attributes,
+  redact: (attributes: Attributes) => Attributes,
   result: BatchObservableResult,
 ): void {
-  const of = { [ATTR_K8S_NAMESPACE_NAME]: namespace, [attribute.service]: plan.service }
-  const ofCanary = { ...of, [attribute.version]: plan.canary.name, [attribute.role]: 'canary' }
-  result.observe(weight, state.weight, clean(ofCanary))
+  const common = { [ATTR_K8S_NAMESPACE_NAME]: namespace, [attribute.service]: plan.service }
+  const ofCanary = { ...common, [attribute.version]: plan.canary.name, [attribute.role]: 'canary' }
+  result.observe(weight, state.weight, redact(ofCanary))
   for (const role of ['canary', 'stable'] as const) {
-    const ofVersion = clean({ ...of, [attribute.version]: plan[role].name, [attribute.role]: role })
+    const ofVersion = redact({ ...common, [attribute.version]: plan[role].name, [attribute.role]: role })
     result.observe(requests, shownCount(state[role].requests), ofVersion)
     result.observe(failures, shownCount(state[role].failures), ofVersion)
   }
   for (const { check, failEvidence, failThreshold, passEvidence, passThreshold } of explainChecks(plan, state)) {
     const toward = (direction: 'fail' | 'pass') =>
-      clean({ ...ofCanary, [attribute.check]: check, [attribute.direction]: direction })
+      redact({ ...ofCanary, [attribute.check]: check, [attribute.direction]: direction })
     result.observe(evidence, finite(failEvidence), toward('fail'))
     result.observe(threshold, failThreshold, toward('fail'))
     result.observe(evidence, finite(passEvidence), toward('pass'))

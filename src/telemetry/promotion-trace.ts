@@ -16,7 +16,7 @@ export class PromotionTrace {
   private readonly span: Span
   private readonly context: Context
   private readonly common: Attributes
-  private sent = 0
+  private sentSteps = 0
   private latest: State
 
   constructor(tracer: Tracer, parent: Context, { plan, namespace, state, deployment }: PromotionProgress) {
@@ -52,8 +52,8 @@ export class PromotionTrace {
       [attribute.weight]: weight,
       ...requestsOf(state),
     })
-    const isFine = verdict === 'promoted' || verdict === 'skipped' || isHeldAsPlanned(state)
-    if (!isFine) this.fail(verdict, reason)
+    const isSuccess = verdict === 'promoted' || verdict === 'skipped' || isHeldAsPlanned(state)
+    if (!isSuccess) this.fail(verdict, reason)
     this.span.end(new Date(at))
   }
 
@@ -69,8 +69,8 @@ export class PromotionTrace {
   /** A promotion only ever adds steps. */
   private addSteps(steps: readonly Step[]): void {
     const ended = steps.filter((step) => 'endedAt' in step)
-    ended.slice(this.sent).forEach((step) => this.addStep(step))
-    this.sent = Math.max(this.sent, ended.length)
+    ended.slice(this.sentSteps).forEach((step) => this.addStep(step))
+    this.sentSteps = Math.max(this.sentSteps, ended.length)
   }
 
   private fail(type: string, message: string): void {

@@ -9,8 +9,8 @@ import {
   type Attributes,
   type Context,
   type Span,
+  type Tracer,
 } from '@opentelemetry/api'
-import type { Tracer } from '@opentelemetry/api'
 import {
   ATTR_CICD_PIPELINE_ACTION_NAME,
   ATTR_CICD_PIPELINE_NAME,
@@ -70,7 +70,7 @@ export class RunTrace {
 
   stageStarted(name: string, at: number): void {
     const attributes = { [ATTR_CICD_PIPELINE_TASK_NAME]: name, [ATTR_K8S_NAMESPACE_NAME]: this.namespace }
-    this.stage = this.tracer.startSpan(name, { startTime: new Date(at), attributes }, below(this.root))
+    this.stage = this.tracer.startSpan(name, { startTime: new Date(at), attributes }, contextOf(this.root))
   }
 
   stageEnded({ at, outcome, result, error }: StageEnd): void {
@@ -114,7 +114,7 @@ export class RunTrace {
     const { service } = promotion.plan
     const known = this.promotions.get(service)
     if (known) return known
-    const started = new PromotionTrace(this.tracer, below(this.stage ?? this.root), promotion)
+    const started = new PromotionTrace(this.tracer, contextOf(this.stage ?? this.root), promotion)
     this.promotions.set(service, started)
     return started
   }
@@ -126,6 +126,7 @@ function setError(span: Span, message: string | undefined, type: string = ERROR_
   span.setStatus({ code: SpanStatusCode.ERROR, ...(message === undefined ? {} : { message }) })
 }
 
-function below(span: Span): Context {
+/** In which the span is the parent of a new one. */
+function contextOf(span: Span): Context {
   return trace.setSpan(ROOT_CONTEXT, span)
 }
