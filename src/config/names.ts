@@ -87,5 +87,5 @@ export function copyForCanaryName(original: string, service: string): string {
 /** On the pods of a canary that a run created, and on what belongs to it: the service. */
 export const createdCanaryLabel = 'mesh-canary.io/canary'
 
-/** On the pods of a canary that a run created: a hash of the ConfigMaps and Secrets that the release changes. */
+/** On pods that a run creates: a hash of the ConfigMaps and Secrets that they read, so that a change restarts them. */
 export const configHashAnnotation = 'mesh-canary.io/config-hash'

@@ -2,6 +2,7 @@
 // Pod Security Standard `restricted`.
 import { createHash } from 'node:crypto'
 import type { KubeObject } from '../cluster/objects.ts'
+import { configHashAnnotation } from '../config/names.ts'
 import { podInjectionLabel } from '../mesh/labels.ts'
 import { nameLabel, observabilityObject } from './objects.ts'
 
@@ -24,8 +25,6 @@ export type Program = {
   memoryLimit: string
   serviceAccountName?: string
 }
-
-const configHashAnnotation = 'mesh-canary.io/config-hash'
 
 /** The ConfigMap, the Service and the Deployment. */
 export function programObjects(program: Program): KubeObject[] {
