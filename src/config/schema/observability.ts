@@ -31,7 +31,7 @@ const server = z
     operator: operator
       .optional()
       .describe(
-        'Writes a PodMonitor, ServiceMonitors and rules for the Prometheus Operator, with the labels that its ' +
+        'Writes PodMonitors, a ServiceMonitor and rules for the Prometheus Operator, with the labels that its ' +
           'Prometheus selects. If there are several, name one as `namespace/name`.',
       ),
     address: url.optional().describe('Address of a Prometheus that scrapes the mesh already.'),
