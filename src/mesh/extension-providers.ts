@@ -97,7 +97,7 @@ export function addedNames({ metadata: { annotations = {} } }: ConfigMap): strin
 }
 
 /** Those of the desired providers whose names stand for something else that mesh-canary did not add. */
-export function takenNames(map: ConfigMap, desired: readonly ExtensionProvider[]): ExtensionProvider[] {
+export function takenProviders(map: ConfigMap, desired: readonly ExtensionProvider[]): ExtensionProvider[] {
   const added = addedNames(map)
   return desired.filter((provider) => {
     const live = providersIn(map).find(({ name }) => name === provider.name)
@@ -144,7 +144,7 @@ function replaceProviders(map: ConfigMap, providers: ExtensionProvider[], added:
  * The providers that mesh-canary added to the live mesh config, after those that an installation would write; undefined
  * if it would lose none. istioctl replaces the list as a whole.
  */
-export function keepingProviders(
+export function providersToKeep(
   live: ConfigMap | undefined,
   rendered: ConfigMap | undefined,
 ): ExtensionProvider[] | undefined {

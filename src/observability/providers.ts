@@ -11,7 +11,7 @@ import {
   defaultProviderNames,
   desiredProviders,
   providersIn,
-  takenNames,
+  takenProviders,
   withProviders,
   type ExtensionProvider,
 } from '../mesh/extension-providers.ts'
@@ -127,12 +127,12 @@ function providerFaults(
   users: Users,
 ): string[] {
   const title = titleOf({ ...map, kind: 'ConfigMap' })
-  const keyOf = (name: string) =>
+  const configKey = (name: string) =>
     `observability.${observability?.traces?.provider === name ? 'traces' : 'logs'}.provider`
-  const taken = takenNames(map, desired).map(({ name }) => {
+  const taken = takenProviders(map, desired).map(({ name }) => {
     const { name: _name, ...content } = providersIn(map).find((each) => each.name === name)!
     return (
-      `${keyOf(name)}: the mesh config (${title}) defines an extension provider ${name} already, for something else ` +
+      `${configKey(name)}: the mesh config (${title}) defines an extension provider ${name} already, for something else ` +
       `(${JSON.stringify(content)}); choose another name, or remove it there`
     )
   })
@@ -143,8 +143,8 @@ function providerFaults(
       .filter(({ name }) => addedNames(map).includes(name))
       .map(
         ({ name }) =>
-          `${keyOf(name)}: the extension provider ${name} leads to another collector now, and the ${users.get(name)} ` +
-          'uses it as well; choose another name for this one',
+          `${configKey(name)}: the extension provider ${name} already leads to another collector, and the ` +
+          `${users.get(name)} uses it; choose another name`,
       ),
   ]
 }

@@ -11,7 +11,7 @@ import {
   type ControlPlaneChange,
   type ControlPlaneChanges,
 } from '../mesh/control-plane-changes.ts'
-import { addedNames, keepingProviders, meshConfigName } from '../mesh/extension-providers.ts'
+import { addedNames, providersToKeep, meshConfigName } from '../mesh/extension-providers.ts'
 import { foreignControlPlanes, type Foreign } from '../mesh/installer.ts'
 import { isInstalledAsDesired } from '../mesh/install.ts'
 import { readMeshConfig } from '../mesh/mesh-config.ts'
@@ -76,7 +76,7 @@ async function providerArgs(context: StageContext, live: ControlPlane | undefine
   const rendered = await manifestsOf(context, context.mesh!.args)
   const isMap = (object: KubeObject): object is ConfigMap =>
     object.kind === 'ConfigMap' && object.metadata.name === name
-  const extensionProviders = keepingProviders(map, rendered.find(isMap))
+  const extensionProviders = providersToKeep(map, rendered.find(isMap))
   if (!extensionProviders) return []
   const file = join(context.host.tempDir, 'mesh-canary-providers.yaml')
   const overlay = {

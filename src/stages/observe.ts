@@ -23,7 +23,7 @@ export async function observe(context: StageContext): Promise<StageOutcome> {
   const plan = await prepare(context)
   const changed = plan.objects.some(({ action }) => action !== 'unchanged') || plan.providers.lines.length > 0
   if (context.config.dryRun) return { changed }
-  if (!changed) context.host.info('what observes the mesh is already in place: nothing changed')
+  if (!changed) context.host.info('the observability of the mesh is already as the config says: nothing changed')
   // A provider whose Service does not exist is an error of every push, so Services come before and go after.
   await applyObjects(
     context,
@@ -49,7 +49,7 @@ async function prepare(context: StageContext): Promise<Plan> {
   const desired = await withoutOthers(cluster, observabilityObjects(config, await operatorOf(context)), owner)
   const places = placesOf(config)
   const owned = async () => removable(cluster, await listObservability(cluster, places), owner, host.info)
-  const objects = await planChanges(cluster, desired, owner, { section: 'observability', owned }).catch(withOldCrds)
+  const objects = await planChanges(cluster, desired, owner, { section: 'observability', owned }).catch(explainOldCrds)
   const providers = await planProviders(cluster, config, owner)
   const needsMeshConfig = !config.dryRun && providers.lines.length > 0
   if (needsMeshConfig && !providers.map) throw new ConfigError(missingMeshConfig(config, providers))
@@ -66,7 +66,7 @@ function placesOf(config: Config): string[] {
 }
 
 /** The API server names the field that a CRD lacks, and not why. */
-function withOldCrds(error: unknown): never {
+function explainOldCrds(error: unknown): never {
   if (!(error instanceof Error) || !error.message.includes('field not declared in schema')) throw error
   throw new ConfigError(
     `observability.metrics.prometheus: ${error.message}; the CRDs of the Prometheus Operator are older than this ` +

@@ -4,10 +4,10 @@ import type { ConfigMap } from '../../../src/cluster/objects.ts'
 import {
   addedNames,
   desiredProviders,
-  keepingProviders,
+  providersToKeep,
   providersAnnotation,
   providersIn,
-  takenNames,
+  takenProviders,
   withProviders,
 } from '../../../src/mesh/extension-providers.ts'
 import { parse } from '../../../src/yaml/parse.ts'
@@ -76,7 +76,7 @@ describe('a provider that is added', () => {
 
   test('follows a change of its collector', () => {
     const moved = { ...spans, opentelemetry: { service: 'other', port: 4317 } }
-    expect(takenNames(after, [moved])).toEqual([])
+    expect(takenProviders(after, [moved])).toEqual([])
     expect(providersIn(withProviders(after, [moved], [])!)).toEqual([theirs, moved])
   })
 })
@@ -84,11 +84,11 @@ describe('a provider that is added', () => {
 describe('a provider of somebody else', () => {
   test('with other content has the name', () => {
     const wanted = { name: 'theirs', opentelemetry: { service: 'jaeger', port: 4317 } }
-    expect(takenNames(meshConfig(others), [wanted])).toEqual([wanted])
+    expect(takenProviders(meshConfig(others), [wanted])).toEqual([wanted])
   })
 
   test('with the same content is used, and stays theirs', () => {
-    expect(takenNames(meshConfig(others), [theirs])).toEqual([])
+    expect(takenProviders(meshConfig(others), [theirs])).toEqual([])
     expect(withProviders(meshConfig(others), [theirs], [])).toBeUndefined()
   })
 
@@ -111,11 +111,11 @@ describe('an installation', () => {
   const mine = withProviders(meshConfig(others), [spans], [])!
 
   test('keeps the added providers after its own', () => {
-    expect(keepingProviders(mine, meshConfig('extensionProviders: [{ name: new }]'))).toEqual([{ name: 'new' }, spans])
+    expect(providersToKeep(mine, meshConfig('extensionProviders: [{ name: new }]'))).toEqual([{ name: 'new' }, spans])
   })
 
   test('changes nothing if there are none to keep', () => {
-    expect(keepingProviders(meshConfig(others), meshConfig(''))).toBeUndefined()
-    expect(keepingProviders(undefined, meshConfig(''))).toBeUndefined()
+    expect(providersToKeep(meshConfig(others), meshConfig(''))).toBeUndefined()
+    expect(providersToKeep(undefined, meshConfig(''))).toBeUndefined()
   })
 })

@@ -205,7 +205,7 @@ describe('before anything is written', () => {
     const spec = { tracing: [{ providers: [{ name: 'mesh-canary-traces' }] }] }
     const other = policy('Telemetry', 'default', spec, { namespace: 'other' })
     expect(await faults(traces, collector('grpc'), map, other)).toEqual([
-      expect.stringContaining('leads to another collector now, and the Telemetry other/default uses it as well'),
+      expect.stringContaining('already leads to another collector, and the Telemetry other/default uses it'),
     ])
   })
 
