@@ -783,8 +783,7 @@ describe('the Lease', () => {
       },
     }
     cluster.before = (verb, what) => (
-      verb === 'get' && what === 'Lease' && (cluster.lease!.spec!.renewTime = String(cluster.clock.time)),
-      undefined
+      verb === 'get' && what === 'Lease' && (cluster.lease!.spec!.renewTime = String(cluster.clock.time)), undefined
     )
     await expect(cluster.promote()).rejects.toThrow(
       'another run promotes backend: https://ci/run/6, since 2026-11-24T20:00:00Z',
