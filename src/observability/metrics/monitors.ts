@@ -3,6 +3,7 @@
 import { systemNamespace, type KubeObject } from '../../cluster/objects.ts'
 import { observedNamespaces } from '../../config/observability.ts'
 import type { Config } from '../../config/schema.ts'
+import { tagLabel } from '../../mesh/labels.ts'
 import { observabilityObject } from '../objects.ts'
 import type { Placement } from './selectors.ts'
 import type { Operator } from './operator.ts'
@@ -49,7 +50,11 @@ function istiodMonitor({ namespace, labels }: Placement): KubeObject {
     {
       spec: {
         namespaceSelector: { matchNames: [systemNamespace] },
-        selector: { matchLabels: { app: 'istiod' } },
+        // Each revision tag has a Service for the same pods, which would be scraped once more.
+        selector: {
+          matchLabels: { app: 'istiod' },
+          matchExpressions: [{ key: tagLabel, operator: 'DoesNotExist' }],
+        },
         endpoints: [{ port: istiodPort.name, interval }],
       },
     },
