@@ -21,12 +21,10 @@ export function secretsInConfig(config: Config): string[] {
 
 function secretsOfObservability({ observability }: Config): string[] {
   const { address, token } = observability?.metrics?.prometheus ?? {}
-  const grafana = observability?.dashboards?.grafana
   const endpoint = observability?.logs?.endpoint
   return [
     ...(token === undefined ? [] : [token]),
-    ...(grafana ? [grafana.token] : []),
-    ...[address, grafana?.url, endpoint].flatMap((each) => (each === undefined ? [] : secretsInAddress(each))),
+    ...[address, endpoint].flatMap((each) => (each === undefined ? [] : secretsInAddress(each))),
   ]
 }
 
