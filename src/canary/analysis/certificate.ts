@@ -67,11 +67,10 @@ export function add(certificate: Certificate, canary: LimitCounts): Certificate 
 /** Adds what both versions served at the same time. */
 export function compare(certificate: Certificate, canary: LimitCounts, stable: LimitCounts): Certificate {
   const { beta, besideStable } = certificate
-  const pair = { canary, stable }
-  if (!besideStable || !relative.isInformative(pair)) return certificate
+  if (!besideStable || !relative.isInformative(canary, stable)) return certificate
   const { ratio, underRatio } = besideStable
   const lower = ratios.map((each) => ratio / each)
-  const grown = addEvidence(underRatio, relative.logRatios(pair, lower, ratio), onNearRatios)
+  const grown = addEvidence(underRatio, relative.logRatios(canary, stable, lower, ratio), onNearRatios)
   return { ...certificate, besideStable: { ratio, underRatio: capEvidence(grown, spare / beta) } }
 }
 

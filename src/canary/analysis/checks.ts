@@ -36,12 +36,10 @@ export type Checks = {
   /** Stable's p99 in milliseconds, as exact as its histogram's buckets are. */
   stableP99Ms?: number
   /** What both served since they were last compared. */
-  uncompared: Uncompared
+  uncompared: { canary: RequestCounts; stable: RequestCounts }
   /** Latencies that are not compared yet. */
   windows: Windows
 }
-
-type Uncompared = { canary: RequestCounts; stable: RequestCounts }
 
 export type Certificates = {
   successRate: Certificate
@@ -105,7 +103,7 @@ export function addSample(plan: CanaryConfig, checks: Checks, sample: CheckSampl
     ...checks,
     windows,
     ...(stableP99Ms === undefined ? {} : { stableP99Ms }),
-    uncompared: alone ? uncompared : addUncompared(uncompared, { canary, stable }),
+    uncompared: alone ? uncompared : addToBoth(uncompared, canary, stable),
     successRate: objective.add(checks.successRate, countFailures(canary), alone),
     ...(p99 && limitMs !== undefined ? { p99: addLatencies(p99, limitMs, canary, alone, completeWindows) } : {}),
     certificates: addToCertificates(checks.certificates, canary, limitMs, stableP99Ms),
@@ -136,11 +134,11 @@ function addToCertificates(
   }
 }
 
-function addUncompared(sums: Uncompared, added: Uncompared): Uncompared {
-  return { canary: addRequests(sums.canary, added.canary), stable: addRequests(sums.stable, added.stable) }
+function addToBoth(sums: Checks['uncompared'], canary: RequestCounts, stable: RequestCounts): Checks['uncompared'] {
+  return { canary: addRequests(sums.canary, canary), stable: addRequests(sums.stable, stable) }
 }
 
-function hasEnoughToCompare({ canary, stable }: Uncompared): boolean {
+function hasEnoughToCompare({ canary, stable }: Checks['uncompared']): boolean {
   return canary.requests > 0 && canary.requests + stable.requests >= minComparedRequests
 }
 
@@ -158,12 +156,11 @@ function compareFailures(checks: Checks): Checks {
   const { successRate, failures, certificates, uncompared } = checks
   const { canary, stable } = uncompared
   const [ofCanary, ofStable] = [countUnanswered(canary), countUnanswered(stable)]
-  const failed = { canary: countFailures(canary), stable: countFailures(stable) }
   return {
     ...checks,
     uncompared: { canary: noRequests, stable: noRequests },
-    successRate: objective.compare(successRate, failed),
-    ...(failures ? { failures: relative.add(failures, { canary: ofCanary, stable: ofStable }) } : {}),
+    successRate: objective.compare(successRate, countFailures(canary), countFailures(stable)),
+    ...(failures ? { failures: relative.add(failures, ofCanary, ofStable) } : {}),
     certificates: {
       ...certificates,
       ...(certificates.failures ? { failures: certificate.compare(certificates.failures, ofCanary, ofStable) } : {}),
@@ -181,7 +178,8 @@ function addLatencies(
 ): objective.Objective {
   const test = objective.add(before, countSlower(times, limitMs), alone)
   if (!completeWindows) return test
-  return objective.compare(test, compareWindows(completeWindows, limitMs))
+  const { canary, stable } = compareWindows(completeWindows, limitMs)
+  return objective.compare(test, canary, stable)
 }
 
 /** What speaks against the canary is compared with three windows of stable, what speaks for it with the same window. */
@@ -191,7 +189,7 @@ function compareLatencies(checks: Checks, windows: Windows): Checks {
   const { canary, stable, stableSameWindow } = compareWindows(windows, stableP99Ms)
   return {
     ...checks,
-    latency: relative.add(latency, { canary, stable }),
+    latency: relative.add(latency, canary, stable),
     certificates: { ...certificates, latency: certificate.compare(certificates.latency, canary, stableSameWindow) },
   }
 }

@@ -42,9 +42,9 @@ export function add(test: Objective, canary: LimitCounts, alone: boolean): Objec
 }
 
 /** Adds what both versions served at the same time. */
-export function compare(test: Objective, pair: relative.Pair): Objective {
-  if (!relative.isInformative(pair)) return test
-  const worse = relative.logRatios(pair, ratios, 1)
+export function compare(test: Objective, canary: LimitCounts, stable: LimitCounts): Objective {
+  if (!relative.isInformative(canary, stable)) return test
+  const worse = relative.logRatios(canary, stable, ratios, 1)
   return { ...test, worseThanStable: addEvidence(test.worseThanStable, worse, onFarRatios) }
 }
 

@@ -26,27 +26,29 @@ export function create(margin: number): Relative {
   return { margin, overMargin: noEvidence }
 }
 
-/** What both versions served at the same time. */
-export type Pair = { canary: LimitCounts; stable: LimitCounts }
-
 /** A sample says something when both versions served requests and something failed. */
-export function isInformative({ canary, stable }: Pair): boolean {
+export function isInformative(canary: LimitCounts, stable: LimitCounts): boolean {
   return canary.requests > 0 && stable.requests > 0 && canary.violations + stable.violations > 0
 }
 
-/** Adds a sample. */
-export function add(test: Relative, pair: Pair): Relative {
-  if (!isInformative(pair)) return test
+/** Adds what both versions served at the same time. */
+export function add(test: Relative, canary: LimitCounts, stable: LimitCounts): Relative {
+  if (!isInformative(canary, stable)) return test
   const { margin, overMargin } = test
   const over = ratios.map((ratio) => margin * ratio)
-  return { margin, overMargin: addEvidence(overMargin, logRatios(pair, over, margin), onFarRatios) }
+  return { margin, overMargin: addEvidence(overMargin, logRatios(canary, stable, over, margin), onFarRatios) }
 }
 
 /**
  * The logarithm of an informative sample's likelihood ratio, for each alternative R against `tolerated` R0:
- * x_c·ln(q(R)/q(R0)) + x_s·ln((1−q(R))/(1−q(R0))).
+ * x_c·ln(q(R)/q(R0)) + x_s·ln((1−q(R))/(1−q(R0))), with q(R) = odds·R / (1 + odds·R) and odds = n_c/n_s.
  */
-export function logRatios({ canary, stable }: Pair, alternatives: number[], tolerated: number): LogRatios {
+export function logRatios(
+  canary: LimitCounts,
+  stable: LimitCounts,
+  alternatives: number[],
+  tolerated: number,
+): LogRatios {
   const odds = canary.requests / stable.requests
   return alternatives.map((ratio) => {
     const logStable = Math.log((1 + odds * tolerated) / (1 + odds * ratio))

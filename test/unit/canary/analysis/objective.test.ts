@@ -14,7 +14,7 @@ import { expected, hypergeometric } from './exact.ts'
 /** A sample of both versions. */
 function addSample(test: Objective, canary: LimitCounts, stable: LimitCounts, alone: boolean): Objective {
   const added = addCanary(test, canary, alone)
-  return alone ? added : compare(added, { canary, stable })
+  return alone ? added : compare(added, canary, stable)
 }
 
 /** Whether the evidence against the canary decides at this chance of error. */

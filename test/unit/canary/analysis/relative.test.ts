@@ -1,22 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import {
-  add as addPair,
-  create,
-  evidence,
-  logRatios as ratiosOf,
-  type Relative,
-} from '../../../../src/canary/analysis/relative.ts'
+import { add, create, evidence, logRatios, type Relative } from '../../../../src/canary/analysis/relative.ts'
 import type { LimitCounts } from '../../../../src/canary/analysis/request-counts.ts'
 import { randomFrom } from '../../random.ts'
 import { binomial, expected, hypergeometric } from './exact.ts'
 
 /** Whether the evidence decides at this chance of error. */
 const fails = (test: Relative, alpha: number) => evidence(test) >= 1 / alpha
-
-const add = (test: Relative, canary: LimitCounts, stable: LimitCounts) => addPair(test, { canary, stable })
-
-const logRatios = (canary: LimitCounts, stable: LimitCounts, alternatives: number[], tolerated: number) =>
-  ratiosOf({ canary, stable }, alternatives, tolerated)
 
 const counts = (requests: number, violations = 0): LimitCounts => ({ requests, violations })
 
