@@ -3,6 +3,7 @@ import { isConflict, undefinedWhenForbidden } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { systemNamespace, type ConfigMap, type KubeObject } from '../cluster/objects.ts'
 import type { Config } from '../config/schema.ts'
+import { retry } from '../runtime/retry.ts'
 import { addedNames, meshConfigIn, meshConfigName, type MeshConfig } from './extension-providers.ts'
 import { defaultRevision } from './labels.ts'
 import { listControlPlanes, ofRevision, pointerOf, revisionOfPointer, tagsOf } from './revisions.ts'
@@ -46,8 +47,6 @@ export async function changedMeshConfigs(cluster: Cluster): Promise<{ place: Mes
     .map((map) => ({ place: { namespace: systemNamespace, name: map.metadata.name }, map }))
 }
 
-const attempts = 5
-
 /**
  * Writes what `change` makes of the mesh config, or nothing if it returns undefined. Others may write it meanwhile:
  * `change` is then asked again. @returns whether anything was written.
@@ -57,19 +56,16 @@ export async function patchMeshConfig(
   place: MeshConfigPlace,
   change: (map: ConfigMap) => ConfigMap | undefined,
 ): Promise<boolean> {
-  for (let attempt = 1; ; attempt++) {
+  const write = async () => {
     const live = await readMeshConfig(cluster, place)
     const next = live && change(live)
     if (!next) return false
-    try {
-      await cluster.patch('ConfigMap', place.namespace, place.name, [
-        { op: 'test', path: '/metadata/resourceVersion', value: live.metadata.resourceVersion },
-        { op: 'add', path: '/metadata/annotations', value: next.metadata.annotations ?? {} },
-        { op: 'add', path: '/data/mesh', value: next.data?.['mesh'] },
-      ])
-      return true
-    } catch (error) {
-      if (attempt === attempts || !isConflict(error)) throw error
-    }
+    await cluster.patch('ConfigMap', place.namespace, place.name, [
+      { op: 'test', path: '/metadata/resourceVersion', value: live.metadata.resourceVersion },
+      { op: 'add', path: '/metadata/annotations', value: next.metadata.annotations ?? {} },
+      { op: 'add', path: '/data/mesh', value: next.data?.['mesh'] },
+    ])
+    return true
   }
+  return retry(write, { attempts: 5, firstDelayMs: 100, isTransient: isConflict })
 }
