@@ -168,6 +168,19 @@ export function pod({ metadata, spec, status }: PodParts = {}): Pod {
   }
 }
 
+export const classicPod = pod({
+  spec: { containers: [{ name: 'app' }, { name: 'istio-proxy' }], initContainers: [{ name: 'istio-init' }] },
+  status: {
+    initContainerStatuses: [container('istio-init')],
+    containerStatuses: [container('app'), container('istio-proxy')],
+  },
+})
+
+export const podWithoutSidecar = pod({
+  spec: { containers: [{ name: 'app' }], initContainers: [] },
+  status: { initContainerStatuses: [], containerStatuses: [container('app')] },
+})
+
 /** A workload whose pods have its name as label `app`. */
 export function workload(
   kind: string,

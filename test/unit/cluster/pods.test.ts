@@ -1,25 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import type { Pod } from '../../../src/cluster/objects.ts'
 import { isReady, lastingStatuses, readiness } from '../../../src/cluster/pods.ts'
-import { container, pod } from '../fixtures.ts'
-
-const classic = pod({
-  spec: { containers: [{ name: 'app' }, { name: 'istio-proxy' }], initContainers: [{ name: 'istio-init' }] },
-  status: {
-    initContainerStatuses: [container('istio-init')],
-    containerStatuses: [container('app'), container('istio-proxy')],
-  },
-})
-const withoutSidecar = pod({
-  spec: { containers: [{ name: 'app' }], initContainers: [] },
-  status: { initContainerStatuses: [], containerStatuses: [container('app')] },
-})
+import { classicPod, container, pod, podWithoutSidecar } from '../fixtures.ts'
 
 describe('the ready containers of a pod', () => {
   test.each<[string, Pod, number, number]>([
     ['include a native sidecar but not istio-init', pod(), 2, 2],
-    ['include a classic sidecar', classic, 2, 2],
-    ['are those of the application without a sidecar', withoutSidecar, 1, 1],
+    ['include a classic sidecar', classicPod, 2, 2],
+    ['are those of the application without a sidecar', podWithoutSidecar, 1, 1],
     [
       'exclude a native sidecar that is not ready',
       pod({

@@ -1,25 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import type { Pod } from '../../../src/cluster/objects.ts'
 import { expectsSidecar, sidecarForm } from '../../../src/mesh/sidecar.ts'
-import { container, pod } from '../fixtures.ts'
-
-const classic = pod({
-  spec: { containers: [{ name: 'app' }, { name: 'istio-proxy' }], initContainers: [{ name: 'istio-init' }] },
-  status: {
-    initContainerStatuses: [container('istio-init')],
-    containerStatuses: [container('app'), container('istio-proxy')],
-  },
-})
-const withoutSidecar = pod({
-  spec: { containers: [{ name: 'app' }], initContainers: [] },
-  status: { initContainerStatuses: [], containerStatuses: [container('app')] },
-})
+import { classicPod, pod, podWithoutSidecar } from '../fixtures.ts'
 
 describe('the type of a sidecar', () => {
   test.each<[string, Pod, string]>([
     ['is native for an init container that keeps running', pod(), 'native'],
-    ['is classic for a container beside the application', classic, 'classic'],
-    ['none', withoutSidecar, 'none'],
+    ['is classic for a container beside the application', classicPod, 'classic'],
+    ['none', podWithoutSidecar, 'none'],
     [
       'is none for an init container of that name that ends',
       pod({ spec: { initContainers: [{ name: 'istio-proxy' }] } }),
@@ -34,7 +22,7 @@ describe('the type of a sidecar', () => {
 describe('a pod needs a sidecar', () => {
   const inject = 'sidecar.istio.io/inject'
   test.each<[string, Pod, boolean]>([
-    ['if it runs', withoutSidecar, true],
+    ['if it runs', podWithoutSidecar, true],
     ['if it is pending', pod({ status: { phase: 'Pending' } }), true],
     ['unless it is being deleted', pod({ metadata: { deletionTimestamp: '2026-01-01T00:00:00Z' } }), false],
     ['unless it succeeded', pod({ status: { phase: 'Succeeded' } }), false],
