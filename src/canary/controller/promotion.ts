@@ -43,7 +43,6 @@ const rateMeasuredSeconds = 5
 /** None of its methods rejects: any failure ends the promotion and rolls its traffic back to stable. */
 export class PromotionRun {
   private readonly context: PromotionContext
-  private readonly before: ActiveState
   private status: RunStatus
   private readonly checks: ExternalChecks
   private readonly webhooks: Webhooks
@@ -66,7 +65,6 @@ export class PromotionRun {
     const { clock, note } = deps
     const status = () => hookStatus(split.namespace, plan, this.state)
     this.context = context
-    this.before = state
     this.status = { kind: 'running', state }
     this.load = load
     this.checks = createExternalChecks(cluster, plan, status, clock)
@@ -266,7 +264,7 @@ export class PromotionRun {
     const { state, actions } = next(plan, this.state, observation, deps.clock.now())
     if (plan.explain && state.phase !== 'waiting')
       explainChecks(plan, state).forEach((each) => deps.note(describeEvidence(each)))
-    const explained = await withCause(context, this.before, state, sample)
+    const explained = await withCause(context, state, sample)
     if (this.hasEnded()) return
     await this.apply(withState(this.status, explained), actions)
   }

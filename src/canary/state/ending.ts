@@ -6,6 +6,7 @@ import type { EndedState, Next, Outcome, State } from './types.ts'
 
 /** See Outcome. */
 export type Unreached = { unreached?: true }
+type Unguarded = { unguarded?: true }
 
 type StableOutcome = Extract<Outcome, { verdict: 'rolled-back' | 'inconclusive' }>
 
@@ -30,13 +31,19 @@ export function endHeld(state: State, reason: string, now: number): Next<EndedSt
 }
 
 /** Ends because the canary failed: as `onFail` says. */
-export function endFailed(plan: CanaryConfig, state: State, reason: string, now: number): Next<EndedState> {
+export function endFailed(
+  plan: CanaryConfig,
+  state: State,
+  reason: string,
+  now: number,
+  details: Unguarded = {},
+): Next<EndedState> {
   const stopped = endCurrentStep(state, 'failed', now)
   const { firstTrafficAt } = state
   const time = firstTrafficAt === undefined ? {} : { timeToDetectMs: now - firstTrafficAt }
   return plan.onFail === 'hold'
-    ? end(stopped, { verdict: 'held', reason, ...time })
-    : returnToStable(stopped, { verdict: 'rolled-back', reason, ...time })
+    ? end(stopped, { verdict: 'held', reason, ...time, ...details })
+    : returnToStable(stopped, { verdict: 'rolled-back', reason, ...time, ...details })
 }
 
 /** Ends undecided: on stable, or at its weight when the plan says to hold it. */

@@ -12,12 +12,13 @@ import type { ConfirmingState, Next, Observation, WaitingState } from './types.t
 export function waitToStart(state: WaitingState, { plan, observation, now }: RuleInput): Next {
   // Waiting does not help: the pod breaks a rule of the namespace.
   if (observation.unguarded === 'refused')
-    return endFailed(plan, state, 'the API server refuses the pod of the guard Job', now)
+    return endFailed(plan, state, 'the API server refuses the pod of the guard Job', now, { unguarded: true })
   const obstacle = findObstacle(plan, state, observation)
   if (!obstacle) return advance(plan, state, now)
   const { what, key } = obstacle
   if (now - state.waitingSince < plan[key]) return stay(state)
-  return endFailed(plan, state, `${what} within ${plan[key] / 1000} s (\`${key}\`)`, now)
+  const details = observation.unguarded ? { unguarded: true as const } : {}
+  return endFailed(plan, state, `${what} within ${plan[key] / 1000} s (\`${key}\`)`, now, details)
 }
 
 type Obstacle = { what: string; key: 'progressDeadline' | 'confirmTimeout' }

@@ -138,13 +138,13 @@ export type Verdict = 'promoted' | 'rolled-back' | 'held' | 'inconclusive' | 'sk
  * How a promotion ended, and why.
  * `timeToDetectMs`: from the canary's first request to the decision that it failed.
  * `asPlanned`: the plan stops at this weight, and nothing went wrong.
- * `unreached`: no request reached the canary in its last step.
+ * `unreached`: no request reached the canary in its last step. `unguarded`: the guard Job did not start.
  */
 export type Outcome = { reason: string } & (
   | { verdict: 'promoted' | 'skipped' }
   | { verdict: 'inconclusive'; unreached?: true }
-  | { verdict: 'rolled-back'; timeToDetectMs?: number }
-  | { verdict: 'held'; timeToDetectMs?: number; asPlanned?: true; unreached?: true }
+  | { verdict: 'rolled-back'; timeToDetectMs?: number; unguarded?: true }
+  | { verdict: 'held'; timeToDetectMs?: number; asPlanned?: true; unreached?: true; unguarded?: true }
 )
 
 export type EndedState = Progress & { phase: 'ended'; steps: EndedStep[] } & Outcome
