@@ -159,7 +159,7 @@ test('a caller without a sidecar ends the promotion inconclusive, and its reques
   expect(code).toBe(1)
   expect(outputs, log).toMatchObject({ verdict: 'inconclusive', weight: '0' })
   expect(outputs['reason']).toMatch(
-    /^at weight (5|100), the canary served [\d.]+% of the requests(; but weight 0 is in .*)?: \d+ of \d+ requests in 2 s came in plain text/,
+    /^[\d.]+% of the requests came in plain text from callers without a sidecar, to which no weight applies/,
   )
   expect(report?.warnings).toEqual([])
   expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })

@@ -1,4 +1,5 @@
-// Saves what explains the failure of a test: the logs of the action, events, pods and the configuration of each Envoy.
+// Saves what explains the failure of a test: the logs of the action, events, pods with their logs and the configuration of
+// each Envoy.
 import { execFile } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
@@ -23,6 +24,18 @@ async function saveClusterState(folder: string): Promise<void> {
   await save('events.txt', 'kubectl', 'get', 'events', '-A', '--sort-by=.lastTimestamp')
   await save('pods.txt', 'kubectl', 'get', 'pods', '-A', '-o', 'wide')
   await save('pods.yaml', 'kubectl', 'get', 'pods', '-A', '-o', 'yaml')
+  await save(
+    'pods.log',
+    'kubectl',
+    'logs',
+    '-n',
+    'sample-app',
+    '-l',
+    'app',
+    '--all-containers',
+    '--prefix',
+    '--tail=200',
+  )
   const proxies = ['kubectl', 'get', 'pods', '-A', '-l', 'security.istio.io/tlsMode', '-o']
   const names = await output([...proxies, 'jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name} {end}'])
   for (const name of names.split(' ').filter((each) => each.includes('/'))) {

@@ -14,12 +14,14 @@ export type Times = { readonly total: number; readonly within: Readonly<Record<s
  * `abandoned`: requests whose caller went away before there was an answer.
  * `unanswered`: the failed and the abandoned tries, as parts of a request; some that a retry has hidden from the user.
  * Undefined where no more is known than `failures` and `abandoned`.
+ * `direct`: requests from callers without a sidecar, to which no route and no weight applied. Undefined: none.
  */
 export type RequestCounts = {
   readonly requests: number
   readonly failures: number
   readonly abandoned: number
   readonly unanswered?: number
+  readonly direct?: number
   readonly times: Times
 }
 
@@ -52,6 +54,7 @@ export function addRequests(a: RequestCounts, b: RequestCounts): RequestCounts {
     ...(a.unanswered === undefined && b.unanswered === undefined
       ? {}
       : { unanswered: unansweredOf(a) + unansweredOf(b) }),
+    ...(a.direct === undefined && b.direct === undefined ? {} : { direct: (a.direct ?? 0) + (b.direct ?? 0) }),
     times: addTimes(a.times, b.times),
   }
 }

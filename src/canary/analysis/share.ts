@@ -35,7 +35,13 @@ function addServed({ all, answered }: ServedShare, { requests, failures, abandon
 
 /** How far the share may be from the weight, as a part of all requests. */
 export const shareTolerance = 0.05
-/** The chance of a wrong answer in a step. */
+/**
+ * How many requests may be direct, as a part of all requests. Above it, the share would be wrong by more than its own
+ * tolerance at one end of the plan if these callers chose among both versions' pods at each request. They keep their
+ * connections, though, so the share may look right for a while. Scrapers of the application's port stay below it.
+ */
+const directTolerance = 0.2
+/** The chance of a wrong answer: of the share in a step, of direct requests in a promotion. */
 const alpha = 0.001
 /** The alternatives: how far their share is on the way from the bound to 1. */
 const distances = [0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 0.99]
@@ -46,17 +52,33 @@ const distances = [0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 0.99]
  */
 export function differsFromWeight(counts: ShareCounts, weight: number, pinned: Pinned): number | undefined {
   const { canary, stable } = counts
-  const isHigh = !pinned.canary && exceeds(canary.answered, stable.all, weight / 100 + shareTolerance)
-  const isLow = !pinned.stable && exceeds(stable.answered, canary.all, 1 - weight / 100 + shareTolerance)
+  const isHigh =
+    !pinned.canary && evidenceAbove(weight / 100 + shareTolerance, canary.answered, stable.all) >= 2 / alpha
+  const isLow =
+    !pinned.stable && evidenceAbove(1 - weight / 100 + shareTolerance, stable.answered, canary.all) >= 2 / alpha
   return isHigh || isLow ? (100 * canary.all) / (canary.all + stable.all) : undefined
 }
 
-/** Whether the share of `own` among all requests is above the bound. */
-function exceeds(own: number, other: number, bound: number): boolean {
-  if (bound >= 1) return false
+/**
+ * The part of all requests, 0 to 1, that came from callers without a sidecar, if it is decisively above 20 %; undefined
+ * if it is not, or if the requests do not show it yet.
+ */
+export function directShare(canary: RequestCounts, stable: RequestCounts): number | undefined {
+  const direct = (canary.direct ?? 0) + (stable.direct ?? 0)
+  if (direct === 0) return undefined
+  const all = canary.requests + stable.requests
+  // Where only callers' own counts are used, these do not contain the direct requests.
+  return evidenceAbove(directTolerance, direct, Math.max(0, all - direct)) >= 1 / alpha
+    ? Math.min(1, direct / all)
+    : undefined
+}
+
+/** The evidence that the share of `own` among all requests is above the bound. */
+function evidenceAbove(bound: number, own: number, other: number): number {
+  if (bound >= 1) return 0
   const logRatios = distances.map((distance) => {
     const share = bound + distance * (1 - bound)
     return own * Math.log(share / bound) + other * Math.log((1 - share) / (1 - bound))
   })
-  return eValueOfSum(logRatios) >= 2 / alpha
+  return eValueOfSum(logRatios)
 }

@@ -43,7 +43,18 @@ export function countServed(
   mostTries: (labels: SeriesLabels) => number = () => 1,
 ): RequestCounts {
   const counts = countRequests(deltas, names, ({ reporter }) => reporter === 'destination', mostTries)
-  return { ...counts, times: timesOf(deltas, names) }
+  const direct = countDirect(deltas, names)
+  return { ...counts, ...(direct > 0 ? { direct } : {}), times: timesOf(deltas, names) }
+}
+
+/**
+ * Requests in plain text from a workload that no sidecar names. A sidecar names its workload even where mutual TLS is
+ * off, in the headers of the request.
+ */
+function countDirect(deltas: Reading, names: MetricNames): number {
+  const isDirect = ({ reporter, connection_security_policy: security, source_workload: caller }: SeriesLabels) =>
+    reporter === 'destination' && security === 'none' && caller === 'unknown'
+  return [...requestsIn(deltas, names)].reduce((sum, [labels, delta]) => sum + (isDirect(labels) ? delta : 0), 0)
 }
 
 /**

@@ -103,7 +103,13 @@ function bothSides(given: AnswerCounts[], received: AnswerCounts[], share: numbe
   return { answered: answers('answered'), failed: answers('failed') }
 }
 
-/** What users got; and the tries that failed, if all of them are known. */
+/** What users got; the tries that failed, if all of them are known; and the requests that no caller's sidecar knows. */
 function countUsers({ tries, calls }: BothSides, seesAllTries: boolean): RequestCounts {
-  return { ...calls, times: tries.times, ...(seesAllTries ? { unanswered: unansweredOf(tries) } : {}) }
+  const { times, direct } = tries
+  return {
+    ...calls,
+    times,
+    ...(seesAllTries ? { unanswered: unansweredOf(tries) } : {}),
+    ...(direct === undefined ? {} : { direct }),
+  }
 }

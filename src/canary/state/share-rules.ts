@@ -1,14 +1,27 @@
-// Rules for how the requests are shared: not by the weight, or all to a canary that only stable could excuse.
+// Rules for how the requests are shared: past every weight, not by the weight, or all to a canary that only stable could
+// excuse.
 import { percent } from '../../statistics/percent.ts'
 import type { CheckResult } from '../analysis/check-results.ts'
 import { closeComparison } from '../analysis/checks.ts'
-import { differsFromWeight } from '../analysis/share.ts'
+import { differsFromWeight, directShare } from '../analysis/share.ts'
 import { giveUp } from './advance.ts'
 import { isAlone, lastSharedWeight } from './alone.ts'
 import { findVerdict, type RuleInput } from './rule.ts'
 import { describeStage } from './stages.ts'
 import { currentStep, endCurrentStep, progressOf, startStep } from './steps.ts'
 import type { Next, ShiftingState } from './types.ts'
+
+// Callers without a sidecar know no routes. Their requests go to any pod of any version, whatever the weight is, also
+// after a promotion and after a rollback. So neither verdict would be true for them.
+
+export function findDirectCallers({ state }: RuleInput): string | undefined {
+  const share = directShare(state.canary, state.stable)
+  if (share === undefined) return undefined
+  return (
+    `${percent(share, 1)} of the requests came in plain text from callers without a sidecar, to which no weight ` +
+    'applies: give them a sidecar, or send them through a gateway of the mesh'
+  )
+}
 
 // The requests are not split by the weight, so the step does not show what its weight says, and more weight would not
 // either.

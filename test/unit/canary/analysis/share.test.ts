@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { addShare, differsFromWeight, noShare } from '../../../../src/canary/analysis/share.ts'
+import { addShare, differsFromWeight, directShare, noShare } from '../../../../src/canary/analysis/share.ts'
+import { addRequests } from '../../../../src/canary/analysis/request-counts.ts'
 import { served } from '../../fixtures.ts'
 import { randomFrom } from '../../random.ts'
 
@@ -59,5 +60,29 @@ describe("a canary's share of the requests", () => {
     expect(differsFromWeight(little, 20, { stable: false, canary: true })).toBeCloseTo(0.5)
     expect(differsFromWeight(little, 20, { stable: true, canary: false })).toBeUndefined()
     expect(differsFromWeight(much, 20, { stable: true, canary: false })).toBeCloseTo(50)
+  })
+})
+
+describe('the share of requests from callers without a sidecar', () => {
+  const counts = (direct: number, other: number) => ({ ...served(direct + other), direct })
+
+  test('is given once it is decisively above 20 %, whichever version served them', () => {
+    expect(directShare(counts(3, 5), served(2))).toBeUndefined()
+    expect(directShare(counts(60, 0), served(100))).toBeCloseTo(0.375)
+    expect(directShare(served(100), counts(0, 60))).toBeUndefined()
+    expect(directShare(served(40), counts(60, 60))).toBeCloseTo(0.375)
+  })
+
+  test('of 20 % is hardly ever called too large, however often it is checked', () => {
+    const random = randomFrom(5)
+    const isAlarm = () => {
+      let stable = served(0)
+      for (let i = 0; i < 500; i++) {
+        stable = addRequests(stable, random() < 0.2 ? counts(1, 0) : served(1))
+        if (directShare(served(0), stable) !== undefined) return true
+      }
+      return false
+    }
+    expect(Array.from({ length: 400 }, isAlarm).filter(Boolean).length).toBeLessThanOrEqual(2)
   })
 })

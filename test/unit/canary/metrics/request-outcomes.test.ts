@@ -50,6 +50,22 @@ describe('the requests that a pod served between two readings', () => {
   })
 })
 
+describe('a request from a caller without a sidecar', () => {
+  const direct = (more: string, reporter = 'destination') =>
+    countServed(read(requests('200', 4, { more, reporter }) + requests('200', 6)), names).direct
+
+  test('is one in plain text whose caller no sidecar names', () => {
+    expect(direct(',connection_security_policy="none",source_workload="unknown"')).toBe(4)
+  })
+
+  test('is none with mutual TLS, from a known caller, or where the labels are missing', () => {
+    expect(direct(',connection_security_policy="mutual_tls",source_workload="unknown"')).toBeUndefined()
+    expect(direct(',connection_security_policy="none",source_workload="web"')).toBeUndefined()
+    expect(direct(',connection_security_policy="none"')).toBeUndefined()
+    expect(direct(',connection_security_policy="none",source_workload="unknown"', 'source')).toBeUndefined()
+  })
+})
+
 describe('the outcome of a request', () => {
   const outcome = (code: string, more: Parameters<typeof requests>[2]) => {
     const { requests: all, failures, abandoned } = countServed(read(requests(code, 1, more)), names)

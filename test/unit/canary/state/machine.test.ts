@@ -1101,6 +1101,14 @@ describe('a guard Job that has not started', () => {
     expect(state).toMatchObject({ verdict: 'promoted', canary: { failures: 0 } })
   })
 
+  test('is not the reason if a pod of the canary fails first', () => {
+    const { state } = simulate(plan, initialState(plan, 0, 0), () =>
+      sample(0, 0, { unguarded: 'starting', ready: false, fault: 'container app of v2-1 crashes in a loop' }),
+    )
+    expect(state).toMatchObject({ verdict: 'rolled-back', reason: 'container app of v2-1 crashes in a loop' })
+    expect(state).not.toHaveProperty('unguarded')
+  })
+
   test('for progressDeadline ends the promotion, and is the reason whatever else is wrong', () => {
     const { state, actions, seconds } = simulate(plan, initialState(plan, 0, 0), () =>
       sample(0, 0, { unguarded: 'starting', ready: false, complete: false }),
@@ -1110,6 +1118,7 @@ describe('a guard Job that has not started', () => {
     expect(state).toMatchObject({
       verdict: 'rolled-back',
       reason: 'the guard Job did not start within 60 s (`progressDeadline`)',
+      unguarded: true,
       steps: [],
     })
   })
@@ -1326,6 +1335,21 @@ test('a step does not pass while no pod of the canary is behind the Service', ()
   )
   expect(weightsIn(actions)).toEqual([5, 25, 0])
   expect(reasonOf(state)).toContain('no ready pod of the canary is behind the Service')
+})
+
+describe('callers without a sidecar', () => {
+  test.each(['canary', 'stable'] as const)('end a promotion inconclusive while %s serves them', (version) => {
+    const { state, actions } = simulate(plan, initialState(plan, 0, 0), () => {
+      const counts = sample(20, 0, { stable: served(20) })
+      return { ...counts, [version]: { ...counts[version], direct: 16 } }
+    })
+    expect(state).toMatchObject({
+      verdict: 'inconclusive',
+      weight: 0,
+      reason: expect.stringMatching(/^40% of the requests came in plain text from callers without a sidecar/) as string,
+    })
+    expect(weightsIn(actions)).toEqual([5, 0])
+  })
 })
 
 describe('requests that do not follow the weight', () => {
