@@ -11,7 +11,7 @@ export function selectsByCalico(selector: string, labels: Labels): boolean | und
   if (!tokens) return undefined
   if (tokens.length === 0) return true
   try {
-    const test = either(tokens)
+    const test = parseOr(tokens)
     return tokens.length === 0 ? test(labels) : undefined
   } catch (problem) {
     if (problem instanceof Unreadable) return undefined
@@ -36,24 +36,24 @@ function tokensOf(text: string): string[] | undefined {
 }
 
 /** Each of these takes what it reads from the front of the tokens. */
-function either(tokens: string[]): Test {
-  const first = both(tokens)
+function parseOr(tokens: string[]): Test {
+  const first = parseAnd(tokens)
   if (!skip(tokens, '||')) return first
-  const second = either(tokens)
+  const second = parseOr(tokens)
   return not((labels) => and(not(first)(labels), not(second)(labels)))
 }
 
-function both(tokens: string[]): Test {
-  const first = negatable(tokens)
+function parseAnd(tokens: string[]): Test {
+  const first = parseNot(tokens)
   if (!skip(tokens, '&&')) return first
-  const second = both(tokens)
+  const second = parseAnd(tokens)
   return (labels) => and(first(labels), second(labels))
 }
 
-function negatable(tokens: string[]): Test {
-  if (skip(tokens, '!')) return not(negatable(tokens))
-  if (!skip(tokens, '(')) return condition(tokens)
-  const test = either(tokens)
+function parseNot(tokens: string[]): Test {
+  if (skip(tokens, '!')) return not(parseNot(tokens))
+  if (!skip(tokens, '(')) return parseTest(tokens)
+  const test = parseOr(tokens)
   expect(tokens, ')')
   return test
 }
@@ -76,7 +76,7 @@ function ofLabel(key: string, test: (value: string | undefined) => boolean): Tes
   return ({ [key]: value }) => (value === undefined && ofCalico.test(key) ? undefined : test(value))
 }
 
-function condition(tokens: string[]): Test {
+function parseTest(tokens: string[]): Test {
   const name = tokens.shift() ?? ''
   if (!/^[\w./-]+$/.test(name)) throw new Unreadable()
   if (skip(tokens, '(')) {
@@ -86,41 +86,41 @@ function condition(tokens: string[]): Test {
     if (name === 'all' || name === 'global') return () => true
     throw new Unreadable()
   }
-  return ofLabel(name, comparison(tokens))
+  return ofLabel(name, parseComparison(tokens))
 }
 
-function comparison(tokens: string[]): (value: string | undefined) => boolean {
+function parseComparison(tokens: string[]): (value: string | undefined) => boolean {
   const operator = tokens.shift()
   if (operator === '==' || operator === '!=') {
-    const expected = text(tokens)
+    const expected = parseText(tokens)
     return (value) => (value === expected) === (operator === '==')
   }
   if (operator === 'contains') {
-    const part = text(tokens)
+    const part = parseText(tokens)
     return (value) => value?.includes(part) ?? false
   }
   if (operator === 'starts' || operator === 'ends') {
     expect(tokens, 'with')
-    const part = text(tokens)
+    const part = parseText(tokens)
     return (value) => (operator === 'starts' ? value?.startsWith(part) : value?.endsWith(part)) ?? false
   }
   if (operator === 'not') expect(tokens, 'in')
   else if (operator !== 'in') throw new Unreadable()
-  const values = set(tokens)
+  const values = parseSet(tokens)
   return (value) => values.includes(value ?? '') === (operator === 'in')
 }
 
-function set(tokens: string[]): string[] {
+function parseSet(tokens: string[]): string[] {
   const values: string[] = []
   expect(tokens, '{')
   while (!skip(tokens, '}')) {
-    values.push(text(tokens))
+    values.push(parseText(tokens))
     if (tokens[0] !== '}') expect(tokens, ',')
   }
   return values
 }
 
-function text(tokens: string[]): string {
+function parseText(tokens: string[]): string {
   const quoted = tokens.shift() ?? ''
   if (!/^["']/.test(quoted)) throw new Unreadable()
   return quoted.slice(1, -1)
