@@ -169,13 +169,13 @@ function trafficOf({ users, seed, runs }: Cell, run: number): Traffic {
   return traffic(users, randomFrom(seed * runs + run))
 }
 
-/** Runs again, with the same users, what was suspected and not promoted, and trusts the canary. */
+/** Runs again, with the same users, what was suspected and not promoted, and ignores the suspicion. */
 function suspicionCost(cell: Cell, plan: CanaryConfig, outcomes: Outcome[]): number {
   const trusted = outcomes.filter(
     ({ verdict, wasSuspected }, run) =>
       wasSuspected &&
       verdict !== 'promoted' &&
-      promote(plan, trafficOf(cell, run), { trusts: true }).verdict === 'promoted',
+      promote(plan, trafficOf(cell, run), { ignoresSuspicion: true }).verdict === 'promoted',
   )
   return trusted.length / cell.runs
 }

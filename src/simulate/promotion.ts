@@ -12,7 +12,8 @@ import type { Tally, Traffic } from './traffic.ts'
 
 /**
  * `seconds`: from the canary's first traffic to the decision. `requests`, `failures`: what it served until then.
- * `userFailures`: the failures that users saw, without those of copies. `wasSuspected`: at some time the evidence leaned against the canary.
+ * `userFailures`: the failures that users saw, without those of copies. `wasSuspected`: at some time the evidence leaned
+ * against the canary.
  */
 export type Outcome = {
   verdict: Verdict
@@ -33,16 +34,16 @@ export function simulatedPlan({ ab: _, ...plan }: CanaryConfig): CanaryConfig {
   return { ...plan, checks, webhooks: {}, onFail: 'rollback', onInconclusive }
 }
 
-/** `plan`: see simulatedPlan. `trusts`: evidence that leans against the canary without deciding holds no step. */
-export function promote(plan: CanaryConfig, users: Traffic, { trusts = false } = {}): Outcome {
+/** `plan`: see simulatedPlan. `ignoresSuspicion`: evidence that leans against the canary without deciding holds no step. */
+export function promote(plan: CanaryConfig, users: Traffic, { ignoresSuspicion = false } = {}): Outcome {
   const edge = edgeFor(plan)
   let state: State = initialState(plan, 0, 0, requestCounts(stableBefore, edge))
   let [now, requests, failures, userFailures] = [0, 0, 0, 0]
   let wasSuspected = false
-  const explain: typeof explainChecks = (...arguments_) => {
-    const results = explainChecks(...arguments_)
+  const explain: typeof explainChecks = (...args) => {
+    const results = explainChecks(...args)
     wasSuspected ||= results.some(({ verdict }) => verdict === 'suspect')
-    return trusts ? results.map(withoutSuspicion) : results
+    return ignoresSuspicion ? results.map(withoutSuspicion) : results
   }
   const addLoad = loadFor(plan, users)
   while (state.phase !== 'ended') {

@@ -25,7 +25,7 @@ export function handleStableOutage(outage: string, { plan, state, now }: RuleInp
 
 // Users' requests fail before they reach a version, which no check of a version sees.
 
-type UnservedFault = { isCanarys: boolean; reason: string }
+type UnservedFault = { blamesCanary: boolean; reason: string }
 
 /** If a sample without an answer of stable has so many lost requests, they are not the canary's alone. */
 const minOutage = 3
@@ -35,15 +35,15 @@ export function findUnserved({ plan, state, observation, now }: RuleInput): Unse
   if (state.phase === 'waiting' || !observation.unserved?.violations) return undefined
   const reason = describeUnserved(state)
   if (isCanaryUnserved(plan, state.unserved))
-    return { isCanarys: true, reason: `the canary serves less than its weight, and ${reason}` }
+    return { blamesCanary: true, reason: `the canary serves less than its weight, and ${reason}` }
   const { weight, unservedSince } = state
   if (unservedSince === undefined) return undefined
   if (weight > 0 && (observation.canaryDown === true || !observation.ready))
-    return { isCanarys: true, reason: `the canary has no ready pod left, and ${reason}` }
-  if (weight === 100) return { isCanarys: true, reason: `the canary has all the traffic, and ${reason}` }
+    return { blamesCanary: true, reason: `the canary has no ready pod left, and ${reason}` }
+  if (weight === 100) return { blamesCanary: true, reason: `the canary has all the traffic, and ${reason}` }
   const isOutage = observation.stable.requests === 0 && observation.unserved.violations >= minOutage
   const isUndecided = weight > 0 && now - unservedSince < settleMs.longest && !isOutage
-  return isUndecided ? undefined : { isCanarys: false, reason }
+  return isUndecided ? undefined : { blamesCanary: false, reason }
 }
 
 export function describeUnserved({ unserved }: ActiveState): string {
@@ -55,8 +55,8 @@ export function describeUnserved({ unserved }: ActiveState): string {
 }
 
 /** Where nobody can tell which version the requests were for, the canary is not to blame. */
-export function handleUnserved({ isCanarys, reason }: UnservedFault, { plan, state, now }: RuleInput): Next {
-  return isCanarys ? endFailed(plan, state, reason, now) : giveUp(plan, state, reason, now)
+export function handleUnserved({ blamesCanary, reason }: UnservedFault, { plan, state, now }: RuleInput): Next {
+  return blamesCanary ? endFailed(plan, state, reason, now) : giveUp(plan, state, reason, now)
 }
 
 // The counters cannot be read. No evidence is not good evidence, so nothing advances, and after the deadline the

@@ -109,7 +109,7 @@ describe('suspicion', () => {
   const plan = loadConfig({ INPUT_CANARY: `{ service: backend, ${settings} }` }).canary!
 
   /** Two of ten requests fail, and then there are no more. */
-  function promoteDoubtful(trusts: boolean) {
+  function promoteDoubtful(ignoresSuspicion: boolean) {
     const weights: number[] = []
     let samples = 0
     const until = () => {
@@ -120,7 +120,7 @@ describe('suspicion', () => {
     }
     const shift = (weight: number) => void weights.push(weight)
     const users: Traffic = { shift, until, addLoad: () => undefined, firstAt: () => 0, tries: 1 }
-    return { outcome: promote(plan, users, { trusts }), weights }
+    return { outcome: promote(plan, users, { ignoresSuspicion }), weights }
   }
 
   test('holds the step', () => {
