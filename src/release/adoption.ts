@@ -2,7 +2,7 @@
 import type { Cluster, PatchOperation } from '../cluster/client.ts'
 import type { DestinationRule, Kind, KubeObject, Workload } from '../cluster/objects.ts'
 import type { CreatedCanary, ReleaseAdoption } from '../canary/controller/context.ts'
-import { restoreMinimum, type AutoscalerDeps } from '../canary/workload/autoscaler.ts'
+import { restoreMinReplicas, type AutoscalerDeps } from '../canary/workload/autoscaler.ts'
 import { hashOfTemplate, releaseHash } from '../canary/workload/fingerprint.ts'
 import { createdCanaryLabel } from '../config/names.ts'
 import { hostOf } from '../policies/compile/names.ts'
@@ -34,7 +34,7 @@ export function createdCanary(
     return `${title} is scaled to 0 (\`onFail: keep\`); the next release replaces it`
   }
   const cleanUp = async () => {
-    await restoreMinimum(cluster, stable.metadata.namespace ?? '', plan.service, deps)
+    await restoreMinReplicas(cluster, stable.metadata.namespace ?? '', plan.service, deps)
     return plan.onFail === 'keep' ? keep() : remove()
   }
   const full = stable.spec.replicas ?? 1

@@ -1,7 +1,7 @@
 // The stages promote and rollback: moves the canaries' weights step by step, or all traffic to stable at once.
 import { gitopsWarnings, readApplications } from '../canary/traffic/gitops.ts'
 import { describeOutage, hasEndpoint } from '../canary/workload/endpoints.ts'
-import { restoreMinimum } from '../canary/workload/autoscaler.ts'
+import { restoreMinReplicas } from '../canary/workload/autoscaler.ts'
 import { readSelectors, SelectorFault } from '../canary/workload/selectors.ts'
 import { promote } from '../canary/promote.ts'
 import type { Promotion } from '../canary/controller/context.ts'
@@ -159,7 +159,7 @@ async function rollBackOne(context: StageContext, plan: CanaryConfig): Promise<R
     )
     const undrained = await undrainedOf(context, plan)
     const deps = { note: host.info, signal: host.signal, clock: systemClock }
-    await restoreMinimum(cluster, config.namespace, service, deps).catch((problem: unknown) =>
+    await restoreMinReplicas(cluster, config.namespace, service, deps).catch((problem: unknown) =>
       host.info(`the minReplicas of the autoscaler of ${service} could not be given back: ${messageOf(problem)}`),
     )
     return { plan, changed, undrained }

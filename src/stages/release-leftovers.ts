@@ -2,7 +2,12 @@
 import { drainTarget, findUndrained } from '../canary/controller/undrained.ts'
 import { forceRollback } from '../canary/recovery.ts'
 import { readWeight } from '../canary/traffic/router.ts'
-import { raiseMinimum, restoreMinimum, waitForReplicas, type AutoscalerDeps } from '../canary/workload/autoscaler.ts'
+import {
+  raiseMinReplicas,
+  restoreMinReplicas,
+  waitForReplicas,
+  type AutoscalerDeps,
+} from '../canary/workload/autoscaler.ts'
 import { selectorsOf } from '../canary/workload/selectors.ts'
 import type { Workload } from '../cluster/objects.ts'
 import type { CanaryConfig } from '../config/schema.ts'
@@ -41,7 +46,7 @@ async function returnTraffic(
   if ((await readWeight(cluster, split)) === 0) return
   const deps = { ...autoscalerDeps(context), timeoutMs: plan.progressDeadline }
   const carrying = Math.max(stable.spec.replicas ?? 1, canary.spec.replicas ?? 1)
-  const replicas = await raiseMinimum(cluster, plan.service, stable, carrying, deps)
+  const replicas = await raiseMinReplicas(cluster, plan.service, stable, carrying, deps)
   // A run that died while stable got its new template has left it with pods that may not be ready.
   await waitForRollout(cluster, stable, plan.progressDeadline, host.signal)
   if (replicas !== undefined) await waitForReplicas(cluster, stable, replicas, deps)
@@ -59,7 +64,7 @@ export async function finishRelease(context: StageContext, { plan, stable, left 
   if (plan.manifests && plan.after !== 'gitops' && !left!.isSame) await restart(cluster, stable)
   await waitForRollout(cluster, stable, plan.progressDeadline, host.signal)
   await returnTraffic(context, plan, stable, left!.deployment)
-  await restoreMinimum(cluster, config.namespace, plan.service, autoscalerDeps(context))
+  await restoreMinReplicas(cluster, config.namespace, plan.service, autoscalerDeps(context))
   await removeCanary(cluster, left!.deployment)
   await waitUntilGone(cluster, config.namespace, plan.service, plan.progressDeadline, host.signal)
   return (

@@ -5,7 +5,7 @@ import { resolve } from 'node:path'
 import type { CreatedCanary } from '../canary/controller/context.ts'
 import { waitForFreeLease } from '../canary/ownership/lease.ts'
 import { readWeight } from '../canary/traffic/router.ts'
-import { raiseMinimum, restoreMinimum } from '../canary/workload/autoscaler.ts'
+import { raiseMinReplicas, restoreMinReplicas } from '../canary/workload/autoscaler.ts'
 import type { Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { canariesOf, canaryKey, canaryKeyOf, releaseKeysOf } from '../config/names.ts'
@@ -176,7 +176,7 @@ async function leave(context: StageContext, { plan, stable, left }: Release): Pr
   const { cluster, config, host } = context
   if (plan.image !== currentImage) await waitForRollout(cluster, stable, plan.progressDeadline, host.signal)
   // Somebody has removed the canary of a run that died.
-  if (!left) await restoreMinimum(cluster, config.namespace, plan.service, autoscalerDeps(context))
+  if (!left) await restoreMinReplicas(cluster, config.namespace, plan.service, autoscalerDeps(context))
   return `Deployment/${stable.metadata.name} runs this release already`
 }
 
@@ -226,7 +226,7 @@ async function create(context: StageContext, release: Release): Promise<CreatedC
 /** A rollback sends all traffic to stable at once. An autoscaler that comes from Git is raised after the commit only. */
 async function keepStableLarge(context: StageContext, { plan, stable }: Release): Promise<void> {
   if (plan.after === 'gitops') return
-  await raiseMinimum(context.cluster, plan.service, stable, stable.spec.replicas ?? 1, autoscalerDeps(context))
+  await raiseMinReplicas(context.cluster, plan.service, stable, stable.spec.replicas ?? 1, autoscalerDeps(context))
 }
 
 /** At once, so that a pipeline beside this run can commit while it waits. */

@@ -1,5 +1,5 @@
 // After a promotion with `after: adopt`: stable's Deployment gets the canary's pod template and then the traffic, and
-// the canary is scaled to 0. At each moment all traffic goes to pods that serve the promoted version, and to enough of them.
+// the canary is scaled to 0. At each moment all traffic goes to pods of the promoted version, and to enough of them.
 import { isDeepStrictEqual } from 'node:util'
 import type { Cluster } from '../../cluster/client.ts'
 import { isConflict } from '../../cluster/api-error.ts'
@@ -13,7 +13,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { VersionSelectors, Labels } from '../workload/selectors.ts'
 import { setWeight } from '../traffic/router.ts'
-import { raiseMinimum, restoreMinimum, waitForReplicas } from '../workload/autoscaler.ts'
+import { raiseMinReplicas, restoreMinReplicas, waitForReplicas } from '../workload/autoscaler.ts'
 import { lastingAnnotations, releaseHash, withoutReloads } from '../workload/fingerprint.ts'
 import type { ReleaseAdoption } from './context.ts'
 
@@ -102,7 +102,7 @@ async function takeOver(
   const { note, signal, timeoutMs, release } = deps
   const template = release?.templateFor(stable) ?? adopted(stable, canary)
   const carrying = Math.max(replicasOf(stable), replicasOf(canary))
-  const replicas = (await raiseMinimum(cluster, service, stable, carrying, deps)) ?? carrying
+  const replicas = (await raiseMinReplicas(cluster, service, stable, carrying, deps)) ?? carrying
   const more = replicas > replicasOf(stable) ? `, and the ${replicas} replicas that carry the traffic now` : ''
   note(`${deploymentName(stable)} gets the pod template of ${deploymentName(canary)}${more}`)
   const undo = await release?.writeConfigs()
@@ -133,7 +133,7 @@ async function growWithCanary(
 ): Promise<number> {
   const carrying = await replicasNow(cluster, canary)
   if (carrying <= replicasOf(stable)) return replicasOf(stable)
-  const replicas = (await raiseMinimum(cluster, service, stable, carrying, deps)) ?? carrying
+  const replicas = (await raiseMinReplicas(cluster, service, stable, carrying, deps)) ?? carrying
   if (replicas > replicasOf(stable)) await rewrite(cluster, stable, { template: stable.spec.template, replicas })
   return replicas
 }
@@ -150,7 +150,7 @@ async function followCommit(
   const now = await awaitCommit({ note, signal, clock })
   note(`${deploymentName(now)} has the release from Git`)
   const raise = async () =>
-    raiseMinimum(cluster, service, now, Math.max(replicasOf(now), await replicasNow(cluster, canary)), deps)
+    raiseMinReplicas(cluster, service, now, Math.max(replicasOf(now), await replicasNow(cluster, canary)), deps)
   // Only now, because a controller that applies the commit writes the autoscaler as well.
   await raise()
   await waitForRollout(cluster, { ...now, kind: 'Deployment' }, timeoutMs, signal)
@@ -251,16 +251,16 @@ async function cleanUp(
 ): Promise<void> {
   const { note, signal, isDrained, confirmLease, release } = deps
   const { name, namespace } = canary.metadata
-  const isEnded = await isDrained()
+  const hasDrained = await isDrained()
   // Before the canary goes: a run that dies here leaves a canary, by which the next one sees that it has work to do.
-  await restoreMinimum(cluster, split.namespace, split.service, deps)
+  await restoreMinReplicas(cluster, split.namespace, split.service, deps)
   // A cancelled run has not given the minimum back, and the next one sees by the canary that it has to.
   if (signal.aborted)
     return note(
       `${deploymentName(canary)} keeps running: the run was cancelled; ` +
         `the next run ${release ? 'removes it' : 'scales it to 0'}`,
     )
-  if (!isEnded)
+  if (!hasDrained)
     return note(
       `${deploymentName(canary)} keeps running: could not confirm that it drained; ` +
         (release ? 'the next run removes it' : 'scale it to 0 when it has'),

@@ -14,7 +14,7 @@ const kind = 'HorizontalPodAutoscaler'
  * Raises the minimum of the Deployment's autoscaler to so many replicas, or to its maximum if that is less, and returns
  * the smaller of both. Undefined if the Deployment has no autoscaler. @throws Error if the account may not write it
  */
-export async function raiseMinimum(
+export async function raiseMinReplicas(
   cluster: Cluster,
   service: string,
   deployment: Workload,
@@ -29,7 +29,7 @@ export async function raiseMinimum(
     await write(cluster, found, to, { service, from: ownMinimum(found), to }).catch((error: unknown) => {
       throw lacksRights(error) ? new Error(explainRefusal(found, to, error)) : error
     })
-    note(`${titleIn(found)}: minReplicas ${minimumOf(found)} → ${to}, until stable has all the traffic again`)
+    note(`${kindAndName(found)}: minReplicas ${minimumOf(found)} → ${to}, until stable has all the traffic again`)
     return to
   })
 }
@@ -38,8 +38,8 @@ export async function raiseMinimum(
 export type AutoscalerDeps = { note: (line: string) => void; signal: AbortSignal; clock: Clock }
 
 /**
- * Waits until so many pods are ready: an autoscaler, or a person, may have another number in mind. @throws Error if it is not
- * reached
+ * Waits until so many pods are ready: an autoscaler or a person may set another number.
+ * @throws Error if they are not ready in time
  */
 export async function waitForReplicas(
   cluster: Cluster,
@@ -55,9 +55,9 @@ export async function waitForReplicas(
   if (count >= replicas) return
   const autoscaler = await autoscalerOf(cluster, deployment)
   throw new Error(
-    `Deployment/${name} has ${count} of the ${replicas} ready pods that carry the traffic of the canary; ` +
+    `Deployment/${name} has ${count} of the ${replicas} ready pods that it needs for the canary's traffic; ` +
       (autoscaler
-        ? `see why its ${titleIn(autoscaler)} keeps it smaller (kubectl describe hpa), or who sets its minReplicas back`
+        ? `see why its ${kindAndName(autoscaler)} keeps it smaller (kubectl describe hpa), or who sets its minReplicas back`
         : 'see who scales it, and run again'),
   )
 }
@@ -72,7 +72,7 @@ const settledMs = 60_000
  * Gives the autoscalers that were raised for the service their minimum back, as soon as they ask for no fewer pods, or
  * after a minute. What somebody else has written since stays. A cancelled run leaves it to the next one.
  */
-export async function restoreMinimum(
+export async function restoreMinReplicas(
   cluster: Cluster,
   namespace: string,
   service: string,
@@ -88,7 +88,7 @@ export async function restoreMinimum(
   await untilWritten(clock, async () => {
     for (const each of await raised()) {
       await write(cluster, each, ownMinimum(each))
-      note(`${titleIn(each)}: minReplicas ${minimumOf(each)} → ${ownMinimum(each)}`)
+      note(`${kindAndName(each)}: minReplicas ${minimumOf(each)} → ${ownMinimum(each)}`)
     }
   })
 }
@@ -150,13 +150,13 @@ async function write(
   await cluster.patch(kind, metadata.namespace, metadata.name, operations)
 }
 
-function titleIn({ metadata }: HorizontalPodAutoscaler): string {
+function kindAndName({ metadata }: HorizontalPodAutoscaler): string {
   return `${kind}/${metadata.name}`
 }
 
 function explainRefusal(autoscaler: HorizontalPodAutoscaler, to: number, error: unknown): string {
   return (
-    `the ${titleIn(autoscaler)} would scale stable down while the canary has its traffic, and the run may not raise its ` +
+    `the ${kindAndName(autoscaler)} would scale stable down while the canary has its traffic, and the run may not raise its ` +
     `minReplicas to ${to} (${messageOf(error)}); give it the rights of deploy/rbac/deliver.yaml`
   )
 }

@@ -271,7 +271,7 @@ describe('an autoscaler that has scaled the idle stable down', () => {
       interfere: setBack,
     })
     await expect(run()).rejects.toThrow(
-      /has 1 of the 4 ready pods that carry the traffic of the canary; see why its HorizontalPodAutoscaler\/backend-v1 keeps/,
+      /has 1 of the 4 ready pods that it needs for the canary's traffic; see why its HorizontalPodAutoscaler\/backend-v1 keeps/,
     )
     expect(weights()).toEqual([0, 100])
   })

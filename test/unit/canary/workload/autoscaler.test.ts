@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { ApiError } from '../../../../src/cluster/api-error.ts'
 import type { PatchOperation } from '../../../../src/cluster/client.ts'
 import type { HorizontalPodAutoscaler, Workload } from '../../../../src/cluster/objects.ts'
-import { raiseMinimum, restoreMinimum } from '../../../../src/canary/workload/autoscaler.ts'
+import { raiseMinReplicas, restoreMinReplicas } from '../../../../src/canary/workload/autoscaler.ts'
 import { FakeClock } from '../../fake-clock.ts'
 import { clusterWith } from '../../fixtures.ts'
 import { patched } from '../../patched.ts'
@@ -40,9 +40,9 @@ function clusterOf(only?: HorizontalPodAutoscaler, refusals: ApiError[] = []) {
     clock,
     held: () => held!,
     set: (next: HorizontalPodAutoscaler) => (held = next),
-    raise: (replicas: number) => raiseMinimum(cluster, 'till', till, replicas, deps),
+    raise: (replicas: number) => raiseMinReplicas(cluster, 'till', till, replicas, deps),
     restore: (service = 'till', aborted?: AbortSignal) =>
-      restoreMinimum(cluster, 'shop', service, { ...deps, signal: aborted ?? signal }),
+      restoreMinReplicas(cluster, 'shop', service, { ...deps, signal: aborted ?? signal }),
   }
 }
 const minimum = ({ spec }: HorizontalPodAutoscaler) => spec.minReplicas
