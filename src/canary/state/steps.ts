@@ -17,6 +17,12 @@ export function replaceCurrent<Current extends Step>(steps: Step[], current: Cur
   return [...(steps.slice(0, -1) as EndedStep[]), current]
 }
 
+/** The routes have the traffic of the step only now: the write may have waited for pods or for the API server. */
+export function restartShift<S extends State>(state: S, now: number): S {
+  if (state.phase !== 'shifting') return state
+  return { ...state, steps: replaceCurrent(state.steps, { ...currentStep(state.steps), shiftedAt: now }) }
+}
+
 /** From now on the requests count as those of the new traffic. */
 export function startWatching({ shift, ...step }: ShiftingStep, now: number): WatchingStep {
   return { ...step, outcome: 'watching', watched: { since: now, canary: 0, stable: 0 } }

@@ -48,7 +48,7 @@ type StepBase = {
   weight: number
   /** The canary's weight in per cent before this step. */
   from: number
-  /** When the step asked for its traffic, in milliseconds since the epoch. */
+  /** When the routes got the traffic of the step, in milliseconds since the epoch; before that, when it was decided. */
   shiftedAt: number
   /** What both versions served since then. */
   canary: RequestCounts

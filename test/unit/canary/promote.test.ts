@@ -695,6 +695,19 @@ describe('an API server that refuses writes for a while', () => {
     expect(cluster.notes.filter((line) => line.startsWith('not written yet (weight: v1 75, v2 25)'))).toHaveLength(8)
   })
 
+  test('delays the time in which the traffic has to move, too', async () => {
+    const cluster = new FakeCluster()
+    let writtenAt: number | undefined
+    cluster.before = (verb, what) => {
+      if (verb !== 'patch' || what !== 'VirtualService' || cluster.weight !== 5) return undefined
+      if (cluster.clock.time < 30_000) return new ApiError(503, 'busy')
+      writtenAt ??= cluster.clock.now()
+      return undefined
+    }
+    const { steps } = await cluster.promote()
+    expect(steps.find(({ weight }) => weight === 25)?.shiftedAt).toBe(writtenAt)
+  })
+
   test('delays a rollback', async () => {
     const cluster = new FakeCluster()
     cluster.failureShare = 1
