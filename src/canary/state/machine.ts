@@ -16,7 +16,13 @@ import {
   waitForGuard,
 } from './outage-rules.ts'
 import { inPhase, rule, stay, type Rule } from './rule.ts'
-import { findDirectCallers, findSharedFailureAlone, findWrongShare, returnToCompare } from './share-rules.ts'
+import {
+  findDirectCallers,
+  findSharedFailureAlone,
+  findWrongShare,
+  handleWrongShare,
+  returnToCompare,
+} from './share-rules.ts'
 import { waitForShift } from './shift-rule.ts'
 import type { Next, Observation, State } from './types.ts'
 import { watchStep } from './watch-rule.ts'
@@ -35,7 +41,7 @@ const rules: Rule[] = [
   rule({ when: ({ state }) => state.countersMissingSince, then: waitForCounters }),
   rule({ when: ({ state }) => state.unguardedSince, then: waitForGuard }),
   rule({ when: findDirectCallers, then: (reason, { plan, state, now }) => giveUp(plan, state, reason, now) }),
-  rule({ when: findWrongShare, then: (reason, { plan, state, now }) => giveUp(plan, state, reason, now) }),
+  rule({ when: findWrongShare, then: handleWrongShare }),
   rule({ when: findSharedFailureAlone, then: returnToCompare }),
   rule({ when: ({ state }) => inPhase(state, 'shifting'), then: waitForShift }),
   rule({ when: ({ state }) => inPhase(state, 'confirming'), then: waitForConfirmation }),

@@ -3,13 +3,13 @@
 import { percent } from '../../statistics/percent.ts'
 import type { CheckResult } from '../analysis/check-results.ts'
 import { closeComparison } from '../analysis/checks.ts'
-import { differsFromWeight, directShare } from '../analysis/share.ts'
+import { differsFromWeight, directShare, noShare, type ShareCounts } from '../analysis/share.ts'
 import { giveUp } from './advance.ts'
 import { isAlone, lastSharedWeight } from './alone.ts'
-import { findVerdict, type RuleInput } from './rule.ts'
+import { findVerdict, stay, type RuleInput } from './rule.ts'
 import { describeStage } from './stages.ts'
-import { currentStep, endCurrentStep, progressOf, startStep } from './steps.ts'
-import type { Next, ShiftingState } from './types.ts'
+import { currentStep, endCurrentStep, progressOf, replaceCurrent, startStep } from './steps.ts'
+import type { Next, ShiftingState, WatchedRequests, WatchingState, WatchingStep } from './types.ts'
 
 // Callers without a sidecar know no routes. Their requests go to any pod of any version, whatever the weight is, also
 // after a promotion and after a rollback. So neither verdict would be true for them.
@@ -24,16 +24,46 @@ export function findDirectCallers({ state }: RuleInput): string | undefined {
 }
 
 // The requests are not split by the weight, so the step does not show what its weight says, and more weight would not
-// either.
+// either. While the share lies between the weight before and the weight of the step, that may pass: requests count when
+// they are answered, and busy pods answer many seconds late what they got by the old weight.
 
-export function findWrongShare({ state, observation }: RuleInput): string | undefined {
+/** How long those answers may come; seen with a queue at stable: 17 s. */
+const longestLagMs = 30_000
+
+type WrongShare = { state: WatchingState; isLagging: boolean; reason: string }
+
+export function findWrongShare({ plan, state, observation, now }: RuleInput): WrongShare | undefined {
   if (state.phase !== 'watching' || !observation.share) return undefined
   const step = currentStep(state.steps)
   if (!step.watched.share) return undefined
   const observed = differsFromWeight(step.watched.share, step.weight, observation.share)
-  return observed === undefined
-    ? undefined
-    : `${describeStage(step)}, the canary served ${percent(observed / 100, 1)} of the requests`
+  if (observed === undefined) return undefined
+  const isBetween = Math.sign(observed - step.weight) === Math.sign(step.from - step.weight)
+  return {
+    state,
+    isLagging: isBetween && now - step.shiftedAt < Math.min(longestLagMs, plan.progressDeadline),
+    reason: `${describeStage(step)}, the canary served ${percent(observed / 100, 1)} of the requests`,
+  }
+}
+
+export function handleWrongShare({ state, isLagging, reason }: WrongShare, { plan, now }: RuleInput): Next {
+  return isLagging ? stay(countShareAnew(state)) : giveUp(plan, state, reason, now)
+}
+
+function countShareAnew(state: WatchingState): WatchingState {
+  const step = currentStep(state.steps)
+  const { share = noShare, ...watched } = step.watched
+  const counted: WatchingStep = { ...step, watched: { ...watched, share: noShare, laggingShare: requestsIn(share) } }
+  return { ...state, steps: replaceCurrent(state.steps, counted) }
+}
+
+/** With twice as many requests, a share that is still wrong would have been found again. */
+export function isShareLagging({ share = noShare, laggingShare = 0 }: WatchedRequests): boolean {
+  return requestsIn(share) < 2 * laggingShare
+}
+
+function requestsIn({ canary, stable }: ShareCounts): number {
+  return canary.all + stable.all
 }
 
 // The canary has all the traffic and misses its limit, but nobody can tell whether stable would keep it: an outage of a

@@ -57,9 +57,16 @@ type StepBase = {
 
 /**
  * Since when the traffic is known to have moved, and how many requests each version served after that. `share`: those
- * after all callers had time to receive the weight.
+ * by which the canary's share is judged. `laggingShare`: how many of them showed a share between the weight before and
+ * the weight of the step, before they were counted anew.
  */
-export type WatchedRequests = { since: number; canary: number; stable: number; share?: ShareCounts }
+export type WatchedRequests = {
+  since: number
+  canary: number
+  stable: number
+  share?: ShareCounts
+  laggingShare?: number
+}
 
 /** The routes ask for the step's traffic, and the requests do not show it yet. */
 export type ShiftingStep = StepBase & { outcome: 'shifting'; shift?: ShiftEvidence }

@@ -7,6 +7,7 @@ import { advance, endInconclusive, isWithoutRequests } from './advance.ts'
 import type { Finding } from './finding.ts'
 import { describeUnserved } from './outage-rules.ts'
 import { findVerdict, isPassed, stay, type RuleInput } from './rule.ts'
+import { isShareLagging } from './share-rules.ts'
 import { describeStage, stagesOf } from './stages.ts'
 import { currentStep, endCurrentStep } from './steps.ts'
 import type { Next, WatchingState, WatchingStep } from './types.ts'
@@ -54,6 +55,7 @@ function findDoubt(state: WatchingState, { plan, results, observation }: RuleInp
   const missing = checksThatAnswer(plan).find((name) => !hasPassed(state.findings[name]))
   if (missing !== undefined)
     return () => `${missing} did not pass (${state.findings[missing]?.text ?? 'no answer yet'})`
+  if (isShareLagging(watched)) return () => "the canary's share of the requests does not follow the weight yet"
   if (observation.canaryDown) return () => 'no ready pod of the canary is behind the Service'
   const needsProof = needsCertificate(plan, state)
   const isLast = state.stagesStarted === stagesOf(plan).length

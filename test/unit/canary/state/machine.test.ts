@@ -1407,6 +1407,42 @@ describe('requests that do not follow the weight', () => {
     expect(verdictOf(state)).toBe('promoted')
   })
 
+  describe('but are between the weight before and the weight of the step', () => {
+    const most = sample(70, 0, { stable: served(30), share: nobody })
+    const all = sample(100, 0, { stable: noRequests, share: nobody })
+    const atOnce = (more: string) => planOf(`steps: [100], pollInterval: 1s, ${more}`)
+    /** A promotion whose canary gets only 70 of 100 requests until this second. */
+    const mostUntil = (end: number, by = atOnce('interval: 12s')) => inTurn(by, (second) => (second < end ? most : all))
+
+    test('are no reason before 30 s, because busy pods answer older requests late', () => {
+      const { state, seconds } = mostUntil(20)
+      expect(verdictOf(state)).toBe('promoted')
+      expect(seconds).toBeGreaterThan(20)
+    })
+
+    test('end the step when that does not pass', () => {
+      const { state, seconds } = mostUntil(Infinity)
+      expect(reasonOf(state)).toBe('at weight 100, the canary served 70% of the requests')
+      expect(seconds).toBe(31)
+      expect(mostUntil(Infinity, atOnce('interval: 12s, progressDeadline: 15s')).seconds).toBe(16)
+    })
+
+    test('keep the step from passing until twice as many requests follow the weight', () => {
+      const few = sample(10, 0, { stable: noRequests, share: nobody })
+      const { state, seconds } = inTurn(atOnce('interval: 8s'), (second) => (second < 7 ? most : few))
+      expect(verdictOf(state)).toBe('promoted')
+      // After 6 s, 100 requests had the wrong share; then 10 come in each second.
+      expect(seconds).toBe(26)
+    })
+
+    test('end the step if no more requests come', () => {
+      const { state } = inTurn(atOnce('interval: 8s, progressDeadline: 20s'), (second) =>
+        second < 7 ? most : sample(0, 0, { stable: noRequests, share: nobody }),
+      )
+      expect(reasonOf(state)).toMatch(/the canary's share of the requests does not follow the weight yet$/)
+    })
+  })
+
   test('leave the failure of the canary as the reason when it fails', () => {
     expect(verdictOf(inTurn(plan, () => ({ ...sample(20, 20), stable: served(20), share: nobody })).state)).toBe(
       'rolled-back',
