@@ -1,2 +1,0 @@
-import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
-import{X as a,Y as b}from"./chunk-MTQPN7EB.js";import"./chunk-7G7I62Y6.js";import"./chunk-CMURENNL.js";import"./chunk-UISWI6CE.js";import"./chunk-WWT2U4XA.js";import"./chunk-H7SKCUAT.js";import"./chunk-ZF4TZGAH.js";import"./chunk-ZYNOLN36.js";import"./chunk-KFDRDGEC.js";import"./chunk-LLXSIJVQ.js";import"./chunk-DMPBY6LY.js";import"./chunk-TIQ2RXAT.js";export{b as forceRollback,a as recoverPromotion};
