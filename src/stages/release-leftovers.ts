@@ -3,6 +3,7 @@ import { drainTarget, findUndrained } from '../canary/controller/undrained.ts'
 import { forceRollback } from '../canary/recovery.ts'
 import { readWeight } from '../canary/traffic/router.ts'
 import {
+  describeUnrestored,
   raiseMinReplicas,
   restoreMinReplicas,
   waitForReplicas,
@@ -57,14 +58,19 @@ async function returnTraffic(
   host.info(`all traffic of ${plan.service} is back at stable`)
 }
 
-/** Stable runs the release, but an earlier run did not get as far as removing the canary. Returns what was left to do. */
+/**
+ * Stable runs the release, but an earlier run did not get as far as removing the canary. Returns what was left to do.
+ * @throws Error if stable cannot take the traffic, or if a cancel leaves something to the next run
+ */
 export async function finishRelease(context: StageContext, { plan, stable, left }: Release): Promise<string> {
   const { cluster, config, host } = context
   // The earlier run may have written the ConfigMaps, and died before the pods of stable started again to read them.
   if (plan.manifests && plan.after !== 'gitops' && !left!.isSame) await restart(cluster, stable)
   await waitForRollout(cluster, stable, plan.progressDeadline, host.signal)
   await returnTraffic(context, plan, stable, left!.deployment)
-  await restoreMinReplicas(cluster, config.namespace, plan.service, autoscalerDeps(context))
+  const minimum = await restoreMinReplicas(cluster, config.namespace, plan.service, autoscalerDeps(context))
+  if (minimum === 'still-raised')
+    throw new Error(describeUnrestored(`Deployment/${left!.deployment.metadata.name}`, 'removes it'))
   await removeCanary(cluster, left!.deployment)
   await waitUntilGone(cluster, config.namespace, plan.service, plan.progressDeadline, host.signal)
   return (

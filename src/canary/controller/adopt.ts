@@ -13,7 +13,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { VersionSelectors, Labels } from '../workload/selectors.ts'
 import { setWeight } from '../traffic/router.ts'
-import { raiseMinReplicas, restoreMinReplicas, waitForReplicas } from '../workload/autoscaler.ts'
+import { describeUnrestored, raiseMinReplicas, restoreMinReplicas, waitForReplicas } from '../workload/autoscaler.ts'
 import { lastingAnnotations, releaseHash, withoutReloads } from '../workload/fingerprint.ts'
 import type { ReleaseAdoption } from './context.ts'
 
@@ -249,17 +249,12 @@ async function cleanUp(
   requireAdopted: () => Promise<void>,
   deps: AdoptDeps,
 ): Promise<void> {
-  const { note, signal, isDrained, confirmLease, release } = deps
+  const { note, isDrained, confirmLease, release } = deps
   const { name, namespace } = canary.metadata
   const hasDrained = await isDrained()
   // Before the canary goes: a run that dies here leaves a canary, by which the next one sees that it has work to do.
-  await restoreMinReplicas(cluster, split.namespace, split.service, deps)
-  // A cancelled run has not given the minimum back, and the next one sees by the canary that it has to.
-  if (signal.aborted)
-    return note(
-      `${deploymentName(canary)} keeps running: the run was cancelled; ` +
-        `the next run ${release ? 'removes it' : 'scales it to 0'}`,
-    )
+  if ((await restoreMinReplicas(cluster, split.namespace, split.service, deps)) === 'still-raised')
+    return note(describeUnrestored(deploymentName(canary), release ? 'removes it' : 'scales it to 0'))
   if (!hasDrained)
     return note(
       `${deploymentName(canary)} keeps running: could not confirm that it drained; ` +

@@ -68,6 +68,9 @@ export async function waitForReplicas(
  */
 const settledMs = 60_000
 
+/** `still-raised`: the run was cancelled, so the canary has to stay: by it the next run sees that it has work to do. */
+export type MinReplicasState = 'restored' | 'still-raised'
+
 /**
  * Gives the autoscalers that were raised for the service their minimum back, as soon as they ask for no fewer pods, or
  * after a minute. What somebody else has written since stays. A cancelled run leaves it to the next one.
@@ -77,20 +80,29 @@ export async function restoreMinReplicas(
   namespace: string,
   service: string,
   { note, signal, clock }: AutoscalerDeps,
-): Promise<void> {
+): Promise<MinReplicasState> {
   const raised = async () =>
     (await listAutoscalers(cluster, namespace)).filter((each) => raiseOf(each)?.service === service)
   const limits = { limitMs: settledMs, intervalMs: 1_000, signal, clock }
   await poll(raised, (all) => !all.some(wantsFewer), limits).catch((problem: unknown) => {
     if (!signal.aborted) throw problem
   })
-  if (signal.aborted) return
+  if (signal.aborted) return (await raised()).length > 0 ? 'still-raised' : 'restored'
   await untilWritten(clock, async () => {
     for (const each of await raised()) {
       await write(cluster, each, ownMinimum(each))
       note(`${kindAndName(each)}: minReplicas ${minimumOf(each)} → ${ownMinimum(each)}`)
     }
   })
+  return 'restored'
+}
+
+/** `title`: the canary that stays. `next`: what the next run does with it. */
+export function describeUnrestored(title: string, next: string): string {
+  return (
+    `${title} keeps running: the run was cancelled before the autoscaler of stable got its minReplicas back; ` +
+    `the next run restores them and ${next}`
+  )
 }
 
 /** Somebody else, such as a GitOps controller, may write the autoscaler at the same time. */

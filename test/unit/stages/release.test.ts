@@ -44,8 +44,9 @@ function begin(objects: KubeObject[], yaml = `canary: { service: till, ${next} }
   const fake = clusterOf([namespace, service({ app: 'till' }), ...objects])
   const notes: string[] = []
   const config = configOf(`namespace: shop\n${yaml}`)
+  const cancel = new AbortController()
   const host = {
-    signal: new AbortController().signal,
+    signal: cancel.signal,
     runName: 'run 7',
     info: (line: string) => notes.push(line),
     warning: (line: string) => notes.push(`warning: ${line}`),
@@ -61,7 +62,7 @@ function begin(objects: KubeObject[], yaml = `canary: { service: till, ${next} }
     recorder,
     redactor,
   } as unknown as StageContext
-  return { ...fake, notes, context, plan: () => planReleases(context) }
+  return { ...fake, notes, cancel, context, plan: () => planReleases(context) }
 }
 
 describe('before the run changes anything', () => {
@@ -312,6 +313,34 @@ describe('the autoscaler of stable', () => {
     expect(minimum(get)).toBe(2)
     await releases.created('till')!.cleanUp()
     expect(minimum(get)).toBe(1)
+  })
+
+  test('keeps its canary until it has its minimum back, which a cancelled run leaves to the next one', async () => {
+    const { get, releases, cancel } = await died()
+    cancel.abort()
+    expect(await releases.created('till')!.cleanUp()).toBe(
+      'Deployment/till-canary keeps running: the run was cancelled before the autoscaler of stable got its minReplicas back; ' +
+        'the next run restores them and ends the release',
+    )
+    expect(get('Deployment', 'till-canary')).toBeDefined()
+    expect(minimum(get)).toBe(2)
+  })
+
+  test('a cancelled run that completes the release of one that died leaves the canary, too', async () => {
+    const { left } = await died()
+    const { plan, get, cancel, cluster } = begin([scaled('registry.test/till:2'), bySubset, ...left])
+    const context = await plan()
+    const list = cluster.list.bind(cluster)
+    const cancelled = (...args: Parameters<typeof list>) => {
+      if (args[0] === 'HorizontalPodAutoscaler') cancel.abort()
+      return list(...args)
+    }
+    Object.assign(cluster, { list: cancelled })
+    await expect(prepareReleases(context)).rejects.toThrow(
+      'Deployment/till-canary keeps running: the run was cancelled',
+    )
+    expect(get('Deployment', 'till-canary')).toBeDefined()
+    expect(minimum(get)).toBe(2)
   })
 
   test('gets its minimum back if the canary that replaces an old one does not get its pods', async () => {

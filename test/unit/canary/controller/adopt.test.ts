@@ -346,7 +346,10 @@ test.each([
   expect(weights()).toEqual([100, 0])
   expect(events.at(-1)).toBe('drained?')
   expect(objects.scalers[0]!.spec.minReplicas).toBe(2)
-  expect(notes.at(-1)).toBe(`Deployment/backend-v2 keeps running: the run was cancelled; the next run ${what}`)
+  expect(notes.at(-1)).toBe(
+    'Deployment/backend-v2 keeps running: the run was cancelled before the autoscaler of stable got its minReplicas back; ' +
+      `the next run restores them and ${what}`,
+  )
 })
 
 describe('adopting fails', () => {

@@ -107,8 +107,14 @@ describe('the minimum of the autoscaler of stable', () => {
   test('is left to the next run by one that is cancelled', async () => {
     const { raise, restore, held } = clusterOf(autoscaler(2))
     await raise(4)
-    await restore('till', AbortSignal.abort())
+    expect(await restore('till', AbortSignal.abort())).toBe('still-raised')
     expect(minimum(held())).toBe(4)
+    expect(await restore()).toBe('restored')
+    expect(minimum(held())).toBe(2)
+  })
+
+  test('is owed by no cancelled run that has not raised it', async () => {
+    expect(await clusterOf(autoscaler(2)).restore('till', AbortSignal.abort())).toBe('restored')
   })
 
   test('is given back for its own service only', async () => {
@@ -136,6 +142,6 @@ describe('the minimum of the autoscaler of stable', () => {
 
   test('is none without an autoscaler', async () => {
     expect(await clusterOf().raise(4)).toBeUndefined()
-    await expect(clusterOf().restore()).resolves.toBeUndefined()
+    expect(await clusterOf().restore()).toBe('restored')
   })
 })
