@@ -38,6 +38,7 @@ const tools = {
   jaeger: tool('github.com/jaegertracing/jaeger/cmd/jaeger', 'jaeger'),
   kind: tool('sigs.k8s.io/kind'),
   'kustomize-controller': tool('github.com/fluxcd/kustomize-controller', 'flux'),
+  'metrics-server': tool('sigs.k8s.io/metrics-server/cmd/metrics-server', 'metrics-server'),
   prometheus: tool('github.com/prometheus/prometheus/cmd/prometheus', 'prometheus', prometheusTags),
   'prometheus-config-reloader': tool(`${operator}/prometheus-config-reloader`, 'prometheus-operator'),
   'prometheus-operator': tool(`${operator}/operator`, 'prometheus-operator'),
