@@ -2,7 +2,7 @@
 import type { Cluster, PatchOperation } from '../cluster/client.ts'
 import type { DestinationRule, Kind, KubeObject, Workload } from '../cluster/objects.ts'
 import type { CreatedCanary, ReleaseAdoption } from '../canary/controller/context.ts'
-import { describeUnrestored, restoreMinReplicas, type AutoscalerDeps } from '../canary/workload/autoscaler.ts'
+import { describeUnrestored, restoreMinReplicas, type AutoscalerDeps } from '../canary/workload/min-replicas.ts'
 import { hashOfTemplate, releaseHash } from '../canary/workload/fingerprint.ts'
 import { createdCanaryLabel } from '../config/names.ts'
 import { hostOf } from '../policies/compile/names.ts'

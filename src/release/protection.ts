@@ -6,7 +6,7 @@ import { systemNamespace, type DestinationRule, type Kind, type KubeObject, type
 import { hostOf } from '../policies/compile/names.ts'
 import { isOurs } from '../policies/owned-objects.ts'
 import { fullHost } from '../policies/routes.ts'
-import { canaryAutoscaler } from './autoscaler.ts'
+import { canaryAutoscaler } from './canary-autoscaler.ts'
 import { planCopies, type Versions } from './selector-copies.ts'
 import { copyForCanaryName, createdCanaryLabel } from '../config/names.ts'
 import { labelsOfCopy } from './deployment.ts'

@@ -1,7 +1,7 @@
 // The stages promote and rollback: moves the canaries' weights step by step, or all traffic to stable at once.
 import { gitopsWarnings, readApplications } from '../canary/traffic/gitops.ts'
 import { describeOutage, hasEndpoint } from '../canary/workload/endpoints.ts'
-import { restoreMinReplicas } from '../canary/workload/autoscaler.ts'
+import { restoreMinReplicas } from '../canary/workload/min-replicas.ts'
 import { readSelectors, SelectorFault } from '../canary/workload/selectors.ts'
 import { promote } from '../canary/promote.ts'
 import type { Promotion } from '../canary/controller/context.ts'

@@ -8,7 +8,7 @@ import {
   restoreMinReplicas,
   waitForReplicas,
   type AutoscalerDeps,
-} from '../canary/workload/autoscaler.ts'
+} from '../canary/workload/min-replicas.ts'
 import { selectorsOf } from '../canary/workload/selectors.ts'
 import type { Workload } from '../cluster/objects.ts'
 import type { CanaryConfig } from '../config/schema.ts'

@@ -13,7 +13,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { VersionSelectors, Labels } from '../workload/selectors.ts'
 import { setWeight } from '../traffic/router.ts'
-import { describeUnrestored, raiseMinReplicas, restoreMinReplicas, waitForReplicas } from '../workload/autoscaler.ts'
+import { describeUnrestored, raiseMinReplicas, restoreMinReplicas, waitForReplicas } from '../workload/min-replicas.ts'
 import { lastingAnnotations, releaseHash, withoutReloads } from '../workload/fingerprint.ts'
 import type { ReleaseAdoption } from './context.ts'
 
