@@ -31,8 +31,8 @@ export async function observabilityClusterFaults(cluster: Cluster, config: Confi
 export const ownLabels = { ...managedBy, [componentLabel]: component }
 
 async function operatorFaults(cluster: Cluster, config: Config): Promise<string[]> {
-  const found = await findOperator(cluster, config, ownLabels)
-  return Array.isArray(found) ? found : []
+  const { faults = [] } = await findOperator(cluster, config, ownLabels)
+  return faults
 }
 
 /** A server that exists already has to answer now. */

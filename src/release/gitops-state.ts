@@ -50,13 +50,13 @@ export async function gitopsState(cluster: Cluster, stable: Workload): Promise<G
 }
 
 async function fluxState(cluster: Cluster, reference: Reference): Promise<GitopsState | undefined> {
-  const owner = await readFlux(cluster, reference)
-  if (owner === undefined || 'text' in owner) return owner
+  const { object: owner, unread } = await readFlux(cluster, reference)
+  if (!owner) return unread
   const { sourceRef, chartRef, chart } = owner.spec ?? {}
   const from = sourceRef ?? chartRef ?? chart?.spec?.sourceRef
   // If Flux cannot fetch the source, the owner stays ready, with what it applied before.
-  const source = from && (await readFlux(cluster, { ...owner.metadata, ...from }))
-  const faults = [owner, source].flatMap((each) => (each && 'metadata' in each ? fluxFaults(each) : []))
+  const source = from && (await readFlux(cluster, { ...owner.metadata, ...from })).object
+  const faults = [owner, source].flatMap((each) => (each ? fluxFaults(each) : []))
   const { lastAppliedRevision, history } = owner.status ?? {}
   const revision = lastAppliedRevision ?? history?.[0]?.chartVersion
   const text = `the ${titleOf(owner)} has applied ${revision ?? 'nothing yet'}`
@@ -74,21 +74,22 @@ function joined(state: GitopsState, other: GitopsState | undefined): GitopsState
   return { text: `${state.text}; ${other.text}`, isFault: state.isFault }
 }
 
-/** The object, or what is to be said instead. */
+/** `unread`: what is to be said where the object cannot be read. */
 async function readFlux(
   cluster: Cluster,
   { kind, name, namespace }: Reference,
-): Promise<FluxObject | GitopsState | undefined> {
+): Promise<{ object?: FluxObject; unread?: GitopsState }> {
   const known = fluxKinds.find((each) => each === kind)
-  if (known === undefined) return undefined
+  if (known === undefined) return {}
   const title = titleOf({ apiVersion: '', kind, metadata: { name, ...(namespace === undefined ? {} : { namespace }) } })
   try {
     const found = await cluster.get<FluxObject>(known, namespace, name)
-    if (found) return { ...found, kind }
-    return { text: `the ${title} that it belongs to is not in this cluster`, isFault: false }
+    if (found) return { object: { ...found, kind } }
+    return { unread: { text: `the ${title} that it belongs to is not in this cluster`, isFault: false } }
   } catch (problem) {
-    if (!isForbidden(problem)) return undefined
-    return { text: `this run may not read the ${title}, which would say more (docs/gitops.md)`, isFault: false }
+    if (!isForbidden(problem)) return {}
+    const text = `this run may not read the ${title}, which would say more (docs/gitops.md)`
+    return { unread: { text, isFault: false } }
   }
 }
 

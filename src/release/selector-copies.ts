@@ -18,23 +18,25 @@ type Spec = Record<string, unknown>
 type Selecting = KubeObject & { spec?: Spec; specs?: Spec[] }
 
 export function planCopies(objects: readonly KubeObject[], namespace: string, versions: Versions): SelectorCopies {
-  const all = objects.map((object) => copyOf(object as Selecting, namespace, versions))
+  const all = objects.map((object) => coverageBy(object as Selecting, namespace, versions))
   return {
-    copies: all.flatMap((each) => (typeof each === 'object' ? [each] : [])),
-    faults: all.filter((each) => typeof each === 'string'),
+    copies: all.flatMap(({ copy }) => copy ?? []),
+    faults: all.flatMap(({ fault }) => fault ?? []),
   }
 }
 
-/** A copy that covers the canary, a fault, or undefined if there is nothing to do. */
-function copyOf(object: Selecting, namespace: string, versions: Versions): KubeObject | string | undefined {
+/** `copy`: covers the canary. `fault`: why there can be none. Neither where nothing is to do. */
+type Coverage = { copy?: KubeObject; fault?: string }
+
+function coverageBy(object: Selecting, namespace: string, versions: Versions): Coverage {
   const { metadata, kind, apiVersion, spec, specs } = object
-  if (groupOf(apiVersion).endsWith('projectcalico.org')) return calicoFault(object, versions)
+  if (groupOf(apiVersion).endsWith('projectcalico.org')) return calicoCoverage(object, versions)
   const body = { ...(spec ? { spec } : {}), ...(specs ? { specs } : {}) }
   const rewritten = rewriteAll(body, versions, kind === 'ServiceMonitor' ? versions.service : versions)
-  if (!rewritten.isChanged) return undefined
+  if (!rewritten.isChanged) return {}
   const name = copyForCanaryName(metadata.name, versions.name)
-  if (rewritten.isUnclear || metadata.namespace !== namespace) return describeGap(object, versions)
-  return {
+  if (rewritten.isUnclear || metadata.namespace !== namespace) return { fault: describeGap(object, versions) }
+  const copy = {
     apiVersion,
     kind,
     metadata: {
@@ -45,15 +47,16 @@ function copyOf(object: Selecting, namespace: string, versions: Versions): KubeO
     },
     ...(rewritten.value as object),
   }
+  return { copy }
 }
 
 /** The first policy that applies decides, by their order, so a copy might do something else for the canary. */
-function calicoFault(object: Selecting, versions: Versions): string | undefined {
+function calicoCoverage(object: Selecting, versions: Versions): Coverage {
   // Calico shows the NetworkPolicies of Kubernetes as its own too.
-  if (object.metadata.name.startsWith('knp.')) return undefined
+  if (object.metadata.name.startsWith('knp.')) return {}
   return calicoSelectors(object.spec).some((selector) => mayTellApart(selector, versions))
-    ? describeGap(object, versions)
-    : undefined
+    ? { fault: describeGap(object, versions) }
+    : {}
 }
 
 /** A rule that denies, or a negation, may also protect the version that it does not select. */

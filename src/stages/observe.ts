@@ -79,9 +79,9 @@ async function operatorOf({
   cluster,
 }: Pick<StageContext, 'config' | 'cluster'>): Promise<Operator | undefined> {
   if (config.observability?.metrics?.prometheus.operator === undefined) return undefined
-  const found = await findOperator(cluster, config, ownLabels)
-  if (Array.isArray(found)) throw new ConfigError(found.join('\n'))
-  return found
+  const { operator, faults } = await findOperator(cluster, config, ownLabels)
+  if (faults) throw new ConfigError(faults.join('\n'))
+  return operator
 }
 
 function report({ host, recorder }: StageContext, { objects, providers }: Plan): void {

@@ -39,26 +39,27 @@ const plurals = {
 
 const key = 'observability.metrics.prometheus'
 
-/** `own`: the labels that each object has already. @returns faults as sentences, instead of the operator. */
+/** `faults`: why the operator's objects cannot be placed, as sentences. */
+export type FoundOperator = { operator: Operator; faults?: never } | { operator?: never; faults: string[] }
+
+/** `own`: the labels that each object has already. */
 export async function findOperator(
   cluster: Cluster,
   config: Config,
   own: Readonly<Record<string, string>>,
-): Promise<Operator | string[]> {
+): Promise<FoundOperator> {
   const lacking = await crdFaults(cluster)
-  if (lacking.length > 0) return lacking
+  if (lacking.length > 0) return { faults: lacking }
   const chosen = await choosePrometheus(cluster, config)
-  if (typeof chosen === 'string') return [chosen]
+  if (typeof chosen === 'string') return { faults: [chosen] }
   const { namespace = '', name } = chosen.metadata
   const candidates = await candidateNamespaces(cluster, config, namespace)
   const places = kinds.map((kind) => placementOf(chosen, kind, candidates, own))
   const faults = places.filter((place) => typeof place === 'string')
-  if (faults.length > 0) return faults
+  if (faults.length > 0) return { faults }
   const [PodMonitor, ServiceMonitor, PrometheusRule] = places as Placement[]
-  return {
-    prometheus: { namespace, name },
-    placements: { PodMonitor: PodMonitor!, ServiceMonitor: ServiceMonitor!, PrometheusRule: PrometheusRule! },
-  }
+  const placements = { PodMonitor: PodMonitor!, ServiceMonitor: ServiceMonitor!, PrometheusRule: PrometheusRule! }
+  return { operator: { prometheus: { namespace, name }, placements } }
 }
 
 async function crdFaults(cluster: Cluster): Promise<string[]> {
