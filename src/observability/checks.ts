@@ -22,6 +22,7 @@ export async function observabilityClusterFaults(cluster: Cluster, config: Confi
     serverFaults(cluster, observability),
     observability.metrics?.prometheus.operator === undefined ? [] : operatorFaults(cluster, config),
     collectorFaults(cluster, observability),
+    alertmanagerFaults(cluster, observability),
     providerFaults(cluster, config, owner),
   ])
   return faults.flat()
@@ -55,6 +56,11 @@ async function collectorFaults(cluster: Cluster, { traces, logs }: Observability
     return isExisting ? portFaults(cluster, `observability.${part}.collector`, collector) : Promise.resolve([])
   })
   return (await Promise.all(faults)).flat()
+}
+
+async function alertmanagerFaults(cluster: Cluster, { alerts }: ObservabilityConfig): Promise<string[]> {
+  const { alertmanager } = alerts ?? {}
+  return alertmanager === undefined ? [] : portFaults(cluster, 'observability.alerts.alertmanager', alertmanager, false)
 }
 
 /** Istio speaks to a collector as the port's name or `appProtocol` says, and by HTTP/1.1 if they say nothing. */

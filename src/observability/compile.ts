@@ -16,7 +16,7 @@ export function observabilityObjects(config: Config, operator: Operator | undefi
   if (!observability) return []
   return [
     ...(installsAnything(observability) ? [ownNamespace(observability.namespace)] : []),
-    ...installedPrometheus(config),
+    ...installedPrometheus(config, undefined),
     ...installedJaeger(config),
     ...(operator ? monitors(config, operator) : []),
   ]
