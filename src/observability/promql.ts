@@ -87,8 +87,10 @@ export function clusterMetric(metric: string, namespace: string, service: string
 
 /**
  * What a counter gained within the range. Some counters exist only after they have counted something, and `increase`
- * does not see the first value of a series.
+ * does not see the first value of a series. That value counts if Prometheus scraped the job before: what it finds when it
+ * begins may be old.
  */
 export function gained(counter: string, by: readonly string[], range: string): string {
-  return `(${sumBy(by, `increase(${counter}[${range}])`)} > 0 or ${sumBy(by, `${counter} unless ${counter} offset ${range}`)} > 0)`
+  const first = `(${counter} unless ${counter} offset ${range}) and on (job) up offset ${range}`
+  return `(${sumBy(by, `increase(${counter}[${range}])`)} > 0 or ${sumBy(by, first)} > 0)`
 }

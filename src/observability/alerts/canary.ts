@@ -69,11 +69,13 @@ function isPlannedToEnd({ steps, until }: CanaryConfig): boolean {
 
 function stuck(plan: CanaryConfig, canary: Selection, stable: Selection): AlertRule {
   const { service: name } = plan
-  const limit = minutes(longestPromotionMs(plan))
-  const serves = (selection: Selection) => `sum(${requestRate(selection, service, '10m')}) > 0`
+  // A version counts as serving for as long after its last request.
+  const servingMs = 10 * 60_000
+  const limit = minutes(longestPromotionMs(plan) + servingMs)
+  const rate = (selection: Selection, by: readonly string[]) => requestRate(selection, by, minutes(servingMs))
   return {
     alert: 'MeshCanaryStuck',
-    expr: `${requestRate(canary, service, '10m')} > 0 and on () ${serves(stable)}`,
+    expr: `${rate(canary, service)} > 0 and on () ${rate(stable, [])} > 0`,
     for: limit,
     labels: { severity: 'warning', canary: plan.canary.name },
     annotations: {

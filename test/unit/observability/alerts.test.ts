@@ -122,14 +122,14 @@ describe('the alert for a stuck canary', () => {
   const stuck = (more: string) => rule(withCanary(more), 'MeshCanaryStuck')
 
   test('waits longer than a promotion with these limits can take', () => {
-    // Two steps of 1 minute, and a deadline of 2 minutes for the start, each step and the end.
-    expect(stuck('steps: [50, 100], interval: 1m, progressDeadline: 2m')?.for).toBe('10m')
-    expect(stuck('steps: [50, 100], interval: 1m, progressDeadline: 2m, mirror: { percent: 10% }')?.for).toBe('13m')
+    // Two steps of 1 minute, a deadline of 2 minutes for the start, each step and the end, and 10 minutes to see requests.
+    expect(stuck('steps: [50, 100], interval: 1m, progressDeadline: 2m')?.for).toBe('20m')
+    expect(stuck('steps: [50, 100], interval: 1m, progressDeadline: 2m, mirror: { percent: 10% }')?.for).toBe('23m')
     expect(
       stuck(
         'steps: [50, 100], interval: 1m, progressDeadline: 2m, confirmTimeout: 1h, webhooks: { ask: { type: confirm-promotion, url: "http://ask.example" } }',
       )?.for,
-    ).toBe('70m')
+    ).toBe('80m')
   })
 
   test('is not for a promotion that stops at a weight on purpose', () => {
