@@ -12,6 +12,7 @@ import { messageOf } from '../runtime/errors.ts'
 import { findOperator } from './metrics/operator.ts'
 import { prometheusClient } from './metrics/prometheus-client.ts'
 import { component, componentLabel } from './objects.ts'
+import { outputFaults } from './outputs.ts'
 import { planProviders } from './providers.ts'
 
 /** One sentence for each fault. */
@@ -24,6 +25,7 @@ export async function observabilityClusterFaults(cluster: Cluster, config: Confi
     collectorFaults(cluster, observability),
     alertmanagerFaults(cluster, observability),
     providerFaults(cluster, config, owner),
+    outputFaults(observability),
   ])
   return faults.flat()
 }

@@ -55,8 +55,17 @@ const metrics = z.strictObject({
   ),
 })
 
+/** The token is the only secret, and a query would swallow the paths of the API. */
+const plainUrl = url.refine(
+  (address) => {
+    const { username, password, search, hash } = new URL(address)
+    return [username, password, search, hash].every((part) => part === '')
+  },
+  { error: 'expected an address without user name, password, query and fragment' },
+)
+
 const grafana = z.strictObject({
-  url: url.describe('Address of Grafana.'),
+  url: plainUrl.describe('Address of Grafana.'),
   token: nonEmptyString.describe('Token of a service account that may write dashboards and annotations.'),
   folder: nonEmptyString
     .optional()

@@ -2,7 +2,9 @@
 import { canariesOf } from '../../config/names.ts'
 import type { Config } from '../../config/schema.ts'
 import { stringify } from '../../yaml/stringify.ts'
-import type { KubeObject, Meta } from '../../cluster/objects.ts'
+import type { KubeObject } from '../../cluster/objects.ts'
+import type { Placement } from '../metrics/selectors.ts'
+import { observabilityObject } from '../objects.ts'
 import { canaryAlerts } from './canary.ts'
 import { meshAlerts } from './mesh.ts'
 import type { RuleGroup } from './rule.ts'
@@ -45,12 +47,7 @@ export function rulesFile(groups: RuleGroup[]): string {
   return stringify({ groups })
 }
 
-export type PrometheusRule = KubeObject & { spec: { groups: RuleGroup[] } }
-
-/** For the Prometheus Operator. `labels`: what its `ruleSelector` asks for. */
-export function prometheusRule(
-  groups: RuleGroup[],
-  metadata: Pick<Meta, 'name' | 'namespace' | 'labels'>,
-): PrometheusRule {
-  return { apiVersion: 'monitoring.coreos.com/v1', kind: 'PrometheusRule', metadata, spec: { groups } }
+/** For the Prometheus Operator. `placement`: where its Prometheus looks for rules, and by which labels. */
+export function prometheusRule(name: string, groups: RuleGroup[], { namespace, labels }: Placement): KubeObject {
+  return observabilityObject('PrometheusRule', { name, namespace, labels }, { spec: { groups } }, 'mesh-canary-alerts')
 }

@@ -2,6 +2,9 @@
 import { type Dashboard, dashboards } from '../dashboards/index.ts'
 import { type GrafanaApi, GrafanaRefusal } from './api.ts'
 
+/** What the report calls a dashboard in Grafana. */
+export const grafanaKind = 'Grafana dashboard'
+
 export type DashboardChange = { action: 'create' | 'change' | 'unchanged'; dashboard: Dashboard }
 
 type Live = { dashboard: Record<string, unknown>; meta: { folderUid?: string; provisioned?: boolean } }
@@ -32,12 +35,13 @@ export async function writeDashboard(
   })
 }
 
-/** Returns the dashboards that were there. */
-export async function removeDashboards(api: GrafanaApi): Promise<Dashboard[]> {
+/** Returns the dashboards that were there. Those that Grafana reads from files are not its own, and stay. */
+export async function removeDashboards(api: GrafanaApi, { dryRun = false } = {}): Promise<Dashboard[]> {
   const found: Dashboard[] = []
   for (const dashboard of dashboards) {
-    if (!(await read(api, dashboard))) continue
-    await api('DELETE', pathOf(dashboard))
+    const live = await read(api, dashboard)
+    if (!live || live.meta.provisioned === true) continue
+    if (!dryRun) await api('DELETE', pathOf(dashboard))
     found.push(dashboard)
   }
   return found

@@ -30,6 +30,8 @@ export function installedPrometheus(config: Config, rules: string | undefined): 
       args: [
         '--config.file=/etc/prometheus/prometheus.yaml',
         '--storage.tsdb.path=/prometheus',
+        // A run sends the weight and the evidence of its promotions there.
+        '--web.enable-otlp-receiver',
         '--storage.tsdb.retention.time=6h',
         '--storage.tsdb.retention.size=512MB',
       ],

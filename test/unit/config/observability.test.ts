@@ -37,6 +37,15 @@ test('the tokens of Prometheus and Grafana, and passwords in addresses, are secr
   expect(secretsInConfig(config)).toEqual(['prom-token', 'grafana-token', 'pass-word'])
 })
 
+test.each(['https://u:p@grafana.example', 'https://grafana.example/?orgId=1', 'https://grafana.example/#d'])(
+  'the address %s of Grafana is refused',
+  (address) => {
+    expect(refusal(`observability: { dashboards: { grafana: { url: "${address}", token: t } } }`)).toMatch(
+      /observability\.dashboards\.grafana\.url: .*expected an address without user name, password, query and fragment/,
+    )
+  },
+)
+
 describe('the Prometheus of a canary that names none', () => {
   const canary = (observability: string, prometheus = '{ counters: true }') =>
     configOf(`observability: ${observability}\ncanary: { service: backend, prometheus: ${prometheus} }`).canary

@@ -141,7 +141,7 @@ describe('the alert for a stuck canary', () => {
 test('the rules file and the PrometheusRule contain the same groups', () => {
   const { groups } = alertsOf(configOf(withCanary()))
   expect(parse(rulesFile(groups)).value).toEqual({ groups })
-  expect(prometheusRule(groups, { name: 'mesh-canary', namespace: 'shop', labels: { role: 'alerts' } })).toMatchObject({
+  expect(prometheusRule('mesh-canary-shop', groups, { namespace: 'shop', labels: { role: 'alerts' } })).toMatchObject({
     kind: 'PrometheusRule',
     metadata: { labels: { role: 'alerts' } },
     spec: { groups },
