@@ -96,7 +96,9 @@ function grafanaName({ title }: Dashboard): Pick<PlanRow, 'kind' | 'namespace' |
 function placesOf(config: Config): string[] {
   const { observability } = config
   const observed = observedNamespaces(config, systemNamespace)
-  return [...new Set([...observed, ...(observability ? [observability.namespace] : [])])]
+  const dashboards = observability?.dashboards?.configMaps?.namespace
+  const own = [observability?.namespace, dashboards].flatMap((name) => name ?? [])
+  return [...new Set([...observed, ...own])]
 }
 
 /** The API server names the field that a CRD lacks, and not why. */
