@@ -5,6 +5,8 @@ import type { TestCluster } from '../test/e2e/world.ts'
 /** The input of the action. */
 export const observability = JSON.stringify({
   metrics: { prometheus: 'install' },
+  dashboards: { configMaps: true },
+  alerts: true,
   traces: { collector: 'install' },
   logs: { collector: 'stdout', onlyErrors: true },
 })
