@@ -55,7 +55,7 @@ async function collectorFaults(cluster: Cluster, { traces, logs }: Observability
   const faults = Object.entries({ traces, logs }).map(([part, settings]) => {
     const { collector = 'install' } = settings ?? {}
     const isExisting = !['install', 'stdout'].includes(collector)
-    return isExisting ? portFaults(cluster, `observability.${part}.collector`, collector) : Promise.resolve([])
+    return isExisting ? portFaults(cluster, `observability.${part}.collector`, collector, true) : Promise.resolve([])
   })
   return (await Promise.all(faults)).flat()
 }
@@ -66,7 +66,7 @@ async function alertmanagerFaults(cluster: Cluster, { alerts }: ObservabilityCon
 }
 
 /** Istio speaks to a collector as the port's name or `appProtocol` says, and by HTTP/1.1 if they say nothing. */
-async function portFaults(cluster: Cluster, key: string, address: string): Promise<string[]> {
+async function portFaults(cluster: Cluster, key: string, address: string, needsGrpc: boolean): Promise<string[]> {
   const { namespace, name, port: number } = parseServicePort(address)
   const service = await cluster.get<Service>('Service', namespace, name).catch(undefinedWhenForbidden)
   // An account that may not read it cannot tell.
@@ -78,7 +78,7 @@ async function portFaults(cluster: Cluster, key: string, address: string): Promi
     const others = ports.map((each) => (each.name === undefined ? each.port : `${each.port} (${each.name})`))
     return [`${key}: the Service ${namespace}/${name} has no port ${number}; it has ${others.join(', ') || 'none'}`]
   }
-  if (speaksGrpc(port)) return []
+  if (!needsGrpc || speaksGrpc(port)) return []
   const title = port.name === undefined ? 'has no name' : `is named ${port.name}`
   const protocol = port.appProtocol === undefined ? '' : ` and has the appProtocol ${port.appProtocol}`
   return [
