@@ -19,15 +19,14 @@ export function observabilityObjects(config: Config, operator: Operator | undefi
   const { namespace, alerts, dashboards } = observability
   const { groups } = alerts?.enabled ? alertsOf(config, alerts.labels) : { groups: [] }
   const rules = groups.length > 0 ? rulesFile(groups) : undefined
+  const rulePlace = operator?.placements.PrometheusRule
   const { configMaps } = dashboards ?? {}
   return [
     ...(installsAnything(observability) ? [ownNamespace(namespace)] : []),
     ...installedPrometheus(config, rules),
     ...installedJaeger(config),
     ...(operator ? monitors(config, operator) : []),
-    ...(operator && rules !== undefined
-      ? [prometheusRule(`mesh-canary-${config.namespace}`, groups, operator.placements.PrometheusRule)]
-      : []),
+    ...(rulePlace && groups.length > 0 ? [prometheusRule(`mesh-canary-${config.namespace}`, groups, rulePlace)] : []),
     ...(configMaps?.enabled ? dashboardConfigMaps(configMaps.namespace ?? namespace) : []),
   ]
 }

@@ -250,9 +250,21 @@ describe('before anything is written', () => {
   test('says which selector takes nothing of this run', async () => {
     const helm = { matchLabels: { 'app.kubernetes.io/managed-by': 'Helm' } }
     const spec = { podMonitorSelector: helm, serviceMonitorSelector: {} }
-    expect(await faults(operator, ...crds('v1'), prometheus('a', spec))).toEqual([
+    const withAlerts = '{ metrics: { prometheus: operator }, alerts: true }'
+    expect(await faults(withAlerts, ...crds('v1'), prometheus('a', spec))).toEqual([
       expect.stringContaining('no labels make the podMonitorSelector of the Prometheus monitoring/a select'),
       expect.stringContaining('has no ruleSelector, so it takes no PrometheusRule at all'),
+    ])
+  })
+
+  test('asks for the CRD and the selector of rules only if there are alerts', async () => {
+    const withoutRules = [
+      ...crds('v1').filter(({ metadata: { name } }) => !name.startsWith('prometheusrules.')),
+      prometheus('a', { podMonitorSelector: {}, serviceMonitorSelector: {} }),
+    ]
+    expect(await faults(operator, ...withoutRules)).toEqual([])
+    expect(await faults('{ metrics: { prometheus: operator }, alerts: true }', ...withoutRules)).toEqual([
+      expect.stringContaining('lacks the CRDs of the Prometheus Operator (prometheusrules.monitoring.coreos.com)'),
     ])
   })
 })
