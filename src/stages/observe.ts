@@ -2,7 +2,7 @@
 // The Telemetry, which makes the sidecars send traces and logs, is a policy.
 import { systemNamespace, type Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import { observedNamespaces } from '../config/observability.ts'
+import { installed, observedNamespaces } from '../config/observability.ts'
 import type { Config } from '../config/schema.ts'
 import { updateLimitMs, watchProxyUpdates } from '../mesh/propagation.ts'
 import { alertsOf } from '../observability/alerts/index.ts'
@@ -10,6 +10,7 @@ import { ownLabels } from '../observability/checks.ts'
 import { observabilityObjects } from '../observability/compile.ts'
 import type { Dashboard } from '../observability/dashboards/index.ts'
 import { type DashboardChange, grafanaKind, writeDashboard } from '../observability/grafana/dashboards.ts'
+import { waitForFirstScrape } from '../observability/metrics/first-scrape.ts'
 import { findOperator, type Operator } from '../observability/metrics/operator.ts'
 import { listObservability, removable, withoutOthers } from '../observability/owned.ts'
 import { outputFiles, planGrafana, writeFiles } from '../observability/outputs.ts'
@@ -150,6 +151,9 @@ async function waitForPrograms({ config, cluster, host }: StageContext, objects:
   const programs = objects.filter(({ object, action }) => object.kind === 'Deployment' && action !== 'delete')
   for (const { object } of programs)
     await waitForRollout(cluster, object as Workload, config.verify.timeout, host.signal, 'after it was applied')
+  const isNew = ({ object, action }: PlannedChange) =>
+    object.metadata.name === installed.prometheus.name && action !== 'unchanged'
+  if (programs.some(isNew)) await waitForFirstScrape(cluster, config, host.signal)
 }
 
 async function applyMeshConfig(context: StageContext, plan: ProviderPlan): Promise<void> {

@@ -6,7 +6,15 @@ import type { Config, ObservabilityConfig } from '../../config/schema.ts'
 import { stringify } from '../../yaml/stringify.ts'
 import { observabilityObject } from '../objects.ts'
 import { programObjects } from '../workload.ts'
-import { agentAddress, agentPath, istiodPort, istioPrefix, proxyPort, scrapeIntervalSeconds } from './scrape.ts'
+import {
+  agentAddress,
+  agentPath,
+  istiodPort,
+  istioPrefix,
+  proxyJob,
+  proxyPort,
+  scrapeIntervalSeconds,
+} from './scrape.ts'
 
 export const prometheusImage = 'docker.io/prom/prometheus:v3.16.0'
 
@@ -93,7 +101,7 @@ const podLabels = [
 
 function proxies(namespaces: string[]): object {
   return {
-    job_name: 'istio-proxies',
+    job_name: proxyJob,
     metrics_path: agentPath,
     kubernetes_sd_configs: [{ role: 'pod', namespaces: { names: namespaces } }],
     relabel_configs: [
