@@ -5,6 +5,7 @@ import { inputs } from '../src/config/inputs.ts'
 import { nodeAt as nodeIn, publishedSchema as publish } from '../src/config/published.ts'
 import { renamedInputs, renamedKeys } from '../src/config/renamed-keys.ts'
 import { stringify } from '../src/yaml/stringify.ts'
+import { dashboardFiles } from './dashboards/index.ts'
 import { comparisonTable, measurementsPage, shortTable } from './measurements.ts'
 import { pictures } from './picture.ts'
 import { promotionPage, simulatedPicture } from './simulated.ts'
@@ -88,6 +89,7 @@ export function generated(): { file: string; text: string }[] {
     { file: 'docs/reference/outputs.md', text: outputsPage(outputs) },
     { file: 'docs/reference/measurements.md', text: measurementsPage() },
     { file: 'README.md', text: readme() },
+    ...dashboardFiles(),
     ...pictures(),
     simulatedPicture(),
   ]

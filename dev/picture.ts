@@ -3,6 +3,7 @@
 // docs/run.svg, a rolled-back one as docs/run-bad.svg. `node dev/generate.ts` draws both again from docs/measurements/.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
+import { atEnd, axisMarks, colours, line, middle, opening, type Point, text } from './svg.ts'
 import type { PromotionReport, Report, StepReport } from '../src/report/report.ts'
 
 /** Times in seconds since the promotion began, weights in percent. */
@@ -12,11 +13,9 @@ type Charted = Pick<PromotionReport, 'service' | 'canary' | 'verdict' | 'weight'
   adopted?: boolean
 }
 type SavedReport = { measuredAt: string; machine: string; source: string; promotion: Charted }
-type Point = [seconds: number, value: number]
 
 const size = { width: 800, height: 300 }
 const plot = { left: 56, right: 736, top: 76, bottom: 252 }
-const colours = { weight: '#1f6feb', failures: '#d1242f', good: '#1a7f37', text: '#1f2328', faint: '#656d76' }
 
 /** The pictures with their files, from the kept reports. */
 export function pictures(): { file: string; text: string }[] {
@@ -37,22 +36,18 @@ export function chart(promotion: Charted): string {
   const mostFailures = Math.max(10, ...failures.map(([, value]) => value))
   const x = (seconds: number) => plot.left + ((plot.right - plot.left) * seconds) / end
   const y = (value: number, most: number) => plot.bottom - ((plot.bottom - plot.top) * value) / most
-  const path = (points: Point[], most: number) =>
-    points.map(([at, value], i) => `${i === 0 ? 'M' : 'L'}${x(at).toFixed(1)} ${y(value, most).toFixed(1)}`).join('')
+  const path = (points: Point[], most: number) => line(points.map(([at, value]) => [x(at), y(value, most)]))
   const area = `${path(weights, 100)}L${plot.right} ${plot.bottom}L${plot.left} ${plot.bottom}Z`
   const outcome = verdict === 'promoted' ? colours.good : colours.failures
   const decidedX = x(decided).toFixed(1)
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size.width} ${size.height}" width="${size.width}" height="${size.height}"`,
-    `  font-family="-apple-system, 'Segoe UI', 'DejaVu Sans', Helvetica, Arial, sans-serif" font-size="13" role="img">`,
-    `<title>${escape(`${canary} of ${service}: ${verdict}. ${reason}`)}</title>`,
-    '<rect width="100%" height="100%" rx="8" fill="#ffffff"/>',
+    ...opening(size, `${canary} of ${service}: ${verdict}. ${reason}`),
     text(20, 28, `${canary} of ${service}: ${verdict}`, `font-size="17" font-weight="600" fill="${outcome}"`),
     text(20, 50, reason.length > 112 ? `${reason.slice(0, 111)}…` : reason, `fill="${colours.text}"`),
     ...[0, 25, 50, 75, 100].flatMap((weight) => gridLine(y(weight, 100), `${weight}%`)),
     text(plot.right + 8, plot.top + 4, String(mostFailures), `fill="${colours.failures}"`),
     text(plot.right + 8, plot.bottom + 4, '0', `fill="${colours.failures}"`),
-    ...secondMarks(end).map((at) => text(x(at), plot.bottom + 18, `${at} s`, `fill="${colours.faint}" ${middle}`)),
+    ...axisMarks(end).map((at) => text(x(at), plot.bottom + 18, `${at} s`, `fill="${colours.faint}" ${middle}`)),
     `<path d="${area}" fill="${colours.weight}" fill-opacity="0.15"/>`,
     `<path d="${path(weights, 100)}" fill="none" stroke="${colours.weight}" stroke-width="2.5"/>`,
     `<path d="${path(failures, mostFailures)}" fill="none" stroke="${colours.failures}" stroke-width="2.5"/>`,
@@ -69,8 +64,6 @@ export function chart(promotion: Charted): string {
   ].join('\n')
 }
 
-const middle = 'text-anchor="middle"'
-const atEnd = 'text-anchor="end"'
 const endOf = ({ startSeconds, seconds }: StepReport) => startSeconds + seconds
 
 /** The weight over time: 0 until the first step, then the weight of each step, then the weight at the end. */
@@ -102,23 +95,9 @@ function failureLine(steps: StepReport[], end: number): Point[] {
 
 function gridLine(y: number, label: string): string[] {
   return [
-    `<line x1="${plot.left}" y1="${y}" x2="${plot.right}" y2="${y}" stroke="#d1d9e0"/>`,
+    `<line x1="${plot.left}" y1="${y}" x2="${plot.right}" y2="${y}" stroke="${colours.grid}"/>`,
     text(plot.left - 8, y + 4, label, `fill="${colours.weight}" ${atEnd}`),
   ]
-}
-
-/** At most eight marks on the time axis, at round numbers of seconds. */
-function secondMarks(end: number): number[] {
-  const apart = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600].find((each) => end / each <= 8) ?? 1800
-  return Array.from({ length: Math.floor(end / apart) + 1 }, (_, i) => i * apart)
-}
-
-function text(x: number, y: number, content: string, attributes: string): string {
-  return `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" ${attributes}>${escape(content)}</text>`
-}
-
-function escape(line: string): string {
-  return line.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
 }
 
 /** Keeps the first promotion of a report under docs/measurements/, for both the picture and its check. */

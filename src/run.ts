@@ -6,14 +6,12 @@ import { ConfigError } from './config/error.ts'
 import { secretsInConfig } from './config/secrets.ts'
 import type { Config } from './config/schema.ts'
 import type { StageName } from './config/schema/stages.ts'
-import { gatewayValues } from './kind/layout.ts'
-import { desiredMesh } from './mesh/install.ts'
 import { createRecorder } from './report/recorder.ts'
 import { emptyReport, type Report, type StageResult } from './report/report.ts'
 import { debugStack } from './runtime/defect.ts'
 import { messageOf } from './runtime/errors.ts'
 import { createRedactor } from './runtime/redaction.ts'
-import { checkRun } from './stages/check.ts'
+import { checkRun, meshFor } from './stages/check.ts'
 import { checkIngress, provideCluster, withLogs, type ProvidedCluster } from './stages/cluster.ts'
 import { warn, type Host, type RunContext, type Stage, type StageContext, type StageOutcome } from './stages/context.ts'
 import { inject } from './stages/inject.ts'
@@ -77,9 +75,7 @@ async function runStages(initial: RunContext): Promise<void> {
         'give at least one of istio-version, workloads, mtls, services, canary, or a config file',
     )
   secretsInConfig(config).forEach(host.mask)
-  const context = config.istio
-    ? { ...initial, mesh: desiredMesh(config.istio, gatewayValues(config.cluster)) }
-    : initial
+  const context = config.istio ? { ...initial, mesh: meshFor(config, config.istio) } : initial
   const provided = config.cluster ? await clusterStage(context) : undefined
   const target = targetOf(context, provided)
   if (!target) return void (await host.group('plan', () => renderOnly(context)))

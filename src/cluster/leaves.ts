@@ -20,9 +20,14 @@ export function leafChanges(before: unknown, after: unknown, options: LeafOption
 /** Lines such as `- spec.http[0].timeout: 10s` and `+ spec.http[0].timeout: 5s`. */
 export function diffLines(changes: readonly LeafChange[]): string[] {
   return changes.flatMap(({ path, before, after }) => [
-    ...(before === undefined ? [] : [`- ${path}: ${before}`]),
-    ...(after === undefined ? [] : [`+ ${path}: ${after}`]),
+    ...(before === undefined ? [] : [`- ${path}: ${shortened(before)}`]),
+    ...(after === undefined ? [] : [`+ ${path}: ${shortened(after)}`]),
   ])
+}
+
+/** A whole file in a ConfigMap would hide the other changes. */
+function shortened(value: string): string {
+  return value.length <= 1_000 ? value : `${value.slice(0, 100)}… (${value.length} characters)`
 }
 
 /** Every value by its path. An empty map or list is a value too, because it means something in a policy. */

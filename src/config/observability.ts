@@ -38,8 +38,13 @@ export function samplingOf({ traces }: ObservabilityConfig): number | undefined 
 }
 
 /** True if the config asks for anything that lives in `observability.namespace`. */
-export function installsAnything({ metrics, traces }: ObservabilityConfig): boolean {
-  return metrics?.prometheus.install === true || traces?.collector === 'install'
+export function installsAnything({ metrics, traces, dashboards }: ObservabilityConfig): boolean {
+  const { configMaps } = dashboards ?? {}
+  return (
+    metrics?.prometheus.install === true ||
+    traces?.collector === 'install' ||
+    (configMaps?.enabled === true && configMaps.namespace === undefined)
+  )
 }
 
 /** Where a Prometheus is. Exactly one of `address` and `service` is set. */

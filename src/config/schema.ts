@@ -63,7 +63,7 @@ const mesh = {
   telemetry: telemetry.optional().describe('Access logs and tracing of the namespace.'),
   observability: observability
     .optional()
-    .describe('Metrics, traces and access logs. An empty one (`{}`) removes what was installed.'),
+    .describe('Metrics, dashboards, alerts, traces and access logs. An empty one (`{}`) removes what was installed.'),
   policies: strings
     .optional()
     .describe(

@@ -21,10 +21,12 @@ export function secretsInConfig(config: Config): string[] {
 
 function secretsOfObservability({ observability }: Config): string[] {
   const { address, token } = observability?.metrics?.prometheus ?? {}
+  const grafana = observability?.dashboards?.grafana
   const endpoint = observability?.logs?.endpoint
   return [
     ...(token === undefined ? [] : [token]),
-    ...[address, endpoint].flatMap((each) => (each === undefined ? [] : secretsInAddress(each))),
+    ...(grafana ? [grafana.token] : []),
+    ...[address, grafana?.url, endpoint].flatMap((each) => (each === undefined ? [] : secretsInAddress(each))),
   ]
 }
 

@@ -37,13 +37,23 @@ export type Installed = { version: string; revision?: string; action: 'installed
 /** Looks up a value in the config's `set` and `overlays` by its dotted key. */
 type ValueLookup = (key: string) => string | undefined
 
+/** Counters of retries and of ejected endpoints, which sidecars publish only if asked. */
+const statsKey = 'meshConfig.defaultConfig.proxyStatsMatcher'
+const statsSuffixes = ['upstream_rq_retry', 'outlier_detection.ejections_active']
+
+/** What the dashboards need beyond Istio's defaults. Sidecars follow when their pods restart. */
+export const dashboardStats = statsSuffixes.map((suffix, i) => `${statsKey}.inclusionSuffixes[${i}]=${suffix}`)
+
 /**
- * `extra`: more `key=value` pairs; the config's own `set` overrides them.
+ * `more`: further `key=value` pairs; the config's own `set` overrides them, and its own choice of the sidecars' metrics
+ * replaces ours.
  * @throws ConfigError if an overlay cannot be read, or sets something unsupported.
  */
-export function desiredMesh(istio: IstioConfig, extra: readonly string[] = []): DesiredMesh {
+export function desiredMesh(istio: IstioConfig, more: readonly string[] = []): DesiredMesh {
   const overlays = readOverlays(istio.overlays ?? [])
   const lookup = valuesIn(istio.set, overlays)
+  const choosesStats = lookup(statsKey) !== undefined || istio.set.some((pair) => pair.startsWith(`${statsKey}.`))
+  const extra = more.filter((pair) => !(choosesStats && pair.startsWith(statsKey)))
   const profile = profileOf(istio, lookup)
   refuseAmbient(profile, lookup)
   const revision = istio.revision ?? defaultRevision

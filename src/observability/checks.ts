@@ -12,6 +12,7 @@ import { messageOf } from '../runtime/errors.ts'
 import { findOperator } from './metrics/operator.ts'
 import { prometheusClient } from './metrics/prometheus-client.ts'
 import { component, componentLabel } from './objects.ts'
+import { outputFaults } from './outputs.ts'
 import { planProviders } from './providers.ts'
 
 /** One sentence for each fault. */
@@ -22,7 +23,9 @@ export async function observabilityClusterFaults(cluster: Cluster, config: Confi
     serverFaults(cluster, observability),
     observability.metrics?.prometheus.operator === undefined ? [] : operatorFaults(cluster, config),
     collectorFaults(cluster, observability),
+    alertmanagerFaults(cluster, observability),
     providerFaults(cluster, config, owner),
+    outputFaults(observability),
   ])
   return faults.flat()
 }
@@ -52,13 +55,18 @@ async function collectorFaults(cluster: Cluster, { traces, logs }: Observability
   const faults = Object.entries({ traces, logs }).map(([part, settings]) => {
     const { collector = 'install' } = settings ?? {}
     const isExisting = !['install', 'stdout'].includes(collector)
-    return isExisting ? portFaults(cluster, `observability.${part}.collector`, collector) : Promise.resolve([])
+    return isExisting ? portFaults(cluster, `observability.${part}.collector`, collector, true) : Promise.resolve([])
   })
   return (await Promise.all(faults)).flat()
 }
 
+async function alertmanagerFaults(cluster: Cluster, { alerts }: ObservabilityConfig): Promise<string[]> {
+  const { alertmanager } = alerts ?? {}
+  return alertmanager === undefined ? [] : portFaults(cluster, 'observability.alerts.alertmanager', alertmanager, false)
+}
+
 /** Istio speaks to a collector as the port's name or `appProtocol` says, and by HTTP/1.1 if they say nothing. */
-async function portFaults(cluster: Cluster, key: string, address: string): Promise<string[]> {
+async function portFaults(cluster: Cluster, key: string, address: string, needsGrpc: boolean): Promise<string[]> {
   const { namespace, name, port: number } = parseServicePort(address)
   const service = await cluster.get<Service>('Service', namespace, name).catch(undefinedWhenForbidden)
   // An account that may not read it cannot tell.
@@ -70,7 +78,7 @@ async function portFaults(cluster: Cluster, key: string, address: string): Promi
     const others = ports.map((each) => (each.name === undefined ? each.port : `${each.port} (${each.name})`))
     return [`${key}: the Service ${namespace}/${name} has no port ${number}; it has ${others.join(', ') || 'none'}`]
   }
-  if (speaksGrpc(port)) return []
+  if (!needsGrpc || speaksGrpc(port)) return []
   const title = port.name === undefined ? 'has no name' : `is named ${port.name}`
   const protocol = port.appProtocol === undefined ? '' : ` and has the appProtocol ${port.appProtocol}`
   return [

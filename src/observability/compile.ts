@@ -4,6 +4,8 @@ import type { KubeObject } from '../cluster/objects.ts'
 import { installsAnything } from '../config/observability.ts'
 import type { Config } from '../config/schema.ts'
 import { injectionLabel } from '../mesh/labels.ts'
+import { alertsOf, prometheusRule, rulesFile } from './alerts/index.ts'
+import { dashboardConfigMaps, dashboardLabel } from './dashboards/index.ts'
 import { installedJaeger } from './jaeger.ts'
 import { monitors } from './metrics/monitors.ts'
 import type { Operator } from './metrics/operator.ts'
@@ -14,11 +16,18 @@ import { observabilityObject } from './objects.ts'
 export function observabilityObjects(config: Config, operator: Operator | undefined): KubeObject[] {
   const { observability } = config
   if (!observability) return []
+  const { namespace, alerts, dashboards } = observability
+  const { groups } = alerts?.enabled ? alertsOf(config, alerts.labels) : { groups: [] }
+  const rules = groups.length > 0 ? rulesFile(groups) : undefined
+  const rulePlace = operator?.placements.PrometheusRule
+  const { configMaps } = dashboards ?? {}
   return [
-    ...(installsAnything(observability) ? [ownNamespace(observability.namespace)] : []),
-    ...installedPrometheus(config),
+    ...(installsAnything(observability) ? [ownNamespace(namespace)] : []),
+    ...installedPrometheus(config, rules),
     ...installedJaeger(config),
     ...(operator ? monitors(config, operator) : []),
+    ...(rulePlace && groups.length > 0 ? [prometheusRule(`mesh-canary-${config.namespace}`, groups, rulePlace)] : []),
+    ...(configMaps?.enabled ? dashboardConfigMaps(configMaps.namespace ?? namespace) : []),
   ]
 }
 
@@ -27,6 +36,7 @@ function ownNamespace(name: string): KubeObject {
 }
 
 /** What several configs may ask for: the first one owns it, and the others use it. */
-export function isShared({ kind }: KubeObject): boolean {
-  return kind === 'Namespace' || kind === 'PodMonitor' || kind === 'ServiceMonitor'
+export function isShared({ kind, metadata: { labels = {} } }: KubeObject): boolean {
+  const isDashboard = kind === 'ConfigMap' && labels[dashboardLabel] !== undefined
+  return isDashboard || kind === 'Namespace' || kind === 'PodMonitor' || kind === 'ServiceMonitor'
 }

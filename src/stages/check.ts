@@ -2,9 +2,10 @@
 // Istio.
 import { isForbidden, undefinedWhenForbidden } from '../cluster/api-error.ts'
 import { ConfigError } from '../config/error.ts'
+import type { Config, IstioConfig } from '../config/schema.ts'
 import { gatewayValues } from '../kind/layout.ts'
 import { meshCost } from '../mesh/cost.ts'
-import { desiredMesh } from '../mesh/install.ts'
+import { dashboardStats, desiredMesh, type DesiredMesh } from '../mesh/install.ts'
 import { listControlPlanes } from '../mesh/revisions.ts'
 import { choose } from '../istioctl/choose.ts'
 import { istioctlTool } from '../istioctl/release.ts'
@@ -54,7 +55,13 @@ export async function pinVersion(
   if (because !== undefined) host.info(because)
   if (warning !== undefined) warn(context, [warning])
   const istio = { ...config.istio!, version }
-  return { config: { ...config, istio }, mesh: desiredMesh(istio, gatewayValues(config.cluster)) }
+  return { config: { ...config, istio }, mesh: meshFor(config, istio) }
+}
+
+/** The control plane of the config, with what its other sections need of it. */
+export function meshFor({ cluster, observability }: Config, istio: IstioConfig): DesiredMesh {
+  const stats = observability?.dashboards ? dashboardStats : []
+  return desiredMesh(istio, [...gatewayValues(cluster), ...stats])
 }
 
 /** istioctl of the pinned version, from the cache or downloaded. */

@@ -2,26 +2,38 @@
 // The Telemetry, which makes the sidecars send traces and logs, is a policy.
 import { systemNamespace, type Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import { observedNamespaces } from '../config/observability.ts'
+import { installed, observedNamespaces } from '../config/observability.ts'
 import type { Config } from '../config/schema.ts'
 import { updateLimitMs, watchProxyUpdates } from '../mesh/propagation.ts'
+import { alertsOf } from '../observability/alerts/index.ts'
 import { ownLabels } from '../observability/checks.ts'
 import { observabilityObjects } from '../observability/compile.ts'
+import type { Dashboard } from '../observability/dashboards/index.ts'
+import { type DashboardChange, grafanaKind, writeDashboard } from '../observability/grafana/dashboards.ts'
+import { waitForFirstScrape } from '../observability/metrics/first-scrape.ts'
 import { findOperator, type Operator } from '../observability/metrics/operator.ts'
 import { listObservability, removable, withoutOthers } from '../observability/owned.ts'
+import { outputFiles, planGrafana, writeFiles } from '../observability/outputs.ts'
 import { applyProviders, planProviders, type ProviderPlan } from '../observability/providers.ts'
 import { apply } from '../policies/apply.ts'
 import { ownerOf } from '../policies/owned-objects.ts'
 import { planChanges, type PlannedChange } from '../policies/plan.ts'
 import type { PlanRow } from '../report/report.ts'
 import { waitForRollout } from '../verify/rollout.ts'
-import type { StageContext, StageOutcome } from './context.ts'
+import { warn, type StageContext, type StageOutcome } from './context.ts'
 
-type Plan = { objects: PlannedChange[]; providers: ProviderPlan }
+type Plan = {
+  objects: PlannedChange[]
+  providers: ProviderPlan
+  grafana: Awaited<ReturnType<typeof planGrafana>>
+}
 
 export async function observe(context: StageContext): Promise<StageOutcome> {
   const plan = await prepare(context)
-  const changed = plan.objects.some(({ action }) => action !== 'unchanged') || plan.providers.lines.length > 0
+  const changed =
+    plan.objects.some(({ action }) => action !== 'unchanged') ||
+    plan.providers.lines.length > 0 ||
+    dueDashboards(plan).length > 0
   if (context.config.dryRun) return { changed }
   if (!changed) context.host.info('the observability of the mesh is already as the config says: nothing changed')
   // A provider whose Service does not exist is an error of every push, so Services come before and go after.
@@ -31,6 +43,7 @@ export async function observe(context: StageContext): Promise<StageOutcome> {
   )
   await waitForPrograms(context, plan.objects)
   await applyMeshConfig(context, plan.providers)
+  await writeOutputs(context, plan)
   await applyObjects(
     context,
     plan.objects.filter(({ action }) => action === 'delete'),
@@ -53,16 +66,40 @@ async function prepare(context: StageContext): Promise<Plan> {
   const providers = await planProviders(cluster, config, owner)
   const needsMeshConfig = !config.dryRun && providers.lines.length > 0
   if (needsMeshConfig && !providers.map) throw new ConfigError(missingMeshConfig(config, providers))
-  const plan = { objects, providers }
+  const grafana = config.observability && (await planGrafana(config.observability))
+  const plan = { objects, providers, grafana }
+  if (config.observability?.alerts?.enabled) warn(context, alertsOf(config).unwatched)
   report(context, plan)
   return plan
+}
+
+function dueDashboards({ grafana }: Pick<Plan, 'grafana'>): DashboardChange[] {
+  return grafana?.changes.filter(({ action }) => action !== 'unchanged') ?? []
+}
+
+/** Grafana, and files, which are no part of the cluster and no change of it. */
+async function writeOutputs({ config, host, recorder }: StageContext, plan: Plan): Promise<void> {
+  const files = outputFiles(config)
+  writeFiles(files)
+  files.forEach(({ path }) => host.info(`wrote ${path}`))
+  for (const { action, dashboard } of dueDashboards(plan)) {
+    await writeDashboard(plan.grafana!.api, plan.grafana!.folder, dashboard)
+    const done = action === 'create' ? 'created' : 'changed'
+    recorder.record({ changes: [{ ...grafanaName(dashboard), action: done }] })
+  }
+}
+
+function grafanaName({ title }: Dashboard): Pick<PlanRow, 'kind' | 'namespace' | 'name'> {
+  return { kind: grafanaKind, namespace: '', name: title }
 }
 
 /** Where this config may have written, for an account that may not list all namespaces. */
 function placesOf(config: Config): string[] {
   const { observability } = config
   const observed = observedNamespaces(config, systemNamespace)
-  return [...new Set([...observed, ...(observability ? [observability.namespace] : [])])]
+  const dashboards = observability?.dashboards?.configMaps?.namespace
+  const own = [observability?.namespace, dashboards].flatMap((name) => name ?? [])
+  return [...new Set([...observed, ...own])]
 }
 
 /** The API server names the field that a CRD lacks, and not why. */
@@ -84,8 +121,12 @@ async function operatorOf({
   return operator
 }
 
-function report({ host, recorder }: StageContext, { objects, providers }: Plan): void {
-  const rows = [...objects.filter(({ action }) => action !== 'unchanged').map(rowOf), ...rowsOf(providers)]
+function report({ host, recorder }: StageContext, { objects, providers, grafana }: Plan): void {
+  const rows = [
+    ...objects.filter(({ action }) => action !== 'unchanged').map(rowOf),
+    ...rowsOf(providers),
+    ...dueDashboards({ grafana }).map(({ action, dashboard }) => ({ ...grafanaName(dashboard), action, diff: [] })),
+  ]
   recorder.record({ plan: [...(recorder.current().plan ?? []), ...rows] })
   for (const { action, kind, name, diff } of rows) {
     host.info(`${kind} ${name}: ${action}`)
@@ -110,6 +151,9 @@ async function waitForPrograms({ config, cluster, host }: StageContext, objects:
   const programs = objects.filter(({ object, action }) => object.kind === 'Deployment' && action !== 'delete')
   for (const { object } of programs)
     await waitForRollout(cluster, object as Workload, config.verify.timeout, host.signal, 'after it was applied')
+  const isNew = ({ object, action }: PlannedChange) =>
+    object.metadata.name === installed.prometheus.name && action !== 'unchanged'
+  if (programs.some(isNew)) await waitForFirstScrape(cluster, config, host.signal)
 }
 
 async function applyMeshConfig(context: StageContext, plan: ProviderPlan): Promise<void> {

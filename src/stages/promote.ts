@@ -19,6 +19,7 @@ import type { CanaryConfig, Config } from '../config/schema.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { promotionReport, worstPromotion, type PromotionReport } from '../report/report.ts'
+import { promotionAnnotator } from './annotations.ts'
 import { warn, type StageOutcome, type StageContext } from './context.ts'
 import { policies } from './policies.ts'
 import { prepareReleases, configAtRest, type PreparedReleases } from './release.ts'
@@ -39,11 +40,15 @@ export async function promoteCanaries(context: StageContext): Promise<StageOutco
 async function promoteAll(context: StageContext): Promise<StageOutcome> {
   const { config, host, redactor, cluster, connection, recorder, telemetry } = context
   const releases = await prepareReleases(context)
+  const annotator = promotionAnnotator(context)
   const promotions = await promote(cluster, config, {
     ...releases,
     signal: host.signal,
     intent: host.onRecoveryIntents,
-    onProgress: (progress) => telemetry.promotionsSeen(progress),
+    onProgress: (progress) => {
+      telemetry.promotionsSeen(progress)
+      annotator.follow(progress)
+    },
     run: host.runName,
     redact: redactor.redact,
     note: host.info,
@@ -53,8 +58,10 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
     forward: (...where) => forward(connection, ...where),
   }).catch(async (problem: unknown) => {
     await releases.abandon()
+    await annotator.end([])
     throw problem
   })
+  await annotator.end(promotions)
   telemetry.promotionsEnded(promotions.map(asProgress), systemClock.now())
   for (const promotion of promotions) await cleanUpUnused(context, promotion, releases.created)
   const reports = promotions.map(promotionReport)

@@ -1,4 +1,7 @@
 // The stage uninstall: removes the mesh and checks that nothing is left.
+import type { Config } from '../config/schema.ts'
+import { grafanaKind, removeDashboards } from '../observability/grafana/dashboards.ts'
+import { grafanaOf } from '../observability/outputs.ts'
 import { uninstall as uninstallMesh } from '../uninstall/uninstall.ts'
 import { runIstioctl, type StageContext, type StageOutcome } from './context.ts'
 
@@ -6,11 +9,14 @@ export async function uninstall(context: StageContext): Promise<StageOutcome> {
   const { config, host, recorder } = context
   // Filled during the removal, so that an uninstall that fails half-way reports what it removed.
   const progress = { removed: [] as string[], restarted: [] as string[] }
-  const { removed, restarted, remains } = await removeMesh(context, progress).catch((error: unknown) => {
+  const { restarted, remains, ...mesh } = await removeMesh(context, progress).catch((error: unknown) => {
     recorder.record(progress)
     throw error
   })
-  recorder.record({ removed, restarted: progress.restarted })
+  recorder.record({ removed: mesh.removed, restarted: progress.restarted })
+  const fromGrafana = await removeFromGrafana(config)
+  recorder.record({ removed: fromGrafana })
+  const removed = [...mesh.removed, ...fromGrafana]
   for (const name of removed) host.info(`${name}: ${config.dryRun ? 'would be removed' : 'removed'}`)
   if (remains.length > 0)
     throw new Error(
@@ -18,6 +24,13 @@ export async function uninstall(context: StageContext): Promise<StageOutcome> {
         'find out what holds them (finalizers, another tool that creates them again) and run again',
     )
   return { changed: removed.length > 0 || restarted.length > 0 }
+}
+
+/** Also in a dry run: the titles of what is there. */
+async function removeFromGrafana({ observability, dryRun }: Config): Promise<string[]> {
+  const api = observability && grafanaOf(observability)
+  if (!api) return []
+  return (await removeDashboards(api, { dryRun })).map(({ title }) => `${grafanaKind} ${title}`)
 }
 
 function removeMesh(context: StageContext, progress: { removed: string[]; restarted: string[] }) {

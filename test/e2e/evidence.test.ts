@@ -1,4 +1,5 @@
-// The sources of evidence on the real mesh: the gRPC status, and a real Prometheus instead of the sidecars.
+// The sources of evidence on the real mesh: the gRPC status, and the Prometheus of the section `observability` instead of
+// the sidecars.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -15,7 +16,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   machine.remove()
-  await kubectl('delete', 'namespace', 'grpc', 'prometheus', '--ignore-not-found', '--wait')
+  await kubectl('delete', 'namespace', 'grpc', 'observability', '--ignore-not-found', '--wait')
 })
 
 const kubectl = (...args: string[]) => testCluster.run(['kubectl', ...args])
@@ -39,24 +40,20 @@ describe('gRPC', () => {
   })
 })
 
-describe('a canary with metrics from Prometheus', () => {
+describe('a canary with metrics from the installed Prometheus', () => {
   /** Has a value while stable serves. Without a value, no step would pass. */
   const query =
-    'sum(increase(istio_requests_total{reporter="destination",namespace="$namespace",destination_version="$stable"}[$interval]))'
+    'sum(increase(istio_requests_total{reporter="destination",namespace="$namespace",destination_version="$stable"}[30s]))'
+  const sidecars = readFileSync(`${sampleApp}/mesh.yaml`, 'utf8')
   let config: string
 
   beforeAll(async () => {
     await deploySampleApp(testCluster, 'failing')
     await importAddons('prometheus')
-    await kubectl('apply', '-f', here('prometheus.yaml'))
-    await kubectl('-n', 'prometheus', 'rollout', 'status', 'deploy/prometheus', '--timeout=120s')
     config = join(machine.home, 'mesh.yaml')
     const checks = `warmup: 0\n  checks: { successRate: 99%, p99: 500ms, tolerance: 10, queries: { traffic: { query: '${query}', min: 0, every: 2s } } }`
-    const text = readFileSync(`${sampleApp}/mesh.yaml`, 'utf8').replace(
-      /^ {2}checks: .*$/m,
-      `  ${checks}\n  prometheus: { service: prometheus/prometheus:9090, counters: true }`,
-    )
-    writeFileSync(config, text)
+    const canary = sidecars.replace(/^ {2}checks: .*$/m, `  ${checks}\n  prometheus: { counters: true }`)
+    writeFileSync(config, `${canary}observability: { metrics: { prometheus: install } }\n`)
   })
 
   /** Prometheus has the counters under the standard names of Istio's sidecars. */
@@ -72,8 +69,14 @@ describe('a canary with metrics from Prometheus', () => {
     expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
   })
 
-  test('is rolled back if it is bad', async () => {
-    const { outputs } = await machine.run(inputs())
+  test.each([
+    ['its own evidence', () => inputs()],
+    [
+      'that of the sidecars',
+      () => ({ ...inputs(), metrics: testCluster.inputs['metrics'] ?? '', config: `${sampleApp}/mesh.yaml` }),
+    ],
+  ])('is rolled back if it is bad, by %s', async (_, source) => {
+    const { outputs } = await machine.run(source())
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
     expect(outputs['reason']).toMatch(/success rate|no worse than stable/)
     expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })

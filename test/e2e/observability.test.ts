@@ -63,6 +63,8 @@ async function addProviderOfOthers(): Promise<void> {
 
 const everything = `observability:
   metrics: { prometheus: install }
+  dashboards: { configMaps: true }
+  alerts: true
   traces: { collector: install }
   logs: { collector: install, endpoint: "http://victoria-logs.monitoring:9428/insert/opentelemetry/v1/logs" }
 `

@@ -81,16 +81,32 @@ test('a second run changes nothing', async () => {
 
 type Instant = { data: { result: { metric: Record<string, string> }[] } }
 
+/** An answer of the operator's Prometheus. */
+async function ask<T>(path: string): Promise<T> {
+  const server = '/api/v1/namespaces/monitoring/services/prometheus-operated:9090/proxy'
+  return JSON.parse(await kubectl('get', '--raw', `${server}${path}`)) as T
+}
+
 async function query(promql: string): Promise<Record<string, string>[]> {
-  const path = `/api/v1/namespaces/monitoring/services/prometheus-operated:9090/proxy/api/v1/query?query=${encodeURIComponent(promql)}`
-  const { data } = JSON.parse(await kubectl('get', '--raw', path).catch(() => '{"data":{"result":[]}}')) as Instant
-  return data.result.map(({ metric }) => metric)
+  const found = await ask<Instant>(`/api/v1/query?query=${encodeURIComponent(promql)}`).catch(() => undefined)
+  return found?.data.result.map(({ metric }) => metric) ?? []
 }
 
 test("its Prometheus scrapes the application's sidecars and istiod", async () => {
   const reporters = () => query('sum by (reporter) (istio_requests_total{namespace="sample-app"})')
   await expect.poll(reporters, { timeout: 180_000, interval: 1_000 }).toHaveLength(2)
   await expect.poll(() => query('pilot_xds{namespace="istio-system"}'), { timeout: 60_000 }).toHaveLength(1)
+})
+
+test('alerts are rules that its Prometheus evaluates', async () => {
+  const withAlerts = operator.replace('observability: { ', 'observability: { alerts: true, ')
+  expect((await run(withAlerts)).report?.error).toBeUndefined()
+  type Rules = { data: { groups: { name: string; rules: { health: string }[] }[] } }
+  const rules = async () => {
+    const { data } = await ask<Rules>('/api/v1/rules').catch((): Rules => ({ data: { groups: [] } }))
+    return data.groups.map(({ name, rules }) => [name, ...new Set(rules.map(({ health }) => health))])
+  }
+  await expect.poll(rules, { timeout: 180_000, interval: 1_000 }).toEqual([['mesh-canary-sample-app-mesh', 'ok']])
 })
 
 test('a selector that no labels meet is an error before anything is written', async () => {
@@ -101,7 +117,7 @@ test('a selector that no labels meet is an error before anything is written', as
   expect(report?.error).toContain('no labels make the podMonitorSelector of the Prometheus monitoring/main select')
 })
 
-test('an empty section removes the monitors', async () => {
+test('an empty section removes the monitors and the rules', async () => {
   expect((await run('observability: {}\n')).report?.error).toBeUndefined()
-  expect(await kubectl('get', 'podmonitors,servicemonitors,telemetries', ...ours)).toBe('')
+  expect(await kubectl('get', 'podmonitors,servicemonitors,prometheusrules,telemetries', ...ours)).toBe('')
 })

@@ -8,10 +8,39 @@ export function observabilityFaults(config: Config): Fault[] {
   const { observability } = config
   if (!observability) return serverFaults(config)
   return [
-    ...withPrefix(['observability'], [...logFaults(observability), ...providerFaults(observability)]),
+    ...withPrefix(
+      ['observability'],
+      [...alertFaults(observability), ...logFaults(observability), ...providerFaults(observability)],
+    ),
     ...telemetryFaults(config, observability),
     ...stageFaults(config, observability),
     ...serverFaults(config),
+  ]
+}
+
+function alertFaults({ alerts, metrics }: ObservabilityConfig): Fault[] {
+  if (!alerts?.enabled) return []
+  const { install, operator } = metrics?.prometheus ?? {}
+  const isEvaluated = install === true || operator !== undefined
+  return [
+    ...(isEvaluated || alerts.file !== undefined
+      ? []
+      : [
+          {
+            path: ['alerts'],
+            message:
+              'no Prometheus of `metrics.prometheus` takes rules from the run; set it to `install` or `operator`, or set ' +
+              '`alerts.file` to give the rules to your Prometheus yourself',
+          },
+        ]),
+    ...(alerts.alertmanager !== undefined && !install
+      ? [
+          {
+            path: ['alerts', 'alertmanager'],
+            message: 'is for an installed Prometheus; set `metrics.prometheus: install`, or remove it',
+          },
+        ]
+      : []),
   ]
 }
 

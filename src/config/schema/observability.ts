@@ -6,8 +6,8 @@ import { percentage } from '../values/numbers.ts'
 import { parsedValue } from '../values/parsed-value.ts'
 import { publicValue } from '../values/public-value.ts'
 import { withShortForm } from '../values/short-form.ts'
-import { boolean, nonEmptyString, oneOf, url } from '../values/strings.ts'
-import { hasExactlyOne, serviceAddress } from './parts.ts'
+import { boolean, filePath, nonEmptyString, oneOf, url } from '../values/strings.ts'
+import { hasExactlyOne, labelValue, serviceAddress } from './parts.ts'
 
 const serverKeys = ['install', 'operator', 'address', 'service'] as const
 
@@ -31,7 +31,7 @@ const server = z
     operator: operator
       .optional()
       .describe(
-        'Writes PodMonitors and a ServiceMonitor for the Prometheus Operator, with the labels that its ' +
+        'Writes PodMonitors, a ServiceMonitor and rules for the Prometheus Operator, with the labels that its ' +
           'Prometheus selects. If there are several, name one as `namespace/name`.',
       ),
     address: url.optional().describe('Address of a Prometheus that scrapes the mesh already.'),
@@ -53,6 +53,50 @@ const metrics = z.strictObject({
   prometheus: withShortForm(server, oneOf('install', 'operator'), (word) => server.parse({ [word]: true })).describe(
     'Prometheus of the mesh: `install`, `operator`, or an existing server. `install` is short for `{ install: true }`.',
   ),
+})
+
+/** The token is the only secret, and a query would swallow the paths of the API. */
+const plainUrl = url.refine(
+  (address) => {
+    const { username, password, search, hash } = new URL(address)
+    return [username, password, search, hash].every((part) => part === '')
+  },
+  { error: 'expected an address without user name, password, query and fragment' },
+)
+
+const grafana = z.strictObject({
+  url: plainUrl.describe('Address of Grafana.'),
+  token: nonEmptyString.describe('Token of a service account that may write dashboards and annotations.'),
+  folder: nonEmptyString
+    .optional()
+    .describe('UID or title of the folder for the dashboards. Default: the root folder.'),
+})
+
+const configMaps = z.strictObject({
+  enabled: boolean.prefault(true).describe('`configMaps: true` is short for `{ enabled: true }`.'),
+  namespace: objectName.optional().describe('Namespace of the ConfigMaps. Default: `observability.namespace`.'),
+})
+
+const dashboards = z.strictObject({
+  configMaps: withShortForm(configMaps, boolean, (enabled) => ({ enabled }))
+    .optional()
+    .describe("ConfigMaps with the label that Grafana's sidecar looks for (`grafana_dashboard`)."),
+  grafana: grafana
+    .optional()
+    .describe("Writes the dashboards through Grafana's HTTP API, and an annotation at each step of a promotion."),
+  files: filePath.optional().describe('Folder on the runner for the dashboards as JSON files. It must exist.'),
+})
+
+const alerts = z.strictObject({
+  enabled: boolean.prefault(true).describe('`alerts: true` is short for `{ enabled: true }`.'),
+  file: filePath.optional().describe('Also writes the rules to this file on the runner.'),
+  alertmanager: serviceAddress('monitoring/alertmanager:9093')
+    .optional()
+    .describe('Alertmanager that an installed Prometheus sends its alerts to.'),
+  labels: z
+    .record(z.string(), labelValue)
+    .prefault({})
+    .describe('More labels for each alert, by which Alertmanager routes it.'),
 })
 
 /** `install`, or a Service that takes OTLP over gRPC. */
@@ -90,6 +134,10 @@ export const observability = z.strictObject({
     .prefault('observability')
     .describe('Namespace of what is installed. It is created if it does not exist.'),
   metrics: metrics.optional().describe('Metrics of the mesh.'),
+  dashboards: dashboards.optional().describe('Grafana dashboards for the services and for promotions.'),
+  alerts: withShortForm(alerts, boolean, (enabled) => ({ enabled, labels: {} }))
+    .optional()
+    .describe('Alert rules for the mesh and for promotions.'),
   traces: traces.optional().describe('Traces of the requests.'),
   logs: logs.optional().describe('Access logs with the ids of the traces.'),
 })

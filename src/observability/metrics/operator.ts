@@ -19,10 +19,12 @@ type PrometheusObject = KubeObject & {
 }
 type CustomResource = KubeObject & { spec?: { versions?: { name: string; served?: boolean }[] } }
 
-const kinds = ['PodMonitor', 'ServiceMonitor', 'PrometheusRule'] as const
-type MonitorKind = (typeof kinds)[number]
-/** The Prometheus that takes the objects, and where each kind goes. */
-export type Operator = { prometheus: { namespace: string; name: string }; placements: Record<MonitorKind, Placement> }
+type Kind = 'PodMonitor' | 'ServiceMonitor' | 'PrometheusRule'
+/** The Prometheus that takes the objects, and where each kind goes. Rules have no place if the config asks for no alerts. */
+export type Operator = {
+  prometheus: { namespace: string; name: string }
+  placements: Record<Exclude<Kind, 'PrometheusRule'>, Placement> & { PrometheusRule?: Placement }
+}
 
 const selectorKeys = {
   PodMonitor: ['podMonitorSelector', 'podMonitorNamespaceSelector'],
@@ -48,7 +50,8 @@ export async function findOperator(
   config: Config,
   own: Readonly<Record<string, string>>,
 ): Promise<FoundOperator> {
-  const lacking = await crdFaults(cluster)
+  const kinds = kindsFor(config)
+  const lacking = await crdFaults(cluster, kinds)
   if (lacking.length > 0) return { faults: lacking }
   const chosen = await choosePrometheus(cluster, config)
   if (typeof chosen === 'string') return { faults: [chosen] }
@@ -57,13 +60,16 @@ export async function findOperator(
   const places = kinds.map((kind) => placementOf(chosen, kind, candidates, own))
   const faults = places.filter((place) => typeof place === 'string')
   if (faults.length > 0) return { faults }
-  const [PodMonitor, ServiceMonitor, PrometheusRule] = places as Placement[]
-  const placements = { PodMonitor: PodMonitor!, ServiceMonitor: ServiceMonitor!, PrometheusRule: PrometheusRule! }
+  const placements = Object.fromEntries(kinds.map((kind, i) => [kind, places[i]])) as Operator['placements']
   return { operator: { prometheus: { namespace, name }, placements } }
 }
 
-async function crdFaults(cluster: Cluster): Promise<string[]> {
-  const names = Object.values(plurals).map((plural) => `${plural}.monitoring.coreos.com`)
+function kindsFor({ observability }: Config): Kind[] {
+  return ['PodMonitor', 'ServiceMonitor', ...(observability?.alerts?.enabled ? ['PrometheusRule' as const] : [])]
+}
+
+async function crdFaults(cluster: Cluster, kinds: readonly Kind[]): Promise<string[]> {
+  const names = [...kinds, 'Prometheus' as const].map((kind) => `${plurals[kind]}.monitoring.coreos.com`)
   const found = await Promise.all(
     names.map((name) => cluster.get<CustomResource>('CustomResourceDefinition', undefined, name)),
   )
@@ -111,7 +117,7 @@ async function candidateNamespaces(cluster: Cluster, config: Config, home: strin
 
 function placementOf(
   prometheus: PrometheusObject,
-  kind: MonitorKind,
+  kind: Kind,
   candidates: readonly LabelledNamespace[],
   own: Readonly<Record<string, string>>,
 ): Placement | string {

@@ -1,18 +1,28 @@
 // A small Prometheus for previews: scrapes istiod, sidecars and gateways, and evaluates the alert rules. It may read only
 // the pods of the namespaces that it scrapes. Pure.
 import { systemNamespace, type KubeObject } from '../../cluster/objects.ts'
-import { installed, observedNamespaces } from '../../config/observability.ts'
-import type { Config } from '../../config/schema.ts'
+import { installed, observedNamespaces, parseServicePort } from '../../config/observability.ts'
+import type { Config, ObservabilityConfig } from '../../config/schema.ts'
 import { stringify } from '../../yaml/stringify.ts'
 import { observabilityObject } from '../objects.ts'
 import { programObjects } from '../workload.ts'
-import { agentAddress, agentPath, istiodPort, istioPrefix, proxyPort, scrapeIntervalSeconds } from './scrape.ts'
+import {
+  agentAddress,
+  agentPath,
+  istiodPort,
+  istioPrefix,
+  proxyJob,
+  proxyPort,
+  scrapeIntervalSeconds,
+} from './scrape.ts'
 
 export const prometheusImage = 'docker.io/prom/prometheus:v3.16.0'
 
 const { name, port } = installed.prometheus
+const rulesFile = 'rules.yaml'
 
-export function installedPrometheus(config: Config): KubeObject[] {
+/** `rules`: the alert rules as YAML, if the config asks for alerts. */
+export function installedPrometheus(config: Config, rules: string | undefined): KubeObject[] {
   const { observability } = config
   if (!observability?.metrics?.prometheus.install) return []
   const { namespace } = observability
@@ -28,11 +38,16 @@ export function installedPrometheus(config: Config): KubeObject[] {
       args: [
         '--config.file=/etc/prometheus/prometheus.yaml',
         '--storage.tsdb.path=/prometheus',
+        // A run sends the weight and the evidence of its promotions there.
+        '--web.enable-otlp-receiver',
         '--storage.tsdb.retention.time=6h',
         '--storage.tsdb.retention.size=512MB',
       ],
       ports: [{ name: 'http-web', port }],
-      config: { 'prometheus.yaml': stringify(settings(scraped)) },
+      config: {
+        'prometheus.yaml': stringify(settings(scraped, observability, rules !== undefined)),
+        ...(rules === undefined ? {} : { [rulesFile]: rules }),
+      },
       configFolder: '/etc/prometheus',
       dataFolder: '/prometheus',
       readiness: { path: '/-/ready', port },
@@ -65,11 +80,18 @@ function rights(home: string, place: string): KubeObject[] {
   ]
 }
 
-function settings(namespaces: string[]): object {
+function settings(namespaces: string[], { alerts }: ObservabilityConfig, hasRules: boolean): object {
   return {
     global: { scrape_interval: `${scrapeIntervalSeconds}s`, evaluation_interval: `${scrapeIntervalSeconds}s` },
+    ...(hasRules ? { rule_files: [rulesFile] } : {}),
+    ...(alerts?.alertmanager === undefined ? {} : { alerting: alerting(alerts.alertmanager) }),
     scrape_configs: [proxies(namespaces), istiod()],
   }
+}
+
+function alerting(alertmanager: string): object {
+  const { namespace, name: service, port: number } = parseServicePort(alertmanager)
+  return { alertmanagers: [{ static_configs: [{ targets: [`${service}.${namespace}.svc:${number}`] }] }] }
 }
 
 const podLabels = [
@@ -79,7 +101,7 @@ const podLabels = [
 
 function proxies(namespaces: string[]): object {
   return {
-    job_name: 'istio-proxies',
+    job_name: proxyJob,
     metrics_path: agentPath,
     kubernetes_sd_configs: [{ role: 'pod', namespaces: { names: namespaces } }],
     relabel_configs: [

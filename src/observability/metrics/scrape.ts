@@ -4,6 +4,9 @@
 /** How often; short, because a step of a promotion may last less than a minute. In seconds. */
 export const scrapeIntervalSeconds = 5
 
+/** The label `job` of what sidecars and gateways publish, if the run installs Prometheus. */
+export const proxyJob = 'istio-proxies'
+
 /** In each pod with a sidecar, and in each gateway: Envoy's own port, by its name. */
 export const proxyPort = { name: 'http-envoy-prom', number: 15090 }
 /** The agent beside Envoy: Envoy's metrics, the agent's (certificates), and those of the application. */

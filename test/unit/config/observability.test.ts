@@ -28,13 +28,23 @@ test('the section runs the stages policies, for the Telemetry, and observe', () 
   expect(stagesOf(configOf('observability: {}'))).toEqual(['policies', 'observe', 'verify'])
 })
 
-test('the token of Prometheus, and passwords in addresses, are secrets', () => {
+test('the tokens of Prometheus and Grafana, and passwords in addresses, are secrets', () => {
   const config = configOf(
     'observability:\n' +
-      '  metrics: { prometheus: { address: "https://u:pass-word@prom.example", token: prom-token } }\n',
+      '  metrics: { prometheus: { address: "https://u:pass-word@prom.example", token: prom-token } }\n' +
+      '  dashboards: { grafana: { url: "https://grafana.example", token: grafana-token } }\n',
   )
-  expect(secretsInConfig(config)).toEqual(['prom-token', 'pass-word'])
+  expect(secretsInConfig(config)).toEqual(['prom-token', 'grafana-token', 'pass-word'])
 })
+
+test.each(['https://u:p@grafana.example', 'https://grafana.example/?orgId=1', 'https://grafana.example/#d'])(
+  'the address %s of Grafana is refused',
+  (address) => {
+    expect(refusal(`observability: { dashboards: { grafana: { url: "${address}", token: t } } }`)).toMatch(
+      /observability\.dashboards\.grafana\.url: .*expected an address without user name, password, query and fragment/,
+    )
+  },
+)
 
 describe('the Prometheus of a canary that names none', () => {
   const canary = (observability: string, prometheus = '{ counters: true }') =>
@@ -102,6 +112,16 @@ describe('a config with mistakes in its observability', () => {
       'a collector as a host name',
       'observability: { traces: { collector: "otel.monitoring:4317" } }',
       ['observability.traces.collector', '"otel.monitoring:4317"', 'monitoring/otel-collector:4317'],
+    ],
+    [
+      'alerts that nothing evaluates',
+      'observability: { alerts: true }',
+      ['observability.alerts', 'no Prometheus', '`install` or `operator`', '`alerts.file`'],
+    ],
+    [
+      'an Alertmanager for a Prometheus of others',
+      'observability: { alerts: { alertmanager: "a/b:9093" }, metrics: { prometheus: operator } }',
+      ['observability.alerts.alertmanager', 'is for an installed Prometheus'],
     ],
     [
       'logs to a Jaeger that is not installed',

@@ -10,7 +10,7 @@ import { createRecorder } from '../../../src/report/recorder.ts'
 import { emptyReport } from '../../../src/report/report.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
 import { observe } from '../../../src/stages/observe.ts'
-import { configOf, fileWith } from '../fixtures.ts'
+import { configOf, fileWith, pod } from '../fixtures.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { policy, recordingCluster, type RecordingCluster } from '../policies/recording-cluster.ts'
 
@@ -250,10 +250,41 @@ describe('before anything is written', () => {
   test('says which selector takes nothing of this run', async () => {
     const helm = { matchLabels: { 'app.kubernetes.io/managed-by': 'Helm' } }
     const spec = { podMonitorSelector: helm, serviceMonitorSelector: {} }
-    expect(await faults(operator, ...crds('v1'), prometheus('a', spec))).toEqual([
+    const withAlerts = '{ metrics: { prometheus: operator }, alerts: true }'
+    expect(await faults(withAlerts, ...crds('v1'), prometheus('a', spec))).toEqual([
       expect.stringContaining('no labels make the podMonitorSelector of the Prometheus monitoring/a select'),
       expect.stringContaining('has no ruleSelector, so it takes no PrometheusRule at all'),
     ])
+  })
+
+  test('asks for the CRD and the selector of rules only if there are alerts', async () => {
+    const withoutRules = [
+      ...crds('v1').filter(({ metadata: { name } }) => !name.startsWith('prometheusrules.')),
+      prometheus('a', { podMonitorSelector: {}, serviceMonitorSelector: {} }),
+    ]
+    expect(await faults(operator, ...withoutRules)).toEqual([])
+    expect(await faults('{ metrics: { prometheus: operator }, alerts: true }', ...withoutRules)).toEqual([
+      expect.stringContaining('lacks the CRDs of the Prometheus Operator (prometheusrules.monitoring.coreos.com)'),
+    ])
+  })
+})
+
+describe('a Prometheus that has just started', () => {
+  const sidecar = pod({ metadata: { name: 'backend-1', namespace: 'shop' } })
+  const yaml = 'verify: { timeout: 1ms }\nobservability: { metrics: { prometheus: install } }'
+  /** `scraped`: the pods that its answer has. */
+  function withAnswer(...scraped: string[]): RecordingCluster {
+    const fake = clusterWith([sidecar])
+    const result = scraped.map((name) => ({ metric: { pod: name }, value: [0, '1'] }))
+    const answer = JSON.stringify({ status: 'success', data: { resultType: 'vector', result } })
+    return { ...fake, cluster: { ...fake.cluster, service: () => Promise.resolve(answer) } }
+  }
+
+  test('has to have scraped the sidecars, because a promotion counts from what it finds', async () => {
+    await expect(run(withAnswer(), yaml)).rejects.toThrow(
+      /did not scrape the sidecars of backend-1 within 0.001 s; `kubectl get --raw .*observability.*targets` shows why/,
+    )
+    expect(await run(withAnswer('backend-1'), yaml)).toEqual({ changed: true })
   })
 })
 

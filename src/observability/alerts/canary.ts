@@ -1,0 +1,104 @@
+// The alerts about a canary that nobody watches any more: it fails, or it never gets to its end. Pure.
+import { createdCanaryName, releaseKeysOf, servicesOf } from '../../config/names.ts'
+import type { CanaryConfig, Config } from '../../config/schema.ts'
+import { failureShare, namespaceLabel, requestCount, requestRate, type Selection, serviceLabel } from '../promql.ts'
+import { type AlertRule, type Alerts, minutes } from './rule.ts'
+
+const service = [namespaceLabel, serviceLabel]
+
+/** The rules for one promotion. The canary's own run judges it more exactly; these also work when no run is there. */
+export function canaryAlerts(config: Pick<Config, 'namespace' | 'services'>, plan: CanaryConfig): Alerts {
+  const canary = matchersOf(config, plan, 'canary')
+  const stable = matchersOf(config, plan, 'stable')
+  if (!canary || !stable)
+    return {
+      rules: [],
+      unwatched: [
+        `there are no alerts for the canary of ${plan.service}: ` +
+          'Istio’s metrics tell its versions apart only by the label version of the pods, or by a Service of its own',
+      ],
+    }
+  const select = (matchers: string[]): Selection => ({ reporter: 'destination', matchers })
+  const rules = [failing(plan, select(canary))]
+  if (isPlannedToEnd(plan)) rules.push(stuck(plan, select(canary), select(stable)))
+  return { rules, unwatched: [] }
+}
+
+/** How Istio's metrics show the requests of a version; undefined if they do not. */
+function matchersOf(
+  { namespace, services }: Pick<Config, 'namespace' | 'services'>,
+  plan: CanaryConfig,
+  role: 'canary' | 'stable',
+): string[] | undefined {
+  const inNamespace = `${namespaceLabel}="${namespace}"`
+  const ofService = [inNamespace, `${serviceLabel}="${plan.service}"`]
+  if (releaseKeysOf(plan).length > 0)
+    return [...ofService, `destination_workload${role === 'canary' ? '=' : '!='}"${createdCanaryName(plan.service)}"`]
+  const version = plan[role]
+  if (version.by === 'service') return [inNamespace, `${serviceLabel}="${version.name}"`]
+  const subset = servicesOf({ ...(services ? { services } : {}), canary: plan })[plan.service]?.subsets?.[version.name]
+  const label = subset?.['version']
+  return label === undefined ? undefined : [...ofService, `destination_version="${label}"`]
+}
+
+function failing({ service: name, canary, checks }: CanaryConfig, selection: Selection): AlertRule {
+  // At the limit itself, chance alone would raise the alert.
+  const limit = Number(((1 - checks.successRate) * checks.tolerance).toPrecision(6))
+  const isServing = `${requestRate(selection, service, '2m')} > 0`
+  const isKnown = `${requestCount(selection, service, '5m')} >= ${Math.max(1, checks.minRequests)}`
+  return {
+    alert: 'MeshCanaryFailing',
+    expr: `${failureShare(selection, service, '5m')} > ${limit} and ${isKnown} and ${isServing}`,
+    for: '1m',
+    labels: { severity: 'critical', canary: canary.name },
+    annotations: {
+      summary: `The canary ${canary.name} of ${name} fails {{ $value | humanizePercentage }} of its requests`,
+      description:
+        `For a minute, ${canary.name} of ${name} in {{ $labels.${namespaceLabel} }} has failed more than ` +
+        `${Number((limit * 100).toPrecision(4))}% of the requests of the last 5 minutes, which is ` +
+        `${checks.tolerance} times what \`successRate\` allows, and it still gets traffic.`,
+      action: 'Run the stage `rollback` to return the traffic to stable, then read the log of the canary’s pods.',
+    },
+  }
+}
+
+/** A plan that stops below 100% keeps both versions on purpose. */
+function isPlannedToEnd({ steps, until }: CanaryConfig): boolean {
+  return until === undefined && steps.at(-1) === 100
+}
+
+function stuck(plan: CanaryConfig, canary: Selection, stable: Selection): AlertRule {
+  const { service: name } = plan
+  // A version counts as serving for as long after its last request.
+  const servingMs = 10 * 60_000
+  const limit = minutes(longestPromotionMs(plan) + servingMs)
+  const rate = (selection: Selection, by: readonly string[]) => requestRate(selection, by, minutes(servingMs))
+  return {
+    alert: 'MeshCanaryStuck',
+    expr: `${rate(canary, service)} > 0 and on () ${rate(stable, [])} > 0`,
+    for: limit,
+    labels: { severity: 'warning', canary: plan.canary.name },
+    annotations: {
+      summary: `The canary ${plan.canary.name} of ${name} has shared the traffic for more than ${limit}`,
+      description:
+        `Both versions of ${name} have served for longer than a promotion with these steps and time limits can take, ` +
+        'so no run moves the weights any more.',
+      action:
+        'Look for the run of the last promotion, and run the action again to continue it, or the stage `rollback` to end it.',
+    },
+  }
+}
+
+/** After this time, a promotion has passed its steps or one of its own time limits. */
+function longestPromotionMs({ steps, interval, mirror, ab, webhooks, ...plan }: CanaryConfig): number {
+  const stages = [
+    ...steps.map(() => interval),
+    ...(mirror ? [mirror.interval ?? interval] : []),
+    ...(ab ? [ab.intervals * interval] : []),
+  ]
+  const confirms = Object.values(webhooks).filter(({ type }) => type.startsWith('confirm-')).length
+  // One deadline for each stage, one for the start, and one for the end.
+  const limits = plan.progressDeadline * (stages.length + 2) + confirms * plan.confirmTimeout
+  const commit = plan.after === 'gitops' ? plan.commitTimeout : 0
+  return stages.reduce((sum, ms) => sum + ms, 0) + limits + commit
+}

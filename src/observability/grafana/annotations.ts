@@ -1,0 +1,68 @@
+// Writes an annotation to Grafana at each step of a promotion and at its verdict. The dashboards find them by their tags.
+import { unlessAborted } from '../../runtime/timeout.ts'
+import type { GrafanaApi } from './api.ts'
+
+/** On all annotations, and on the dashboards themselves. */
+const tag = 'mesh-canary'
+
+/** A promotion as it is now; steps are only ever added. `at`: milliseconds since the epoch. `ended`: its verdict. */
+export type Followed = {
+  namespace: string
+  service: string
+  stable: string
+  canary: string
+  steps: readonly { at: number; text: string }[]
+  ended?: { at: number; verdict: string; reason: string }
+}
+
+/** As Grafana takes it, with `time` in milliseconds since the epoch. */
+export type Annotation = { time: number; tags: string[]; text: string }
+
+/** All annotations of a promotion so far, in their order. */
+export function annotationsOf({ namespace, service, stable, canary, steps, ended }: Followed): Annotation[] {
+  const tags = [tag, namespace, service]
+  const title = `${service}: ${stable} → ${canary}`
+  return [
+    ...steps.map(({ at, text }) => ({ time: at, tags, text: `${title}, ${text}` })),
+    ...(ended
+      ? [{ time: ended.at, tags: [...tags, ended.verdict], text: `${title}, ${ended.verdict}: ${ended.reason}` }]
+      : []),
+  ]
+}
+
+export type Annotator = {
+  /** Starts to write what is new. Never throws, and waits for nothing. */
+  follow: (promotions: readonly Followed[]) => void
+  /** Waits for the writes under way, and at most for `limitMs`. */
+  finish: (limitMs: number) => Promise<void>
+}
+
+/** `onFailure` gets the first error only: a Grafana that does not answer must not fill the log, nor stop a promotion. */
+export function createAnnotator(api: GrafanaApi, onFailure: (error: unknown) => void): Annotator {
+  const written = new Map<string, number>()
+  let hasFailed = false
+  let queue = Promise.resolve()
+  const write = (annotation: Annotation) => {
+    queue = queue
+      .then(async () => void (await api('POST', '/api/annotations', annotation)))
+      .catch((error: unknown) => {
+        if (!hasFailed) onFailure(error)
+        hasFailed = true
+      })
+  }
+  return {
+    follow(promotions) {
+      for (const promotion of promotions) {
+        const key = `${promotion.namespace}/${promotion.service}`
+        const all = annotationsOf(promotion)
+        all.slice(written.get(key) ?? 0).forEach(write)
+        written.set(key, all.length)
+      }
+    },
+    finish: (limitMs) =>
+      unlessAborted(queue, AbortSignal.timeout(limitMs)).catch(() => {
+        if (!hasFailed) onFailure(new Error(`Grafana did not take all annotations within ${limitMs / 1000} s`))
+        hasFailed = true
+      }),
+  }
+}

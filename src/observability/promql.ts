@@ -1,0 +1,96 @@
+// PromQL over the metrics that Istio's sidecars publish, for the dashboards and the alerts. Pure.
+// https://istio.io/latest/docs/reference/config/metrics/ lists the metrics and their labels.
+
+/**
+ * Which requests. `reporter`: `destination` is the sidecar of the server, which counts every try; `source` is that of
+ * the caller, which counts a call once, with the outcome that its user got.
+ */
+export type Selection = { reporter: 'source' | 'destination'; matchers: readonly string[] }
+
+/** The labels of Istio's metrics that name the service which is called. */
+export const namespaceLabel = 'destination_service_namespace'
+export const serviceLabel = 'destination_service_name'
+
+const requestCounter = 'istio_requests_total'
+/** No answer at all, or an error of the server. */
+const failedCodes = 'response_code=~"5..|0"'
+/**
+ * Unknown, DeadlineExceeded, Unimplemented, Internal, Unavailable and DataLoss.
+ * @see https://opentelemetry.io/docs/specs/semconv/rpc/grpc/
+ */
+const failedGrpc = ['response_code!~"5..|0"', 'request_protocol="grpc"', 'grpc_response_status=~"2|4|12|13|14|15"']
+/** The caller left first, so there is nothing to blame the server for. */
+const notAbandoned = 'response_flags!~".*(DC|DR).*"'
+
+/** A metric with its matchers. */
+export function series(metric: string, matchers: readonly string[]): string {
+  return `${metric}{${matchers.join(',')}}`
+}
+
+/** An aggregation over all labels but these. */
+export function sumBy(labels: readonly string[], vector: string): string {
+  return labels.length === 0 ? `sum(${vector})` : `sum by (${labels.join(', ')}) (${vector})`
+}
+
+/** Requests per second. `range` is a PromQL duration. */
+export function requestRate(selection: Selection, by: readonly string[], range: string): string {
+  return sumBy(by, `rate(${requestsOf(selection)}[${range}])`)
+}
+
+/** Requests within the range. */
+export function requestCount(selection: Selection, by: readonly string[], range: string): string {
+  return sumBy(by, `increase(${requestsOf(selection)}[${range}])`)
+}
+
+/** Failed requests per second, as a canary's checks count them: 5xx, no answer, and server errors of gRPC. */
+export function failureRate({ reporter, matchers }: Selection, by: readonly string[], range: string): string {
+  const rateOf = (failed: readonly string[]) =>
+    `rate(${requestsOf({ reporter, matchers: [...matchers, ...failed, notAbandoned] })}[${range}])`
+  return sumBy(by, `${rateOf([failedCodes])} or ${rateOf(failedGrpc)}`)
+}
+
+/** Failed requests as a share from 0 to 1. It is 0, not missing, where nothing has failed. */
+export function failureShare(selection: Selection, by: readonly string[], range: string): string {
+  return shareOf(failureRate(selection, by, range), requestRate(selection, by, range))
+}
+
+/** A part of a whole from 0 to 1, where the part has no series if there is nothing of it. */
+export function shareOf(part: string, whole: string): string {
+  return `(${part} or 0 * ${whole}) / ${whole}`
+}
+
+/** The time in milliseconds within which this share of the requests is answered. */
+export function latencyQuantile(share: number, selection: Selection, by: readonly string[], range: string): string {
+  const buckets = series('istio_request_duration_milliseconds_bucket', matchersOf(selection))
+  return `histogram_quantile(${share}, ${sumBy(['le', ...by], `rate(${buckets}[${range}])`)})`
+}
+
+function requestsOf(selection: Selection): string {
+  return series(requestCounter, matchersOf(selection))
+}
+
+function matchersOf({ reporter, matchers }: Selection): string[] {
+  return [`reporter="${reporter}"`, ...matchers]
+}
+
+/**
+ * A counter or gauge of Envoy's clusters at the callers, with the name of the called service as `serviceLabel`. `service`
+ * is a regular expression. Envoy names such a cluster `outbound|PORT|SUBSET|HOST`. Sidecars publish these metrics only
+ * with `proxyStatsMatcher`.
+ */
+export function clusterMetric(metric: string, namespace: string, service: string, range?: string): string {
+  const clusters = `outbound[|][0-9]+[|][^|]*[|]`
+  const selected = series(metric, [`cluster_name=~"${clusters}(${service})[.]${namespace}[.].+"`])
+  const values = range === undefined ? selected : `rate(${selected}[${range}])`
+  return `label_replace(${values}, "${serviceLabel}", "$1", "cluster_name", "${clusters}([^.]+)[.].+")`
+}
+
+/**
+ * What a counter gained within the range. Some counters exist only after they have counted something, and `increase`
+ * does not see the first value of a series. That value counts if Prometheus scraped the job before: what it finds when it
+ * begins may be old.
+ */
+export function gained(counter: string, by: readonly string[], range: string): string {
+  const first = `(${counter} unless ${counter} offset ${range}) and on (job) up offset ${range}`
+  return `(${sumBy(by, `increase(${counter}[${range}])`)} > 0 or ${sumBy(by, first)} > 0)`
+}
