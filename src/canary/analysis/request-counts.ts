@@ -7,6 +7,9 @@
  */
 export type Times = { readonly total: number; readonly within: Readonly<Record<string, number>> }
 
+/** All tries that reached a version, and those of callers without a sidecar, to which no route and no weight applied. */
+export type Origins = { readonly tries: number; readonly withoutSidecar: number }
+
 /**
  * Requests of users: one for each call, however often it was tried. A part of a request is possible where only tries are
  * known: a failed one of at most four tries is a quarter.
@@ -14,14 +17,14 @@ export type Times = { readonly total: number; readonly within: Readonly<Record<s
  * `abandoned`: requests whose caller went away before there was an answer.
  * `unanswered`: the failed and the abandoned tries, as parts of a request; some that a retry has hidden from the user.
  * Undefined where no more is known than `failures` and `abandoned`.
- * `direct`: requests from callers without a sidecar, to which no route and no weight applied. Undefined: none.
+ * `origins`: see Origins; undefined where nobody knows.
  */
 export type RequestCounts = {
   readonly requests: number
   readonly failures: number
   readonly abandoned: number
   readonly unanswered?: number
-  readonly direct?: number
+  readonly origins?: Origins
   readonly times: Times
 }
 
@@ -54,9 +57,15 @@ export function addRequests(a: RequestCounts, b: RequestCounts): RequestCounts {
     ...(a.unanswered === undefined && b.unanswered === undefined
       ? {}
       : { unanswered: unansweredOf(a) + unansweredOf(b) }),
-    ...(a.direct === undefined && b.direct === undefined ? {} : { direct: (a.direct ?? 0) + (b.direct ?? 0) }),
+    ...(a.origins === undefined && b.origins === undefined ? {} : { origins: addOrigins(a.origins, b.origins) }),
     times: addTimes(a.times, b.times),
   }
+}
+
+const noOrigins: Origins = { tries: 0, withoutSidecar: 0 }
+
+export function addOrigins(a = noOrigins, b = noOrigins): Origins {
+  return { tries: a.tries + b.tries, withoutSidecar: a.withoutSidecar + b.withoutSidecar }
 }
 
 /** A bucket may be missing only on a side that timed nothing: all sidecars of a mesh have the same bucket edges. */

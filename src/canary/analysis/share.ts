@@ -10,7 +10,7 @@
 // often. So the claim that a version serves too much counts only its answers that nobody retries, and everything that
 // the other version served: never more than the first attempts show.
 import { eValueOfSum } from './mixture.ts'
-import type { RequestCounts } from './request-counts.ts'
+import { addOrigins, type RequestCounts } from './request-counts.ts'
 
 /** Requests that a version served, and those among them that were not retried, because they did not fail. */
 export type ServedShare = { all: number; answered: number }
@@ -36,12 +36,14 @@ function addServed({ all, answered }: ServedShare, { requests, failures, abandon
 /** How far the share may be from the weight, as a part of all requests. */
 export const shareTolerance = 0.05
 /**
- * How many requests may be direct, as a part of all requests. Above it, the share would be wrong by more than its own
- * tolerance at one end of the plan if these callers chose among both versions' pods at each request. They keep their
- * connections, though, so the share may look right for a while. Scrapers of the application's port stay below it.
+ * How many tries may be of callers without a sidecar, as a part of all. Above it, the share would be wrong by more than
+ * its own tolerance at one end of the plan if these callers chose among both versions' pods at each request. They keep
+ * their connections, though, so the share may look right for a while. Scrapers of the application's port stay below it.
  */
-const directTolerance = 0.2
-/** The chance of a wrong answer: of the share in a step, of direct requests in a promotion. */
+const toleratedWithoutSidecar = 0.2
+/** Scrapers read many pods at once, so the first few requests say little. */
+const fewestTries = 50
+/** The chance of a wrong answer in a step, for each of both tests. */
 const alpha = 0.001
 /** The alternatives: how far their share is on the way from the bound to 1. */
 const distances = [0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 0.99]
@@ -60,17 +62,14 @@ export function differsFromWeight(counts: ShareCounts, weight: number, pinned: P
 }
 
 /**
- * The part of all requests, 0 to 1, that came from callers without a sidecar, if it is decisively above 20 %; undefined
- * if it is not, or if the requests do not show it yet.
+ * The part of all tries, 0 to 1, that came from callers without a sidecar, if it is decisively above 20 %; undefined if
+ * it is not, or if the requests do not show it yet.
  */
-export function directShare(canary: RequestCounts, stable: RequestCounts): number | undefined {
-  const direct = (canary.direct ?? 0) + (stable.direct ?? 0)
-  if (direct === 0) return undefined
-  const all = canary.requests + stable.requests
-  // Where only callers' own counts are used, these do not contain the direct requests.
-  return evidenceAbove(directTolerance, direct, Math.max(0, all - direct)) >= 1 / alpha
-    ? Math.min(1, direct / all)
-    : undefined
+export function shareWithoutSidecar(canary: RequestCounts, stable: RequestCounts): number | undefined {
+  const { tries, withoutSidecar } = addOrigins(canary.origins, stable.origins)
+  if (tries < fewestTries || withoutSidecar === 0) return undefined
+  const isHigh = evidenceAbove(toleratedWithoutSidecar, withoutSidecar, tries - withoutSidecar) >= 1 / alpha
+  return isHigh ? withoutSidecar / tries : undefined
 }
 
 /** The evidence that the share of `own` among all requests is above the bound. */

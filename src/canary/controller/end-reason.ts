@@ -20,8 +20,12 @@ async function causeOfEnd(
   after: EndedState,
 ): Promise<string | undefined> {
   const { cluster, session, observer } = context
-  if ('unguarded' in after) return session.explainMissingGuard().catch(() => undefined)
-  if (health.ready) return 'unreached' in after ? explainNoRequests(context, after).catch(() => undefined) : undefined
+  const about = 'about' in after ? after.about : undefined
+  if (about === 'guard') return session.explainMissingGuard().catch(() => undefined)
+  // The cause is looked up once the weight is back at 0.
+  if (about === 'share') return undefined
+  if (health.ready)
+    return about === 'no requests' ? explainNoRequests(context, after).catch(() => undefined) : undefined
   const broken = health.podFailure?.pod ?? observer.canaries().find((pod) => !isReady(pod))
   if (!broken) return 'it has no pod; check whether its Deployment is scaled to 0'
   return causeOf(cluster, broken).catch(() => undefined)

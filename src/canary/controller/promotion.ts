@@ -10,7 +10,7 @@ import { syntheticLoad, type SyntheticLoad } from '../load/synthetic.ts'
 import { LeaseLost } from '../ownership/lease.ts'
 import { explainChecks, next } from '../state/machine.ts'
 import { endHeld, endOnStable, outcomeOf } from '../state/ending.ts'
-import { restartShift } from '../state/steps.ts'
+import { setShiftTime } from '../state/steps.ts'
 import { describeTooLittleTraffic } from '../load/traffic-need.ts'
 import type { Action, ActiveState, EndedState, Next, State } from '../state/types.ts'
 import { splitsTraffic, type Split } from '../../policies/routes.ts'
@@ -144,7 +144,7 @@ export class PromotionRun {
       if (!this.writer.isIdle()) {
         await this.endpoints.refresh({ isWriting: true })
         if (!(await this.writer.settled())) return
-        this.restartShift()
+        this.setShiftTime()
       }
       if (this.hasEnded()) return await this.heartbeat()
       await this.step()
@@ -317,13 +317,13 @@ export class PromotionRun {
     if (outcome) this.context.deps.note(`decision: ${outcome.verdict}, because ${outcome.reason}`)
     const changes = actions.map((action) => describeAction(this.plan, action)).join('; ')
     if (actions.length > 0 || outcome) this.notify('event', changes || (outcome?.reason ?? ''))
-    if ((await this.writer.write(actions)) && actions.length > 0) this.restartShift()
+    if ((await this.writer.write(actions)) && actions.length > 0) this.setShiftTime()
   }
 
-  private restartShift(): void {
+  private setShiftTime(): void {
     const { status, context } = this
     if (status.kind === 'running')
-      this.status = { ...status, state: restartShift(status.state, context.deps.clock.now()) }
+      this.status = { ...status, state: setShiftTime(status.state, context.deps.clock.now()) }
   }
 
   private async end(

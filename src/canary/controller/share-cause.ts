@@ -1,16 +1,17 @@
 // Looks up why the canary's share of the requests differed from its weight, once its weight is back at 0.
-import { addShare, differsFromWeight, directShare, noShare } from '../analysis/share.ts'
+import { addShare, differsFromWeight, noShare, shareWithoutSidecar } from '../analysis/share.ts'
 import type { State, Step } from '../state/types.ts'
 import type { PromotionContext } from './context.ts'
 import { lookUpCauses } from './bypass-causes.ts'
 
-/** Undefined unless the last step ended because of its share. Direct callers are a cause that the reason names. */
+/** Undefined unless the last step ended because of its share. Callers without a sidecar are a cause in the reason. */
 export async function causeOfShare(
   { cluster, split, selectors, plan, pinned, deps }: PromotionContext,
   state: State,
 ): Promise<string | undefined> {
   const step = state.steps.at(-1)
-  if (!step || !endedByShare(step, pinned) || directShare(state.canary, state.stable) !== undefined) return undefined
+  if (!step || !endedByShare(step, pinned)) return undefined
+  if (shareWithoutSidecar(step.canary, step.stable) ?? shareWithoutSidecar(state.canary, state.stable)) return undefined
   const scope = { selectors, clients: plan.clients, metrics: plan.metrics }
   const { causes, notes } = await lookUpCauses(cluster, split, scope, deps.clock)
   return causes.length > 0 ? causes.join('; ') : notes

@@ -1,6 +1,6 @@
 // Counts requests by their outcome, from what the sidecars' counters gained. Pure.
 import { labelsOf, type MetricNames, type Reading, type SeriesLabels } from '../../metrics/counters.ts'
-import { noRequests, type RequestCounts, type Times } from '../analysis/request-counts.ts'
+import { addOrigins, noRequests, type Origins, type RequestCounts, type Times } from '../analysis/request-counts.ts'
 
 /**
  * The gRPC codes that are errors of a server: Unknown, DeadlineExceeded, Unimplemented, Internal, Unavailable,
@@ -43,18 +43,22 @@ export function countServed(
   mostTries: (labels: SeriesLabels) => number = () => 1,
 ): RequestCounts {
   const counts = countRequests(deltas, names, ({ reporter }) => reporter === 'destination', mostTries)
-  const direct = countDirect(deltas, names)
-  return { ...counts, ...(direct > 0 ? { direct } : {}), times: timesOf(deltas, names) }
+  return { ...counts, origins: countOrigins(deltas, names), times: timesOf(deltas, names) }
 }
 
 /**
- * Requests in plain text from a workload that no sidecar names. A sidecar names its workload even where mutual TLS is
- * off, in the headers of the request.
+ * A caller without a sidecar sends plain text, and no sidecar names its workload. A sidecar names it even where mutual
+ * TLS is off, in the headers of the request.
  */
-function countDirect(deltas: Reading, names: MetricNames): number {
-  const isDirect = ({ reporter, connection_security_policy: security, source_workload: caller }: SeriesLabels) =>
-    reporter === 'destination' && security === 'none' && caller === 'unknown'
-  return [...requestsIn(deltas, names)].reduce((sum, [labels, delta]) => sum + (isDirect(labels) ? delta : 0), 0)
+function countOrigins(deltas: Reading, names: MetricNames): Origins {
+  let origins: Origins = { tries: 0, withoutSidecar: 0 }
+  for (const [labels, tries] of requestsIn(deltas, names)) {
+    if (labels['reporter'] !== 'destination') continue
+    const { connection_security_policy: security, source_workload: caller } = labels
+    const hasNoSidecar = security === 'none' && caller === 'unknown'
+    origins = addOrigins(origins, { tries, withoutSidecar: hasNoSidecar ? tries : 0 })
+  }
+  return origins
 }
 
 /**

@@ -103,13 +103,13 @@ function bothSides(given: AnswerCounts[], received: AnswerCounts[], share: numbe
   return { answered: answers('answered'), failed: answers('failed') }
 }
 
-/** What users got; the tries that failed, if all of them are known; and the requests that no caller's sidecar knows. */
+/** What users got; the tries that failed, if all of them are known; and where all tries came from. */
 function countUsers({ tries, calls }: BothSides, seesAllTries: boolean): RequestCounts {
-  const { times, direct } = tries
+  const { times, origins } = tries
   return {
     ...calls,
     times,
     ...(seesAllTries ? { unanswered: unansweredOf(tries) } : {}),
-    ...(direct === undefined ? {} : { direct }),
+    ...(origins === undefined ? {} : { origins }),
   }
 }

@@ -1,12 +1,12 @@
 // Leaves a step: for the next stage, for the wait for confirmation, or for the end. Pure.
 import type { CanaryConfig } from '../../config/schema.ts'
 import { closeComparison } from '../analysis/checks.ts'
-import { end, endUndecided, type Unreached } from './ending.ts'
+import { end, endUndecided, type Details } from './ending.ts'
 import { isAwaiting } from './gates.ts'
 import { stay } from './rule.ts'
 import { clearActions, stageAction, stagesOf } from './stages.ts'
 import { endCurrentStep, progressOf, startStep, type BetweenSteps } from './steps.ts'
-import type { ActiveState, Next, ShiftingState, State } from './types.ts'
+import type { ActiveState, Next, ShiftingState, State, Step } from './types.ts'
 
 /** Starts the next stage, asks for confirmation before the last one, or ends after it. */
 export function advance(plan: CanaryConfig, state: BetweenSteps, now: number): Next {
@@ -23,10 +23,18 @@ export function advance(plan: CanaryConfig, state: BetweenSteps, now: number): N
     phase: 'shifting',
     weight,
     stagesStarted: state.stagesStarted + 1,
-    steps: [...state.steps, startStep(stage.kind, stepWeight, state.weight, now)],
+    steps: [...state.steps, startStep(stage.kind, stepWeight, weightBefore(state, stage.kind, stepWeight), now)],
     checks: state.steps.length === 0 ? state.checks : closeComparison(state.checks),
   }
   return { state: shifting, actions: [...clearActions(state.steps.at(-1)), stageAction(stage)] }
+}
+
+/** A step that was interrupted, and whose weight is in force, still gets answers to requests by the weight before. */
+function weightBefore({ steps, weight }: BetweenSteps, kind: Step['kind'], stepWeight: number): number {
+  const last = steps.at(-1)
+  const isInForce =
+    last?.outcome === 'interrupted' && last.kind === kind && last.weight === stepWeight && weight === stepWeight
+  return isInForce ? last.from : weight
 }
 
 /** A step has too little evidence: the promotion continues or ends, as `onInconclusive` says. */
@@ -35,7 +43,7 @@ export function endInconclusive(
   state: ActiveState,
   reason: string,
   now: number,
-  details: Unreached = {},
+  details: Details = {},
 ): Next {
   const stopped = endCurrentStep(state, 'inconclusive', now)
   return plan.onInconclusive === 'promote' ? advance(plan, stopped, now) : endUndecided(plan, stopped, reason, details)
@@ -67,9 +75,15 @@ function describePassed(plan: CanaryConfig, state: BetweenSteps): string {
 }
 
 /** Ends undecided, even with `onInconclusive: promote`, because the promotion cannot continue. */
-export function giveUp(plan: CanaryConfig, state: ActiveState, reason: string, now: number): Next {
+export function giveUp(
+  plan: CanaryConfig,
+  state: ActiveState,
+  reason: string,
+  now: number,
+  details: Details = {},
+): Next {
   const outcome = plan.onInconclusive === 'hold' ? 'held' : 'inconclusive'
-  return endUndecided(plan, endCurrentStep(state, outcome, now), reason)
+  return endUndecided(plan, endCurrentStep(state, outcome, now), reason, details)
 }
 
 /**

@@ -2,11 +2,10 @@
 import type { CanaryConfig } from '../../config/schema.ts'
 import { clearActions } from './stages.ts'
 import { endCurrentStep, progressOf, type BetweenSteps } from './steps.ts'
-import type { EndedState, Next, Outcome, State } from './types.ts'
+import type { EndedState, Next, Outcome, State, Subject } from './types.ts'
 
 /** See Outcome. */
-export type Unreached = { unreached?: true }
-type Unguarded = { unguarded?: true }
+export type Details = { about?: Subject }
 
 type StableOutcome = Extract<Outcome, { verdict: 'rolled-back' | 'inconclusive' }>
 
@@ -36,7 +35,7 @@ export function endFailed(
   state: State,
   reason: string,
   now: number,
-  details: Unguarded = {},
+  details: Details = {},
 ): Next<EndedState> {
   const stopped = endCurrentStep(state, 'failed', now)
   const { firstTrafficAt } = state
@@ -51,7 +50,7 @@ export function endUndecided(
   plan: CanaryConfig,
   stopped: BetweenSteps,
   reason: string,
-  details: Unreached = {},
+  details: Details = {},
 ): Next<EndedState> {
   return plan.onInconclusive === 'hold'
     ? end(stopped, { verdict: 'held', reason, ...details })

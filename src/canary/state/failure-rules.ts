@@ -47,7 +47,7 @@ export function handleDrift(drift: string, { plan, state, now }: RuleInput): Nex
 /** The requests until now followed the weights of somebody else. */
 function withoutShare(state: WatchingState): WatchingState {
   const step = currentStep(state.steps)
-  const { share: _, laggingShare, ...watched } = step.watched
+  const { share: _, requestsWhileLagging, ...watched } = step.watched
   return { ...state, steps: replaceCurrent(state.steps, { ...step, watched }) }
 }
 

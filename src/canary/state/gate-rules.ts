@@ -3,7 +3,7 @@ import type { CanaryConfig } from '../../config/schema.ts'
 import type { CheckResult } from '../analysis/check-results.ts'
 import { describeMissing } from '../analysis/check-sentences.ts'
 import { advance, endInconclusive } from './advance.ts'
-import { endFailed } from './ending.ts'
+import { endFailed, type Details } from './ending.ts'
 import type { Finding } from './finding.ts'
 import { dueGates, isAwaiting } from './gates.ts'
 import { isPassed, stay, type RuleInput } from './rule.ts'
@@ -12,12 +12,12 @@ import type { ConfirmingState, Next, Observation, WaitingState } from './types.t
 export function waitToStart(state: WaitingState, { plan, observation, now }: RuleInput): Next {
   // Waiting does not help: the pod breaks a rule of the namespace.
   if (observation.unguarded === 'refused')
-    return endFailed(plan, state, 'the API server refuses the pod of the guard Job', now, { unguarded: true })
+    return endFailed(plan, state, 'the API server refuses the pod of the guard Job', now, { about: 'guard' })
   const obstacle = findObstacle(plan, state, observation)
   if (!obstacle) return advance(plan, state, now)
   const { what, key } = obstacle
   if (now - state.waitingSince < plan[key]) return stay(state)
-  const details = observation.unguarded ? { unguarded: true as const } : {}
+  const details: Details = observation.unguarded ? { about: 'guard' } : {}
   return endFailed(plan, state, `${what} within ${plan[key] / 1000} s (\`${key}\`)`, now, details)
 }
 

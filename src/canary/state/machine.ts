@@ -2,7 +2,6 @@
 // cluster, so it can be tested and simulated.
 import type { CanaryConfig } from '../../config/schema.ts'
 import { checkResults, type CheckResult } from '../analysis/check-results.ts'
-import { giveUp } from './advance.ts'
 import { addObservation } from './count-sample.ts'
 import { endFailed } from './ending.ts'
 import { findFailure, findRollbackRequest, handleDrift, rollBackOnRequest } from './failure-rules.ts'
@@ -17,7 +16,8 @@ import {
 } from './outage-rules.ts'
 import { inPhase, rule, stay, type Rule } from './rule.ts'
 import {
-  findDirectCallers,
+  endBesideTheWeight,
+  findCallersWithoutSidecar,
   findSharedFailureAlone,
   findWrongShare,
   handleWrongShare,
@@ -40,7 +40,7 @@ const rules: Rule[] = [
   rule({ when: ({ state }) => inPhase(state, 'waiting'), then: waitToStart }),
   rule({ when: ({ state }) => state.countersMissingSince, then: waitForCounters }),
   rule({ when: ({ state }) => state.unguardedSince, then: waitForGuard }),
-  rule({ when: findDirectCallers, then: (reason, { plan, state, now }) => giveUp(plan, state, reason, now) }),
+  rule({ when: findCallersWithoutSidecar, then: endBesideTheWeight }),
   rule({ when: findWrongShare, then: handleWrongShare }),
   rule({ when: findSharedFailureAlone, then: returnToCompare }),
   rule({ when: ({ state }) => inPhase(state, 'shifting'), then: waitForShift }),

@@ -78,5 +78,6 @@ export function waitForCounters(since: number, { plan, state, now }: RuleInput):
 export function waitForGuard(since: number, { plan, state, now }: RuleInput): Next {
   if (now - since < plan.progressDeadline) return stay(state)
   const seconds = plan.progressDeadline / 1000
-  return giveUp(plan, state, `no guard has watched the promotion for ${seconds} s (\`progressDeadline\`)`, now)
+  const reason = `no guard has watched the promotion for ${seconds} s (\`progressDeadline\`)`
+  return giveUp(plan, state, reason, now, { about: 'guard' })
 }

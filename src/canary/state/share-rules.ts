@@ -3,7 +3,7 @@
 import { percent } from '../../statistics/percent.ts'
 import type { CheckResult } from '../analysis/check-results.ts'
 import { closeComparison } from '../analysis/checks.ts'
-import { differsFromWeight, directShare, noShare, type ShareCounts } from '../analysis/share.ts'
+import { differsFromWeight, noShare, shareWithoutSidecar, type ShareCounts } from '../analysis/share.ts'
 import { giveUp } from './advance.ts'
 import { isAlone, lastSharedWeight } from './alone.ts'
 import { findVerdict, stay, type RuleInput } from './rule.ts'
@@ -12,10 +12,13 @@ import { currentStep, endCurrentStep, progressOf, replaceCurrent, startStep } fr
 import type { Next, ShiftingState, WatchedRequests, WatchingState, WatchingStep } from './types.ts'
 
 // Callers without a sidecar know no routes. Their requests go to any pod of any version, whatever the weight is, also
-// after a promotion and after a rollback. So neither verdict would be true for them.
+// after a promotion and after a rollback. So neither verdict would be true for them. They may start late, so each step
+// is tested by itself; and where a step has few requests, all of them together.
 
-export function findDirectCallers({ state }: RuleInput): string | undefined {
-  const share = directShare(state.canary, state.stable)
+export function findCallersWithoutSidecar({ state }: RuleInput): string | undefined {
+  const step = state.steps.at(-1)
+  const share =
+    (step && shareWithoutSidecar(step.canary, step.stable)) ?? shareWithoutSidecar(state.canary, state.stable)
   if (share === undefined) return undefined
   return (
     `${percent(share, 1)} of the requests came in plain text from callers without a sidecar, to which no weight ` +
@@ -23,9 +26,13 @@ export function findDirectCallers({ state }: RuleInput): string | undefined {
   )
 }
 
+export function endBesideTheWeight(reason: string, { plan, state, now }: RuleInput): Next {
+  return giveUp(plan, state, reason, now, { about: 'share' })
+}
+
 // The requests are not split by the weight, so the step does not show what its weight says, and more weight would not
-// either. While the share lies between the weight before and the weight of the step, that may pass: requests count when
-// they are answered, and busy pods answer many seconds late what they got by the old weight.
+// either. While the share is wrong on the side of the weight before, that may pass: requests count when they are
+// answered, and busy pods answer many seconds late what they got by the old weight.
 
 /** How long those answers may come; seen with a queue at stable: 17 s. */
 const longestLagMs = 30_000
@@ -38,28 +45,34 @@ export function findWrongShare({ plan, state, observation, now }: RuleInput): Wr
   if (!step.watched.share) return undefined
   const observed = differsFromWeight(step.watched.share, step.weight, observation.share)
   if (observed === undefined) return undefined
-  const isBetween = Math.sign(observed - step.weight) === Math.sign(step.from - step.weight)
+  const isOnSideOfOldWeight = Math.sign(observed - step.weight) === Math.sign(step.from - step.weight)
   return {
     state,
-    isLagging: isBetween && now - step.shiftedAt < Math.min(longestLagMs, plan.progressDeadline),
+    isLagging: isOnSideOfOldWeight && now - step.shiftedAt < Math.min(longestLagMs, plan.progressDeadline),
     reason: `${describeStage(step)}, the canary served ${percent(observed / 100, 1)} of the requests`,
   }
 }
 
-export function handleWrongShare({ state, isLagging, reason }: WrongShare, { plan, now }: RuleInput): Next {
-  return isLagging ? stay(countShareAnew(state)) : giveUp(plan, state, reason, now)
+export function handleWrongShare({ state, isLagging, reason }: WrongShare, input: RuleInput): Next {
+  return isLagging ? stay(countShareAnew(state)) : endBesideTheWeight(reason, input)
 }
 
 function countShareAnew(state: WatchingState): WatchingState {
   const step = currentStep(state.steps)
   const { share = noShare, ...watched } = step.watched
-  const counted: WatchingStep = { ...step, watched: { ...watched, share: noShare, laggingShare: requestsIn(share) } }
+  const counted: WatchingStep = {
+    ...step,
+    watched: { ...watched, share: noShare, requestsWhileLagging: requestsIn(share) },
+  }
   return { ...state, steps: replaceCurrent(state.steps, counted) }
 }
 
-/** With twice as many requests, a share that is still wrong would have been found again. */
-export function isShareLagging({ share = noShare, laggingShare = 0 }: WatchedRequests): boolean {
-  return requestsIn(share) < 2 * laggingShare
+/** So many requests show every wrong share. */
+const enoughRequests = 1_000
+
+/** With four times as many requests, a share that is still wrong would almost always have been found again. */
+export function isShareLagging({ share = noShare, requestsWhileLagging = 0 }: WatchedRequests): boolean {
+  return requestsIn(share) < Math.min(enoughRequests, 4 * requestsWhileLagging)
 }
 
 function requestsIn({ canary, stable }: ShareCounts): number {

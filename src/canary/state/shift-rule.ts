@@ -20,7 +20,7 @@ export function waitForShift(state: ShiftingState, { plan, observation, now }: R
     return stay({ ...state, steps: replaceCurrent(state.steps, { ...step, ...(shift ? { shift } : {}) }) })
   const seconds = plan.progressDeadline / 1000
   const reason = `${describeStage(step)}, ${servedTooLittle(step)} within ${seconds} s (\`progressDeadline\`)`
-  return endInconclusive(plan, state, reason, now, step.canary.requests === 0 ? { unreached: true } : {})
+  return endInconclusive(plan, state, reason, now, step.canary.requests === 0 ? { about: 'no requests' } : {})
 }
 
 /** A request that reached no version may have been for a canary without endpoints. */

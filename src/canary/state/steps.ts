@@ -17,10 +17,16 @@ export function replaceCurrent<Current extends Step>(steps: Step[], current: Cur
   return [...(steps.slice(0, -1) as EndedStep[]), current]
 }
 
-/** The routes have the traffic of the step only now: the write may have waited for pods or for the API server. */
-export function restartShift<S extends State>(state: S, now: number): S {
-  if (state.phase !== 'shifting') return state
-  return { ...state, steps: replaceCurrent(state.steps, { ...currentStep(state.steps), shiftedAt: now }) }
+/**
+ * The routes have the traffic of the step only now: the write waited for pods or for the API server, or the weights of
+ * somebody else were replaced.
+ */
+export function setShiftTime<S extends State>(state: S, now: number): S {
+  if (state.phase === 'shifting')
+    return { ...state, steps: replaceCurrent(state.steps, { ...currentStep(state.steps), shiftedAt: now }) }
+  if (state.phase === 'watching')
+    return { ...state, steps: replaceCurrent(state.steps, { ...currentStep(state.steps), shiftedAt: now }) }
+  return state
 }
 
 /** From now on the requests count as those of the new traffic. */

@@ -57,15 +57,15 @@ type StepBase = {
 
 /**
  * Since when the traffic is known to have moved, and how many requests each version served after that. `share`: those
- * by which the canary's share is judged. `laggingShare`: how many of them showed a share between the weight before and
- * the weight of the step, before they were counted anew.
+ * by which the canary's share is judged. `requestsWhileLagging`: how many of them showed a share on the side of the
+ * weight before, until they were counted anew.
  */
 export type WatchedRequests = {
   since: number
   canary: number
   stable: number
   share?: ShareCounts
-  laggingShare?: number
+  requestsWhileLagging?: number
 }
 
 /** The routes ask for the step's traffic, and the requests do not show it yet. */
@@ -141,17 +141,20 @@ export type ConfirmingState = Running & { phase: 'confirming'; confirmingSince: 
 
 export type Verdict = 'promoted' | 'rolled-back' | 'held' | 'inconclusive' | 'skipped'
 
+export type Subject = 'guard' | 'no requests' | 'share'
+
 /**
  * How a promotion ended, and why.
  * `timeToDetectMs`: from the canary's first request to the decision that it failed.
  * `asPlanned`: the plan stops at this weight, and nothing went wrong.
- * `unreached`: no request reached the canary in its last step. `unguarded`: the guard Job did not start.
+ * `about`: what the reason is about, where a look at it tells more: the guard, why no request reached the canary in its
+ * last step, or how the requests were shared. Elsewhere the canary's pods tell more.
  */
 export type Outcome = { reason: string } & (
   | { verdict: 'promoted' | 'skipped' }
-  | { verdict: 'inconclusive'; unreached?: true }
-  | { verdict: 'rolled-back'; timeToDetectMs?: number; unguarded?: true }
-  | { verdict: 'held'; timeToDetectMs?: number; asPlanned?: true; unreached?: true; unguarded?: true }
+  | { verdict: 'inconclusive'; about?: Subject }
+  | { verdict: 'rolled-back'; timeToDetectMs?: number; about?: Subject }
+  | { verdict: 'held'; timeToDetectMs?: number; asPlanned?: true; about?: Subject }
 )
 
 export type EndedState = Progress & { phase: 'ended'; steps: EndedStep[] } & Outcome

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { addShare, differsFromWeight, directShare, noShare } from '../../../../src/canary/analysis/share.ts'
+import { addShare, differsFromWeight, shareWithoutSidecar, noShare } from '../../../../src/canary/analysis/share.ts'
 import { addRequests } from '../../../../src/canary/analysis/request-counts.ts'
 import { served } from '../../fixtures.ts'
 import { randomFrom } from '../../random.ts'
@@ -64,13 +64,21 @@ describe("a canary's share of the requests", () => {
 })
 
 describe('the share of requests from callers without a sidecar', () => {
-  const counts = (direct: number, other: number) => ({ ...served(direct + other), direct })
+  const counts = (withoutSidecar: number, other: number) => {
+    const tries = withoutSidecar + other
+    return { ...served(tries), origins: { tries, withoutSidecar } }
+  }
 
   test('is given once it is decisively above 20 %, whichever version served them', () => {
-    expect(directShare(counts(3, 5), served(2))).toBeUndefined()
-    expect(directShare(counts(60, 0), served(100))).toBeCloseTo(0.375)
-    expect(directShare(served(100), counts(0, 60))).toBeUndefined()
-    expect(directShare(served(40), counts(60, 60))).toBeCloseTo(0.375)
+    expect(shareWithoutSidecar(counts(3, 5), counts(0, 52))).toBeUndefined()
+    expect(shareWithoutSidecar(counts(60, 0), counts(0, 100))).toBeCloseTo(0.375)
+    expect(shareWithoutSidecar(counts(0, 100), counts(0, 60))).toBeUndefined()
+    expect(shareWithoutSidecar(counts(0, 40), counts(60, 60))).toBeCloseTo(0.375)
+  })
+
+  test('is not judged by the first few, as when a scraper reads many pods at once', () => {
+    expect(shareWithoutSidecar(counts(0, 0), counts(49, 0))).toBeUndefined()
+    expect(shareWithoutSidecar(counts(0, 0), counts(50, 0))).toBe(1)
   })
 
   test('of 20 % is hardly ever called too large, however often it is checked', () => {
@@ -78,8 +86,8 @@ describe('the share of requests from callers without a sidecar', () => {
     const isAlarm = () => {
       let stable = served(0)
       for (let i = 0; i < 500; i++) {
-        stable = addRequests(stable, random() < 0.2 ? counts(1, 0) : served(1))
-        if (directShare(served(0), stable) !== undefined) return true
+        stable = addRequests(stable, random() < 0.2 ? counts(1, 0) : counts(0, 1))
+        if (shareWithoutSidecar(served(0), stable) !== undefined) return true
       }
       return false
     }

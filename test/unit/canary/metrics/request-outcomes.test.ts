@@ -51,18 +51,23 @@ describe('the requests that a pod served between two readings', () => {
 })
 
 describe('a request from a caller without a sidecar', () => {
-  const direct = (more: string, reporter = 'destination') =>
-    countServed(read(requests('200', 4, { more, reporter }) + requests('200', 6)), names).direct
+  const origins = (more: string, { code = '200', reporter = 'destination' } = {}) =>
+    countServed(read(requests(code, 4, { more, reporter }) + requests('200', 6)), names, () => 4).origins
 
-  test('is one in plain text whose caller no sidecar names', () => {
-    expect(direct(',connection_security_policy="none",source_workload="unknown"')).toBe(4)
+  test('is one in plain text whose caller no sidecar names; every try counts', () => {
+    const more = ',connection_security_policy="none",source_workload="unknown"'
+    expect(origins(more)).toEqual({ tries: 10, withoutSidecar: 4 })
+    expect(origins(more, { code: '503' })).toEqual({ tries: 10, withoutSidecar: 4 })
+    expect(origins(more, { reporter: 'source' })).toEqual({ tries: 6, withoutSidecar: 0 })
   })
 
   test('is none with mutual TLS, from a known caller, or where the labels are missing', () => {
-    expect(direct(',connection_security_policy="mutual_tls",source_workload="unknown"')).toBeUndefined()
-    expect(direct(',connection_security_policy="none",source_workload="web"')).toBeUndefined()
-    expect(direct(',connection_security_policy="none"')).toBeUndefined()
-    expect(direct(',connection_security_policy="none",source_workload="unknown"', 'source')).toBeUndefined()
+    for (const more of [
+      ',connection_security_policy="mutual_tls",source_workload="unknown"',
+      ',connection_security_policy="none",source_workload="web"',
+      ',connection_security_policy="none"',
+    ])
+      expect(origins(more)).toEqual({ tries: 10, withoutSidecar: 0 })
   })
 })
 

@@ -817,7 +817,7 @@ describe('a resumed promotion', () => {
       [
         [0, 5, 'passed'],
         [5, 25, 'interrupted'],
-        [25, 25, 'passed'],
+        [5, 25, 'passed'],
         [25, 50, 'passed'],
         [50, 100, 'passed'],
       ],
@@ -843,7 +843,7 @@ describe('a resumed promotion', () => {
       [
         [0, 5, 'passed'],
         [5, 25, 'interrupted'],
-        [25, 25, 'passed'],
+        [5, 25, 'passed'],
         [25, 50, 'passed'],
         [50, 100, 'passed'],
       ],
@@ -871,7 +871,7 @@ describe('a resumed promotion', () => {
         [5, 25, 'passed'],
         [25, 50, 'passed'],
         [50, 100, 'interrupted'],
-        [100, 100, 'passed'],
+        [50, 100, 'passed'],
       ],
     ],
   ])('that was interrupted %s repeats that step, but no earlier one', (_, second, weight, weights, steps) => {
@@ -1106,7 +1106,7 @@ describe('a guard Job that has not started', () => {
       sample(0, 0, { unguarded: 'starting', ready: false, fault: 'container app of v2-1 crashes in a loop' }),
     )
     expect(state).toMatchObject({ verdict: 'rolled-back', reason: 'container app of v2-1 crashes in a loop' })
-    expect(state).not.toHaveProperty('unguarded')
+    expect(state).not.toHaveProperty('about')
   })
 
   test('for progressDeadline ends the promotion, and is the reason whatever else is wrong', () => {
@@ -1118,7 +1118,7 @@ describe('a guard Job that has not started', () => {
     expect(state).toMatchObject({
       verdict: 'rolled-back',
       reason: 'the guard Job did not start within 60 s (`progressDeadline`)',
-      unguarded: true,
+      about: 'guard',
       steps: [],
     })
   })
@@ -1338,17 +1338,27 @@ test('a step does not pass while no pod of the canary is behind the Service', ()
 })
 
 describe('callers without a sidecar', () => {
-  test.each(['canary', 'stable'] as const)('end a promotion inconclusive while %s serves them', (version) => {
-    const { state, actions } = simulate(plan, initialState(plan, 0, 0), () => {
-      const counts = sample(20, 0, { stable: served(20) })
-      return { ...counts, [version]: { ...counts[version], direct: 16 } }
-    })
+  const withOrigins = (withoutSidecar: number) => ({
+    ...sample(20, 0, { stable: { ...served(20), origins: { tries: 40, withoutSidecar } } }),
+  })
+
+  test('end a promotion inconclusive, whichever version serves them', () => {
+    const { state, actions } = simulate(plan, initialState(plan, 0, 0), () => withOrigins(16))
     expect(state).toMatchObject({
       verdict: 'inconclusive',
       weight: 0,
+      about: 'share',
       reason: expect.stringMatching(/^40% of the requests came in plain text from callers without a sidecar/) as string,
     })
     expect(weightsIn(actions)).toEqual([5, 0])
+  })
+
+  test('end it also if they start late', () => {
+    const { state, actions } = simulate(plan, initialState(plan, 0, 0), (_, { weight }) =>
+      withOrigins(weight === 100 ? 16 : 0),
+    )
+    expect(reasonOf(state)).toContain('from callers without a sidecar')
+    expect(weightsIn(actions)).toEqual([5, 25, 50, 100, 0])
   })
 })
 
@@ -1407,7 +1417,7 @@ describe('requests that do not follow the weight', () => {
     expect(verdictOf(state)).toBe('promoted')
   })
 
-  describe('but are between the weight before and the weight of the step', () => {
+  describe('but are wrong on the side of the weight before', () => {
     const most = sample(70, 0, { stable: served(30), share: nobody })
     const all = sample(100, 0, { stable: noRequests, share: nobody })
     const atOnce = (more: string) => planOf(`steps: [100], pollInterval: 1s, ${more}`)
@@ -1427,12 +1437,12 @@ describe('requests that do not follow the weight', () => {
       expect(mostUntil(Infinity, atOnce('interval: 12s, progressDeadline: 15s')).seconds).toBe(16)
     })
 
-    test('keep the step from passing until twice as many requests follow the weight', () => {
+    test('keep the step from passing until four times as many requests follow the weight', () => {
       const few = sample(10, 0, { stable: noRequests, share: nobody })
       const { state, seconds } = inTurn(atOnce('interval: 8s'), (second) => (second < 7 ? most : few))
       expect(verdictOf(state)).toBe('promoted')
       // After 6 s, 100 requests had the wrong share; then 10 come in each second.
-      expect(seconds).toBe(26)
+      expect(seconds).toBe(46)
     })
 
     test('end the step if no more requests come', () => {
