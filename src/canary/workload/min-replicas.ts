@@ -3,7 +3,8 @@
 import { isConflict, lacksRights } from '../../cluster/api-error.ts'
 import { autoscalerOf, listAutoscalers } from '../../cluster/autoscalers.ts'
 import type { Cluster, PatchOperation } from '../../cluster/client.ts'
-import type { HorizontalPodAutoscaler, Workload } from '../../cluster/objects.ts'
+import { matches } from '../../cluster/labels.ts'
+import type { HorizontalPodAutoscaler, Service, Workload } from '../../cluster/objects.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { poll, retry } from '../../runtime/retry.ts'
@@ -81,8 +82,7 @@ export async function restoreMinReplicas(
   service: string,
   { note, signal, clock }: AutoscalerDeps,
 ): Promise<MinReplicasState> {
-  const raised = async () =>
-    (await listAutoscalers(cluster, namespace)).filter((each) => raiseOf(each)?.service === service)
+  const raised = () => listRaised(cluster, namespace, service)
   const limits = { limitMs: settledMs, intervalMs: 1_000, signal, clock }
   await poll(raised, (all) => !all.some(wantsFewer), limits).catch((problem: unknown) => {
     if (!signal.aborted) throw problem
@@ -117,9 +117,60 @@ const annotationPath = `/metadata/annotations/${raisedAnnotation.replace('/', '~
 /** `from`, `to`: the minimum before and since. */
 type Raise = { service: string; from: number; to: number }
 
-function raiseOf({ metadata }: HorizontalPodAutoscaler): Raise | undefined {
+/** @throws Error if an autoscaler of the service has a record that nobody can read. Those of other services do not matter. */
+async function listRaised(cluster: Cluster, namespace: string, service: string): Promise<HorizontalPodAutoscaler[]> {
+  const raised: HorizontalPodAutoscaler[] = []
+  for (const each of await listAutoscalers(cluster, namespace)) {
+    const raise = readRaise(each)
+    if (raise === 'unreadable' && (await mayServe(cluster, namespace, service, each)))
+      throw new Error(explainUnreadable(each))
+    if (raise !== 'unreadable' && raise?.service === service) raised.push(each)
+  }
+  return raised
+}
+
+/** True also if the Service has no selector, because then nobody can tell. */
+async function mayServe(
+  cluster: Cluster,
+  namespace: string,
+  service: string,
+  { spec: { scaleTargetRef } }: HorizontalPodAutoscaler,
+): Promise<boolean> {
+  const [found, target] = await Promise.all([
+    cluster.get<Service>('Service', namespace, service),
+    cluster.get<Workload>('Deployment', namespace, scaleTargetRef.name),
+  ])
+  return matches(found?.spec.selector ?? {}, target?.spec.template.metadata?.labels)
+}
+
+/** @throws Error if nobody can read the record */
+function raiseOf(autoscaler: HorizontalPodAutoscaler): Raise | undefined {
+  const raise = readRaise(autoscaler)
+  if (raise === 'unreadable') throw new Error(explainUnreadable(autoscaler))
+  return raise
+}
+
+function readRaise({ metadata }: HorizontalPodAutoscaler): Raise | 'unreadable' | undefined {
   const text = metadata.annotations?.[raisedAnnotation]
-  return text === undefined ? undefined : (JSON.parse(text) as Raise)
+  if (text === undefined) return undefined
+  try {
+    const { service, from, to } = JSON.parse(text) as Partial<Record<keyof Raise, unknown>>
+    return typeof service === 'string' && isCount(from) && isCount(to) ? { service, from, to } : 'unreadable'
+  } catch {
+    return 'unreadable'
+  }
+}
+
+const isCount = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0
+
+function explainUnreadable(autoscaler: HorizontalPodAutoscaler): string {
+  const { name, namespace = '', annotations } = autoscaler.metadata
+  const expected = JSON.stringify({ service: 'till', from: 2, to: 4 } satisfies Raise)
+  return (
+    `${kindAndName(autoscaler)}: the annotation ${raisedAnnotation} is '${annotations?.[raisedAnnotation]}'; expected JSON such ` +
+    `as ${expected}, by which the run restores minReplicas: set them to what they were (now ${minimumOf(autoscaler)}), remove ` +
+    `the annotation (kubectl -n ${namespace} annotate hpa ${name} ${raisedAnnotation}-), and run again`
+  )
 }
 
 function minimumOf({ spec }: HorizontalPodAutoscaler): number {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { ApiError } from '../../../../src/cluster/api-error.ts'
 import type { PatchOperation } from '../../../../src/cluster/client.ts'
-import type { HorizontalPodAutoscaler, Workload } from '../../../../src/cluster/objects.ts'
+import type { HorizontalPodAutoscaler, Service, Workload } from '../../../../src/cluster/objects.ts'
 import { raiseMinReplicas, restoreMinReplicas } from '../../../../src/canary/workload/min-replicas.ts'
 import { FakeClock } from '../../fake-clock.ts'
 import { clusterWith } from '../../fixtures.ts'
@@ -25,7 +25,16 @@ function clusterOf(only?: HorizontalPodAutoscaler, refusals: ApiError[] = []) {
   let held = only
   const notes: string[] = []
   const clock = new FakeClock()
+  const services: Record<string, Service['spec']> = {
+    till: { selector: { app: 'till' } },
+    desk: { selector: { app: 'desk' } },
+  }
   const cluster = clusterWith({
+    get: (kind: string, _namespace: string, name: string) => {
+      const deployment =
+        name === 'till' ? { ...till, spec: { template: { metadata: { labels: { app: 'till' } } } } } : undefined
+      return Promise.resolve(kind === 'Service' ? { kind, metadata: { name }, spec: services[name] } : deployment)
+    },
     list: () => Promise.resolve(held ? [structuredClone(held)] : []),
     patch: (_kind: string, _namespace: string, _name: string, operations: PatchOperation[]) => {
       const refusal = refusals.shift()
@@ -122,6 +131,40 @@ describe('the minimum of the autoscaler of stable', () => {
     await raise(4)
     await restore('desk')
     expect(minimum(held())).toBe(4)
+  })
+
+  describe.each([
+    '',
+    'null',
+    '{"service":"till"',
+    '{"service":"till","from":2}',
+    '{"service":"till","from":"2","to":4}',
+    '{"service":"till","from":-1,"to":4}',
+  ])('whose record somebody has changed to %j', (text) => {
+    const changed = (more: Partial<HorizontalPodAutoscaler['spec']> = {}) => {
+      const metadata = { name: 'till', namespace: 'shop', annotations: { 'mesh-canary.io/raised-minimum': text } }
+      const original = autoscaler(4, { metadata })
+      return clusterOf({ ...original, spec: { ...original.spec, ...more } })
+    }
+    const message =
+      `HorizontalPodAutoscaler/till: the annotation mesh-canary.io/raised-minimum is '${text}'; ` +
+      'expected JSON such as {"service":"till","from":2,"to":4}, by which the run restores minReplicas: ' +
+      'set them to what they were (now 4), remove the annotation ' +
+      '(kubectl -n shop annotate hpa till mesh-canary.io/raised-minimum-), and run again'
+
+    test('is an error that says what to do, before anything is written', async () => {
+      const { restore, raise, held } = changed()
+      const before = held()
+      await expect(restore()).rejects.toThrow(message)
+      await expect(raise(5)).rejects.toThrow(message)
+      expect(held()).toBe(before)
+    })
+
+    test('does not matter to another service', async () => {
+      expect(await changed().restore('desk')).toBe('restored')
+      const scaleTargetRef = { kind: 'Deployment', name: 'desk' }
+      expect(await changed({ scaleTargetRef }).restore()).toBe('restored')
+    })
   })
 
   test('is written again if somebody else writes it at the same time', async () => {
