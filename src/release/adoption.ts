@@ -2,7 +2,7 @@
 import type { Cluster, PatchOperation } from '../cluster/client.ts'
 import type { DestinationRule, Kind, KubeObject, Workload } from '../cluster/objects.ts'
 import type { CreatedCanary, ReleaseAdoption } from '../canary/controller/context.ts'
-import { describeUnrestored, restoreMinReplicas, type AutoscalerDeps } from '../canary/workload/min-replicas.ts'
+import { restoreMinReplicas, type AutoscalerDeps } from '../canary/workload/min-replicas.ts'
 import { hashOfTemplate, releaseHash } from '../canary/workload/fingerprint.ts'
 import { createdCanaryLabel } from '../config/names.ts'
 import { hostOf } from '../policies/compile/names.ts'
@@ -34,8 +34,12 @@ export function createdCanary(
     return `${title} is scaled to 0 (\`onFail: keep\`); the next release replaces it`
   }
   const cleanUp = async () => {
-    const minimum = await restoreMinReplicas(cluster, stable.metadata.namespace ?? '', plan.service, deps)
-    if (minimum === 'still-raised') return describeUnrestored(title, 'ends the release')
+    const { unrestored } = await restoreMinReplicas(cluster, stable.metadata.namespace ?? '', plan.service, deps)
+    if (unrestored !== undefined)
+      return (
+        `${title} keeps running: the next run with this release continues with it, and one with another release ` +
+        'removes it'
+      )
     return plan.onFail === 'keep' ? keep() : remove()
   }
   const full = stable.spec.replicas ?? 1

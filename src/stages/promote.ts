@@ -23,6 +23,7 @@ import { promotionAnnotator } from './annotations.ts'
 import { warn, type StageOutcome, type StageContext } from './context.ts'
 import { policies } from './policies.ts'
 import { prepareReleases, configAtRest, type PreparedReleases } from './release.ts'
+import { autoscalerDeps } from './release-leftovers.ts'
 
 export async function promoteCanaries(context: StageContext): Promise<StageOutcome> {
   const { config, host } = context
@@ -135,8 +136,9 @@ export async function rollback(context: StageContext): Promise<StageOutcome> {
   const moved = results.flatMap(({ plan, changed }) => (changed ? [plan.service] : []))
   const failed = results.flatMap(({ failure }) => failure ?? [])
   const undrained = results.flatMap((each) => each.undrained ?? [])
+  const unrestored = results.flatMap((each) => each.unrestored ?? [])
   recorder.record({
-    ...rollbackVerdict(moved, [...failed, ...undrained.map(({ text }) => text)]),
+    ...rollbackVerdict(moved, [...failed, ...undrained.map(({ text }) => text)], unrestored),
     ...(failed.length > 0 ? {} : { weight: 0 }),
   })
   const serving = undrained.filter(({ kind }) => kind === 'serving').map(({ text }) => text)
@@ -144,11 +146,21 @@ export async function rollback(context: StageContext): Promise<StageOutcome> {
   warn(context, unseen)
   const errors = [...failed, ...serving]
   if (errors.length > 0) throw new Error(errors.join('\n'))
-  return { changed: moved.length > 0 }
+  return { changed: moved.length > 0 || results.some(({ restored }) => restored) }
 }
 
-/** `failure`: why the traffic is not back at stable. */
-type RolledBack = { plan: CanaryConfig; changed: boolean; failure?: string; undrained?: Undrained | undefined }
+/**
+ * `changed`: weights moved. `failure`: why the traffic is not back at stable. `restored`: an autoscaler was written.
+ * `unrestored`: which autoscaler of stable keeps what the promotion has set.
+ */
+type RolledBack = {
+  plan: CanaryConfig
+  changed: boolean
+  failure?: string
+  undrained?: Undrained | undefined
+  restored?: boolean
+  unrestored?: string | undefined
+}
 
 async function rollBackOne(context: StageContext, plan: CanaryConfig): Promise<RolledBack> {
   const { config, host, cluster } = context
@@ -165,13 +177,25 @@ async function rollBackOne(context: StageContext, plan: CanaryConfig): Promise<R
         : `the routes give ${canary.name} of ${service} no traffic: nothing changed`,
     )
     const undrained = await undrainedOf(context, plan)
-    const deps = { note: host.info, signal: host.signal, clock: systemClock }
-    await restoreMinReplicas(cluster, config.namespace, service, deps).catch((problem: unknown) =>
-      host.info(`the minReplicas of the autoscaler of ${service} could not be given back: ${messageOf(problem)}`),
-    )
-    return { plan, changed, undrained }
+    return { plan, changed, undrained, ...(await restoreAutoscaler(context, service)) }
   } catch (problem) {
     return { plan, changed: false, failure: `${service} was not rolled back: ${messageOf(problem)}` }
+  }
+}
+
+/** Also when the traffic is back already: a cancelled promotion may have left the autoscaler raised. */
+async function restoreAutoscaler(
+  context: StageContext,
+  service: string,
+): Promise<Pick<RolledBack, 'restored' | 'unrestored'>> {
+  try {
+    const deps = autoscalerDeps(context)
+    const { changed, unrestored } = await restoreMinReplicas(context.cluster, context.config.namespace, service, deps)
+    return { restored: changed, unrestored }
+  } catch (problem) {
+    const unrestored = `the autoscaler of ${service} was not restored: ${messageOf(problem)}; run the stage \`rollback\` again`
+    warn(context, [unrestored])
+    return { unrestored }
   }
 }
 
@@ -207,16 +231,25 @@ async function stableOutage(cluster: Cluster, config: Config, plan: CanaryConfig
   return hasEndpoint(pods, config.namespace, stable) ? undefined : describeOutage(splitOf(config, plan))
 }
 
-/** Traffic is rolled back only when nobody reaches the canary any more. `moved`: the services whose weights moved. */
-function rollbackVerdict(moved: string[], problems: string[]): { verdict: Verdict; reason: string } {
+/**
+ * Traffic is rolled back only when nobody reaches the canary any more. `moved`: the services whose weights moved.
+ * `unrestored`: what keeps no traffic from stable, but is not as before the promotion.
+ */
+function rollbackVerdict(
+  moved: string[],
+  problems: string[],
+  unrestored: string[],
+): { verdict: Verdict; reason: string } {
   const did =
     moved.length > 0
       ? `the stage rollback set the canary's weight to 0 (${moved.join(', ')})`
       : problems.length > 0
         ? 'the stage rollback wrote no weight'
         : "the canary's weight was 0 already"
-  if (problems.length > 0) return { verdict: 'inconclusive', reason: `${did}; but ${problems.join('; ')}` }
-  return { verdict: moved.length > 0 ? 'rolled-back' : 'skipped', reason: did }
+  const but = [...problems, ...unrestored]
+  const reason = but.length > 0 ? `${did}; but ${but.join('; ')}` : did
+  if (problems.length > 0) return { verdict: 'inconclusive', reason }
+  return { verdict: moved.length > 0 ? 'rolled-back' : 'skipped', reason }
 }
 
 async function undrainedOf(

@@ -3,7 +3,6 @@ import { drainTarget, findUndrained } from '../canary/controller/undrained.ts'
 import { forceRollback } from '../canary/recovery.ts'
 import { readWeight } from '../canary/traffic/router.ts'
 import {
-  describeUnrestored,
   raiseMinReplicas,
   restoreMinReplicas,
   waitForReplicas,
@@ -19,10 +18,11 @@ import { currentPlan } from '../release/config.ts'
 import type { Release } from '../release/plan.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { waitForRollout } from '../verify/rollout.ts'
-import type { StageContext } from './context.ts'
+import { warn, type StageContext } from './context.ts'
 
-export function autoscalerDeps({ host }: StageContext): AutoscalerDeps {
-  return { note: host.info, signal: host.signal, clock: systemClock }
+export function autoscalerDeps(context: StageContext): AutoscalerDeps {
+  const { host } = context
+  return { note: host.info, warn: (line) => warn(context, [line]), signal: host.signal, clock: systemClock }
 }
 
 /** The canary of an older release goes before the new one comes. Its traffic returns to stable first. */
@@ -68,9 +68,12 @@ export async function finishRelease(context: StageContext, { plan, stable, left 
   if (plan.manifests && plan.after !== 'gitops' && !left!.isSame) await restart(cluster, stable)
   await waitForRollout(cluster, stable, plan.progressDeadline, host.signal)
   await returnTraffic(context, plan, stable, left!.deployment)
-  const minimum = await restoreMinReplicas(cluster, config.namespace, plan.service, autoscalerDeps(context))
-  if (minimum === 'still-raised')
-    throw new Error(describeUnrestored(`Deployment/${left!.deployment.metadata.name}`, 'removes it'))
+  const deps = autoscalerDeps(context)
+  const { unrestored } = await restoreMinReplicas(cluster, config.namespace, plan.service, deps)
+  if (unrestored !== undefined) {
+    const title = `Deployment/${left!.deployment.metadata.name}`
+    throw new Error(`${unrestored}; ${title} keeps running until the next run with this release, which removes it`)
+  }
   await removeCanary(cluster, left!.deployment)
   await waitUntilGone(cluster, config.namespace, plan.service, plan.progressDeadline, host.signal)
   return (

@@ -171,12 +171,16 @@ async function asItIsNow(context: StageContext, planned: Release): Promise<Relea
   )
 }
 
-/** @throws Error with the cause if not all pods of stable run the release. */
+/** @throws Error with the cause if not all pods of stable run the release, or if a cancel leaves its autoscaler raised. */
 async function leave(context: StageContext, { plan, stable, left }: Release): Promise<string> {
   const { cluster, config, host } = context
   if (plan.image !== currentImage) await waitForRollout(cluster, stable, plan.progressDeadline, host.signal)
   // Somebody has removed the canary of a run that died.
-  if (!left) await restoreMinReplicas(cluster, config.namespace, plan.service, autoscalerDeps(context))
+  if (!left) {
+    const deps = autoscalerDeps(context)
+    const { unrestored } = await restoreMinReplicas(cluster, config.namespace, plan.service, deps)
+    if (unrestored !== undefined) throw new Error(unrestored)
+  }
   return `Deployment/${stable.metadata.name} runs this release already`
 }
 

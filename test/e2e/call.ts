@@ -13,6 +13,7 @@ type CalledFunction = (cluster: Cluster, ...args: never[]) => Promise<unknown>
 /** Treats the canary as drained two seconds after its weight is 0. */
 const adoptOptions = {
   note: () => undefined,
+  warn: () => undefined,
   signal: new AbortController().signal,
   timeoutMs: 15_000,
   clock: systemClock,

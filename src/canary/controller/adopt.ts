@@ -13,7 +13,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { VersionSelectors, Labels } from '../workload/selectors.ts'
 import { setWeight } from '../traffic/router.ts'
-import { describeUnrestored, raiseMinReplicas, restoreMinReplicas, waitForReplicas } from '../workload/min-replicas.ts'
+import { raiseMinReplicas, restoreMinReplicas, waitForReplicas } from '../workload/min-replicas.ts'
 import { lastingAnnotations, releaseHash, withoutReloads } from '../workload/fingerprint.ts'
 import type { ReleaseAdoption } from './context.ts'
 
@@ -23,6 +23,7 @@ import type { ReleaseAdoption } from './context.ts'
  */
 export type AdoptDeps = {
   note: (line: string) => void
+  warn: (line: string) => void
   signal: AbortSignal
   timeoutMs: number
   clock: Clock
@@ -253,8 +254,14 @@ async function cleanUp(
   const { name, namespace } = canary.metadata
   const hasDrained = await isDrained()
   // Before the canary goes: a run that dies here leaves a canary, by which the next one sees that it has work to do.
-  if ((await restoreMinReplicas(cluster, split.namespace, split.service, deps)) === 'still-raised')
-    return note(describeUnrestored(deploymentName(canary), release ? 'removes it' : 'scales it to 0'))
+  const { unrestored } = await restoreMinReplicas(cluster, split.namespace, split.service, deps)
+  if (unrestored !== undefined)
+    return deps.warn(
+      `the run was cancelled, so ${deploymentName(canary)} keeps running: ` +
+        (release
+          ? 'the next run with this release removes it'
+          : 'scale it to 0 yourself, because the next run would promote the same version again'),
+    )
   if (!hasDrained)
     return note(
       `${deploymentName(canary)} keeps running: could not confirm that it drained; ` +

@@ -150,7 +150,7 @@ function requestRate({ steps }: Pick<State, 'steps'>, now: number): number | und
 
 async function adoptCanary(run: ConcludingRun): Promise<Partial<Promotion>> {
   const { cluster, split, selectors, plan, session, deps } = run.context
-  const { note, signal, clock } = deps
+  const { note, warn, signal, clock } = deps
   const isDrained = async () => (await waitUntilDrained(run)).kind === 'drained'
   const confirmLease = () => session.renew(run.status().state)
   const timeoutMs = plan.progressDeadline
@@ -164,7 +164,7 @@ async function adoptCanary(run: ConcludingRun): Promise<Partial<Promotion>> {
       clock,
     })
     const release = deps.created?.(plan.service)?.adoption
-    await adopt(cluster, split, selectors, { note, signal, clock, timeoutMs, isDrained, confirmLease, release })
+    await adopt(cluster, split, selectors, { note, warn, signal, clock, timeoutMs, isDrained, confirmLease, release })
     return { adopted: true, weight: 0 }
   } catch (problem) {
     return plan.after === 'gitops' ? heldForCommit(run, problem) : { adopted: false, error: messageOf(problem) }

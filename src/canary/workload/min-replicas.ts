@@ -35,8 +35,13 @@ export async function raiseMinReplicas(
   })
 }
 
-/** `note`: says what was written. */
-export type AutoscalerDeps = { note: (line: string) => void; signal: AbortSignal; clock: Clock }
+/** `note`: says what was written. `warn`: says what was left as it is. */
+export type AutoscalerDeps = {
+  note: (line: string) => void
+  warn: (line: string) => void
+  signal: AbortSignal
+  clock: Clock
+}
 
 /**
  * Waits until so many pods are ready: an autoscaler or a person may set another number.
@@ -46,7 +51,7 @@ export async function waitForReplicas(
   cluster: Cluster,
   deployment: Workload,
   replicas: number,
-  { timeoutMs, signal, clock }: Omit<AutoscalerDeps, 'note'> & { timeoutMs: number },
+  { timeoutMs, signal, clock }: Pick<AutoscalerDeps, 'signal' | 'clock'> & { timeoutMs: number },
 ): Promise<void> {
   const { namespace, name } = deployment.metadata
   const available = async () =>
@@ -69,39 +74,61 @@ export async function waitForReplicas(
  */
 const settledMs = 60_000
 
-/** `still-raised`: the run was cancelled, so the canary has to stay: by it the next run sees that it has work to do. */
-export type MinReplicasState = 'restored' | 'still-raised'
+/**
+ * `changed`: an autoscaler was written. `unrestored`: what a cancelled run leaves raised, as a sentence. Then the canary
+ * of a release has to stay: by it the next run sees that it has work to do.
+ */
+export type MinReplicasRestore = { changed: boolean; unrestored?: string }
 
 /**
  * Gives the autoscalers that were raised for the service their minimum back, as soon as they ask for no fewer pods, or
- * after a minute. What somebody else has written since stays. A cancelled run leaves it to the next one.
+ * after a minute. What somebody else has written since stays. A cancelled run leaves them as they are, and warns of it.
+ * @throws Error that names the autoscaler that cannot be written
  */
 export async function restoreMinReplicas(
   cluster: Cluster,
   namespace: string,
   service: string,
-  { note, signal, clock }: AutoscalerDeps,
-): Promise<MinReplicasState> {
+  { note, warn, signal, clock }: AutoscalerDeps,
+): Promise<MinReplicasRestore> {
   const raised = () => listRaised(cluster, namespace, service)
   const limits = { limitMs: settledMs, intervalMs: 1_000, signal, clock }
   await poll(raised, (all) => !all.some(wantsFewer), limits).catch((problem: unknown) => {
     if (!signal.aborted) throw problem
   })
-  if (signal.aborted) return (await raised()).length > 0 ? 'still-raised' : 'restored'
+  if (signal.aborted) {
+    const unrestored = describeUnrestored(await raised())
+    if (unrestored === undefined) return { changed: false }
+    warn(unrestored)
+    return { changed: false, unrestored }
+  }
+  let changed = false
   await untilWritten(clock, async () => {
     for (const each of await raised()) {
-      await write(cluster, each, ownMinimum(each))
+      await write(cluster, each, ownMinimum(each)).catch((error: unknown) => {
+        throw isConflict(error) ? error : new Error(explainUnwritten(each, error))
+      })
+      changed = true
       note(`${kindAndName(each)}: minReplicas ${minimumOf(each)} → ${ownMinimum(each)}`)
     }
   })
-  return 'restored'
+  return { changed }
 }
 
-/** `title`: the canary that stays. `next`: what the next run does with it. */
-export function describeUnrestored(title: string, next: string): string {
+/** Undefined if somebody else has written all of them since they were raised. */
+function describeUnrestored(raised: HorizontalPodAutoscaler[]): string | undefined {
+  const each = raised
+    .filter((one) => ownMinimum(one) !== minimumOf(one))
+    .map((one) => `${kindAndName(one)} keeps minReplicas ${minimumOf(one)} (before the promotion: ${ownMinimum(one)})`)
+  if (each.length === 0) return undefined
+  return `the run was cancelled, so ${each.join(', and ')}; the stage \`rollback\` restores minReplicas`
+}
+
+function explainUnwritten(autoscaler: HorizontalPodAutoscaler, error: unknown): string {
+  const remedy = lacksRights(error) ? '; give the run the rights of deploy/rbac/deliver.yaml' : ''
   return (
-    `${title} keeps running: the run was cancelled before the autoscaler of stable got its minReplicas back; ` +
-    `the next run restores them and ${next}`
+    `${kindAndName(autoscaler)} keeps minReplicas ${minimumOf(autoscaler)}, because the run could not set ` +
+    `${ownMinimum(autoscaler)}, as before the promotion: ${messageOf(error)}${remedy}`
   )
 }
 

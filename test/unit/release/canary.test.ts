@@ -22,6 +22,7 @@ const walls = object('NetworkPolicy', 'walls', { podSelector: { matchLabels: { a
 
 const canaryDeps = {
   note: () => undefined,
+  warn: () => undefined,
   signal: new AbortController().signal,
   clock: new FakeClock(),
   publish: () => undefined,

@@ -308,6 +308,19 @@ describe('the autoscaler of stable', () => {
     return { ...begun, releases, left }
   }
 
+  /** A run that finds stable with the release, and these objects; it is cancelled when it reads the autoscaler. */
+  async function cancelledAtAutoscaler(left: KubeObject[]) {
+    const begun = begin([scaled('registry.test/till:2'), bySubset, ...left])
+    const context = await begun.plan()
+    const list = begun.cluster.list.bind(begun.cluster)
+    const cancelling = (...args: Parameters<typeof list>) => {
+      if (args[0] === 'HorizontalPodAutoscaler') begun.cancel.abort()
+      return list(...args)
+    }
+    Object.assign(begun.cluster, { list: cancelling })
+    return { ...begun, prepared: prepareReleases(context) }
+  }
+
   test('keeps the pods that stable has during the promotion, and gets its minimum back with a rollback', async () => {
     const { get, releases } = await died()
     expect(minimum(get)).toBe(2)
@@ -315,31 +328,38 @@ describe('the autoscaler of stable', () => {
     expect(minimum(get)).toBe(1)
   })
 
+  const raised =
+    'the run was cancelled, so HorizontalPodAutoscaler/till keeps minReplicas 2 (before the promotion: 1); ' +
+    'the stage `rollback` restores minReplicas'
+
   test('keeps its canary until it has its minimum back, which a cancelled run leaves to the next one', async () => {
-    const { get, releases, cancel } = await died()
+    const { get, releases, cancel, notes } = await died()
     cancel.abort()
     expect(await releases.created('till')!.cleanUp()).toBe(
-      'Deployment/till-canary keeps running: the run was cancelled before the autoscaler of stable got its minReplicas back; ' +
-        'the next run restores them and ends the release',
+      'Deployment/till-canary keeps running: the next run with this release continues with it, and one with another ' +
+        'release removes it',
     )
+    expect(notes).toContain(`warning: ${raised}`)
     expect(get('Deployment', 'till-canary')).toBeDefined()
     expect(minimum(get)).toBe(2)
   })
 
   test('a cancelled run that completes the release of one that died leaves the canary, too', async () => {
     const { left } = await died()
-    const { plan, get, cancel, cluster } = begin([scaled('registry.test/till:2'), bySubset, ...left])
-    const context = await plan()
-    const list = cluster.list.bind(cluster)
-    const cancelled = (...args: Parameters<typeof list>) => {
-      if (args[0] === 'HorizontalPodAutoscaler') cancel.abort()
-      return list(...args)
-    }
-    Object.assign(cluster, { list: cancelled })
-    await expect(prepareReleases(context)).rejects.toThrow(
-      'Deployment/till-canary keeps running: the run was cancelled',
+    const { get, notes, prepared } = await cancelledAtAutoscaler(left)
+    await expect(prepared).rejects.toThrow(
+      `${raised}; Deployment/till-canary keeps running until the next run with this release, which removes it`,
     )
+    expect(notes).toContain(`warning: ${raised}`)
     expect(get('Deployment', 'till-canary')).toBeDefined()
+    expect(minimum(get)).toBe(2)
+  })
+
+  test('a cancelled run does not say that there is nothing to do while the minimum is raised', async () => {
+    const { left } = await died()
+    const { get, notes, prepared } = await cancelledAtAutoscaler([left[0]!])
+    await expect(prepared).rejects.toThrow(raised)
+    expect(notes).toContain(`warning: ${raised}`)
     expect(minimum(get)).toBe(2)
   })
 

@@ -1,5 +1,8 @@
-import { expect, test } from 'vitest'
-import type { KubeObject, Pod, VirtualService } from '../../../src/cluster/objects.ts'
+import { describe, expect, test } from 'vitest'
+import { ApiError } from '../../../src/cluster/api-error.ts'
+import { createRecorder } from '../../../src/report/recorder.ts'
+import { emptyReport } from '../../../src/report/report.ts'
+import type { HorizontalPodAutoscaler, KubeObject, Pod, VirtualService } from '../../../src/cluster/objects.ts'
 import { rollback } from '../../../src/stages/promote.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
 import { clusterWith, configOf, pod, to, virtualService } from '../fixtures.ts'
@@ -11,9 +14,25 @@ const podOf = (version: string, ready = true) =>
     status: { phase: 'Running', conditions: [{ type: 'Ready', status: ready ? 'True' : 'False' }] },
   })
 
-/** Rolls back from weight 60; returns the weight afterwards, the error and the lines. */
-async function rollBack(pods: Pod[], selector: Record<string, string> = { app: 'backend' }, canRead = true) {
-  let route: VirtualService = virtualService([{ route: [to('v1', 40), to('v2', 60)] }])
+/** `autoscaler`: of stable; `onScale`: what happens when it is read. `refusal`: of a write to it. */
+type Situation = {
+  weight?: number
+  autoscaler?: HorizontalPodAutoscaler
+  onScale?: () => void
+  refusal?: Error
+  signal?: AbortSignal
+}
+
+/** Rolls back; returns the weight afterwards, the error, the lines, the warnings, and what was recorded. */
+async function rollBack(
+  pods: Pod[],
+  selector: Record<string, string> = { app: 'backend' },
+  canRead = true,
+  { weight = 60, autoscaler, onScale, refusal, signal = new AbortController().signal }: Situation = {},
+) {
+  let route: VirtualService = virtualService([{ route: [to('v1', 100 - weight), to('v2', weight)] }])
+  let scaler = autoscaler
+  const recorder = createRecorder(emptyReport('shop', new Date(0), false))
   const lines: string[] = []
   const objects: KubeObject[] = [
     {
@@ -27,10 +46,14 @@ async function rollBack(pods: Pod[], selector: Record<string, string> = { app: '
     get: (kind: string) => Promise.resolve(objects.find((each) => each.kind === kind)),
     list: (kind: string) => {
       if (kind === 'Pod') return canRead ? Promise.resolve(pods) : Promise.reject(new Error('pods is forbidden'))
-      return Promise.resolve(kind === 'VirtualService' ? [structuredClone(route)] : [])
+      if (kind === 'HorizontalPodAutoscaler') onScale?.()
+      const found = { VirtualService: [route], HorizontalPodAutoscaler: scaler ? [scaler] : [] }[kind]
+      return Promise.resolve(structuredClone(found ?? []))
     },
-    patch: (_: string, __: string, ___: string, operations: never) =>
-      Promise.resolve((route = patched(route, operations))),
+    patch: (kind: string, __: string, ___: string, operations: never) => {
+      if (kind === 'VirtualService') return Promise.resolve((route = patched(route, operations)))
+      return refusal ? Promise.reject(refusal) : Promise.resolve((scaler = patched(scaler!, operations)))
+    },
     pod: () => Promise.resolve(''),
   })
   const context = {
@@ -38,17 +61,22 @@ async function rollBack(pods: Pod[], selector: Record<string, string> = { app: '
     cluster,
     host: {
       runName: 'run 7',
-      signal: new AbortController().signal,
+      signal,
       info: (line: string) => lines.push(line),
       warning: () => undefined,
     },
-    recorder: { record: () => undefined, current: () => ({ warnings: [] }) },
+    recorder,
   } as unknown as StageContext
+  let changed: boolean | undefined
   const error = await rollback(context).then(
-    () => undefined,
+    (outcome) => void (changed = outcome.changed),
     (problem: unknown) => (problem as Error).message,
   )
-  return { weight: route.spec.http![0]!.route![1]!.weight, error, lines }
+  const { verdict, reason, warnings } = recorder.current()
+  return {
+    weight: route.spec.http![0]!.route![1]!.weight,
+    ...{ error, lines, verdict, reason, warnings, changed, minReplicas: scaler?.spec.minReplicas },
+  }
 }
 
 test.each<[string, Pod[], Record<string, string> | undefined, string]>([
@@ -76,6 +104,53 @@ test('the stage rollback returns the traffic if it cannot read the pods, and say
   const { weight, lines } = await rollBack([podOf('v2')], undefined, false)
   expect(weight).toBe(0)
   expect(lines[0]).toBe('cannot check whether v1 of backend serves: pods is forbidden')
+})
+
+describe('the stage rollback with an autoscaler that a promotion has raised', () => {
+  const serving = [podOf('v1')]
+  const autoscaler: HorizontalPodAutoscaler = {
+    apiVersion: 'autoscaling/v2',
+    kind: 'HorizontalPodAutoscaler',
+    metadata: {
+      name: 'backend-v1',
+      namespace: 'shop',
+      annotations: { 'mesh-canary.io/raised-minimum': '{"service":"backend","from":1,"to":4}' },
+    },
+    spec: { scaleTargetRef: { kind: 'Deployment', name: 'backend-v1' }, minReplicas: 4 },
+  }
+
+  test.each([60, 0])('restores it at the weight %i', async (weight) => {
+    const { minReplicas, changed, warnings } = await rollBack(serving, undefined, true, { weight, autoscaler })
+    expect([minReplicas, changed, warnings]).toEqual([1, true, []])
+  })
+
+  test.each([
+    [60, 'rolled-back', "the stage rollback set the canary's weight to 0 (backend)"],
+    [0, 'skipped', "the canary's weight was 0 already"],
+  ])('says what stays when it is cancelled at the weight %i', async (weight, expected, did) => {
+    const cancel = new AbortController()
+    const onScale = () => cancel.abort()
+    const { verdict, reason, warnings, minReplicas } = await rollBack(serving, undefined, true, {
+      ...{ weight, autoscaler, onScale, signal: cancel.signal },
+    })
+    const unrestored =
+      'the run was cancelled, so HorizontalPodAutoscaler/backend-v1 keeps minReplicas 4 (before the promotion: 1); ' +
+      'the stage `rollback` restores minReplicas'
+    expect(minReplicas).toBe(4)
+    expect([verdict, reason]).toEqual([expected, `${did}; but ${unrestored}`])
+    expect(warnings).toEqual([unrestored])
+  })
+
+  test('says what stays when it may not write it', async () => {
+    const refusal = new ApiError(403, 'User "ci" cannot patch resource "horizontalpodautoscalers"')
+    const { reason, warnings } = await rollBack(serving, undefined, true, { autoscaler, refusal })
+    expect(warnings).toEqual([
+      expect.stringMatching(
+        /^the autoscaler of backend was not restored: HorizontalPodAutoscaler\/backend-v1 keeps minReplicas 4, .*not set 1, .*deliver\.yaml; run the stage `rollback` again$/,
+      ),
+    ])
+    expect(reason).toContain(`; but ${warnings[0]}`)
+  })
 })
 
 /** Rolls back canaries of two services; returns the weights afterwards, the error, and what was recorded. */

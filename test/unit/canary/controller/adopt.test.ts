@@ -60,6 +60,7 @@ type Objects = {
 }
 let objects: Objects
 let notes: string[]
+let warnings: string[]
 
 /** A fake API server with these objects. A rollout completes at once or never. */
 function fakeCluster(parts: Partial<Objects> = {}) {
@@ -129,6 +130,7 @@ function fakeCluster(parts: Partial<Objects> = {}) {
     adopt(cluster, split, selectors, {
       release,
       note: (line) => notes.push(line),
+      warn: (line) => warnings.push(line),
       signal,
       timeoutMs: 0,
       clock: new FakeClock(),
@@ -147,7 +149,10 @@ function fakeCluster(parts: Partial<Objects> = {}) {
   }
 }
 
-beforeEach(() => void (notes = []))
+beforeEach(() => {
+  notes = []
+  warnings = []
+})
 
 describe('adopting the canary', () => {
   test('gives stable the template, then the traffic, and scales the drained canary to 0', async () => {
@@ -330,9 +335,13 @@ describe('an autoscaler that has scaled the idle stable down', () => {
 })
 
 test.each([
-  ['removes it', true],
-  ['scales it to 0', false],
-])('a cancel when the traffic is back leaves the canary, and the next run %s', async (what, isRelease) => {
+  ['the canary of a release to the next run', true, 'the next run with this release removes it'],
+  [
+    'another canary to its owner',
+    false,
+    'scale it to 0 yourself, because the next run would promote the same version again',
+  ],
+])('a cancel when the traffic is back leaves %s', async (_, isRelease, next) => {
   const cancel = new AbortController()
   const { run, events, weights } = fakeCluster({ scalers: [scaler('backend-v1', 1)] })
   const release: ReleaseAdoption = {
@@ -346,10 +355,11 @@ test.each([
   expect(weights()).toEqual([100, 0])
   expect(events.at(-1)).toBe('drained?')
   expect(objects.scalers[0]!.spec.minReplicas).toBe(2)
-  expect(notes.at(-1)).toBe(
-    'Deployment/backend-v2 keeps running: the run was cancelled before the autoscaler of stable got its minReplicas back; ' +
-      `the next run restores them and ${what}`,
-  )
+  expect(warnings).toEqual([
+    'the run was cancelled, so HorizontalPodAutoscaler/backend-v1 keeps minReplicas 2 (before the promotion: 1); ' +
+      'the stage `rollback` restores minReplicas',
+    `the run was cancelled, so Deployment/backend-v2 keeps running: ${next}`,
+  ])
 })
 
 describe('adopting fails', () => {

@@ -24,10 +24,11 @@ const wantsFewer = { conditions: [{ type: 'ScalingLimited', status: 'True', reas
 function clusterOf(only?: HorizontalPodAutoscaler, refusals: ApiError[] = []) {
   let held = only
   const notes: string[] = []
+  const warnings: string[] = []
   const clock = new FakeClock()
   const services: Record<string, Service['spec']> = {
-    till: { selector: { app: 'till' } },
-    desk: { selector: { app: 'desk' } },
+    till: { selector: { app: 'till' }, ports: [] },
+    desk: { selector: { app: 'desk' }, ports: [] },
   }
   const cluster = clusterWith({
     get: (kind: string, _namespace: string, name: string) => {
@@ -43,9 +44,15 @@ function clusterOf(only?: HorizontalPodAutoscaler, refusals: ApiError[] = []) {
     },
   })
   const { signal } = new AbortController()
-  const deps = { note: (line: string) => notes.push(line), signal, clock }
+  const deps = {
+    note: (line: string) => notes.push(line),
+    warn: (line: string) => warnings.push(line),
+    signal,
+    clock,
+  }
   return {
     notes,
+    warnings,
     clock,
     held: () => held!,
     set: (next: HorizontalPodAutoscaler) => (held = next),
@@ -113,17 +120,36 @@ describe('the minimum of the autoscaler of stable', () => {
     expect(minimum(slow.held())).toBe(2)
   })
 
-  test('is left to the next run by one that is cancelled', async () => {
-    const { raise, restore, held } = clusterOf(autoscaler(2))
+  test('stays as it is in a run that is cancelled, which warns of it', async () => {
+    const { raise, restore, held, warnings } = clusterOf(autoscaler(2))
     await raise(4)
-    expect(await restore('till', AbortSignal.abort())).toBe('still-raised')
+    const unrestored =
+      'the run was cancelled, so HorizontalPodAutoscaler/till keeps minReplicas 4 (before the promotion: 2); ' +
+      'the stage `rollback` restores minReplicas'
+    expect(await restore('till', AbortSignal.abort())).toEqual({ changed: false, unrestored })
     expect(minimum(held())).toBe(4)
-    expect(await restore()).toBe('restored')
+    expect(warnings).toEqual([unrestored])
+    expect(await restore()).toEqual({ changed: true })
     expect(minimum(held())).toBe(2)
   })
 
-  test('is owed by no cancelled run that has not raised it', async () => {
-    expect(await clusterOf(autoscaler(2)).restore('till', AbortSignal.abort())).toBe('restored')
+  test('is nothing to warn of in a cancelled run if nobody has raised it, or somebody has written it since', async () => {
+    expect(await clusterOf(autoscaler(2)).restore('till', AbortSignal.abort())).toEqual({ changed: false })
+    const { raise, restore, held, set, warnings } = clusterOf(autoscaler(2))
+    await raise(4)
+    set({ ...held(), spec: { ...held().spec, minReplicas: 3 } })
+    expect(await restore('till', AbortSignal.abort())).toEqual({ changed: false })
+    expect(warnings).toEqual([])
+  })
+
+  test('that the account may not restore is an error with both values', async () => {
+    const refusals: ApiError[] = []
+    const { raise, restore } = clusterOf(autoscaler(2), refusals)
+    await raise(4)
+    refusals.push(new ApiError(403, 'User "ci" cannot patch resource "horizontalpodautoscalers"'))
+    await expect(restore()).rejects.toThrow(
+      /^HorizontalPodAutoscaler\/till keeps minReplicas 4, because the run could not set 2, as before the promotion: .*deliver\.yaml$/,
+    )
   })
 
   test('is given back for its own service only', async () => {
@@ -161,9 +187,9 @@ describe('the minimum of the autoscaler of stable', () => {
     })
 
     test('does not matter to another service', async () => {
-      expect(await changed().restore('desk')).toBe('restored')
+      expect(await changed().restore('desk')).toEqual({ changed: false })
       const scaleTargetRef = { kind: 'Deployment', name: 'desk' }
-      expect(await changed({ scaleTargetRef }).restore()).toBe('restored')
+      expect(await changed({ scaleTargetRef }).restore()).toEqual({ changed: false })
     })
   })
 
@@ -185,6 +211,6 @@ describe('the minimum of the autoscaler of stable', () => {
 
   test('is none without an autoscaler', async () => {
     expect(await clusterOf().raise(4)).toBeUndefined()
-    expect(await clusterOf().restore()).toBe('restored')
+    expect(await clusterOf().restore()).toEqual({ changed: false })
   })
 })
