@@ -4,12 +4,16 @@ import type { Routed, Split } from '../../policies/routes.ts'
 import { keyOf } from '../../cluster/objects.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import type { Clock } from '../../runtime/clock.ts'
+import { messageOf } from '../../runtime/errors.ts'
 import { deleteGuard, explainMissingGuard, readGuardState, refusalOfGuard } from './guard-job.ts'
 import { guardName } from './guard-manifest.ts'
 import type { LeaseClaim } from './lease.ts'
 
-/** `refused`: the API server refuses the pod of its Job, which does not end by itself. */
-export type GuardStatus = 'watching' | 'starting' | 'refused'
+/**
+ * `uncovered`: it runs, and does not know a route that has appeared since. `refused`: the API server refuses the pod of
+ * its Job, which does not end by itself.
+ */
+export type GuardStatus = 'watching' | 'starting' | 'uncovered' | 'refused'
 
 export type SessionGuard = {
   isGuarded: () => boolean
@@ -20,7 +24,7 @@ export type SessionGuard = {
    * Tells the guard of routes that appeared during the promotion. Until that has succeeded, nothing counts as guarded.
    */
   coverRoutes: (objects: Routed[]) => Promise<void>
-  /** Why the guard Job has not started. */
+  /** Why the guard Job has not started, or which routes it does not restore. */
   explainMissingGuard: () => Promise<string>
   /** Deletes the guard and keeps the Lease. */
   deleteGuard: () => Promise<void>
@@ -54,6 +58,7 @@ export async function startGuard(
     isGuarded,
     guardStatus: async () => {
       if (isGuarded()) return 'watching'
+      if (claim.guarded()) return 'uncovered'
       const refusal = await refusalOfGuard(cluster, namespace, name)
       return refusal === undefined ? 'starting' : 'refused'
     },
@@ -62,15 +67,17 @@ export async function startGuard(
       const added = guard.enabled ? await guarded.add(objects) : []
       if (added.length > 0) deps.note(`the guard also restores ${added.join(', ')}, new since the promotion began`)
     },
-    explainMissingGuard: () => explainMissingGuard(cluster, namespace, name),
+    explainMissingGuard: async () =>
+      claim.guarded() && !guarded.isComplete ? guarded.explain() : explainMissingGuard(cluster, namespace, name),
     deleteGuard: () => deleteGuard(cluster, namespace, name),
   }
 }
 
-/** The routes that the guard restores. `isComplete`: it knows all routes that have appeared. */
+/** The routes that the guard restores. */
 class GuardedRoutes {
   routes: Routed[]
-  isComplete = true
+  /** The names of the routes that it could not be told of, and why. */
+  private missing: { names: string[]; why: string } | undefined
   private readonly apply: ApplyGuard
 
   constructor(routes: Routed[], apply: ApplyGuard) {
@@ -82,13 +89,29 @@ class GuardedRoutes {
   async add(objects: Routed[]): Promise<string[]> {
     const known = new Set(this.routes.map(keyOf))
     const added = objects.filter((object) => !known.has(keyOf(object)))
-    this.isComplete = added.length === 0
-    if (this.isComplete) return []
+    const names = added.map(keyOf)
+    this.missing = added.length > 0 ? { names, why: 'it is being told of them' } : undefined
+    if (added.length === 0) return []
     const routes = [...this.routes, ...added]
-    await this.apply(routes, true)
+    try {
+      await this.apply(routes, true)
+    } catch (problem) {
+      this.missing = { names, why: messageOf(problem) }
+      throw problem
+    }
     this.routes = routes
-    this.isComplete = true
-    return added.map(keyOf)
+    this.missing = undefined
+    return names
+  }
+
+  /** True if it knows all routes that have appeared. */
+  get isComplete(): boolean {
+    return this.missing === undefined
+  }
+
+  explain(): string {
+    const { names = [], why = '' } = this.missing ?? {}
+    return `the guard runs, but would not restore ${names.join(', ')}, which appeared during the promotion: ${why}`
   }
 }
 

@@ -29,6 +29,7 @@ function findObstacle(
   { ready, gates, unguarded }: Observation,
 ): Obstacle | undefined {
   const key = 'progressDeadline'
+  if (unguarded === 'uncovered') return { what: 'the guard was not told of all routes', key }
   if (unguarded) return { what: 'the guard Job did not start', key }
   if (!ready) return { what: "the canary's pods did not become ready", key }
   if (state.countersMissingSince !== undefined) return { what: 'the counters of the sidecars could not be read', key }

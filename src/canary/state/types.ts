@@ -25,8 +25,11 @@ export type Observation = {
   fault?: string
   /** Someone else changed the weights or the routes: who, and what the routes say now. */
   drift?: string
-  /** The guard Job does not watch, so no traffic may move to the canary; or the API server refuses its pod. */
-  unguarded?: 'starting' | 'refused'
+  /**
+   * The guard Job does not watch, so no traffic may move to the canary; or it does not know all routes; or the API server
+   * refuses its pod.
+   */
+  unguarded?: 'starting' | 'uncovered' | 'refused'
   /** Every counter was read; otherwise nothing can be said of the canary. */
   complete: boolean
   /** By what the canary's share is judged; undefined if the requests of some pods of a version were not counted. */

@@ -144,9 +144,14 @@ describe('a route that appears during the promotion', () => {
     namespace.before = (verb, kind) => (verb === 'apply' && kind === 'Role' ? new ApiError(500, 'busy') : undefined)
     await expect(session.coverRoutes([late])).rejects.toThrow('busy')
     expect(session.isGuarded()).toBe(false)
+    expect(await session.guardStatus()).toBe('uncovered')
+    expect(await session.explainMissingGuard()).toMatch(
+      /^the guard runs, but would not restore VirtualService shop\/late, which appeared during the promotion: .*busy/,
+    )
     namespace.before = () => undefined
     await session.coverRoutes([late])
     expect(session.isGuarded()).toBe(true)
+    expect(await session.guardStatus()).toBe('watching')
   })
 })
 

@@ -1123,6 +1123,11 @@ describe('a guard Job that has not started', () => {
     })
   })
 
+  test('that runs, but does not know all routes, is not called a guard that did not start', () => {
+    const { state } = simulate(plan, initialState(plan, 0, 0), () => sample(0, 0, { unguarded: 'uncovered' }))
+    expect(state).toMatchObject({ reason: 'the guard was not told of all routes within 60 s (`progressDeadline`)' })
+  })
+
   test('ends the promotion at once if the API server refuses its pod, because waiting does not help', () => {
     const { state, actions, seconds } = simulate(plan, initialState(plan, 0, 0), (second) =>
       sample(20, 0, { unguarded: second < 3 ? 'starting' : 'refused' }),
