@@ -1,7 +1,7 @@
 // The sources of evidence on the real mesh: the gRPC status, and the Prometheus of the section `observability` instead of
 // the sidecars.
-import { readFileSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { importAddons } from '../mesh/index.ts'
 import { runner } from './runner.ts'
@@ -44,24 +44,32 @@ describe('a canary with metrics from the installed Prometheus', () => {
   /** Has a value while stable serves. Without a value, no step would pass. */
   const query =
     'sum(increase(istio_requests_total{reporter="destination",namespace="$namespace",destination_version="$stable"}[30s]))'
-  const sidecars = readFileSync(`${sampleApp}/mesh.yaml`, 'utf8')
-  let config: string
+  const checks = `{ successRate: 99%, p99: 500ms, tolerance: 10, queries: { traffic: { query: '${query}', min: 0, every: 2s } } }`
+  const original = readFileSync(`${sampleApp}/mesh.yaml`, 'utf8')
+  const configs = {
+    sidecars: original,
+    Prometheus: `${original.replace(/^ {2}checks: .*$/m, `  warmup: 0\n  checks: ${checks}\n  prometheus: { counters: true }`)}
+observability: { metrics: { prometheus: install } }
+`,
+  }
 
   beforeAll(async () => {
     await deploySampleApp(testCluster, 'failing')
     await importAddons('prometheus')
-    config = join(machine.home, 'mesh.yaml')
-    const checks = `warmup: 0\n  checks: { successRate: 99%, p99: 500ms, tolerance: 10, queries: { traffic: { query: '${query}', min: 0, every: 2s } } }`
-    const canary = sidecars.replace(/^ {2}checks: .*$/m, `  ${checks}\n  prometheus: { counters: true }`)
-    writeFileSync(config, `${canary}observability: { metrics: { prometheus: install } }\n`)
   })
 
-  /** Prometheus has the counters under the standard names of Istio's sidecars. */
-  const inputs = () => ({ ...testCluster.inputs, metrics: '', config, interval: '5s' })
+  /** Always the same file, because another one would be another owner. */
+  const inputsFor = (source: keyof typeof configs) => ({
+    ...testCluster.inputs,
+    config: machine.file('mesh.yaml', configs[source]),
+    interval: '5s',
+    // Prometheus has the counters under the standard names of Istio's sidecars.
+    ...(source === 'Prometheus' ? { metrics: '' } : {}),
+  })
 
   test('gets no traffic if Prometheus cannot be reached, and the error says so', async () => {
     const { code, log } = await machine.run({
-      ...inputs(),
+      ...inputsFor('Prometheus'),
       canary: '{ service: backend, prometheus: { service: prometheus/nobody:9090, counters: true } }',
     })
     expect(code).toBe(1)
@@ -69,18 +77,15 @@ describe('a canary with metrics from the installed Prometheus', () => {
     expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
   })
 
-  test.each([
-    ['its own evidence', () => inputs()],
-    [
-      'that of the sidecars',
-      () => ({ ...inputs(), metrics: testCluster.inputs['metrics'] ?? '', config: `${sampleApp}/mesh.yaml` }),
-    ],
-  ])('is rolled back if it is bad, by %s', async (_, source) => {
-    const { outputs } = await machine.run(source())
-    expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
-    expect(outputs['reason']).toMatch(/success rate|no worse than stable/)
-    expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
-  })
+  test.each(['Prometheus', 'sidecars'] as const)(
+    'is rolled back if it is bad, by the counters of %s',
+    async (source) => {
+      const { outputs } = await machine.run(inputsFor(source))
+      expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
+      expect(outputs['reason']).toMatch(/success rate|no worse than stable/)
+      expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
+    },
+  )
 
   test('is promoted if it is healthy', async () => {
     await kubectl('-n', 'sample-app', 'delete', 'deployment', 'backend-v2')
@@ -95,7 +100,7 @@ describe('a canary with metrics from the installed Prometheus', () => {
     )
     await kubectl('apply', '-k', `${sampleApp}/v2/healthy`)
     await kubectl('-n', 'sample-app', 'rollout', 'status', 'deploy/backend-v2', '--timeout=120s')
-    const { outputs, report } = await machine.run(inputs())
+    const { outputs, report } = await machine.run(inputsFor('Prometheus'))
     expect(outputs).toMatchObject({ verdict: 'promoted', weight: '100' })
     expect(report?.promotions[0]?.userRequests.total).toBeGreaterThan(100)
     expect(await liveWeights(testCluster)).toEqual({ v1: 0, v2: 100 })
