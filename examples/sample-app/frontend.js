@@ -6,9 +6,25 @@ const { BACKEND_URL = 'http://backend:3001/', STEADY_RPS = '0' } = process.env
 const agent = new Agent({ keepAlive: true, maxSockets: 64 })
 const traffic = { sent: 0, failed: 0, versions: {} }
 
-function askBackend() {
+// Joins the spans of both sidecars to one trace: only the application knows which call belongs to which request.
+const traceHeaders = [
+  'traceparent',
+  'tracestate',
+  'x-request-id',
+  'b3',
+  'x-b3-traceid',
+  'x-b3-spanid',
+  'x-b3-parentspanid',
+  'x-b3-sampled',
+  'x-b3-flags',
+]
+
+function askBackend(received = {}) {
+  const headers = Object.fromEntries(
+    traceHeaders.filter((name) => received[name] !== undefined).map((name) => [name, received[name]]),
+  )
   return new Promise((resolve) => {
-    const request = get(BACKEND_URL, { agent, timeout: 10_000 }, (response) => {
+    const request = get(BACKEND_URL, { agent, headers, timeout: 10_000 }, (response) => {
       let text = ''
       response
         .setEncoding('utf8')
@@ -33,7 +49,7 @@ async function user() {
 
 const server = createServer(async (request, response) => {
   if (request.url === '/healthz') return response.end('ok')
-  const { status, text } = await askBackend()
+  const { status, text } = await askBackend(request.headers)
   response.writeHead(status || 502, { 'content-type': 'application/json' }).end(text)
 })
 server.keepAliveTimeout = 3_700_000

@@ -63,7 +63,14 @@ export type Cluster = {
   /** Resolves to whether the object existed. With a `uid`, removes only that object (else ApiError 409). */
   remove(kind: Kind, namespace: string | undefined, name: string, uid?: string): Promise<boolean>
   /** A GET to a port of a pod, through the API server. */
-  pod(namespace: string, name: string, port: number, path: string, timeoutMs?: number): Promise<string>
+  pod(
+    namespace: string,
+    name: string,
+    port: number,
+    path: string,
+    timeoutMs?: number,
+    headers?: Record<string, string>,
+  ): Promise<string>
   /** A GET to a port of a Service, through the API server. */
   service(namespace: string, name: string, port: number, path: string, timeoutMs: number): Promise<string>
   log(namespace: string, pod: string, container: string, lines: number, previous?: boolean): Promise<string>
@@ -178,11 +185,11 @@ const podMaxBytes = 64 * 1024 * 1024
 
 /** Pods and Services behind the API server, and logs. */
 function proxies(ask: Ask): Pick<Cluster, 'pod' | 'service' | 'log'> {
-  const askPod = (path: string, timeoutMs: number) =>
-    ask(path, { attempts: 1, timeoutMs, totalMs: 3 * timeoutMs, maxBytes: podMaxBytes })
+  const askPod = (path: string, timeoutMs: number, headers: Record<string, string> = {}) =>
+    ask(path, { attempts: 1, timeoutMs, totalMs: 3 * timeoutMs, maxBytes: podMaxBytes, headers })
   return {
-    pod: (namespace, name, port, path, timeoutMs = 5_000) =>
-      askPod(`${pathOf('Pod', namespace)}/${name}:${port}/proxy${path}`, timeoutMs),
+    pod: (namespace, name, port, path, timeoutMs = 5_000, headers = {}) =>
+      askPod(`${pathOf('Pod', namespace)}/${name}:${port}/proxy${path}`, timeoutMs, headers),
     service: (namespace, name, port, path, timeoutMs) =>
       askPod(`${pathOf('Service', namespace)}/${name}:${port}/proxy${path}`, timeoutMs),
     log: (namespace, pod, container, lines, previous = false) =>

@@ -5,6 +5,9 @@ import { Duplex, PassThrough } from 'node:stream'
 import { WebSocketHandler } from '@kubernetes/client-node/dist/web-socket-handler.js'
 import type { Connection } from './connect.ts'
 
+/** Opens a connection to a port of a pod. */
+export type Forward = (namespace: string, pod: string, port: number) => Promise<Duplex>
+
 /** The methods of a socket that an HTTP agent calls and a stream lacks. */
 const socketLike = {
   setKeepAlive: () => undefined,

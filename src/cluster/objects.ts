@@ -66,6 +66,7 @@ export type Pod = KubeObject & {
   }
   status?: {
     phase?: string
+    podIP?: string
     startTime?: string
     reason?: string
     message?: string

@@ -24,6 +24,7 @@ export type RequestOptions = {
   query?: Record<string, string>
   body?: unknown
   type?: string
+  headers?: Record<string, string>
   attempts?: number
   timeoutMs?: number
   totalMs?: number
@@ -188,6 +189,7 @@ function sendRequest(
     ...(security.headers as http.OutgoingHttpHeaders | undefined),
     accept: 'application/json, */*',
     ...(options.type ? { 'content-type': options.type } : {}),
+    ...options.headers,
     ...contentLength(body),
   }
   const ending = options.signal ? { signal: options.signal } : {}

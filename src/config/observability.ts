@@ -92,6 +92,25 @@ export function namesNoServer({ address, service }: NonNullable<CanaryConfig['pr
   return address === undefined && service === undefined
 }
 
+/** Where a program answers queries: a Service, asked through the API server, or an address. */
+export type QueryServer = { service: string } | { address: string }
+
+/** Where to look for traces; undefined if nothing says so. */
+export function traceQuery({ namespace, traces }: ObservabilityConfig): QueryServer | undefined {
+  const { name, queryPort } = installed.jaeger
+  if (traces?.query !== undefined) return queryServer(traces.query)
+  return traces?.collector === 'install' ? { service: `${namespace}/${name}:${queryPort}` } : undefined
+}
+
+/** Where to look for access logs; undefined if nothing says so. */
+export function logQuery({ logs }: ObservabilityConfig): QueryServer | undefined {
+  return logs?.query === undefined ? undefined : queryServer(logs.query)
+}
+
+function queryServer(text: string): QueryServer {
+  return text.includes('://') ? { address: text } : { service: text }
+}
+
 /** The namespaces whose sidecars and gateways a promotion, or a dashboard of this application, is about. */
 export function observedNamespaces(config: Config, system: string): string[] {
   const clients = canariesOf(config).flatMap(({ clients = [] }) => clients)

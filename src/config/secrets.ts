@@ -21,12 +21,15 @@ export function secretsInConfig(config: Config): string[] {
 
 function secretsOfObservability({ observability }: Config): string[] {
   const { address, token } = observability?.metrics?.prometheus ?? {}
-  const grafana = observability?.dashboards?.grafana
-  const endpoint = observability?.logs?.endpoint
+  const { dashboards, traces, logs } = observability ?? {}
+  const grafana = dashboards?.grafana
+  const queries = [traces?.query, logs?.query].filter((each) => each?.includes('://'))
   return [
     ...(token === undefined ? [] : [token]),
     ...(grafana ? [grafana.token] : []),
-    ...[address, grafana?.url, endpoint].flatMap((each) => (each === undefined ? [] : secretsInAddress(each))),
+    ...[address, grafana?.url, logs?.endpoint, ...queries].flatMap((each) =>
+      each === undefined ? [] : secretsInAddress(each),
+    ),
   ]
 }
 

@@ -66,7 +66,12 @@ async function alertmanagerFaults(cluster: Cluster, { alerts }: ObservabilityCon
 }
 
 /** Istio speaks to a collector as the port's name or `appProtocol` says, and by HTTP/1.1 if they say nothing. */
-async function portFaults(cluster: Cluster, key: string, address: string, needsGrpc: boolean): Promise<string[]> {
+export async function portFaults(
+  cluster: Cluster,
+  key: string,
+  address: string,
+  needsGrpc: boolean,
+): Promise<string[]> {
   const { namespace, name, port: number } = parseServicePort(address)
   const service = await cluster.get<Service>('Service', namespace, name).catch(undefinedWhenForbidden)
   // An account that may not read it cannot tell.

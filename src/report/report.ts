@@ -11,6 +11,7 @@ import type { Installed } from '../mesh/install.ts'
 import type { Change } from '../policies/apply.ts'
 import type { ChangeAction } from '../policies/plan.ts'
 import { interval, plausible } from '../statistics/binomial.ts'
+import type { TelemetryRow } from '../verify/telemetry/types.ts'
 import type { TrafficCheckRow } from '../verify/traffic-checks.ts'
 import type { PodRow } from '../verify/pods.ts'
 import type { ProxyRow } from '../verify/proxies.ts'
@@ -109,6 +110,8 @@ export type Report = {
   proxies?: ProxyRow[]
   mtls?: MtlsRow[]
   trafficChecks?: TrafficCheckRow[]
+  /** Whether a request's metric, trace and access log line arrived. */
+  telemetry?: TelemetryRow[]
   cost?: Cost
   /** What uninstall removed, or would remove. */
   removed?: string[]

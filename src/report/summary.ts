@@ -18,6 +18,7 @@ export function summary(report: Report): string {
     pods(report),
     mtls(report),
     trafficChecks(report),
+    telemetry(report),
     removed(report),
     stages(report),
   ]
@@ -135,12 +136,20 @@ function mtls({ mtls }: Report): string {
 
 function trafficChecks({ trafficChecks = [] }: Report): string {
   if (trafficChecks.length === 0) return ''
-  const mark = (ok: boolean | undefined) => {
-    if (ok === undefined) return '–'
-    return ok ? '✓' : '✗'
-  }
-  const rows = trafficChecks.map(({ service, what, ok, text }) => [service, what, mark(ok), text])
+  const rows = trafficChecks.map(({ service, what, ok, text }) => [service, what, resultMark(ok), text])
   return section('Traffic checks', table(['Service', 'Policy', '', 'Observed'], rows))
+}
+
+function telemetry({ telemetry = [] }: Report): string {
+  if (telemetry.length === 0) return ''
+  const rows = telemetry.map(({ what, ok, text }) => [what, resultMark(ok), text])
+  return section('Telemetry', table(['What', 'Arrives', 'Observed'], rows))
+}
+
+/** A dash stands for what cannot be known. */
+function resultMark(ok: boolean | undefined): string {
+  if (ok === undefined) return '–'
+  return ok ? '✓' : '✗'
 }
 
 function stages({ stages }: Report): string {

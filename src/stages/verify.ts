@@ -1,15 +1,18 @@
-// The stage verify: checks that pods are ready, proxies are in sync, mutual TLS has its mode, and traffic follows the
-// policies.
+// The stage verify: checks that pods are ready, proxies are in sync, mutual TLS has its mode, traffic follows the policies,
+// and telemetry arrives.
+import { forward } from '../cluster/forward.ts'
 import type { Pod } from '../cluster/objects.ts'
 import { canariesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { revisionArgs } from '../mesh/labels.ts'
 import { outdatedSidecars } from '../mesh/revisions.ts'
 import { desired } from '../policies/desired.ts'
+import { systemClock } from '../runtime/clock.ts'
 import { withTimeout } from '../runtime/timeout.ts'
 import type { PeerAuthentication } from '../verify/mtls-modes.ts'
 import { probeMtls } from '../verify/mtls-probe.ts'
 import { verifyProxies } from '../verify/proxies.ts'
+import { proveTelemetry } from '../verify/telemetry/proof.ts'
 import { checkTraffic } from '../verify/traffic-checks.ts'
 import { verifyPods } from '../verify/verify-pods.ts'
 import { canaryMatcher, statedServices, warn, type StageContext, type StageOutcome } from './context.ts'
@@ -23,6 +26,7 @@ export async function verify(context: StageContext): Promise<StageOutcome> {
   const asked = askedMtls(config)
   if (asked.length > 0) await checkMtls(context, asked)
   if (config.verify.trafficChecks) await checkPoliciesInTraffic(context)
+  await checkTelemetry(context)
   return { changed: false }
 }
 
@@ -102,6 +106,26 @@ async function checkPoliciesInTraffic(context: StageContext): Promise<void> {
   for (const { service, what, ok, text } of trafficChecks) host.info(`${service}  ${what}: ${inWords(ok)}, ${text}`)
   const wrong = trafficChecks.filter(({ ok }) => ok === false)
   failOn(wrong.map(({ service, what, text }) => `${service}, ${what}: ${text}`))
+}
+
+/** Shows that a request's metric, trace and log line arrive, as far as the config asks for them. */
+async function checkTelemetry({ config, host, cluster, connection, recorder }: StageContext): Promise<void> {
+  const telemetry = await proveTelemetry({
+    cluster,
+    config,
+    forward: (...where) => forward(connection, ...where),
+    signal: host.signal,
+    clock: systemClock,
+  })
+  if (telemetry.length === 0) return
+  recorder.record({ telemetry })
+  for (const { what, ok, text } of telemetry) host.info(`${what}: ${provedInWords(ok)}, ${text}`)
+  failOn(telemetry.filter(({ ok }) => ok === false).map(({ what, text }) => `observability.${what}: ${text}`))
+}
+
+function provedInWords(ok: boolean | undefined): string {
+  if (ok === undefined) return 'not known'
+  return ok ? 'arrive' : 'do NOT arrive'
 }
 
 function inWords(ok: boolean | undefined): string {

@@ -109,6 +109,24 @@ test('alerts are rules that its Prometheus evaluates', async () => {
   await expect.poll(rules, { timeout: 180_000, interval: 1_000 }).toEqual([['mesh-canary-sample-app-mesh', 'ok']])
 })
 
+test('the stage verify finds the Prometheus by itself, and a request in it', async () => {
+  const { report } = await run(operator, 'verify')
+  expect(report?.error).toBeUndefined()
+  expect(report?.telemetry?.map(({ what, ok }) => [what, ok])).toEqual([
+    ['metrics', true],
+    ['logs', true],
+  ])
+})
+
+test('the stage verify names labels of a monitor that Prometheus does not select', async () => {
+  await kubectl('-n', 'monitoring', 'label', 'podmonitor', 'istio-proxies-sample-app', 'release=other', '--overwrite')
+  const section = 'observability: { metrics: { prometheus: operator }, proof: { timeout: 8s } }\n'
+  // The operator and its reloader take up to a minute until Prometheus no longer scrapes the pods.
+  await expect
+    .poll(async () => (await run(section, 'verify')).report?.error, { timeout: 240_000, interval: 1_000 })
+    .toMatch(/the labels of the PodMonitor monitoring\/istio-proxies-sample-app .*"release":"other".* do not match/)
+})
+
 test('a selector that no labels meet is an error before anything is written', async () => {
   const selector = { matchLabels: { 'app.kubernetes.io/managed-by': 'Helm' } }
   const patch = JSON.stringify({ spec: { podMonitorSelector: selector } })

@@ -10,7 +10,12 @@ export function observabilityFaults(config: Config): Fault[] {
   return [
     ...withPrefix(
       ['observability'],
-      [...alertFaults(observability), ...logFaults(observability), ...providerFaults(observability)],
+      [
+        ...alertFaults(observability),
+        ...logFaults(observability),
+        ...queryFaults(observability),
+        ...providerFaults(observability),
+      ],
     ),
     ...telemetryFaults(config, observability),
     ...stageFaults(config, observability),
@@ -72,6 +77,11 @@ function logFaults({ logs, traces }: ObservabilityConfig): Fault[] {
         ]
       : []),
   ]
+}
+
+function queryFaults({ logs }: ObservabilityConfig): Fault[] {
+  if (logs?.query === undefined || logs.collector !== 'stdout') return []
+  return [{ path: ['logs', 'query'], message: 'is for logs that go to a collector; remove it, or name a collector' }]
 }
 
 function providerFaults({ logs, traces }: ObservabilityConfig): Fault[] {

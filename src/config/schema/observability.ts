@@ -1,13 +1,14 @@
 // The section `observability`: where metrics, traces and logs go, and what is installed for them.
 import * as z from 'zod'
-import { responseTime } from '../values/durations.ts'
-import { objectName } from '../values/kubernetes.ts'
+import { duration, responseTime } from '../values/durations.ts'
+import { dnsName, objectName } from '../values/kubernetes.ts'
+import { listOf } from '../values/lists.ts'
 import { percentage } from '../values/numbers.ts'
 import { parsedValue } from '../values/parsed-value.ts'
 import { publicValue } from '../values/public-value.ts'
 import { withShortForm } from '../values/short-form.ts'
-import { boolean, filePath, nonEmptyString, oneOf, url } from '../values/strings.ts'
-import { hasExactlyOne, labelValue, serviceAddress } from './parts.ts'
+import { boolean, filePath, nonEmptyString, oneOf, pathPrefix, url } from '../values/strings.ts'
+import { hasExactlyOne, labelValue, nameOf, serviceAddress } from './parts.ts'
 
 const serverKeys = ['install', 'operator', 'address', 'service'] as const
 
@@ -109,10 +110,34 @@ function collector(...words: string[]) {
   )
 }
 
+/** Where a run asks for what has arrived. */
+function queryAddress(program: string, example: string) {
+  return parsedValue(
+    `the address of ${program}: a Service as namespace/name:port, such as ${example}, or an http or https address`,
+    { type: 'string' },
+    (raw) =>
+      typeof raw === 'string' &&
+      (/^[-a-z0-9]+\/[-a-z0-9]+:\d+$/.test(raw) || /^https?:\/\//.test(raw)) &&
+      isAddress(raw)
+        ? raw.replace(/\/+$/, '')
+        : undefined,
+  )
+}
+
+function isAddress(raw: string): boolean {
+  return !raw.includes('://') || URL.canParse(raw)
+}
+
 const traces = z.strictObject({
   collector: collector('install').describe(
     'Service that takes OTLP over gRPC, or `install` for a Jaeger that keeps traces in memory, for previews.',
   ),
+  query: queryAddress("Jaeger's query API", 'monitoring/jaeger-query:16686')
+    .optional()
+    .describe(
+      'Where the stage `verify` looks for a trace: the query API of Jaeger, as a Service or an address. Default: the ' +
+        'installed Jaeger; with another collector, no trace can be proved to arrive without it.',
+    ),
   sampling: percentage('from 0%')
     .optional()
     .describe('Share of the requests to trace. Default: `100%` with `install`, otherwise `1%` as in Istio.'),
@@ -125,9 +150,34 @@ const logs = z.strictObject({
       'installed Jaeger, which passes them on to `endpoint`.',
   ),
   endpoint: url.optional().describe('With `install`: the address that takes the logs as OTLP over HTTP.'),
+  query: queryAddress("VictoriaLogs' query API", 'monitoring/victoria-logs:9428')
+    .optional()
+    .describe(
+      'Where the stage `verify` looks for a log line, unless it goes to `stdout`: the query API of VictoriaLogs ' +
+        '(LogsQL), as a Service or an address.',
+    ),
   onlyErrors: boolean.prefault(false).describe('Logs only requests that end with an error.'),
   provider: objectName.prefault('mesh-canary-logs').describe('Name of the extension provider in the mesh config.'),
 })
+
+const proofSection = z.strictObject({
+  enabled: boolean.prefault(true).describe('`false`: sends no request. `proof: off` is short for it.'),
+  service: nameOf('a service')
+    .optional()
+    .describe('Service that gets the request. Default: one that is exposed, or that calls others.'),
+  path: pathPrefix.prefault('/').describe('Path of the request.'),
+  through: listOf('names of services', (item) => (typeof item === 'string' && dnsName.test(item) ? item : undefined), {
+    ...publicValue,
+  })
+    .optional()
+    .describe(
+      'Services of the namespace that the request reaches behind the first one. Default: those that the sidecars see ' +
+        'called while it runs.',
+    ),
+  timeout: duration.prefault('2m').describe('Time limit for the request to show in metrics, traces and logs.'),
+})
+
+const proof = withShortForm(proofSection, oneOf('off'), () => proofSection.parse({ enabled: false }))
 
 export const observability = z.strictObject({
   namespace: objectName
@@ -140,4 +190,9 @@ export const observability = z.strictObject({
     .describe('Alert rules for the mesh and for promotions.'),
   traces: traces.optional().describe('Traces of the requests.'),
   logs: logs.optional().describe('Access logs with the ids of the traces.'),
+  proof: proof
+    .prefault({})
+    .describe(
+      'The stage `verify` sends a request through the application, and shows that its metric, trace and log line arrive.',
+    ),
 })

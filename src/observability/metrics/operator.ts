@@ -88,7 +88,10 @@ async function crdFaults(cluster: Cluster, kinds: readonly Kind[]): Promise<stri
   ]
 }
 
-async function choosePrometheus(cluster: Cluster, { observability }: Config): Promise<PrometheusObject | string> {
+export async function choosePrometheus(
+  cluster: Cluster,
+  { observability }: Config,
+): Promise<PrometheusObject | string> {
   const { operator } = observability!.metrics!.prometheus
   const all = await cluster.list<PrometheusObject>('Prometheus').catch((error: unknown): PrometheusObject[] => {
     if (isNotFound(error)) return []

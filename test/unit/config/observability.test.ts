@@ -1,6 +1,6 @@
 // The section `observability`: its short forms, what is rejected, and the Prometheus that a canary gets from it.
 import { describe, expect, test } from 'vitest'
-import { samplingOf } from '../../../src/config/observability.ts'
+import { logQuery, samplingOf, traceQuery } from '../../../src/config/observability.ts'
 import { secretsInConfig } from '../../../src/config/secrets.ts'
 import { stagesOf } from '../../../src/config/stages.ts'
 import { configOf, refusal } from '../fixtures.ts'
@@ -22,6 +22,23 @@ test('an installed Jaeger gets all traces, and a collector of the user one in a 
   expect(samplingOf(section('{ traces: { collector: install } }'))).toBe(100)
   expect(samplingOf(section('{ traces: { collector: "monitoring/otel:4317" } }'))).toBe(1)
   expect(samplingOf(section('{ traces: { collector: "monitoring/otel:4317", sampling: 0% } }'))).toBe(0)
+})
+
+test('a request is sent without being asked for, and `off` sends none', () => {
+  expect(section('{}').proof).toEqual({ enabled: true, path: '/', timeout: 120_000 })
+  expect(section('{ proof: off }').proof.enabled).toBe(false)
+  expect(section('{ proof: { through: "backend, stock" } }').proof.through).toEqual(['backend', 'stock'])
+})
+
+test('traces and logs are read back at a Service or an address; by default in the installed Jaeger', () => {
+  expect(traceQuery(section('{ traces: { collector: install } }'))).toEqual({ service: 'observability/jaeger:16686' })
+  expect(traceQuery(section('{ traces: { collector: "a/otel:4317" } }'))).toBeUndefined()
+  expect(traceQuery(section('{ traces: { collector: "a/otel:4317", query: "https://jaeger.example/" } }'))).toEqual({
+    address: 'https://jaeger.example',
+  })
+  expect(logQuery(section('{ logs: { collector: "a/otel:4317", query: "a/logs:9428" } }'))).toEqual({
+    service: 'a/logs:9428',
+  })
 })
 
 test('the section runs the stages policies, for the Telemetry, and observe', () => {
@@ -164,6 +181,26 @@ describe('a config with mistakes in its observability', () => {
       ['stages', 'the stage policies writes the Telemetry'],
     ],
     ['the stage without the section', 'stages: observe\nmtls: strict', ['stages', 'observe has nothing to do']],
+    [
+      'a query API as a host name',
+      'observability: { traces: { collector: "a/otel:4317", query: "jaeger.monitoring:16686" } }',
+      ['observability.traces.query', "the address of Jaeger's query API", 'monitoring/jaeger-query:16686'],
+    ],
+    [
+      'a query API for logs that go nowhere',
+      'observability: { logs: { collector: stdout, query: "a/logs:9428" } }',
+      ['observability.logs.query', 'is for logs that go to a collector'],
+    ],
+    [
+      'a path that is none',
+      'observability: { proof: { path: items } }',
+      ['observability.proof.path', 'a path that begins with /'],
+    ],
+    [
+      'a word for no proof that is none',
+      'observability: { proof: never } ',
+      ['observability.proof', '"never"', 'one of off'],
+    ],
     [
       'a canary whose Prometheus is nowhere',
       'canary: { service: backend, prometheus: { counters: true } }',

@@ -1,0 +1,70 @@
+// Which hops of a request its trace must have, and which it lacks. A hop has two ends: the caller's sidecar makes a client
+// span, and the sidecar of the called pod a server span. Pure.
+import type { Span } from './jaeger.ts'
+
+/** What the request is known to pass. Pods by name, services by name within the namespace. */
+export type Route = {
+  /** `seen`: its own sidecar saw the request come. */
+  entry: { service: string; pod: string; seen: boolean }
+  /** By pod, the services that its sidecar saw called while the request ran: by it, or by others. */
+  calls: ReadonlyMap<string, readonly string[]>
+  /** Services that it passes for certain, as the config says. */
+  through: readonly string[]
+  /** By service, its pods that have a sidecar. */
+  pods: ReadonlyMap<string, readonly string[]>
+}
+
+/** `end`: which span is missing. `certain`: the config says that the request passes here. */
+export type MissingHop = { from?: string; to: string; end: 'client' | 'server'; certain: boolean }
+
+export function missingHops(spans: readonly Span[], route: Route): MissingHop[] {
+  const { entry, through } = route
+  const arrived = spans.some(({ kind, pod }) => kind === 'server' && pod === entry.pod)
+  const first: MissingHop[] = entry.seen && !arrived ? [{ to: entry.service, end: 'server', certain: true }] : []
+  const calls = missingCalls(spans, route)
+  const known = new Set(calls.map(({ to }) => to))
+  const stated = through.filter((service) => !known.has(service) && !isServed(spans, route, service))
+  return [
+    ...first,
+    ...calls.map((hop) => ({ ...hop, certain: hop.certain || through.includes(hop.to) })),
+    ...stated.map((to): MissingHop => ({ to, end: 'server', certain: true })),
+  ]
+}
+
+/** Follows the calls from the entry, as far as the trace leads. */
+function missingCalls(spans: readonly Span[], route: Route): MissingHop[] {
+  const reached = [route.entry.pod]
+  const missing: MissingHop[] = []
+  // The list grows while it is walked.
+  for (const from of reached)
+    for (const to of route.calls.get(from) ?? []) {
+      const call = spans.find((span) => span.kind === 'client' && span.pod === from && isHostOf(span, to))
+      const server = call && spans.find((span) => span.kind === 'server' && span.parent === call.id)
+      if (!call) missing.push({ from, to, end: 'client', certain: false })
+      else if (!server && (route.pods.get(to) ?? []).length > 0)
+        missing.push({ from, to, end: 'server', certain: true })
+      if (server?.pod !== undefined && !reached.includes(server.pod)) reached.push(server.pod)
+    }
+  return missing
+}
+
+function isServed(spans: readonly Span[], { pods }: Route, service: string): boolean {
+  return spans.some(({ kind, pod = '' }) => kind === 'server' && pods.get(service)?.includes(pod))
+}
+
+function isHostOf({ host = '' }: Span, service: string): boolean {
+  return host === service || host.startsWith(`${service}.`)
+}
+
+/** The hops that the trace has, in words. */
+export function hopNames(spans: readonly Span[]): string[] {
+  const names = spans.flatMap(({ kind, service, host }) => {
+    if (kind === 'server') return [`${shortName(service)} (server)`]
+    return host === undefined ? [] : [`${shortName(service)} → ${shortName(host)} (client)`]
+  })
+  return [...new Set(names)].sort()
+}
+
+function shortName(name: string): string {
+  return name.split('.')[0]!
+}

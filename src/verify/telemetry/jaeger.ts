@@ -1,0 +1,66 @@
+// Reads traces from Jaeger's query API, as far as the proof needs them.
+import { parseJson, type Query } from './query.ts'
+
+/**
+ * A span of a proxy. `pod`: where it was made, without its namespace. `host`: of the service that a `client` span called.
+ * `service`: as Jaeger lists it.
+ */
+export type Span = {
+  id: string
+  traceId: string
+  parent?: string
+  kind: string
+  service: string
+  pod?: string
+  host?: string
+}
+
+type JaegerSpan = {
+  traceID: string
+  spanID: string
+  references?: { refType: string; spanID: string }[]
+  tags?: { key: string; value: unknown }[]
+  processID: string
+}
+type JaegerTraces = {
+  data: { spans: JaegerSpan[]; processes: Record<string, { serviceName: string }> }[] | null
+}
+
+/** The spans of these traces that Jaeger has by now. */
+export async function spansOf(query: Query, traceIds: readonly string[]): Promise<Span[]> {
+  return parseTraces(await query(`/api/traces?${traceIds.map((id) => `traceID=${id}`).join('&')}`))
+}
+
+/** The spans of traces of a service that began in this time, in milliseconds since the epoch. */
+export async function spansDuring(query: Query, service: string, fromMs: number, toMs: number): Promise<Span[]> {
+  const range = `start=${fromMs * 1_000}&end=${toMs * 1_000}&limit=200`
+  return parseTraces(await query(`/api/traces?service=${encodeURIComponent(service)}&${range}`))
+}
+
+export function parseTraces(text: string): Span[] {
+  const { data } = parseJson(text, "Jaeger's query API") as Partial<JaegerTraces>
+  if (data === undefined) throw new Error("the answer does not come from Jaeger's query API; check the address")
+  return (data ?? []).flatMap(({ spans, processes }) =>
+    spans.map((span) => spanOf(span, processes[span.processID]?.serviceName ?? '')),
+  )
+}
+
+function spanOf({ traceID, spanID, references = [], tags = [] }: JaegerSpan, service: string): Span {
+  const tag = (key: string) => tags.find((each) => each.key === key)?.value
+  const parent = references.find(({ refType }) => refType === 'CHILD_OF')?.spanID
+  const pod = /^[^~]*~[^~]*~(.+)\.[^.~]+~/.exec(textOf(tag('node_id')))?.[1]
+  const host = /^outbound\|\d+\|[^|]*\|([^|;]+)/.exec(textOf(tag('upstream_cluster')))?.[1]
+  return {
+    id: spanID,
+    traceId: traceID.padStart(32, '0'),
+    kind: textOf(tag('span.kind')),
+    service,
+    ...(parent === undefined ? {} : { parent }),
+    ...(pod === undefined ? {} : { pod }),
+    ...(host === undefined ? {} : { host }),
+  }
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : ''
+}

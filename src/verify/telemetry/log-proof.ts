@@ -1,0 +1,92 @@
+// Proves that the request's access log line arrives: in the sidecar's own log, or in the store that takes the logs.
+import { logCollector, logQuery } from '../../config/observability.ts'
+import { messageOf } from '../../runtime/errors.ts'
+import { collectorCause, withCollectorCause } from './collector-cause.ts'
+import { queryOf } from './query.ts'
+import { settled } from './settled.ts'
+import type { Finding, Proof, ProofDeps, SentRequest } from './types.ts'
+
+/** Resolves to the lines that hold the id of the trace; without `traces`, Envoy knows only that of the request. */
+type Search = (request: SentRequest) => Promise<string[]>
+
+export function logProof(deps: ProofDeps): Proof {
+  const { onlyErrors, collector } = deps.config.observability!.logs!
+  const search = collector === 'stdout' ? sidecarLog(deps) : store(deps)
+  if (!search) return settled('logs', unseen(deps))
+  let failure: string | undefined
+  const find = async (request: SentRequest): Promise<Finding | undefined> => {
+    const lines = await search(request)
+    return lines.length === 0
+      ? undefined
+      : { ok: true, text: `the line of the request with the ${nameOfId(deps, request)} is there` }
+  }
+  const look = async (requests: readonly SentRequest[]): Promise<Finding | undefined> => {
+    const logged = requests.filter(({ status }) => !onlyErrors || status >= 400)
+    if (logged.length === 0) return filtered(requests.at(-1)!)
+    failure = undefined
+    for (const request of logged.toReversed()) {
+      const finding = await find(request).catch((error: unknown) => void (failure = messageOf(error)))
+      if (finding) return finding
+    }
+    return undefined
+  }
+  const explain = async (requests: readonly SentRequest[]): Promise<Finding> => {
+    if (failure !== undefined) return { ok: false, text: await withCollectorCause(deps, 'logs', failure) }
+    const cause = await collectorCause(deps, 'logs')
+    const request = requests.at(-1)!
+    const where = collector === 'stdout' ? `the log of the sidecar of ${request.pod} has` : 'the store of the logs has'
+    return {
+      ok: false,
+      text: `${where} no line of the request with the ${nameOfId(deps, request)}: ${cause ?? unexplained}`,
+    }
+  }
+  return { what: 'logs', look, explain }
+}
+
+function nameOfId({ config }: ProofDeps, { traceId, requestId }: SentRequest): string {
+  return config.observability?.traces ? `trace ${traceId}` : `x-request-id ${requestId}`
+}
+
+const unexplained =
+  'Telemetry, provider and collector are in order; read the log of the collector, and raise `proof.timeout` if it holds ' +
+  'lines back'
+
+function unseen({ config }: ProofDeps): Finding {
+  const { namespace, name, port } = logCollector(config.observability!)!
+  return {
+    text:
+      `access logs go to ${namespace}/${name}:${port}, and nothing says where to read them back, so it is not proved that ` +
+      'they arrive; set `observability.logs.query` to the query API of VictoriaLogs',
+  }
+}
+
+function filtered({ status }: SentRequest): Finding {
+  return {
+    text:
+      `the filter of \`onlyErrors\` keeps no line of the request, which was answered with ${status}, so it is not proved ` +
+      'that lines arrive; set `observability.proof.path` to a path that is answered with an error',
+  }
+}
+
+const tailLines = 5_000
+
+function sidecarLog({ cluster, config: { namespace, observability } }: ProofDeps): Search {
+  return async ({ pod, traceId, requestId }) => {
+    const log = await cluster.log(namespace, pod, 'istio-proxy', tailLines)
+    return log.split('\n').filter((line) => line.includes(observability?.traces ? traceId : requestId))
+  }
+}
+
+/** VictoriaLogs answers one object for each line. */
+function store({ cluster, config }: ProofDeps): Search | undefined {
+  const server = logQuery(config.observability!)
+  if (!server) return undefined
+  const query = queryOf(cluster, 'VictoriaLogs', server)
+  return async ({ traceId, requestId }) => {
+    const logsql = config.observability?.traces
+      ? `trace_id:${traceId}`
+      : `"http.request.header.x-request-id":"${requestId}"`
+    const text = await query(`/select/logsql/query?limit=10&query=${encodeURIComponent(logsql)}`)
+    return text.split('\n').filter((line) => line.trim() !== '')
+  }
+}

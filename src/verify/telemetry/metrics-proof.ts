@@ -1,0 +1,98 @@
+// Proves that the request's series arrive in Prometheus: it has the counters of the pod's sidecar, at least as high as the
+// sidecar had counted with the request.
+import type { Cluster } from '../../cluster/client.ts'
+import { prometheusServer, type PrometheusServer } from '../../config/observability.ts'
+import type { Config } from '../../config/schema.ts'
+import { labelsOf, type Reading } from '../../metrics/counters.ts'
+import { choosePrometheus } from '../../observability/metrics/operator.ts'
+import { prometheusClient, type PromSample } from '../../observability/metrics/prometheus-client.ts'
+import { messageOf } from '../../runtime/errors.ts'
+import { istioMetricNames } from '../proxy-counters.ts'
+import { metricsCause } from './metrics-cause.ts'
+import { grown, reportedBy } from './sidecar-requests.ts'
+import type { Application, Finding, Proof, ProofDeps, SentRequest } from './types.ts'
+
+export function metricsProof(deps: ProofDeps, app: Application): Proof {
+  let failure: string | undefined
+  const counted = (requests: readonly SentRequest[]) => requests.filter((each) => seriesOf(each).size > 0)
+  const look = async (requests: readonly SentRequest[]): Promise<Finding | undefined> => {
+    failure = undefined
+    try {
+      const prometheus = prometheusClient(deps.cluster, await serverOf(deps.cluster, deps.config))
+      for (const request of counted(requests)) {
+        const finding = await found(prometheus, request, app)
+        if (finding) return finding
+      }
+    } catch (error) {
+      failure = messageOf(error)
+    }
+    return undefined
+  }
+  const explain = async (requests: readonly SentRequest[]): Promise<Finding> => {
+    const request = counted(requests).at(-1)
+    if (failure !== undefined) return { ok: false, text: failure }
+    if (!request) return uncounted(requests.at(-1)!, app)
+    const server = await serverOf(deps.cluster, deps.config)
+    const text = await metricsCause(deps, server, podOf(request, app), [...seriesOf(request).keys()][0]!).catch(
+      messageOf,
+    )
+    return { ok: false, text }
+  }
+  return { what: 'metrics', look, explain }
+}
+
+function podOf({ pod }: SentRequest, { entry, pods }: Application) {
+  return pods.find(({ metadata }) => metadata.name === pod) ?? entry.pod
+}
+
+/** The series of the pod's sidecar that grew with the request; those with its status, if there are any. */
+export function seriesOf({ way, status, pod, before, after }: SentRequest): Reading {
+  const all = reportedBy(way === 'past-sidecar' ? 'source' : 'destination', grown(before, after, pod))
+  const sameStatus = new Map([...all].filter(([series]) => labelsOf(series)['response_code'] === String(status)))
+  return sameStatus.size > 0 ? sameStatus : all
+}
+
+async function found(
+  prometheus: (promql: string) => Promise<PromSample[]>,
+  request: SentRequest,
+  app: Application,
+): Promise<Finding | undefined> {
+  const { metadata, status } = podOf(request, app)
+  const own = [...seriesOf(request)]
+  // A series as the sidecar writes it is a selector of PromQL.
+  const answers = await Promise.all(own.map(([series]) => prometheus(series)))
+  const isOfPod = ({ labels }: PromSample) =>
+    labels['pod'] === metadata.name || (status?.podIP !== undefined && labels['instance']?.includes(status.podIP))
+  const values = answers.map((samples) => samples.find(isOfPod)?.value)
+  if (values.some((value, i) => value === undefined || value < own[i]![1])) return undefined
+  return {
+    ok: true,
+    text: `${istioMetricNames.requests} of ${metadata.name} is in Prometheus, with the request (${values.join(', ')})`,
+  }
+}
+
+function uncounted({ way, status }: SentRequest, { entry: { service } }: Application): Finding {
+  if (way === 'past-sidecar')
+    return {
+      text:
+        `${service} refuses plaintext and no gateway exposes it, so the request had to go past its sidecar; it called no ` +
+        'other service, and no sidecar counted it; set `observability.proof.service` or `path` to what calls another one',
+    }
+  return {
+    ok: false,
+    text:
+      `no sidecar of ${service} counted the request, which was answered with ${status}; check that no Telemetry disables ` +
+      'metrics, and that the proxies publish istio_requests_total',
+  }
+}
+
+/** @throws Error if it cannot be told which Prometheus it is. */
+async function serverOf(cluster: Cluster, config: Config): Promise<PrometheusServer> {
+  const observability = config.observability!
+  const server = prometheusServer(observability)
+  if (server) return server
+  const chosen = await choosePrometheus(cluster, config)
+  if (typeof chosen === 'string') throw new Error(chosen)
+  const { timeout } = observability.metrics!.prometheus
+  return { service: `${chosen.metadata.namespace}/prometheus-operated:9090`, timeout }
+}

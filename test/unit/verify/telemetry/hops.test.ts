@@ -1,0 +1,130 @@
+// Which spans a trace lacks.
+import { describe, expect, test } from 'vitest'
+import { hopNames, missingHops, type Route } from '../../../../src/verify/telemetry/hops.ts'
+import { parseTraces, type Span } from '../../../../src/verify/telemetry/jaeger.ts'
+
+const traceId = '1'.repeat(32)
+const client = (id: string, pod: string, to: string): Span => ({
+  id,
+  traceId,
+  kind: 'client',
+  service: `${pod.split('-')[0]}.shop`,
+  pod,
+  host: `${to}.shop.svc.cluster.local`,
+})
+const server = (id: string, pod: string, parent: string): Span => ({
+  id,
+  traceId,
+  kind: 'server',
+  service: `${pod.split('-')[0]}.shop`,
+  pod,
+  parent,
+})
+const spans = [
+  server('1', 'frontend-1', '0'),
+  client('2', 'frontend-1', 'backend'),
+  server('3', 'backend-1', '2'),
+  client('4', 'backend-1', 'stock'),
+  server('5', 'stock-1', '4'),
+]
+const without = (...ids: string[]) => spans.filter(({ id }) => !ids.includes(id))
+const route = (more: Partial<Route> = {}): Route => ({
+  entry: { service: 'frontend', pod: 'frontend-1', seen: true },
+  calls: new Map([
+    ['frontend-1', ['backend']],
+    ['backend-1', ['stock']],
+  ]),
+  through: [],
+  pods: new Map([
+    ['frontend', ['frontend-1']],
+    ['backend', ['backend-1']],
+    ['stock', ['stock-1']],
+  ]),
+  ...more,
+})
+
+test('a trace with a span at both ends of each hop lacks nothing', () => {
+  expect(missingHops(spans, route())).toEqual([])
+  expect(hopNames(spans)).toEqual([
+    'backend (server)',
+    'backend → stock (client)',
+    'frontend (server)',
+    'frontend → backend (client)',
+    'stock (server)',
+  ])
+})
+
+describe('a trace that lacks', () => {
+  test('the first server span', () => {
+    const lacking = [{ to: 'frontend', end: 'server', certain: true }]
+    expect(missingHops(without('1'), route())).toEqual(lacking)
+    const unseen = { service: 'frontend', pod: 'frontend-1', seen: false }
+    expect(missingHops(without('1'), route({ entry: unseen }))).toEqual([])
+  })
+
+  test('the spans of a later hop', () => {
+    expect(missingHops(without('4', '5'), route())).toEqual([
+      { from: 'backend-1', to: 'stock', end: 'client', certain: false },
+    ])
+  })
+
+  test('the server span of a call, unless no pod there has a sidecar', () => {
+    const lacking = [{ from: 'backend-1', to: 'stock', end: 'server', certain: true }]
+    expect(missingHops(without('5'), route())).toEqual(lacking)
+    expect(missingHops(without('5'), route({ pods: new Map([['frontend', ['frontend-1']]]) }))).toEqual([])
+  })
+
+  test('a service that the config says the request passes', () => {
+    const [none, calls] = [new Map<string, string[]>(), new Map([['frontend-1', ['backend']]])]
+    expect(missingHops(without('2', '3', '4', '5'), route({ calls: none, through: ['stock'] }))).toEqual([
+      { to: 'stock', end: 'server', certain: true },
+    ])
+    expect(missingHops(without('2', '3', '4', '5'), route({ calls, through: ['backend'] }))).toEqual([
+      { from: 'frontend-1', to: 'backend', end: 'client', certain: true },
+    ])
+  })
+})
+
+test('calls of pods that the trace did not reach do not count', () => {
+  expect(missingHops(spans, route({ calls: new Map([['elsewhere-1', ['backend']]]) }))).toEqual([])
+})
+
+test("spans are read as Jaeger's query API writes them", () => {
+  const tags = (pairs: Record<string, unknown>) => Object.entries(pairs).map(([key, value]) => ({ key, value }))
+  const node = 'sidecar~10.0.0.7~frontend-75f-abc.shop~shop.svc.cluster.local'
+  const data = [
+    {
+      spans: [
+        {
+          traceID: 'abc',
+          spanID: '2',
+          references: [{ refType: 'CHILD_OF', spanID: '1' }],
+          processID: 'p1',
+          tags: tags({
+            'span.kind': 'client',
+            node_id: node,
+            upstream_cluster: 'outbound|3001|v1|backend.shop.svc.cluster.local;',
+          }),
+        },
+      ],
+      processes: { p1: { serviceName: 'frontend.shop' } },
+    },
+  ]
+  expect(parseTraces(JSON.stringify({ data }))).toEqual([
+    {
+      id: '2',
+      traceId: 'abc'.padStart(32, '0'),
+      parent: '1',
+      kind: 'client',
+      service: 'frontend.shop',
+      pod: 'frontend-75f-abc',
+      host: 'backend.shop.svc.cluster.local',
+    },
+  ])
+  expect(parseTraces('{"data":null}')).toEqual([])
+})
+
+test('an answer of something else is an error', () => {
+  expect(() => parseTraces('<html>')).toThrow("does not come from Jaeger's query API; check the address")
+  expect(() => parseTraces('{}')).toThrow("does not come from Jaeger's query API; check the address")
+})

@@ -1,0 +1,222 @@
+// The proof as a whole: what it sends, what it waits for, and what it says. A fake stands for the cluster, because the
+// tests plant what arrives and what does not; the e2e tests run the real programs.
+import { beforeEach, describe, expect, test } from 'vitest'
+import { ApiError } from '../../../../src/cluster/api-error.ts'
+import type { Kind, KubeObject, Pod, Service } from '../../../../src/cluster/objects.ts'
+import { proveTelemetry } from '../../../../src/verify/telemetry/proof.ts'
+import { FakeClock } from '../../fake-clock.ts'
+import { clusterWith, configOf, pod } from '../../fixtures.ts'
+
+const service = (name: string): Service => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name, namespace: 'shop' },
+  spec: { selector: { app: name }, ports: [{ name: 'http', port: 80 }] },
+})
+const podOf = (app: string, url = ''): Pod =>
+  pod({
+    metadata: { name: `${app}-1`, labels: { app } },
+    spec: { containers: [{ name: 'app', env: [{ name: 'URL', value: url }] }] },
+  })
+
+/** The world: what each request leads to. Tests change it. */
+let world: {
+  /** The application's answer, or the API server's refusal. */
+  answer: () => string
+  /** Whether the frontend calls the backend for a request, and without one. */
+  calls: boolean
+  background: boolean
+  forwards: boolean
+  prometheusLags: number
+  objects: KubeObject[]
+  logged: boolean
+}
+let requests: Record<string, string>[]
+let [got, sent] = [0, 0]
+
+beforeEach(() => {
+  ;[requests, got, sent] = [[], 0, 0]
+  world = {
+    answer: () => '',
+    calls: true,
+    background: false,
+    forwards: true,
+    prometheusLags: 0,
+    objects: [],
+    logged: true,
+  }
+})
+
+const series = (labels: string) => `istio_requests_total{${labels},response_code="200"}`
+const destination = series('reporter="destination",destination_workload="frontend"')
+const source = series('reporter="source",source_workload="frontend",destination_service_name="backend"')
+
+function counters(name: string): string {
+  if (name !== 'frontend-1') return ''
+  if (world.background) sent += 1
+  return `${destination} ${got}\n${source} ${sent}\n`
+}
+
+function traces(path: string): string {
+  const tag = (key: string, value: string) => ({ key, value })
+  const node = (name: string) => tag('node_id', `sidecar~10.0.0.1~${name}.shop~shop.svc.cluster.local`)
+  const ids = [...path.matchAll(/traceID=(\w+)/g)].map(([, id]) => id)
+  const call = [
+    {
+      spanID: '2',
+      tags: [tag('span.kind', 'client'), node('frontend-1'), tag('upstream_cluster', 'outbound|80||backend.shop.svc')],
+    },
+    {
+      spanID: '3',
+      references: [{ refType: 'CHILD_OF', spanID: '2' }],
+      tags: [tag('span.kind', 'server'), node('backend-1')],
+    },
+  ]
+  const data = ids.map((traceID) => ({
+    processes: { p: { serviceName: 'frontend.shop' } },
+    spans: [
+      { spanID: '1', tags: [tag('span.kind', 'server'), node('frontend-1')] },
+      ...(world.forwards ? call : []),
+    ].map((span) => ({ ...span, traceID, processID: 'p' })),
+  }))
+  return JSON.stringify({ data })
+}
+
+function prometheus(path: string): string {
+  if (path.includes('/targets'))
+    return JSON.stringify({ status: 'success', data: { activeTargets: [], droppedTargets: [] } })
+  const value = got - world.prometheusLags
+  const result = [{ metric: { pod: 'frontend-1' }, value: [0, String(value)] }]
+  return JSON.stringify({ status: 'success', data: { resultType: 'vector', result } })
+}
+
+const cluster = clusterWith({
+  list: (kind: Kind) => {
+    if (kind === 'Service') return Promise.resolve(['frontend', 'backend'].map(service))
+    if (kind === 'Pod') return Promise.resolve([podOf('frontend', 'http://backend/'), podOf('backend')])
+    return Promise.resolve(world.objects.filter((each) => each.kind === kind))
+  },
+  get: () => Promise.resolve(undefined),
+  pod: async (_: string, name: string, port: number, _path: string, _ms: number, headers: Record<string, string>) => {
+    if (port === 15090) return counters(name)
+    const body = world.answer()
+    requests.push(headers)
+    got += 1
+    if (world.calls) sent += 1
+    return Promise.resolve(body)
+  },
+  service: (_: string, name: string, _port: number, path: string) =>
+    Promise.resolve(name === 'jaeger' ? traces(path) : prometheus(path)),
+  log: () => Promise.resolve(world.logged ? requests.map((each) => JSON.stringify(each)).join('\n') : ''),
+})
+
+function prove(section: string) {
+  const config = configOf(`namespace: shop\nobservability: ${section}\n`)
+  const forward = () => Promise.reject(new Error('forbidden'))
+  return proveTelemetry({ cluster, config, forward, signal: new AbortController().signal, clock: new FakeClock() })
+}
+
+const everything = '{ metrics: { prometheus: install }, traces: { collector: install }, logs: { collector: stdout } }'
+
+test('one request, with a sampled trace, proves all three', async () => {
+  const rows = await prove(everything)
+  expect(rows.map(({ what, ok }) => [what, ok])).toEqual([
+    ['metrics', true],
+    ['traces', true],
+    ['logs', true],
+  ])
+  expect(rows[1]?.text).toContain('frontend → backend (client)')
+  expect(requests).toHaveLength(1)
+  expect(requests[0]?.['traceparent']).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/)
+})
+
+test('a config that asks for none of them, or for no proof, sends nothing', async () => {
+  expect(await prove('{}')).toEqual([])
+  expect(await prove('{ traces: { collector: install }, proof: off }')).toEqual([])
+  expect(requests).toEqual([])
+})
+
+describe('metrics', () => {
+  test('that do not have the request are not enough, and the cause is looked up', async () => {
+    world.prometheusLags = 1
+    const [row] = await prove('{ metrics: { prometheus: install }, proof: { timeout: 20s } }')
+    // A second request would let the first one show.
+    expect(requests.length).toBeGreaterThan(1)
+    expect(row?.ok).toBe(true)
+    world.prometheusLags = 1_000
+    const [late] = await prove('{ metrics: { prometheus: install }, proof: { timeout: 20s } }')
+    expect(late).toMatchObject({ ok: false, text: expect.stringContaining('no job of Prometheus discovers') as string })
+  })
+})
+
+describe('traces', () => {
+  const traced = '{ traces: { collector: install }, proof: { timeout: 20s } }'
+
+  test('without a share of users are named, although the request itself is traced', async () => {
+    const [row] = await prove('{ traces: { collector: install, sampling: 0% } }')
+    expect(row).toMatchObject({ ok: false, text: expect.stringContaining('sampling is 0%') as string })
+  })
+
+  test('that nothing can read back are not called proved', async () => {
+    const [row] = await prove('{ traces: { collector: "monitoring/otel:4317" } }')
+    expect(row?.ok).toBeUndefined()
+    expect(row?.text).toContain('set `observability.traces.query`')
+  })
+
+  test('that end at the first service show that it does not forward the headers', async () => {
+    world.forwards = false
+    const [row] = await prove(traced)
+    expect(row?.ok).toBe(false)
+    expect(row?.text).toContain('frontend-1 does not forward the trace headers')
+  })
+
+  test('cannot tell that of a service that calls all the time, unless the config names the next one', async () => {
+    world.forwards = false
+    world.background = true
+    const [row] = await prove(traced)
+    expect(row?.ok).toBeUndefined()
+    expect(row?.text).toContain('name backend in `observability.proof.through`')
+    const [stated] = await prove('{ traces: { collector: install }, proof: { timeout: 20s, through: backend } }')
+    expect(stated).toMatchObject({ ok: false, text: expect.stringContaining('does not forward') as string })
+  })
+})
+
+describe('logs', () => {
+  test('of errors alone do not hold a request that was answered well', async () => {
+    const [row] = await prove('{ logs: { collector: stdout, onlyErrors: true } }')
+    expect(row?.ok).toBeUndefined()
+    expect(row?.text).toContain('the filter of `onlyErrors` keeps no line of the request, which was answered with 200')
+  })
+
+  test('of errors alone hold a request that failed', async () => {
+    world.answer = () => {
+      got += 1
+      requests.push({ traceparent: 'x' })
+      throw new ApiError(500, 'this version fails (HTTP 500)')
+    }
+    world.logged = false
+    const [row] = await prove('{ logs: { collector: stdout, onlyErrors: true }, proof: { timeout: 1s } }')
+    expect(row?.ok).toBe(false)
+  })
+
+  test('without a Telemetry that asks for them are explained', async () => {
+    world.logged = false
+    const [row] = await prove('{ logs: { collector: stdout }, proof: { timeout: 1s } }')
+    expect(row).toMatchObject({
+      ok: false,
+      text: expect.stringContaining('no Telemetry of shop names the provider mesh-canary-logs') as string,
+    })
+  })
+})
+
+test('an application that does not answer fails all of them', async () => {
+  world.answer = () => {
+    throw new ApiError(0, 'no answer within 15 s')
+  }
+  const rows = await prove('{ metrics: { prometheus: install }, logs: { collector: stdout }, proof: { timeout: 1s } }')
+  const text = 'the request to frontend (pod frontend-1) failed: no answer within 15 s'
+  expect(rows).toEqual([
+    { what: 'metrics', ok: false, text },
+    { what: 'logs', ok: false, text },
+  ])
+})
