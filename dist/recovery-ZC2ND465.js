@@ -1,2 +1,0 @@
-import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
-import{X as a,Y as b}from"./chunk-T76K23LX.js";import"./chunk-7G7I62Y6.js";import"./chunk-ZSKT5IYC.js";import"./chunk-UISWI6CE.js";import"./chunk-QUVDJZAA.js";import"./chunk-H7SKCUAT.js";import"./chunk-ZF4TZGAH.js";import"./chunk-ZYNOLN36.js";import"./chunk-KFDRDGEC.js";import"./chunk-LLXSIJVQ.js";import"./chunk-DMPBY6LY.js";import"./chunk-TIQ2RXAT.js";export{b as forceRollback,a as recoverPromotion};
