@@ -117,7 +117,8 @@ describe('a bad v2 is rolled back', () => {
     await replaceV2('slow')
     const { outputs } = await machine.run(inputs())
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
-    expect(outputs['reason']).toContain('took longer than the limit of p99 (500 ms)')
+    // On a busy machine it is so slow that its callers give up first.
+    expect(outputs['reason']).toMatch(/took longer than the limit of p99 \(500 ms\)|failed or were abandoned/)
     expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
   })
 
