@@ -81,6 +81,8 @@ test('what nobody commits keeps the traffic on the canary, which Flux leaves alo
 })
 
 test('a repository that Flux cannot build is named, before the release and at its end', async () => {
+  // While Flux tries again, nobody knows that it cannot build. A new commit ends the wait for the next try.
+  await flux.kubectl('patch', 'kustomization', 'arcade', '--type=merge', '--patch={"spec":{"retryInterval":"10m"}}')
   flux.commit({ 'kustomization.yaml': kustomization({ resources: [...resources, 'absent.yaml'] }) })
   await flux.kubectl('wait', 'kustomization/arcade', '--for=condition=Ready=false', '--timeout=60s')
   const plan = `image: "${sampleImages.next}", after: gitops, commitTimeout: 1s`
