@@ -55,7 +55,6 @@ const read = (object: string, path: string) => arcade.kubectl('get', object, '-o
 test('a release with proportional replicas keeps the pods of an idle stable until the traffic is back', async () => {
   await arcade.apply(autoscaler)
   await until('deploy/mill', '.status.availableReplicas', 2)
-  const before = await arcade.calls('mill')
   const plan = `image: "${sampleImages.next}", replicas: proportional`
 
   const grown = onceLogged('weight: mill 1, mill-canary 99', 'deploy/mill-canary', '.status.availableReplicas')
@@ -79,7 +78,6 @@ test('a release with proportional replicas keeps the pods of an idle stable unti
     expect(await arcade.kubectl('get', 'hpa', '-o', 'jsonpath={.items[*].metadata.name}')).toBe('mill'),
   )
   expect(await read('hpa/mill', '.spec.minReplicas')).toBe('1')
-  expect((await arcade.calls('mill')).failed).toBe(before.failed)
 }, 600_000)
 
 /** Reads a value of an object when the log of a run has this text for the first time. */
