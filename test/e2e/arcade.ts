@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'vitest'
+import { eventually } from './echo.ts'
 import { runner, type RunnerOptions } from './runner.ts'
 import { applyObjects, delivererKubeconfig, embeddedMesh, sampleImage } from './world.ts'
 
@@ -88,6 +89,13 @@ export async function openArcade(...objects: { kind: string; metadata: { name: s
   const ready = (name: string) => kubectl('rollout', 'status', `deploy/${name}`, '--timeout=120s')
   const apply = (...items: object[]) => applyObjects(testCluster, items)
 
+  /** What the callers of a shop have counted since their pod started. */
+  async function calls(app: string): Promise<{ sent: number; failed: number; last: string }> {
+    const log = await kubectl('logs', `deploy/${app}-caller`, '-c', 'app', '--tail', '1')
+    const [sent = '', failed = '', last = ''] = log.trim().split(' ')
+    return { sent: Number(sent), failed: Number(failed), last }
+  }
+
   const { mirror = '', overlays = '', metrics = '' } = testCluster.inputs
   const installed = await machine.main({ mirror, overlays, 'istio-version': '1.31.0', profile: 'minimal' })
   expect(installed.code, installed.log).toBe(0)
@@ -105,11 +113,16 @@ export async function openArcade(...objects: { kind: string; metadata: { name: s
     ready,
     apply,
 
-    /** What the callers of a shop have counted since their pod started. */
-    async calls(app: string): Promise<{ sent: number; failed: number; last: string }> {
-      const log = await kubectl('logs', `deploy/${app}-caller`, '-c', 'app', '--tail', '1')
-      const [sent = '', failed = '', last = ''] = log.trim().split(' ')
-      return { sent: Number(sent), failed: Number(failed), last }
+    calls,
+
+    /** Waits until the callers of a shop get answers, and no call fails any more. */
+    async answered(app: string): Promise<void> {
+      let before = await calls(app)
+      await eventually(async () => {
+        const [{ sent, failed }, now] = [before, await calls(app)]
+        before = now
+        expect(now.last !== '' && now.sent > sent && now.failed === failed).toBe(true)
+      })
     },
 
     /**

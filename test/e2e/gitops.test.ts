@@ -21,6 +21,7 @@ beforeAll(async () => {
     'kustomization.yaml': kustomization({ resources }),
   })
   await arcade.ready('dairy')
+  await arcade.answered('dairy')
   // As docs/gitops.md says.
   const objects = 'kustomizations.kustomize.toolkit.fluxcd.io,gitrepositories.source.toolkit.fluxcd.io'
   await flux.kubectl('create', 'role', 'mesh-canary-state', '--verb=get', `--resource=${objects}`)
