@@ -1,5 +1,6 @@
 // Looks up why the canary's share of the requests differed from its weight, once its weight is back at 0.
-import { addShare, differsFromWeight, noShare, shareWithoutSidecar } from '../analysis/share.ts'
+import { addShare, differsFromWeight, noShare } from '../analysis/share.ts'
+import { shareOfCallersWithoutSidecar } from '../state/share-rules.ts'
 import type { State, Step } from '../state/types.ts'
 import type { PromotionContext } from './context.ts'
 import { lookUpCauses } from './bypass-causes.ts'
@@ -11,7 +12,7 @@ export async function causeOfShare(
 ): Promise<string | undefined> {
   const step = state.steps.at(-1)
   if (!step || !endedByShare(step, pinned)) return undefined
-  if (shareWithoutSidecar(step.canary, step.stable) ?? shareWithoutSidecar(state.canary, state.stable)) return undefined
+  if (shareOfCallersWithoutSidecar(state) !== undefined) return undefined
   const scope = { selectors, clients: plan.clients, metrics: plan.metrics }
   const { causes, notes } = await lookUpCauses(cluster, split, scope, deps.clock)
   return causes.length > 0 ? causes.join('; ') : notes

@@ -9,21 +9,25 @@ import { isAlone, lastSharedWeight } from './alone.ts'
 import { findVerdict, stay, type RuleInput } from './rule.ts'
 import { describeStage } from './stages.ts'
 import { currentStep, endCurrentStep, progressOf, replaceCurrent, startStep } from './steps.ts'
-import type { Next, ShiftingState, WatchedRequests, WatchingState, WatchingStep } from './types.ts'
+import type { Next, ShiftingState, State, WatchedRequests, WatchingState, WatchingStep } from './types.ts'
 
 // Callers without a sidecar know no routes. Their requests go to any pod of any version, whatever the weight is, also
 // after a promotion and after a rollback. So neither verdict would be true for them. They may start late, so each step
 // is tested by itself; and where a step has few requests, all of them together.
 
 export function findCallersWithoutSidecar({ state }: RuleInput): string | undefined {
-  const step = state.steps.at(-1)
-  const share =
-    (step && shareWithoutSidecar(step.canary, step.stable)) ?? shareWithoutSidecar(state.canary, state.stable)
+  const share = shareOfCallersWithoutSidecar(state)
   if (share === undefined) return undefined
   return (
     `${percent(share, 1)} of the requests came in plain text from callers without a sidecar, to which no weight ` +
     'applies: give them a sidecar, or send them through a gateway of the mesh'
   )
+}
+
+/** Undefined if it is not decisively too large. */
+export function shareOfCallersWithoutSidecar({ steps, canary, stable }: State): number | undefined {
+  const step = steps.at(-1)
+  return (step && shareWithoutSidecar(step.canary, step.stable)) ?? shareWithoutSidecar(canary, stable)
 }
 
 export function endBesideTheWeight(reason: string, { plan, state, now }: RuleInput): Next {

@@ -22,11 +22,9 @@ export function replaceCurrent<Current extends Step>(steps: Step[], current: Cur
  * somebody else were replaced.
  */
 export function setShiftTime<S extends State>(state: S, now: number): S {
-  if (state.phase === 'shifting')
-    return { ...state, steps: replaceCurrent(state.steps, { ...currentStep(state.steps), shiftedAt: now }) }
-  if (state.phase === 'watching')
-    return { ...state, steps: replaceCurrent(state.steps, { ...currentStep(state.steps), shiftedAt: now }) }
-  return state
+  if (state.phase !== 'shifting' && state.phase !== 'watching') return state
+  const step = currentStep<ShiftingStep | WatchingStep>(state.steps)
+  return { ...state, steps: replaceCurrent(state.steps, { ...step, shiftedAt: now }) }
 }
 
 /** From now on the requests count as those of the new traffic. */
