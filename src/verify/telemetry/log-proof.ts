@@ -1,13 +1,16 @@
 // Proves that the request's access log line arrives: in the sidecar's own log, or in the store that takes the logs.
 import { logCollector, logQuery } from '../../config/observability.ts'
+import { isMap } from '../../config/values/parsed-value.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import { collectorCause, withCollectorCause } from './collector-cause.ts'
 import { queryOf } from './query.ts'
 import { settled } from './settled.ts'
 import type { Finding, Proof, ProofDeps, SentRequest } from './types.ts'
 
-/** Resolves to the lines that hold the id of the trace; without `traces`, Envoy knows only that of the request. */
-type Search = (request: SentRequest) => Promise<string[]>
+/** Resolves to a sidecar's access log lines with the id of the trace; without `traces`, Envoy knows only the request's. */
+type Search = (request: SentRequest) => Promise<AccessLogLine[]>
+/** A line as the provider of the stage `observe` has it written: attribute by attribute. */
+type AccessLogLine = Record<string, unknown>
 
 export function logProof(deps: ProofDeps): Proof {
   const { onlyErrors, collector } = deps.config.observability!.logs!
@@ -72,10 +75,31 @@ const tailLines = 5_000
 
 function sidecarLog({ cluster, config: { namespace, observability } }: ProofDeps): Search {
   return async ({ pod, traceId, requestId }) => {
+    const id = observability?.traces ? traceId : requestId
     const log = await cluster.log(namespace, pod, 'istio-proxy', tailLines)
-    return log.split('\n').filter((line) => line.includes(observability?.traces ? traceId : requestId))
+    const lines = log.split('\n').filter((line) => line.includes(id))
+    const objects = lines.map(lineIn).filter((line) => line !== undefined)
+    return objects.filter(isAccessLog)
   }
 }
+
+/** Undefined for text that is not a JSON object; a sidecar also logs lines of its own. */
+function lineIn(text: string): AccessLogLine | undefined {
+  try {
+    const line = JSON.parse(text) as unknown
+    return isMap(line) ? line : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** The application may log the same trace to the same store, but only Envoy has flags of a response. */
+function isAccessLog(line: AccessLogLine): boolean {
+  return line['k8s.pod.name'] !== undefined && line['envoy.response_flags'] !== undefined
+}
+
+/** Enough for what the application logs of one request. */
+const storeLimit = 1_000
 
 /** VictoriaLogs answers one object for each line. */
 function store({ cluster, config }: ProofDeps): Search | undefined {
@@ -86,7 +110,18 @@ function store({ cluster, config }: ProofDeps): Search | undefined {
     const logsql = config.observability?.traces
       ? `trace_id:${traceId}`
       : `"http.request.header.x-request-id":"${requestId}"`
-    const text = await query(`/select/logsql/query?limit=10&query=${encodeURIComponent(logsql)}`)
-    return text.split('\n').filter((line) => line.trim() !== '')
+    const text = await query(`/select/logsql/query?limit=${storeLimit}&query=${encodeURIComponent(logsql)}`)
+    const id = config.observability?.traces ? traceId : requestId
+    return storedLines(text).filter((line) => isAccessLog(line) && Object.values(line).includes(id))
   }
+}
+
+/** @throws Error if something else than VictoriaLogs answered, which gives each line its time. */
+function storedLines(answer: string): AccessLogLine[] {
+  const lines = answer.split('\n').filter((line) => line.trim() !== '')
+  return lines.map((text) => {
+    const line = lineIn(text)
+    if (line?.['_time'] === undefined) throw new Error('the answer does not come from VictoriaLogs; check the address')
+    return line
+  })
 }

@@ -62,13 +62,21 @@ async function found(
   // A series as the sidecar writes it is a selector of PromQL.
   const answers = await Promise.all(own.map(([series]) => prometheus(series)))
   const isOfPod = ({ labels }: PromSample) =>
-    labels['pod'] === metadata.name || (status?.podIP !== undefined && labels['instance']?.includes(status.podIP))
-  const values = answers.map((samples) => samples.find(isOfPod)?.value)
-  if (values.some((value, i) => value === undefined || value < own[i]![1])) return undefined
+    labels['pod'] === undefined
+      ? status?.podIP !== undefined && hostOf(labels['instance'] ?? '') === status.podIP
+      : labels['pod'] === metadata.name
+  // Two jobs may scrape the pod; the one that is behind decides.
+  const values = answers.map((samples) => Math.min(...samples.filter(isOfPod).map(({ value }) => value)))
+  if (values.some((value, i) => !Number.isFinite(value) || value < own[i]![1])) return undefined
   return {
     ok: true,
     text: `${istioMetricNames.requests} of ${metadata.name} is in Prometheus, with the request (${values.join(', ')})`,
   }
+}
+
+/** The address without its port; an IPv6 address has brackets in front of it. */
+function hostOf(instance: string): string {
+  return instance.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')
 }
 
 function uncounted({ way, status }: SentRequest, { entry: { service } }: Application): Finding {

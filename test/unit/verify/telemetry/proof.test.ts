@@ -17,6 +17,7 @@ const podOf = (app: string, url = ''): Pod =>
   pod({
     metadata: { name: `${app}-1`, labels: { app } },
     spec: { containers: [{ name: 'app', env: [{ name: 'URL', value: url }] }] },
+    status: { podIP: app === 'frontend' ? '10.0.0.5' : '10.0.0.6' },
   })
 
 /** The world: what each request leads to. Tests change it. */
@@ -30,6 +31,10 @@ let world: {
   prometheusLags: number
   objects: KubeObject[]
   logged: boolean
+  /** The lines in the store, for the traceparent of a request. */
+  stored: (traceId: string) => string
+  /** What Prometheus has: the labels of a series, and how far its value is behind the sidecar's. */
+  scraped: { labels: Record<string, string>; behind: number }[]
 }
 let requests: Record<string, string>[]
 let [got, sent] = [0, 0]
@@ -44,6 +49,8 @@ beforeEach(() => {
     prometheusLags: 0,
     objects: [],
     logged: true,
+    stored: () => '',
+    scraped: [{ labels: { pod: 'frontend-1' }, behind: 0 }],
   }
 })
 
@@ -85,8 +92,10 @@ function traces(path: string): string {
 function prometheus(path: string): string {
   if (path.includes('/targets'))
     return JSON.stringify({ status: 'success', data: { activeTargets: [], droppedTargets: [] } })
-  const value = got - world.prometheusLags
-  const result = [{ metric: { pod: 'frontend-1' }, value: [0, String(value)] }]
+  const result = world.scraped.map(({ labels, behind }) => ({
+    metric: labels,
+    value: [0, String(got - world.prometheusLags - behind)],
+  }))
   return JSON.stringify({ status: 'success', data: { resultType: 'vector', result } })
 }
 
@@ -105,10 +114,17 @@ const cluster = clusterWith({
     if (world.calls) sent += 1
     return Promise.resolve(body)
   },
-  service: (_: string, name: string, _port: number, path: string) =>
-    Promise.resolve(name === 'jaeger' ? traces(path) : prometheus(path)),
-  log: () => Promise.resolve(world.logged ? requests.map((each) => JSON.stringify(each)).join('\n') : ''),
+  service: (_: string, name: string, _port: number, path: string) => {
+    if (name === 'victoria-logs') return Promise.resolve(world.stored(traceIdOf(requests.at(-1)!)))
+    return Promise.resolve(name === 'jaeger' ? traces(path) : prometheus(path))
+  },
+  log: () => Promise.resolve(world.logged ? requests.map((each) => accessLog(traceIdOf(each), each)).join('\n') : ''),
 })
+
+const traceIdOf = (headers: Record<string, string>) => headers['traceparent']!.split('-')[1]!
+/** A line of a sidecar, with more or other attributes. */
+const accessLog = (traceId: string, more: object = {}) =>
+  JSON.stringify({ trace_id: traceId, 'k8s.pod.name': 'frontend-1', 'envoy.response_flags': '-', ...more })
 
 function prove(section: string) {
   const config = configOf(`namespace: shop\nobservability: ${section}\n`)
@@ -146,6 +162,30 @@ describe('metrics', () => {
     world.prometheusLags = 1_000
     const [late] = await prove('{ metrics: { prometheus: install }, proof: { timeout: 20s } }')
     expect(late).toMatchObject({ ok: false, text: expect.stringContaining('no job of Prometheus discovers') as string })
+  })
+})
+
+describe('a series in Prometheus', () => {
+  const metrics = () => prove('{ metrics: { prometheus: install }, proof: { timeout: 1s } }')
+  const okOf = async (...scraped: (typeof world)['scraped']) => {
+    world.scraped = scraped
+    return (await metrics())[0]?.ok
+  }
+
+  test('of another replica, whose address begins with the same digits, is not the pod', async () => {
+    expect(await okOf({ labels: { pod: 'frontend-2', instance: '10.0.0.57:15020' }, behind: 0 })).toBe(false)
+    expect(await okOf({ labels: { instance: '10.0.0.57:15020' }, behind: 0 })).toBe(false)
+    expect(await okOf({ labels: { pod: 'frontend-2', instance: '10.0.0.5:15020' }, behind: 0 })).toBe(false)
+  })
+
+  test('is of the pod by its name, or by its address where there is no name', async () => {
+    expect(await okOf({ labels: { pod: 'frontend-1', instance: 'any:15020' }, behind: 0 })).toBe(true)
+    expect(await okOf({ labels: { instance: '10.0.0.5:15020' }, behind: 0 })).toBe(true)
+  })
+
+  test('of each job that scrapes the pod has the request', async () => {
+    const labels = { pod: 'frontend-1' }
+    expect(await okOf({ labels, behind: 0 }, { labels, behind: 1_000 })).toBe(false)
   })
 })
 
@@ -191,12 +231,45 @@ describe('logs', () => {
   test('of errors alone hold a request that failed', async () => {
     world.answer = () => {
       got += 1
-      requests.push({ traceparent: 'x' })
+      requests.push({ traceparent: 'x-x' })
       throw new ApiError(500, 'this version fails (HTTP 500)')
     }
     world.logged = false
     const [row] = await prove('{ logs: { collector: stdout, onlyErrors: true }, proof: { timeout: 1s } }')
     expect(row?.ok).toBe(false)
+  })
+
+  describe('in a store', () => {
+    const section =
+      'traces: { collector: "monitoring/otel:4317" }, ' +
+      'logs: { collector: "monitoring/otel:4317", query: "monitoring/victoria-logs:9428" }, proof: { timeout: 1s }'
+    const inStore = async () => (await prove(`{ ${section} }`)).find(({ what }) => what === 'logs')
+    const time = { _time: '2026-01-01T00:00:00Z' }
+
+    test('are lines of a sidecar with the id of the trace', async () => {
+      world.stored = (traceId) => accessLog(traceId, time)
+      expect(await inStore()).toMatchObject({ ok: true })
+    })
+
+    test('are not what another program answers', async () => {
+      world.stored = () => '<!doctype html>\n<title>Grafana</title>\n'
+      const finding = await inStore()
+      expect(finding?.ok).toBe(false)
+      expect(finding?.text).toContain('the answer does not come from VictoriaLogs')
+      world.stored = (traceId) => JSON.stringify({ echoed: traceId })
+      expect((await inStore())?.text).toContain('the answer does not come from VictoriaLogs')
+    })
+
+    test('are neither lines of the application nor those of another trace', async () => {
+      world.stored = (traceId) =>
+        JSON.stringify({ ...time, trace_id: traceId, 'k8s.pod.name': 'frontend-1', _msg: 'hi' })
+      expect(await inStore()).toMatchObject({
+        ok: false,
+        text: expect.stringContaining('the store of the logs has no line') as string,
+      })
+      world.stored = () => accessLog('0'.repeat(32), time)
+      expect(await inStore()).toMatchObject({ ok: false })
+    })
   })
 
   test('without a Telemetry that asks for them are explained', async () => {
