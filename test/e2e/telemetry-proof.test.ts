@@ -89,7 +89,11 @@ describe('under STRICT', () => {
   })
 
   test.each([
-    ['past the first sidecar', '', /hop: backend \(server\), frontend → backend \(client\)$/m],
+    [
+      'past the first sidecar',
+      '',
+      /hop: backend \(server\), frontend → backend \(client\); the request went past the sidecar of frontend/,
+    ],
     [
       'through the gateway that exposes the service',
       exposed,

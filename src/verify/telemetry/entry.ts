@@ -2,16 +2,17 @@
 import { podsBehind } from '../../cluster/labels.ts'
 import type { Pod, Service } from '../../cluster/objects.ts'
 import { isLive, isReady } from '../../cluster/pods.ts'
-import { protocolOf, servicePorts, targetPort } from '../../cluster/service-ports.ts'
+import { protocolOf, servicePorts, speaksGrpc, targetPort } from '../../cluster/service-ports.ts'
 import { mentionsService } from '../../cluster/service-mentions.ts'
 import type { Config } from '../../config/schema.ts'
 import { hasRunningSidecar } from '../../mesh/sidecar.ts'
 
-/** `port`: the container's. */
-export type Entry = { service: string; pod: Pod; port: number }
+/** `port`: the container's. `isHttp2`: by the port's name or appProtocol, the application speaks HTTP/2 or gRPC there. */
+export type Entry = { service: string; pod: Pod; port: number; isHttp2: boolean }
 
 /**
  * The service of the config; else an exposed one, one that calls others and is called by none, or any that speaks HTTP.
+ * Among these, HTTP/1.1 comes first, because the request can also reach it past the sidecar.
  * @returns a sentence if no service can take the request.
  */
 export function chooseEntry(
@@ -20,7 +21,7 @@ export function chooseEntry(
   pods: readonly Pod[],
 ): Entry | string {
   const named = observability?.proof.service
-  const entries = services.flatMap((service) => entryOf(service, pods) ?? [])
+  const entries = http1First(services.flatMap((service) => entryOf(service, pods) ?? []))
   if (named !== undefined)
     return (
       entries.find(({ service }) => service === named) ??
@@ -37,10 +38,17 @@ export function chooseEntry(
 }
 
 function entryOf(service: Service, pods: readonly Pod[]): Entry | undefined {
-  const port = servicePorts(service).find((each) => protocolOf(each) === 'http')
+  const ports = servicePorts(service).filter((each) => protocolOf(each) === 'http')
+  const port = ports.find((each) => !speaksGrpc(each)) ?? ports[0]
   const pod = podsBehind(service, pods).find((each) => isLive(each) && isReady(each) && hasRunningSidecar(each))
   const number = pod && port && targetPort(pod, port)
-  return pod && number !== undefined ? { service: service.metadata.name, pod, port: number } : undefined
+  return pod && port && number !== undefined
+    ? { service: service.metadata.name, pod, port: number, isHttp2: speaksGrpc(port) }
+    : undefined
+}
+
+function http1First(entries: readonly Entry[]): Entry[] {
+  return [...entries.filter(({ isHttp2 }) => !isHttp2), ...entries.filter(({ isHttp2 }) => isHttp2)]
 }
 
 function calls({ pod, service }: Entry, entries: readonly Entry[], namespace: string): boolean {

@@ -4,10 +4,16 @@ import type { Span } from './jaeger.ts'
 
 /** What the request is known to pass. Pods by name, services by name within the namespace. */
 export type Route = {
+  namespace: string
   /** `seen`: its own sidecar saw the request come. */
   entry: { service: string; pod: string; seen: boolean }
-  /** By pod, the services that its sidecar saw called while the request ran: by it, or by others. */
+  /**
+   * By pod, the services that its sidecar counted calls of while the request ran. Another request that ran at the same
+   * time may have caused such a call. A service of another namespace is `name.namespace`.
+   */
   calls: ReadonlyMap<string, readonly string[]>
+  /** Pods whose counters could not be read, so that their calls are not known. */
+  unread: readonly string[]
   /** Services that it passes for certain, as the config says. */
   through: readonly string[]
   /** By service, its pods that have a sidecar. */
@@ -31,14 +37,14 @@ export function missingHops(spans: readonly Span[], route: Route): MissingHop[] 
   ]
 }
 
-/** Follows the calls from the entry, as far as the trace leads. */
+/** Follows the calls within the namespace from the entry, as far as the trace leads. */
 function missingCalls(spans: readonly Span[], route: Route): MissingHop[] {
   const reached = [route.entry.pod]
   const missing: MissingHop[] = []
   // The list grows while it is walked.
   for (const from of reached)
-    for (const to of route.calls.get(from) ?? []) {
-      const call = spans.find((span) => span.kind === 'client' && span.pod === from && isHostOf(span, to))
+    for (const to of (route.calls.get(from) ?? []).filter((service) => route.pods.has(service))) {
+      const call = spans.find((span) => span.pod === from && isCallOf(span, to, route.namespace))
       const server = call && spans.find((span) => span.kind === 'server' && span.parent === call.id)
       if (!call) missing.push({ from, to, end: 'client', certain: false })
       else if (!server && (route.pods.get(to) ?? []).length > 0)
@@ -52,8 +58,22 @@ function isServed(spans: readonly Span[], { pods }: Route, service: string): boo
   return spans.some(({ kind, pod = '' }) => kind === 'server' && pods.get(service)?.includes(pod))
 }
 
-function isHostOf({ host = '' }: Span, service: string): boolean {
-  return host === service || host.startsWith(`${service}.`)
+/** True for a client span of a call of the service, not of one with the same name elsewhere. */
+export function isCallOf({ kind, host = '' }: Span, service: string, namespace: string): boolean {
+  const [name, place = namespace] = host.split('.')
+  return kind === 'client' && name === service && place === namespace
+}
+
+/** The pods on the way of the request whose calls are not known. */
+export function unreadPods(spans: readonly Span[], { entry, unread }: Route): string[] {
+  return unread.filter((name) => name === entry.pod || spans.some(({ pod }) => pod === name))
+}
+
+/** The services elsewhere that pods on the way of the request called; their spans are not looked at. */
+export function callsElsewhere(spans: readonly Span[], { entry, calls, pods }: Route): string[] {
+  const reached = new Set([entry.pod, ...spans.flatMap(({ pod }) => pod ?? [])])
+  const called = [...reached].flatMap((pod) => calls.get(pod) ?? [])
+  return [...new Set(called.filter((service) => !pods.has(service)))].sort()
 }
 
 /** The hops that the trace has, in words. */

@@ -5,14 +5,15 @@ import { messageOf } from '../../runtime/errors.ts'
 import { collectorCause, withCollectorCause } from './collector-cause.ts'
 import { queryOf } from './query.ts'
 import { settled } from './settled.ts'
-import type { Finding, Proof, ProofDeps, SentRequest } from './types.ts'
+import { unseenRequest } from './unseen-request.ts'
+import type { Application, Finding, Proof, ProofDeps, SentRequest } from './types.ts'
 
 /** Resolves to a sidecar's access log lines with the id of the trace; without `traces`, Envoy knows only the request's. */
 type Search = (request: SentRequest) => Promise<AccessLogLine[]>
 /** A line as the provider of the stage `observe` has it written: attribute by attribute. */
 type AccessLogLine = Record<string, unknown>
 
-export function logProof(deps: ProofDeps): Proof {
+export function logProof(deps: ProofDeps, app: Application): Proof {
   const { onlyErrors, collector } = deps.config.observability!.logs!
   const search = collector === 'stdout' ? sidecarLog(deps) : store(deps)
   if (!search) return settled('logs', unseen(deps))
@@ -35,8 +36,10 @@ export function logProof(deps: ProofDeps): Proof {
   }
   const explain = async (requests: readonly SentRequest[]): Promise<Finding> => {
     if (failure !== undefined) return { ok: false, text: await withCollectorCause(deps, 'logs', failure) }
-    const cause = await collectorCause(deps, 'logs')
     const request = requests.at(-1)!
+    const unseen = unseenRequest(request, app)
+    if (unseen) return unseen
+    const cause = await collectorCause(deps, 'logs')
     const where = collector === 'stdout' ? `the log of the sidecar of ${request.pod} has` : 'the store of the logs has'
     return {
       ok: false,

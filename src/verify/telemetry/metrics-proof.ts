@@ -10,6 +10,7 @@ import { messageOf } from '../../runtime/errors.ts'
 import { istioMetricNames } from '../proxy-counters.ts'
 import { metricsCause } from './metrics-cause.ts'
 import { grown, reportedBy } from './sidecar-requests.ts'
+import { unseenRequest } from './unseen-request.ts'
 import type { Application, Finding, Proof, ProofDeps, SentRequest } from './types.ts'
 
 export function metricsProof(deps: ProofDeps, app: Application): Proof {
@@ -47,7 +48,10 @@ function podOf({ pod }: SentRequest, { entry, pods }: Application) {
 
 /** The series of the pod's sidecar that grew with the request; those with its status, if there are any. */
 export function seriesOf({ way, status, pod, before, after }: SentRequest): Reading {
-  const all = reportedBy(way === 'past-sidecar' ? 'source' : 'destination', grown(before, after, pod))
+  const all = reportedBy(
+    way === 'past-sidecar' ? 'source' : 'destination',
+    grown(before, after, pod) ?? new Map<string, number>(),
+  )
   const sameStatus = new Map([...all].filter(([series]) => labelsOf(series)['response_code'] === String(status)))
   return sameStatus.size > 0 ? sameStatus : all
 }
@@ -79,18 +83,21 @@ function hostOf(instance: string): string {
   return instance.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')
 }
 
-function uncounted({ way, status }: SentRequest, { entry: { service } }: Application): Finding {
-  if (way === 'past-sidecar')
+function uncounted(request: SentRequest, app: Application): Finding {
+  const { status, pod, before, after } = request
+  const unseen = unseenRequest(request, app)
+  if (unseen) return unseen
+  if (!before.has(pod) || !after.has(pod))
     return {
       text:
-        `${service} refuses plaintext and no gateway exposes it, so the request had to go past its sidecar; it called no ` +
-        'other service, and no sidecar counted it; set `observability.proof.service` or `path` to what calls another one',
+        `the counters of the sidecar of ${pod} could not be read at its port 15090, so it is not known what Prometheus ` +
+        'must have; run the stage again',
     }
   return {
     ok: false,
     text:
-      `no sidecar of ${service} counted the request, which was answered with ${status}; check that no Telemetry disables ` +
-      'metrics, and that the proxies publish istio_requests_total',
+      `no sidecar of ${app.entry.service} counted the request, which was answered with ${status}; check that no Telemetry ` +
+      'disables metrics, and that the proxies publish istio_requests_total',
   }
 }
 

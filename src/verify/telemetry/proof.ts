@@ -1,5 +1,6 @@
 // Sends requests through the application, and shows that their metric, trace and access log line arrive, or why not.
 import type { Pod, Service } from '../../cluster/objects.ts'
+import { labelsOf } from '../../metrics/counters.ts'
 import { hasRunningSidecar } from '../../mesh/sidecar.ts'
 import { podsBehind } from '../../cluster/labels.ts'
 import { messageOf } from '../../runtime/errors.ts'
@@ -7,7 +8,7 @@ import { poll } from '../../runtime/retry.ts'
 import { chooseEntry } from './entry.ts'
 import { logProof } from './log-proof.ts'
 import { metricsProof } from './metrics-proof.ts'
-import { newIds, sendRequest } from './request.ts'
+import { sendRequest } from './request.ts'
 import { grown, readRequests, reportedBy } from './sidecar-requests.ts'
 import { traceProof } from './trace-proof.ts'
 import type { Application, Finding, Proof, ProofDeps, SentRequest, TelemetryRow } from './types.ts'
@@ -28,7 +29,7 @@ export async function proveTelemetry(deps: ProofDeps): Promise<TelemetryRow[]> {
   const proofs = [
     ...(metrics ? [metricsProof(deps, app)] : []),
     ...(traces ? [traceProof(deps, app)] : []),
-    ...(logs ? [logProof(deps)] : []),
+    ...(logs ? [logProof(deps, app)] : []),
   ]
   return prove(deps, app, proofs)
 }
@@ -61,12 +62,12 @@ async function prove(deps: ProofDeps, app: Application, proofs: Proof[]): Promis
     }
     return findings.size === proofs.length
   }
-  let failure: string | undefined
+  let unsent: Finding | undefined
   do {
-    failure = await send(deps, app).then(
-      (request) => void requests.push(request),
-      (error: unknown) => messageOf(error),
-    )
+    const sent = await send(deps, app)
+    if ('traceId' in sent) requests.push(sent)
+    else unsent = sent
+    if (requests.length === 0 && unsent?.ok === undefined) break
     if (requests.length === 0) await clock.sleep(lookMs, signal)
     else
       await poll(look, (isDone) => isDone, {
@@ -76,35 +77,55 @@ async function prove(deps: ProofDeps, app: Application, proofs: Proof[]): Promis
         clock,
       })
   } while (findings.size < proofs.length && clock.now() < deadline)
-  const { service, pod } = app.entry
-  const unsent = { ok: false, text: `the request to ${service} (pod ${pod.metadata.name}) failed: ${failure}` }
-  const explain = (proof: Proof) => (requests.length === 0 ? unsent : proof.explain(requests))
+  const explain = (proof: Proof) => (requests.length === 0 ? unsent! : proof.explain(requests))
   const rows = proofs.map(async (proof) => ({ what: proof.what, ...(findings.get(proof) ?? (await explain(proof))) }))
   return Promise.all(rows)
 }
 
-async function send(deps: ProofDeps, app: Application): Promise<SentRequest> {
-  const { cluster, clock, config, forward, signal } = deps
-  const before = await readRequests(cluster, app.pods)
-  const ids = newIds()
-  const at = clock.now()
-  const answer = await sendRequest(cluster, forward, config, app.entry, ids)
-  const isCounted = (after: SentRequest['after']) => countingPod(app, answer.way, before, after) !== undefined
-  const options = { limitMs: 3_000, intervalMs: 300, signal, clock }
-  const after = await poll(() => readRequests(cluster, app.pods), isCounted, options)
-  const pod = countingPod(app, answer.way, before, after) ?? app.entry.pod.metadata.name
-  return { ...ids, ...answer, at, pod, before, after }
+/** The request; or why there is none, which is no fault if the program cannot speak what the service speaks. */
+async function send(deps: ProofDeps, app: Application): Promise<SentRequest | Finding> {
+  const { service, pod } = app.entry
+  try {
+    const sent = await sendCounted(deps, app)
+    return typeof sent === 'string' ? { text: `no request can be sent through the application: ${sent}` } : sent
+  } catch (error) {
+    return { ok: false, text: `the request to ${service} (pod ${pod.metadata.name}) failed: ${messageOf(error)}` }
+  }
 }
 
-/** The pod behind the entry whose sidecar has counted a request: the entry's own, unless a gateway chose another. */
+async function sendCounted(deps: ProofDeps, app: Application): Promise<SentRequest | string> {
+  const { cluster, clock, config, forward, signal } = deps
+  const before = await readRequests(cluster, app.pods)
+  const at = clock.now()
+  const count = (way: SentRequest['way'], status?: number) => {
+    const isCounted = (after: SentRequest['after']) => countingPod(app, { way, before, after }, status) !== undefined
+    const options = { limitMs: 3_000, intervalMs: 300, signal, clock }
+    return poll(() => readRequests(cluster, app.pods), isCounted, options)
+  }
+  const isCountedWith = async (status: number) =>
+    countingPod(app, { way: 'gateway', before, after: await count('gateway', status) }, status) !== undefined
+  const answer = await sendRequest(cluster, forward, config, app.entry, isCountedWith)
+  if (typeof answer === 'string') return answer
+  const after = await count(answer.way)
+  const pod = countingPod(app, { way: answer.way, before, after }) ?? app.entry.pod.metadata.name
+  return { ...answer, at, pod, before, after }
+}
+
+/**
+ * The pod behind the entry whose sidecar has counted a request, with this status: the entry's own, unless a gateway chose
+ * another.
+ */
 function countingPod(
   { entry, services, pods }: Application,
-  way: SentRequest['way'],
-  before: SentRequest['before'],
-  after: SentRequest['after'],
+  { way, before, after }: Pick<SentRequest, 'way' | 'before' | 'after'>,
+  status?: number,
 ): string | undefined {
   const service = services.find(({ metadata }) => metadata.name === entry.service)!
   const names = (way === 'gateway' ? podsBehind(service, pods) : [entry.pod]).map(({ metadata }) => metadata.name)
   const reporter = way === 'past-sidecar' ? 'source' : 'destination'
-  return names.find((name) => reportedBy(reporter, grown(before, after, name)).size > 0)
+  return names.find((name) =>
+    [...reportedBy(reporter, grown(before, after, name) ?? new Map<string, number>()).keys()].some(
+      (series) => status === undefined || labelsOf(series)['response_code'] === String(status),
+    ),
+  )
 }

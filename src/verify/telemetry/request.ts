@@ -17,9 +17,10 @@ import type { Entry } from './entry.ts'
 export type Way = 'sidecar' | 'gateway' | 'past-sidecar'
 /** `traceId`: 32 hexadecimal digits. */
 export type Ids = { traceId: string; requestId: string }
-export type Answer = { way: Way; status: number }
+/** `noGateway`: why the request did not go through a gateway, if its sidecar refuses plaintext. */
+export type Answer = { way: Way; status: number; noGateway?: string }
 
-export function newIds(): Ids {
+function newIds(): Ids {
   return { traceId: randomBytes(16).toString('hex'), requestId: randomUUID() }
 }
 
@@ -32,21 +33,32 @@ function headersOf({ traceId, requestId }: Ids): Record<string, string> {
   }
 }
 
-/** @throws Error if no way leads to an answer. */
+/**
+ * `isCounted`: whether a sidecar of the entry has counted a request with this status since. @returns a sentence if the
+ * program cannot speak what the service speaks. @throws Error if no way leads to an answer.
+ */
 export async function sendRequest(
   cluster: Cluster,
   forward: Forward,
   config: Config,
   entry: Entry,
-  ids: Ids,
-): Promise<Answer> {
+  isCounted: (status: number) => Promise<boolean>,
+): Promise<(Ids & Answer) | string> {
   const { path } = config.observability!.proof
-  const headers = headersOf(ids)
-  const direct = await throughSidecar(cluster, entry, path, headers)
-  if (direct !== undefined) return { way: 'sidecar', status: direct }
-  const exposed = await throughGateway(cluster, forward, config, entry, headers)
-  if (exposed !== undefined) return { way: 'gateway', status: exposed }
-  return { way: 'past-sidecar', status: await pastSidecar(forward, entry, path, headers) }
+  const ids = newIds()
+  const direct = await throughSidecar(cluster, entry, path, headersOf(ids))
+  if (direct !== undefined) return { ...ids, way: 'sidecar', status: direct }
+  const exposed = await throughGateway(cluster, forward, config, entry, headersOf(ids), isCounted)
+  if (typeof exposed === 'number') return { ...ids, way: 'gateway', status: exposed }
+  if (entry.isHttp2)
+    return (
+      `${entry.service} refuses plaintext, ${exposed}, and past its sidecar it speaks HTTP/2 or gRPC, which the proof does ` +
+      'not; set `observability.proof.service` to a service with a port for HTTP/1.1, or expose this one'
+    )
+  // A gateway may have made a span and a log line for the ids that it got.
+  const next = newIds()
+  const status = await pastSidecar(forward, entry, path, headersOf(next))
+  return { ...next, way: 'past-sidecar', status, noGateway: exposed }
 }
 
 const requestTimeoutMs = 15_000
@@ -68,26 +80,30 @@ async function throughSidecar(
   }
 }
 
-/** The status; undefined if no gateway exposes the service, or it has no route for it. */
+/** The status; a sentence if no gateway has passed the request on. */
 async function throughGateway(
   cluster: Cluster,
   forward: Forward,
   config: Config,
   { service }: Entry,
   headers: Record<string, string>,
-): Promise<number | undefined> {
+  isCounted: (status: number) => Promise<boolean>,
+): Promise<number | string> {
   const label = gatewayLabel(config, service)
-  if (label === undefined) return undefined
+  if (label === undefined) return 'no gateway exposes it'
   const host = config.expose?.[service]?.hosts.find((each) => !each.includes('*')) ?? service
+  const { path } = config.observability!.proof
   try {
     const pods = await cluster.list<Pod>('Pod', systemNamespace)
     const need = { purpose: 'requests', otherwise: 'send none' }
     const connect = await gatewayConnector(cluster, forward, label, () => pods, need)
-    const status = await get(connect, config.observability!.proof.path, { ...headers, host })
-    // A gateway that serves the host by TLS alone redirects; one without the route answers 404.
-    return status === 404 || (status >= 300 && status < 400) ? undefined : status
-  } catch {
-    return undefined
+    const status = await get(connect, path, { ...headers, host })
+    // A gateway that serves the host by TLS alone redirects, and one without the route answers 404. An application may too.
+    const isOwnAnswer = status === 404 || (status >= 300 && status < 400)
+    if (!isOwnAnswer || (await isCounted(status))) return status
+    return `the gateway istio=${label} answered ${path} of ${host} with ${status} itself`
+  } catch (error) {
+    return `the gateway istio=${label} could not be asked (${messageOf(error)})`
   }
 }
 
@@ -101,10 +117,11 @@ async function pastSidecar(
   try {
     return await get(() => forward(namespace, name, port), path, headers)
   } catch (error) {
-    throw new Error(
-      `the sidecar refuses plaintext, and a connection past it fails: ${messageOf(error)}; this needs the verbs get and ` +
-        `create on pods/portforward in ${namespace}`,
-    )
+    const reason = messageOf(error)
+    const remedy = /\b403\b|forbidden/i.test(reason)
+      ? `this needs the verbs get and create on pods/portforward in ${namespace}`
+      : `check that the application speaks HTTP/1.1 at its port ${port}`
+    throw new Error(`the sidecar refuses plaintext, and a request past it fails: ${reason}; ${remedy}`)
   }
 }
 

@@ -3,7 +3,7 @@
 import pMap from 'p-map'
 import type { Cluster } from '../../cluster/client.ts'
 import type { Pod } from '../../cluster/objects.ts'
-import { counterDeltas, labelsOf, parseCounters, type Reading } from '../../metrics/counters.ts'
+import { counterDeltas, labelsOf, parseCounters, type Reading, type SeriesLabels } from '../../metrics/counters.ts'
 import { istioMetricNames } from '../proxy-counters.ts'
 
 /** By the name of the pod. A pod whose counters could not be read is absent. */
@@ -22,9 +22,10 @@ export async function readRequests(cluster: Cluster, pods: readonly Pod[]): Prom
   return new Map((await pMap(pods, read, { concurrency: 16 })).flat())
 }
 
-/** The series that grew, with their values after it. */
-export function grown(before: Readings, after: Readings, pod: string): Reading {
-  const [from = new Map<string, number>(), to = new Map<string, number>()] = [before.get(pod), after.get(pod)]
+/** The series that grew, with their values after it; undefined if the pod's counters could not be read before and after. */
+export function grown(before: Readings, after: Readings, pod: string): Reading | undefined {
+  const [from, to] = [before.get(pod), after.get(pod)]
+  if (!from || !to) return undefined
   const deltas = counterDeltas(from, to)
   return new Map([...to].filter(([series]) => (deltas.get(series) ?? 0) > 0))
 }
@@ -34,10 +35,17 @@ export function reportedBy(reporter: 'source' | 'destination', reading: Reading)
   return new Map([...reading].filter(([series]) => labelsOf(series)['reporter'] === reporter))
 }
 
-/** The services that the pod called. */
-export function calledServices(reading: Reading): string[] {
-  const names = [...reportedBy('source', reading).keys()].map(
-    (series) => labelsOf(series)['destination_service_name'] ?? '',
-  )
-  return [...new Set(names.filter((name) => name !== '' && name !== 'unknown' && !name.endsWith('Cluster')))]
+/** The services that the pod called: those of its namespace by their name, and others as `name.namespace`. */
+export function calledServices(reading: Reading, namespace: string): string[] {
+  const names = [...reportedBy('source', reading).keys()].map((series) => calledService(labelsOf(series), namespace))
+  return [...new Set(names.filter((name) => name !== undefined))]
+}
+
+/** Undefined if the sidecar knows none, as for addresses outside the mesh. */
+function calledService(labels: SeriesLabels, own: string): string | undefined {
+  const name = labels['destination_service_name'] ?? ''
+  if (name === '' || name === 'unknown' || name.endsWith('Cluster')) return undefined
+  const [, ofHost = own] = (labels['destination_service'] ?? '').split('.')
+  const namespace = labels['destination_service_namespace'] ?? ofHost
+  return namespace === own ? name : `${name}.${namespace}`
 }

@@ -37,6 +37,17 @@ test('the service of the config comes before all, and has to be able to answer',
   )
 })
 
+test('HTTP/1.1 comes before HTTP/2 and gRPC, among the ports of a service and among services', () => {
+  const grpc = { name: 'grpc', port: 50051, targetPort: 50051 }
+  const both = service('frontend', grpc)
+  both.spec.ports.push({ name: 'http', port: 80, targetPort: 8080 })
+  expect(chooseEntry(config(), [service('backend'), both], pods)).toMatchObject({ service: 'frontend', port: 8080 })
+  const others = [podOf('backend'), podOf('frontend')]
+  const entry = chooseEntry(config(), [service('backend', grpc), service('frontend')], others)
+  expect(entry).toMatchObject({ service: 'frontend', isHttp2: false })
+  expect(chooseEntry(config(), [service('backend', grpc)], others)).toMatchObject({ service: 'backend', isHttp2: true })
+})
+
 test('without a port for HTTP, or without a sidecar, no service can take the request', () => {
   const none = 'no Service of shop has a port for HTTP with a ready pod that has a sidecar'
   const tcp = service('backend', { name: 'tcp', port: 80, targetPort: 8080 })

@@ -1,6 +1,6 @@
 // Which spans a trace lacks.
 import { describe, expect, test } from 'vitest'
-import { hopNames, missingHops, type Route } from '../../../../src/verify/telemetry/hops.ts'
+import { callsElsewhere, hopNames, missingHops, unreadPods, type Route } from '../../../../src/verify/telemetry/hops.ts'
 import { parseTraces, type Span } from '../../../../src/verify/telemetry/jaeger.ts'
 
 const traceId = '1'.repeat(32)
@@ -29,6 +29,8 @@ const spans = [
 ]
 const without = (...ids: string[]) => spans.filter(({ id }) => !ids.includes(id))
 const route = (more: Partial<Route> = {}): Route => ({
+  namespace: 'shop',
+  unread: [],
   entry: { service: 'frontend', pod: 'frontend-1', seen: true },
   calls: new Map([
     ['frontend-1', ['backend']],
@@ -71,7 +73,7 @@ describe('a trace that lacks', () => {
   test('the server span of a call, unless no pod there has a sidecar', () => {
     const lacking = [{ from: 'backend-1', to: 'stock', end: 'server', certain: true }]
     expect(missingHops(without('5'), route())).toEqual(lacking)
-    expect(missingHops(without('5'), route({ pods: new Map([['frontend', ['frontend-1']]]) }))).toEqual([])
+    expect(missingHops(without('5'), route({ pods: new Map([...route().pods, ['stock', []]]) }))).toEqual([])
   })
 
   test('a service that the config says the request passes', () => {
@@ -87,6 +89,22 @@ describe('a trace that lacks', () => {
 
 test('calls of pods that the trace did not reach do not count', () => {
   expect(missingHops(spans, route({ calls: new Map([['elsewhere-1', ['backend']]]) }))).toEqual([])
+})
+
+test('a call of a service elsewhere is not one of the service with the same name', () => {
+  const calls = new Map([['frontend-1', ['backend', 'stock.shared']]])
+  const elsewhere = { ...client('6', 'frontend-1', 'stock'), host: 'stock.shared.svc.cluster.local' }
+  expect(missingHops([...spans, elsewhere], route({ calls }))).toEqual([])
+  expect(callsElsewhere(spans, route({ calls }))).toEqual(['stock.shared'])
+  const both = new Map([['frontend-1', ['backend', 'stock']]])
+  expect(missingHops([...spans, elsewhere], route({ calls: both }))).toEqual([
+    { from: 'frontend-1', to: 'stock', end: 'client', certain: false },
+  ])
+})
+
+test('the calls of a pod whose counters could not be read are not known, if the trace leads there', () => {
+  expect(unreadPods(spans, route({ unread: ['backend-1', 'elsewhere-1'] }))).toEqual(['backend-1'])
+  expect(unreadPods([], route({ unread: ['frontend-1'] }))).toEqual(['frontend-1'])
 })
 
 test("spans are read as Jaeger's query API writes them", () => {

@@ -1,17 +1,19 @@
 // The proof as a whole: what it sends, what it waits for, and what it says. A fake stands for the cluster, because the
 // tests plant what arrives and what does not; the e2e tests run the real programs.
+import { connect } from 'node:net'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { ApiError } from '../../../../src/cluster/api-error.ts'
+import type { Forward } from '../../../../src/cluster/forward.ts'
 import type { Kind, KubeObject, Pod, Service } from '../../../../src/cluster/objects.ts'
 import { proveTelemetry } from '../../../../src/verify/telemetry/proof.ts'
 import { FakeClock } from '../../fake-clock.ts'
-import { clusterWith, configOf, pod } from '../../fixtures.ts'
+import { clusterWith, configOf, pod, serve } from '../../fixtures.ts'
 
 const service = (name: string): Service => ({
   apiVersion: 'v1',
   kind: 'Service',
   metadata: { name, namespace: 'shop' },
-  spec: { selector: { app: name }, ports: [{ name: 'http', port: 80 }] },
+  spec: { selector: { app: name }, ports: [{ name: world.portName, port: 80 }] },
 })
 const podOf = (app: string, url = ''): Pod =>
   pod({
@@ -31,6 +33,16 @@ let world: {
   prometheusLags: number
   objects: KubeObject[]
   logged: boolean
+  /** The status that the sidecar counts. */
+  code: string
+  /** Whether the counters of a pod can be read. */
+  isRead: (name: string) => boolean
+  /** Whether the sidecar refuses plaintext, and what answers a forwarded port. */
+  strict: boolean
+  forward: Forward
+  portName: string
+  /** Whether the frontend calls a Redis in another namespace. */
+  elsewhere: boolean
   /** The lines in the store, for the traceparent of a request. */
   stored: (traceId: string) => string
   /** What Prometheus has: the labels of a series, and how far its value is behind the sidecar's. */
@@ -49,6 +61,12 @@ beforeEach(() => {
     prometheusLags: 0,
     objects: [],
     logged: true,
+    code: '200',
+    isRead: () => true,
+    strict: false,
+    forward: () => Promise.reject(new Error('forbidden')),
+    portName: 'http',
+    elsewhere: false,
     stored: () => '',
     scraped: [{ labels: { pod: 'frontend-1' }, behind: 0 }],
   }
@@ -56,12 +74,17 @@ beforeEach(() => {
 
 const series = (labels: string) => `istio_requests_total{${labels},response_code="200"}`
 const destination = series('reporter="destination",destination_workload="frontend"')
-const source = series('reporter="source",source_workload="frontend",destination_service_name="backend"')
+const callOf = (name: string, namespace: string) =>
+  series(
+    `reporter="source",source_workload="frontend",destination_service_name="${name}",destination_service_namespace="${namespace}"`,
+  )
 
 function counters(name: string): string {
+  if (!world.isRead(name)) throw new ApiError(503, 'busy')
   if (name !== 'frontend-1') return ''
   if (world.background) sent += 1
-  return `${destination} ${got}\n${source} ${sent}\n`
+  const shared = world.elsewhere ? `${callOf('backend', 'shared')} ${got}\n` : ''
+  return `${destination.replace('200', world.code)} ${got}\n${callOf('backend', 'shop')} ${sent}\n${shared}`
 }
 
 function traces(path: string): string {
@@ -79,13 +102,16 @@ function traces(path: string): string {
       tags: [tag('span.kind', 'server'), node('backend-1')],
     },
   ]
-  const data = ids.map((traceID) => ({
+  const first = { spanID: '1', tags: [tag('span.kind', 'server'), node('frontend-1')] }
+  const trace = (traceID: string, spans: object[]) => ({
     processes: { p: { serviceName: 'frontend.shop' } },
-    spans: [
-      { spanID: '1', tags: [tag('span.kind', 'server'), node('frontend-1')] },
-      ...(world.forwards ? call : []),
-    ].map((span) => ({ ...span, traceID, processID: 'p' })),
-  }))
+    spans: spans.map((span) => ({ ...span, traceID, processID: 'p' })),
+  })
+  // A call without the headers makes a trace of its own.
+  const data =
+    ids.length === 0 && path.includes('service=frontend.shop')
+      ? [trace('e'.repeat(32), sent > 0 && !world.forwards ? call : [])]
+      : ids.map((id) => trace(id!, [...(world.strict ? [] : [first]), ...(world.forwards && sent > 0 ? call : [])]))
   return JSON.stringify({ data })
 }
 
@@ -100,7 +126,8 @@ function prometheus(path: string): string {
 }
 
 const cluster = clusterWith({
-  list: (kind: Kind) => {
+  list: (kind: Kind, namespace?: string) => {
+    if (namespace === 'istio-system') return Promise.resolve(world.objects.filter((each) => each.kind === kind))
     if (kind === 'Service') return Promise.resolve(['frontend', 'backend'].map(service))
     if (kind === 'Pod') return Promise.resolve([podOf('frontend', 'http://backend/'), podOf('backend')])
     return Promise.resolve(world.objects.filter((each) => each.kind === kind))
@@ -108,11 +135,11 @@ const cluster = clusterWith({
   get: () => Promise.resolve(undefined),
   pod: async (_: string, name: string, port: number, _path: string, _ms: number, headers: Record<string, string>) => {
     if (port === 15090) return counters(name)
-    const body = world.answer()
+    if (world.strict) throw new ApiError(503, 'error trying to reach service: EOF')
     requests.push(headers)
     got += 1
     if (world.calls) sent += 1
-    return Promise.resolve(body)
+    return Promise.resolve(world.answer())
   },
   service: (_: string, name: string, _port: number, path: string) => {
     if (name === 'victoria-logs') return Promise.resolve(world.stored(traceIdOf(requests.at(-1)!)))
@@ -126,9 +153,9 @@ const traceIdOf = (headers: Record<string, string>) => headers['traceparent']!.s
 const accessLog = (traceId: string, more: object = {}) =>
   JSON.stringify({ trace_id: traceId, 'k8s.pod.name': 'frontend-1', 'envoy.response_flags': '-', ...more })
 
-function prove(section: string) {
-  const config = configOf(`namespace: shop\nobservability: ${section}\n`)
-  const forward = () => Promise.reject(new Error('forbidden'))
+function prove(section: string, more = '') {
+  const config = configOf(`namespace: shop\n${more}observability: ${section}\n`)
+  const { forward } = world
   return proveTelemetry({ cluster, config, forward, signal: new AbortController().signal, clock: new FakeClock() })
 }
 
@@ -221,6 +248,141 @@ describe('traces', () => {
   })
 })
 
+describe('a trace with fewer hops than the request may have', () => {
+  const traced = '{ traces: { collector: install }, proof: { timeout: 20s } }'
+  const row = async () => (await prove(traced))[0]!
+
+  test('is not proved by a later request that called nobody', async () => {
+    world.forwards = false
+    // The answer is cached after the first request.
+    world.answer = () => {
+      world.calls = false
+      return ''
+    }
+    const { ok, text } = await row()
+    expect(requests.length).toBeGreaterThan(1)
+    expect(ok).toBeUndefined()
+    expect(text).toContain('a call of backend, which frontend-1 called during one request, and not during another')
+  })
+
+  test('is not known if the counters of a pod on its way cannot be read', async () => {
+    let readings = 0
+    world.isRead = (name) => name !== 'frontend-1' || (readings += 1) === 1
+    world.calls = false
+    const { ok, text } = await row()
+    expect(ok).toBeUndefined()
+    expect(text).toContain('the counters of the sidecar of frontend-1 could not be read')
+  })
+
+  test('is not blamed for calls that were counted before it', async () => {
+    world.forwards = false
+    world.calls = false
+    sent = 100
+    let readings = 0
+    world.isRead = () => (readings += 1) > 2
+    expect((await row()).text).not.toContain('none for the call of backend')
+  })
+
+  test('says what it does not show', async () => {
+    world.calls = false
+    world.answer = () => {
+      throw new ApiError(404, 'Not Found (HTTP 404)')
+    }
+    const { ok, text } = await row()
+    expect(ok).toBe(true)
+    expect(text).toContain('the request went through the sidecar of frontend and was answered with 404')
+    expect(text).toContain('frontend called no other service then; set `observability.proof.path`')
+  })
+
+  test('does not lack a call of a service of the same name elsewhere', async () => {
+    world.calls = false
+    world.elsewhere = true
+    const { ok, text } = await row()
+    expect(ok).toBe(true)
+    expect(text).toContain('calls out of the namespace were not looked at: backend.shared')
+  })
+})
+
+describe('where the sidecar refuses plaintext', () => {
+  const row = async (section: string, more?: string) => (await prove(section, more))[0]!
+  const metrics = '{ metrics: { prometheus: install }, proof: { timeout: 1s } }'
+  const exposed = 'expose: { frontend: { hosts: [shop.example.com] } }\n'
+  const gateway = { app: 'gateway', istio: 'ingressgateway' }
+  const answered: string[] = []
+  /** What every forwarded port leads to. */
+  async function application(status: number, onRequest: () => void = () => undefined) {
+    const server = await serve(({ headers }, response) => {
+      answered.push(String(headers['traceparent']))
+      onRequest()
+      response.writeHead(status).end()
+    })
+    world.strict = true
+    world.forward = () => Promise.resolve(connect(Number(new URL(server.address).port), '127.0.0.1'))
+  }
+  beforeEach(() => {
+    answered.length = 0
+    const service = { name: 'istio-ingressgateway', namespace: 'istio-system' }
+    const ports = [{ name: 'http2', port: 80, targetPort: 8080 }]
+    world.objects = [
+      { apiVersion: 'v1', kind: 'Service', metadata: service, spec: { selector: gateway, ports } } as KubeObject,
+      pod({ metadata: { name: 'gateway-1', namespace: 'istio-system', labels: gateway } }),
+    ]
+  })
+
+  test('a service that calls others without the headers is named, and its calls are found', async () => {
+    world.forwards = false
+    await application(200, () => (sent += 1))
+    const { ok, text } = await row('{ traces: { collector: install }, proof: { timeout: 1s } }')
+    expect(ok).toBe(false)
+    expect(text).toContain(`such as ${'e'.repeat(32)}): frontend-1 does not forward the trace headers`)
+  })
+
+  test('a service that calls nobody has nothing to show, which is no fault', async () => {
+    await application(200)
+    const rows = await prove(`${everything.slice(0, -2)}, proof: { timeout: 1s } }`)
+    expect(rows.map(({ ok }) => ok)).toEqual([undefined, undefined, undefined])
+  })
+
+  test('a service that speaks only gRPC is not asked past its sidecar', async () => {
+    world.portName = 'grpc'
+    await application(200)
+    const { ok, text } = await row(metrics)
+    expect(ok).toBeUndefined()
+    expect(text).toContain('past its sidecar it speaks HTTP/2 or gRPC')
+    expect(answered).toEqual([])
+  })
+
+  test('only a refusal of the API server is about rights', async () => {
+    world.strict = true
+    expect((await row(metrics)).text).toContain('needs the verbs get and create on pods/portforward in shop')
+    world.forward = () => Promise.reject(new Error('Parse Error: Expected HTTP/'))
+    const { text } = await row(metrics)
+    expect(text).toContain('Parse Error: Expected HTTP/; check that the application speaks HTTP/1.1')
+    expect(text).not.toContain('verbs')
+  })
+
+  test('a redirect that the application gives through the gateway is an answer', async () => {
+    await application(302, () => (got += 1))
+    world.code = '302'
+    expect((await row(metrics, exposed)).ok).toBe(true)
+    expect(answered).toHaveLength(1)
+  })
+
+  test('a redirect of the gateway itself is named, and the next request has other ids', async () => {
+    await application(302)
+    const { ok, text } = await row(metrics, exposed)
+    expect(ok).toBeUndefined()
+    expect(text).toContain('the gateway istio=ingressgateway answered / of shop.example.com with 302 itself')
+    expect(new Set(answered.map((each) => each.split('-')[1])).size).toBe(answered.length)
+  })
+
+  test('a gateway that cannot be asked is named, with why', async () => {
+    await application(200)
+    world.objects = []
+    expect((await row(metrics, exposed)).text).toContain('the gateway istio=ingressgateway could not be asked (')
+  })
+})
+
 describe('logs', () => {
   test('of errors alone do not hold a request that was answered well', async () => {
     const [row] = await prove('{ logs: { collector: stdout, onlyErrors: true } }')
@@ -230,8 +392,6 @@ describe('logs', () => {
 
   test('of errors alone hold a request that failed', async () => {
     world.answer = () => {
-      got += 1
-      requests.push({ traceparent: 'x-x' })
       throw new ApiError(500, 'this version fails (HTTP 500)')
     }
     world.logged = false
