@@ -10,7 +10,7 @@ import { logCollector, traceCollector, type ServicePort } from '../../config/obs
 import { providersIn } from '../../mesh/extension-providers.ts'
 import { meshConfigPlace, readMeshConfig } from '../../mesh/mesh-config.ts'
 import { portFaults } from '../../observability/checks.ts'
-import { logLines, logMessage } from '../log-lines.ts'
+import { logLines, logMessage, logTime } from '../log-lines.ts'
 import type { ProofDeps } from './types.ts'
 import { otlpFault } from './otlp-fault.ts'
 
@@ -18,8 +18,11 @@ type Part = 'traces' | 'logs'
 type Named = { providers?: { name?: string }[] }
 type Telemetry = KubeObject & { spec?: { tracing?: Named[]; accessLogging?: Named[] } }
 
-/** One sentence; undefined if everything that this account can see is in order. */
-export async function collectorCause(deps: ProofDeps, part: Part): Promise<string | undefined> {
+/**
+ * One sentence; undefined if everything that this account can see is in order. `since`: when the first request was sent,
+ * in milliseconds since the epoch.
+ */
+export async function collectorCause(deps: ProofDeps, part: Part, since: number): Promise<string | undefined> {
   const { observability } = deps.config
   const provider = observability![part]!.provider
   const collector = part === 'traces' ? traceCollector(observability!) : logCollector(observability!)
@@ -27,13 +30,13 @@ export async function collectorCause(deps: ProofDeps, part: Part): Promise<strin
     (await telemetryCause(deps, part, provider)) ??
     (await providerCause(deps, provider)) ??
     (collector && (await serviceCause(deps, part, collector))) ??
-    (collector && (await istiodCause(deps, collector)))
+    (collector && (await istiodCause(deps, collector, since)))
   )
 }
 
 /** For a store that does not answer: the collector is often the same program. */
-export async function withCollectorCause(deps: ProofDeps, part: Part, failure: string): Promise<string> {
-  const cause = await collectorCause(deps, part)
+export async function withCollectorCause(deps: ProofDeps, part: Part, failure: string, since: number): Promise<string> {
+  const cause = await collectorCause(deps, part, since)
   return cause === undefined ? failure : `${failure}; ${cause}`
 }
 
@@ -83,13 +86,18 @@ async function serviceCause(deps: ProofDeps, part: Part, collector: ServicePort)
   )
 }
 
-/** What istiod last said of the collector's Service. */
-async function istiodCause({ cluster }: ProofDeps, { namespace, name }: ServicePort): Promise<string | undefined> {
+/** What istiod last said of the collector's Service while requests were sent; before, it may have been another one. */
+async function istiodCause(
+  { cluster }: ProofDeps,
+  { namespace, name }: ServicePort,
+  since: number,
+): Promise<string | undefined> {
   const pods = await cluster.list<Pod>('Pod', systemNamespace, { labelSelector: 'app=istiod' }).catch(() => [])
   const read = ({ metadata }: Pod) => cluster.log(systemNamespace, metadata.name, 'discovery', 300).catch(() => '')
   const logs = await Promise.all(pods.map(read))
   const line = logs
     .flatMap(logLines)
+    .filter((each) => logTime(each) >= since)
     .findLast((each) => each.includes('could not find cluster') && each.includes(`${name}.${namespace}.`))
   return line === undefined ? undefined : `istiod says: ${logMessage(line)}`
 }

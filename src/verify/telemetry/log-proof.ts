@@ -35,11 +35,12 @@ export function logProof(deps: ProofDeps, app: Application): Proof {
     return undefined
   }
   const explain = async (requests: readonly SentRequest[]): Promise<Finding> => {
-    if (failure !== undefined) return { ok: false, text: await withCollectorCause(deps, 'logs', failure) }
+    if (failure !== undefined)
+      return { ok: false, text: await withCollectorCause(deps, 'logs', failure, requests[0]!.at) }
     const request = requests.at(-1)!
     const unseen = unseenRequest(request, app)
     if (unseen) return unseen
-    const cause = await collectorCause(deps, 'logs')
+    const cause = await collectorCause(deps, 'logs', requests[0]!.at)
     const where = collector === 'stdout' ? `the log of the sidecar of ${request.pod} has` : 'the store of the logs has'
     return {
       ok: false,

@@ -3,6 +3,7 @@ import { emptyWhenUnread } from '../../cluster/api-error.ts'
 import { titleOf, type KubeObject, type Pod } from '../../cluster/objects.ts'
 import type { PrometheusServer } from '../../config/observability.ts'
 import { prometheusClient } from '../../observability/metrics/prometheus-client.ts'
+import { agentPath, agentPort, proxyPort } from '../../observability/metrics/scrape.ts'
 import { selects, type LabelSelector } from '../../observability/metrics/selectors.ts'
 import { listNames } from '../../runtime/errors.ts'
 import { istioMetricNames } from '../proxy-counters.ts'
@@ -31,9 +32,11 @@ export async function metricsCause(
   const query = queryOf(deps.cluster, 'Prometheus', address === undefined ? { service } : { address }, token)
   const { data } = parseJson(await query('/api/v1/targets?state=any'), 'a Prometheus server') as { data: Targets }
   const prometheus = prometheusClient(deps.cluster, server)
-  const cause = targetCause(data, pod)
+  const target = sidecarTarget(data, pod)
+  // The jobs of the operator's other monitors discover the pod too, and drop it as they should.
+  const isMonitored = deps.config.observability!.metrics!.prometheus.operator !== undefined
+  const cause = (!target && isMonitored ? await monitorCause(deps) : undefined) ?? targetCause(data, pod)
   if (cause !== undefined) return cause
-  const target = activeTarget(data, pod)
   if (!target) return (await monitorCause(deps)) ?? undiscovered(data, pod)
   const [kept, scraped, prefixed] = await Promise.all(
     [
@@ -51,15 +54,29 @@ function isOf({ metadata: { name, namespace }, status }: Pod, labels: Labels, ur
   return status?.podIP !== undefined && `${labels['__address__'] ?? ''} ${url}`.includes(`${status.podIP}:`)
 }
 
-function activeTarget({ activeTargets }: Targets, pod: Pod): Target | undefined {
-  const own = activeTargets.filter(({ discoveredLabels, scrapeUrl }) => isOf(pod, discoveredLabels, scrapeUrl))
-  return own.find(({ health }) => health === 'up') ?? own[0]
+/** One that is down explains more than one that is up. The application's own targets do not count. */
+function sidecarTarget({ activeTargets }: Targets, pod: Pod): Target | undefined {
+  const own = activeTargets.filter(
+    (target) => isOfSidecar(target) && isOf(pod, target.discoveredLabels, target.scrapeUrl),
+  )
+  return own.find(({ health }) => health === 'down') ?? own[0]
+}
+
+/** By the port or the path that Istio's metrics have. */
+function isOfSidecar({ scrapeUrl }: Target): boolean {
+  return new RegExp(`:(${proxyPort.number}|${agentPort})/|${agentPath}$`).test(scrapeUrl)
+}
+
+/** A job that scrapes other things drops sidecars as it should; one without any target may be the one for sidecars. */
+function mayScrapeSidecars({ activeTargets }: Targets, job: string): boolean {
+  const targets = activeTargets.filter(({ scrapePool }) => scrapePool === job)
+  return targets.length === 0 || targets.some(isOfSidecar)
 }
 
 /** Undefined if the pod is scraped, or nothing of it is known. */
 export function targetCause(targets: Targets, pod: Pod): string | undefined {
   const name = `${pod.metadata.namespace}/${pod.metadata.name}`
-  const active = activeTarget(targets, pod)
+  const active = sidecarTarget(targets, pod)
   if (active?.health === 'down')
     return (
       `Prometheus cannot scrape ${name}: its target ${active.scrapeUrl} (job ${active.scrapePool}) is down: ` +
@@ -67,7 +84,9 @@ export function targetCause(targets: Targets, pod: Pod): string | undefined {
     )
   if (active?.health === 'unknown')
     return `Prometheus has not scraped its target ${active.scrapeUrl} (job ${active.scrapePool}) yet; raise \`proof.timeout\``
-  const dropped = targets.droppedTargets.filter(({ discoveredLabels }) => isOf(pod, discoveredLabels))
+  const dropped = targets.droppedTargets.filter(
+    ({ discoveredLabels, scrapePool }) => isOf(pod, discoveredLabels) && mayScrapeSidecars(targets, scrapePool),
+  )
   if (active || dropped.length === 0) return undefined
   const jobs = [...new Set(dropped.map(({ scrapePool }) => scrapePool))]
   return (
@@ -104,7 +123,7 @@ export function seriesCause(
 function undiscovered({ activeTargets, droppedTargets }: Targets, { metadata }: Pod): string {
   const jobs = [...new Set([...activeTargets, ...droppedTargets].map(({ scrapePool }) => scrapePool))]
   return (
-    `no job of Prometheus discovers the pod ${metadata.namespace}/${metadata.name} (jobs with targets: ` +
+    `no job of Prometheus scrapes the sidecar of the pod ${metadata.namespace}/${metadata.name} (jobs with targets: ` +
     `${listNames(jobs) || 'none'}); add a job for its namespace, and check that the account of Prometheus may list pods there`
   )
 }

@@ -17,7 +17,7 @@ import type { Entry } from './entry.ts'
 export type Way = 'sidecar' | 'gateway' | 'past-sidecar'
 /** `traceId`: 32 hexadecimal digits. */
 export type Ids = { traceId: string; requestId: string }
-/** `noGateway`: why the request did not go through a gateway, if its sidecar refuses plaintext. */
+/** `noGateway`: why no gateway passed the request on, if it went past the sidecar. */
 export type Answer = { way: Way; status: number; noGateway?: string }
 
 function newIds(): Ids {

@@ -21,7 +21,8 @@ export async function traceCause(
     query,
     requests.map(({ traceId }) => traceId),
   ).catch((error: unknown) => messageOf(error))
-  if (typeof found === 'string') return { ok: false, text: await withCollectorCause(deps, 'traces', found) }
+  if (typeof found === 'string')
+    return { ok: false, text: await withCollectorCause(deps, 'traces', found, requests[0]!.at) }
   const last = requests.findLastIndex(({ traceId }) => found.some((span) => span.traceId === traceId))
   const request = requests.at(last)!
   const spans = found.filter(({ traceId }) => traceId === request.traceId)
@@ -44,14 +45,14 @@ type Search = {
 }
 
 async function noSpanCause(search: Search, route: Route): Promise<Finding> {
-  const { deps, app, request } = search
+  const { deps, app, request, requests } = search
   const unseen = unseenRequest(request, app)
   if (unseen) return unseen
   // Past the sidecar, the calls are the first that can make a span: of the request's trace, or of traces of their own.
   const [call] = route.entry.seen ? [] : missingHops([], route)
   if (call && (await tracesOfCall(search, call.from ?? request.pod, call.to)).length > 0)
     return missingHopCause(search, call)
-  const cause = await collectorCause(deps, 'traces')
+  const cause = await collectorCause(deps, 'traces', requests[0]!.at)
   const text = `no span of the trace ${request.traceId} arrives`
   if (cause !== undefined) return { ok: false, text: `${text}: ${cause}` }
   return {

@@ -5,10 +5,10 @@ import type { Application, Finding, SentRequest } from './types.ts'
 
 /** Undefined if a sidecar saw the request, or should have. */
 export function unseenRequest(
-  { way, noGateway, pod, before, after }: SentRequest,
+  { noGateway, pod, before, after }: SentRequest,
   { entry: { service } }: Application,
 ): Finding | undefined {
-  if (way !== 'past-sidecar') return undefined
+  if (noGateway === undefined) return undefined
   const past = `${service} refuses plaintext and ${noGateway}, so the request had to go past its sidecar`
   const counted = grown(before, after, pod)
   if (!counted) return { text: `${past}; the counters of ${pod} could not be read, so its calls are not known` }

@@ -1,12 +1,15 @@
 // Why Prometheus lacks the series of a pod.
 import { describe, expect, test } from 'vitest'
+import type { Kind } from '../../../../src/cluster/objects.ts'
+import { systemClock } from '../../../../src/runtime/clock.ts'
 import {
+  metricsCause,
   seriesCause,
   targetCause,
   unselectedCause,
   type Targets,
 } from '../../../../src/verify/telemetry/metrics-cause.ts'
-import { pod } from '../../fixtures.ts'
+import { clusterWith, configOf, pod } from '../../fixtures.ts'
 
 const own = pod({ status: { podIP: '10.0.0.7' } })
 const discovered = { __meta_kubernetes_pod_name: 'backend-1', __meta_kubernetes_namespace: 'shop' }
@@ -41,8 +44,27 @@ describe('the target of the pod', () => {
     expect(targetCause(targets([byAddress]), own)).toContain('is down: EOF')
   })
 
-  test('is up if one of several is, whatever else is dropped', () => {
-    expect(targetCause(targets([active({ health: 'down' }), active()], [discovered]), own)).toBeUndefined()
+  test('is up, whatever other jobs drop', () => {
+    expect(targetCause(targets([active()], [discovered]), own)).toBeUndefined()
+  })
+
+  test('is that of the sidecar, and not one of the application', () => {
+    const application = active({ scrapePool: 'application', scrapeUrl: 'http://10.0.0.7:8080/metrics' })
+    const down = active({ health: 'down', lastError: 'connection refused' })
+    expect(targetCause(targets([application, down]), own)).toContain('is down: connection refused')
+    expect(targetCause(targets([application], [discovered]), own)).toContain('the job sidecars drop it')
+  })
+
+  test('is not dropped by a job that scrapes something else', () => {
+    const other = active({
+      discoveredLabels: { __meta_kubernetes_pod_name: 'node-1', __meta_kubernetes_namespace: 'monitoring' },
+      scrapeUrl: 'http://10.0.0.9:9100/metrics',
+    })
+    expect(targetCause(targets([other], [discovered]), own)).toBeUndefined()
+  })
+
+  test('that is down comes before another that is up', () => {
+    expect(targetCause(targets([active(), active({ health: 'down', lastError: 'EOF' })]), own)).toContain('EOF')
   })
 
   test('is not that of a pod of the same name elsewhere', () => {
@@ -76,6 +98,23 @@ describe('monitors of the operator', () => {
     const cause = unselectedCause([monitor({ release: 'other' }, covering)], [server], 'shop')
     expect(cause).toContain('the labels of the PodMonitor monitoring/proxies ({"release":"other"}) do not match')
     expect(cause).toContain('Prometheus monitoring/main ({"matchLabels":{"release":"main"}})')
+  })
+
+  test('are named also where the job of another monitor discovers the pod and drops it', async () => {
+    const monitors = [monitor({ release: 'other' }, covering)]
+    const cluster = clusterWith({
+      list: (kind: Kind) => Promise.resolve(kind === 'PodMonitor' ? monitors : [server]),
+      service: () => Promise.resolve(JSON.stringify({ status: 'success', data: targets([], [discovered]) })),
+    })
+    const deps = {
+      cluster,
+      config: configOf('namespace: shop\nobservability: { metrics: { prometheus: operator } }\n'),
+      forward: () => Promise.reject(new Error('forbidden')),
+      signal: new AbortController().signal,
+      clock: systemClock,
+    }
+    const prometheus = { service: 'monitoring/prometheus-operated:9090', timeout: 1_000 }
+    expect(await metricsCause(deps, prometheus, own, 'istio_requests_total{}')).toContain('do not match')
   })
 
   test('that match, or are for another namespace, are not at fault', () => {

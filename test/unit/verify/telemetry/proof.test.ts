@@ -188,7 +188,7 @@ describe('metrics', () => {
     expect(row?.ok).toBe(true)
     world.prometheusLags = 1_000
     const [late] = await prove('{ metrics: { prometheus: install }, proof: { timeout: 20s } }')
-    expect(late).toMatchObject({ ok: false, text: expect.stringContaining('no job of Prometheus discovers') as string })
+    expect(late).toMatchObject({ ok: false, text: expect.stringContaining('no job of Prometheus scrapes') as string })
   })
 })
 
