@@ -5,25 +5,26 @@ import {
   failureRate,
   failureShare,
   latencyQuantile,
+  reachedNoPod,
   requestCount,
   requestRate,
   type Selection,
   series,
 } from '../../src/observability/promql.ts'
-import { chosenServices, dashboard } from './frame.ts'
+import { chosenHosts, chosenServices, dashboard } from './frame.ts'
 import { graph, stacked, stat } from './panels.ts'
 
 const range = '$__rate_interval'
 const version = ['destination_workload', 'destination_version']
 const legend = '{{destination_workload}} {{destination_version}}'
 const served: Selection = { reporter: 'destination', matchers: chosenServices }
-const called: Selection = { reporter: 'source', matchers: chosenServices }
+const called: Selection = { reporter: 'source', matchers: chosenHosts }
 /** What a run sends of its promotion itself (docs/run-telemetry.md), as Prometheus names it. */
 const sent = ['k8s_namespace_name="$namespace"', 'mesh_canary_service=~"$service"']
 const needsTelemetry =
   'Only with OTEL_EXPORTER_OTLP_ENDPOINT in the run, and a collector that passes metrics to Prometheus.'
 /** Calls that the caller's sidecar ended before any version saw them. */
-const unserved: Selection = { ...called, matchers: [...chosenServices, 'response_flags=~".*(UH|UF|UO|NR|NC).*"'] }
+const unserved: Selection = { ...called, matchers: [...chosenHosts, reachedNoPod] }
 
 export function canaryDashboard(): string {
   const frame = {
@@ -120,7 +121,7 @@ function outcome() {
         title: 'Calls that reached no version',
         description:
           "Calls per second that the callers' sidecars ended themselves, by Envoy's response flags: UH no healthy endpoint, " +
-          'UF no connection, UO circuit breaker, NR no route, NC no such subset.',
+          'UF no connection, UO circuit breaker, NC no such subset, NR no route (only for calls that name the full host).',
         unit: units.RequestsPerSecond,
         noValue: 'none',
       },

@@ -14,7 +14,7 @@ import {
   VariableRefresh,
   VariableSort,
 } from '@grafana/grafana-foundation-sdk/dashboard'
-import { namespaceLabel, serviceLabel } from '../../src/observability/promql.ts'
+import { calledHost, namespaceLabel, serviceLabel } from '../../src/observability/promql.ts'
 import { datasource } from './panels.ts'
 
 /** On both dashboards, and on every annotation that a promotion writes. */
@@ -22,6 +22,8 @@ export const tag = 'mesh-canary'
 
 /** Called services of the chosen namespace, as PromQL matchers. */
 export const chosenServices = [`${namespaceLabel}="$namespace"`, `${serviceLabel}=~"$service"`]
+/** The same at the sidecars of the callers. */
+export const chosenHosts = [calledHost('$namespace', '$service')]
 
 export type Frame = {
   uid: string

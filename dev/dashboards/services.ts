@@ -11,12 +11,12 @@ import {
   shareOf,
   sumBy,
 } from '../../src/observability/promql.ts'
-import { chosenServices, dashboard } from './frame.ts'
+import { chosenHosts, chosenServices, dashboard } from './frame.ts'
 import { graph, stat } from './panels.ts'
 
 const range = '$__rate_interval'
 const served: Selection = { reporter: 'destination', matchers: chosenServices }
-const called: Selection = { reporter: 'source', matchers: chosenServices }
+const called: Selection = { reporter: 'source', matchers: chosenHosts }
 const encrypted: Selection = { ...served, matchers: [...chosenServices, 'connection_security_policy="mutual_tls"'] }
 const plaintext: Selection = { ...served, matchers: [...chosenServices, 'connection_security_policy!="mutual_tls"'] }
 

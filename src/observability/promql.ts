@@ -10,6 +10,11 @@ export type Selection = { reporter: 'source' | 'destination'; matchers: readonly
 /** The labels of Istio's metrics that name the service which is called. */
 export const namespaceLabel = 'destination_service_namespace'
 export const serviceLabel = 'destination_service_name'
+/**
+ * The labels that name the pods that answer. A caller knows them even without a sidecar there, unlike app and version,
+ * and they are the same whichever of several Services it has called.
+ */
+export const podLabels = ['destination_canonical_service', 'destination_canonical_revision'] as const
 
 const requestCounter = 'istio_requests_total'
 /** No answer at all, or an error of the server. */
@@ -21,6 +26,17 @@ const failedCodes = 'response_code=~"5..|0"'
 const failedGrpc = ['response_code!~"5..|0"', 'request_protocol="grpc"', 'grpc_response_status=~"2|4|12|13|14|15"']
 /** The caller left first, so there is nothing to blame the server for. */
 const notAbandoned = 'response_flags!~".*(DC|DR).*"'
+
+/** Envoy's response flags of calls that the caller's sidecar ended itself, because it reached no pod. */
+export const reachedNoPod = 'response_flags=~".*(UH|UF|UO|NR|NC).*"'
+
+/**
+ * A matcher for the service that is called, by its host. Of a call that reached no pod, the caller's sidecar knows the
+ * host, but not the namespace. `service` is a regular expression.
+ */
+export function calledHost(namespace: string, service: string): string {
+  return `destination_service=~"(${service})[.]${namespace}[.].+"`
+}
 
 /** A metric with its matchers. */
 export function series(metric: string, matchers: readonly string[]): string {

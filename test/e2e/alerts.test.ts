@@ -69,8 +69,11 @@ async function fires(alert: string, at: string, series: Series, interval = '15s'
 function requests(labels: Record<string, string>): string {
   const all = {
     reporter: 'destination',
+    destination_service: 'backend.shop.svc.cluster.local',
     destination_service_namespace: 'shop',
     destination_service_name: 'backend',
+    destination_canonical_service: 'backend',
+    destination_canonical_revision: 'v2',
     destination_version: 'v2',
     request_protocol: 'http',
     response_code: '200',
@@ -176,6 +179,36 @@ describe('MeshCanaryFailing', () => {
   })
 })
 
+describe('MeshCanaryUnserved', () => {
+  const unserved = (series: Series) => fires('MeshCanaryUnserved', '10m', series)
+  const source = { reporter: 'source', connection_security_policy: 'unknown' }
+  // Without an endpoint, the caller's sidecar knows neither the version nor the namespace.
+  const lost = requests({
+    ...source,
+    destination_service_namespace: 'unknown',
+    destination_version: 'unknown',
+    response_code: '503',
+    response_flags: 'UH',
+  })
+
+  test('fires if all pods of the canary are gone, which no sidecar of theirs can count', async () => {
+    const series = { [requests({ ...source, destination_version: 'v1' })]: '0+90x60', [lost]: '0+10x60' }
+    expect(await unserved(series)).toBe(true)
+    expect(await fires('MeshCanaryFailing', '10m', series)).toBe(false)
+  })
+
+  test('does not fire for answers of the server, nor for another service or namespace', async () => {
+    expect(await unserved({ [failed(source)]: '0+10x60' })).toBe(false)
+    for (const host of ['frontend.shop.svc.cluster.local', 'backend.office.svc.cluster.local'])
+      expect(await unserved({ [lost.replace('backend.shop.svc.cluster.local', host)]: '0+10x60' })).toBe(false)
+  })
+
+  test('does not fire within the limit, nor after calls reach the pods again', async () => {
+    expect(await unserved({ [requests(source)]: '0+99x60', [lost]: '0+1x60' })).toBe(false)
+    expect(await unserved({ [requests(source)]: '0+90x60', [lost]: '0+10x30 300x30' })).toBe(false)
+  })
+})
+
 describe('MeshCanaryStuck', () => {
   const stuck = (series: Series, at: string) => fires('MeshCanaryStuck', at, series)
   const stable = requests({ destination_version: 'v1' })
@@ -216,20 +249,28 @@ describe('MeshSidecarDown', () => {
 
 describe('MeshSidecarMissing', () => {
   const missing = (series: Series) => fires('MeshSidecarMissing', '15m', series)
-  const call = requests({ reporter: 'source', connection_security_policy: 'unknown' })
+  const source = { reporter: 'source', connection_security_policy: 'unknown' }
+  const call = requests(source)
+  // The caller then knows only what istiod says of the endpoint, which has no labels app and version.
+  const withoutSidecar = requests({ ...source, destination_version: 'unknown', destination_app: 'unknown' })
 
   test('fires if a version answers, and no sidecar of it counts requests', async () => {
-    const stable = requests({ destination_version: 'v1' })
-    expect(await missing({ [call]: '0+10x80', [stable]: '0+10x80' })).toBe(true)
+    const stable = requests({ destination_version: 'v1', destination_canonical_revision: 'v1' })
+    expect(await missing({ [withoutSidecar]: '0+10x80', [stable]: '0+10x80' })).toBe(true)
   })
 
   test('does not fire if its sidecars count', async () => {
     expect(await missing({ [call]: '0+10x80', [requests({})]: '0+10x80' })).toBe(false)
   })
 
-  test('does not fire for calls that got no answer, nor for those of an unknown version', async () => {
-    const unanswered = requests({ reporter: 'source', response_code: '503', response_flags: 'UF' })
-    const unknown = requests({ reporter: 'source', destination_version: 'unknown' })
+  test('does not fire if two Services have the same pods: their sidecars report the first of them', async () => {
+    const headless = requests({ ...source, destination_service_name: 'backend-headless' })
+    expect(await missing({ [headless]: '0+10x80', [requests({})]: '0+10x80' })).toBe(false)
+  })
+
+  test('does not fire for calls that got no answer, nor for those of unknown pods', async () => {
+    const unanswered = requests({ ...source, response_code: '503', response_flags: 'UF' })
+    const unknown = requests({ ...source, destination_canonical_service: 'unknown' })
     expect(await missing({ [unanswered]: '0+10x80', [unknown]: '0+10x80' })).toBe(false)
   })
 })
@@ -297,10 +338,16 @@ describe('MeshPlaintextUnderStrict', () => {
   const accepted = (series: Series, at = '11m') =>
     fires('MeshPlaintextUnderStrict', at, { [scraped]: '1x80', ...series })
 
-  test('fires at the first request without mutual TLS, and for a connection', async () => {
-    expect(await accepted({ [requests(plain)]: '_x40 1x40' })).toBe(true)
+  test('fires for requests, and for connections, without mutual TLS that go on', async () => {
+    expect(await accepted({ [requests(plain)]: '0+1x80' })).toBe(true)
     const connections = requests(plain).replace('istio_requests_total', 'istio_tcp_connections_opened_total')
-    expect(await accepted({ [connections]: '2x40 3x40' })).toBe(true)
+    expect(await accepted({ [connections]: '0+1x80' })).toBe(true)
+  })
+
+  test('does not fire for the plaintext before a namespace became strict', async () => {
+    // Evaluation begins with the first value, as that of a rule that has just been written does.
+    const series = { [requests(plain)]: '0+5x8 40x72' }
+    for (const at of ['3m', '6m', '7m', '8m', '11m']) expect(await accepted(series, at)).toBe(false)
   })
 
   test('does not fire for mutual TLS, for another namespace, nor for what is long past', async () => {

@@ -8,7 +8,7 @@ import { parsedValue } from '../values/parsed-value.ts'
 import { publicValue } from '../values/public-value.ts'
 import { withShortForm } from '../values/short-form.ts'
 import { boolean, filePath, nonEmptyString, oneOf, pathPrefix, url } from '../values/strings.ts'
-import { hasExactlyOne, labelValue, nameOf, serviceAddress } from './parts.ts'
+import { hasExactlyOne, isServicePort, nameOf, serviceAddress } from './parts.ts'
 
 const serverKeys = ['install', 'operator', 'address', 'service'] as const
 
@@ -26,7 +26,7 @@ const server = z
     install: boolean
       .optional()
       .describe(
-        'Installs a small Prometheus that keeps a few hours in memory, for previews. It scrapes istiod, and the ' +
+        'Installs a small Prometheus that keeps a day at most, and only until it restarts, for previews. It scrapes istiod, and the ' +
           'sidecars and gateways of this namespace, of `istio-system` and of `canary.clients`.',
       ),
     operator: operator
@@ -57,13 +57,13 @@ const metrics = z.strictObject({
 })
 
 /** The token is the only secret, and a query would swallow the paths of the API. */
-const plainUrl = url.refine(
-  (address) => {
-    const { username, password, search, hash } = new URL(address)
-    return [username, password, search, hash].every((part) => part === '')
-  },
-  { error: 'expected an address without user name, password, query and fragment' },
-)
+function isPlainUrl(address: string): boolean {
+  const { username, password, search, hash } = new URL(address)
+  return [username, password, search, hash].every((part) => part === '')
+}
+const plainUrl = url.refine(isPlainUrl, {
+  error: 'expected an address without user name, password, query and fragment',
+})
 
 const grafana = z.strictObject({
   url: plainUrl.describe('Address of Grafana.'),
@@ -88,6 +88,22 @@ const dashboards = z.strictObject({
   files: filePath.optional().describe('Folder on the runner for the dashboards as JSON files. It must exist.'),
 })
 
+/** The rules set these themselves. */
+const ownAlertLabels = ['alertname', 'severity', 'canary']
+
+const alertLabelName = z
+  .string()
+  .regex(/^(?!__)[A-Za-z_][A-Za-z0-9_]*$/, { error: 'expected letters, digits and underscores, such as team' })
+  .refine((name) => !ownAlertLabels.includes(name), {
+    error: `expected another name than ${ownAlertLabels.join(', ')}, which each alert has already`,
+  })
+
+/** Prometheus would read `{{` as a template, and drops a label without a value. */
+const alertLabelValue = z
+  .string({ error: 'expected a label value as a string; quote it in YAML' })
+  .refine((value) => value !== '' && !value.includes('{{'), { error: 'expected a text without {{' })
+  .meta(publicValue)
+
 const alerts = z.strictObject({
   enabled: boolean.prefault(true).describe('`alerts: true` is short for `{ enabled: true }`.'),
   file: filePath.optional().describe('Also writes the rules to this file on the runner.'),
@@ -95,37 +111,32 @@ const alerts = z.strictObject({
     .optional()
     .describe('Alertmanager that an installed Prometheus sends its alerts to.'),
   labels: z
-    .record(z.string(), labelValue)
+    .record(alertLabelName, alertLabelValue)
     .prefault({})
     .describe('More labels for each alert, by which Alertmanager routes it.'),
 })
 
 /** `install`, or a Service that takes OTLP over gRPC. */
 function collector(...words: string[]) {
-  const pattern = /^[-a-z0-9]+\/[-a-z0-9]+:\d+$/
   return parsedValue(
     `${words.join(', ')}, or a Service as namespace/name:port, such as monitoring/otel-collector:4317`,
     { type: 'string', ...publicValue },
-    (raw) => (typeof raw === 'string' && (words.includes(raw) || pattern.test(raw)) ? raw : undefined),
+    (raw) => (typeof raw === 'string' && (words.includes(raw) || isServicePort(raw)) ? raw : undefined),
   )
 }
 
 /** Where a run asks for what has arrived. */
 function queryAddress(program: string, example: string) {
   return parsedValue(
-    `the address of ${program}: a Service as namespace/name:port, such as ${example}, or an http or https address`,
+    `the address of ${program}: a Service as namespace/name:port, such as ${example}, or an http or https address ` +
+      'without user name, password, query and fragment',
     { type: 'string' },
-    (raw) =>
-      typeof raw === 'string' &&
-      (/^[-a-z0-9]+\/[-a-z0-9]+:\d+$/.test(raw) || /^https?:\/\//.test(raw)) &&
-      isAddress(raw)
-        ? raw.replace(/\/+$/, '')
-        : undefined,
+    (raw) => (typeof raw === 'string' && (isServicePort(raw) || isAddress(raw)) ? raw.replace(/\/+$/, '') : undefined),
   )
 }
 
 function isAddress(raw: string): boolean {
-  return !raw.includes('://') || URL.canParse(raw)
+  return /^https?:\/\//.test(raw) && URL.canParse(raw) && isPlainUrl(raw)
 }
 
 const traces = z.strictObject({

@@ -16,18 +16,37 @@ export function shareOfRequests(description: string) {
   return percentage('above 0%').prefault('100%').describe(description)
 }
 
-export const labelValue = z.string({ error: 'expected a label value as a string; quote it in YAML' }).meta(publicValue)
+/** A Kubernetes label value; matchers of PromQL, selectors and patterns contain it as it is. */
+export const labelValue = z
+  .string({ error: 'expected a label value as a string; quote it in YAML' })
+  .regex(/^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/, {
+    error: 'expected a label value: up to 63 letters, digits, dashes, underscores and dots',
+  })
+  .meta(publicValue)
+
+/** The key of a Kubernetes label, with or without the prefix of a domain. */
+export const labelKey = z
+  .string()
+  .regex(/^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/, {
+    error: 'expected the key of a label, such as app or app.kubernetes.io/name',
+  })
 
 export const podLabels = z
-  .record(z.string(), labelValue)
+  .record(labelKey, labelValue)
   .refine((pairs) => Object.keys(pairs).length > 0, { error: 'expected at least one label, such as app: backend' })
+
+const servicePort = /^[-a-z0-9]+\/[-a-z0-9]+:(\d{1,5})$/
+
+/** True for `namespace/name:port`. */
+export function isServicePort(text: string): boolean {
+  const port = Number(servicePort.exec(text)?.[1])
+  return port >= 1 && port <= 65_535
+}
 
 /** A Service in the cluster. */
 export function serviceAddress(example: string) {
-  return z
-    .string()
-    .regex(/^[-a-z0-9]+\/[-a-z0-9]+:\d+$/, { error: `expected namespace/name:port, such as ${example}` })
-    .meta(publicValue)
+  const error = `expected namespace/name:port, such as ${example}`
+  return z.string().regex(servicePort, { error, abort: true }).refine(isServicePort, { error }).meta(publicValue)
 }
 
 export const pullPolicy = z.enum(['IfNotPresent', 'Always', 'Never'], {

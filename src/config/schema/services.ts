@@ -6,7 +6,7 @@ import { percentage, port, wholeNumber } from '../values/numbers.ts'
 import { publicValue } from '../values/public-value.ts'
 import { loadBalancer } from './load-balancer.ts'
 import { oneOf } from '../values/strings.ts'
-import { labelValue, nameOf, shareOfRequests } from './parts.ts'
+import { labelKey, labelValue, nameOf, shareOfRequests } from './parts.ts'
 import { requestMatches } from './request-match.ts'
 
 const anyCount = wholeNumber(1, 1_000_000)
@@ -85,7 +85,7 @@ export const service = z.strictObject({
   timeout: duration.optional().describe('Time limit of the whole request, including retries.'),
   circuitBreaker: circuitBreaker.optional().describe('Connection limits, and ejection of failing pods.'),
   subsets: z
-    .record(nameOf('a subset'), z.record(z.string(), labelValue))
+    .record(nameOf('a subset'), z.record(labelKey, labelValue))
     .optional()
     .describe('Named groups of pods, selected by labels: `v1: { version: v1 }`.'),
   traffic: z

@@ -1,7 +1,18 @@
 // The alerts about a canary that nobody watches any more: it fails, or it never gets to its end. Pure.
 import { createdCanaryName, releaseKeysOf, servicesOf } from '../../config/names.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
-import { failureShare, namespaceLabel, requestCount, requestRate, type Selection, serviceLabel } from '../promql.ts'
+import {
+  calledHost,
+  failureRate,
+  failureShare,
+  namespaceLabel,
+  reachedNoPod,
+  requestCount,
+  requestRate,
+  type Selection,
+  serviceLabel,
+  shareOf,
+} from '../promql.ts'
 import { type AlertRule, type Alerts, minutes } from './rule.ts'
 
 const service = [namespaceLabel, serviceLabel]
@@ -10,16 +21,17 @@ const service = [namespaceLabel, serviceLabel]
 export function canaryAlerts(config: Pick<Config, 'namespace' | 'services'>, plan: CanaryConfig): Alerts {
   const canary = matchersOf(config, plan, 'canary')
   const stable = matchersOf(config, plan, 'stable')
+  const unserved = unservedCalls(config, plan)
   if (!canary || !stable)
     return {
-      rules: [],
+      rules: [unserved],
       unwatched: [
-        `there are no alerts for the canary of ${plan.service}: ` +
+        `the only alert for the canary of ${plan.service} is ${unserved.alert}: ` +
           'Istio’s metrics tell its versions apart only by the label version of the pods, or by a Service of its own',
       ],
     }
   const select = (matchers: string[]): Selection => ({ reporter: 'destination', matchers })
-  const rules = [failing(plan, select(canary))]
+  const rules = [failing(plan, select(canary)), unserved]
   if (isPlannedToEnd(plan)) rules.push(stuck(plan, select(canary), select(stable)))
   return { rules, unwatched: [] }
 }
@@ -41,9 +53,14 @@ function matchersOf(
   return label === undefined ? undefined : [...ofService, `destination_version="${label}"`]
 }
 
-function failing({ service: name, canary, checks }: CanaryConfig, selection: Selection): AlertRule {
-  // At the limit itself, chance alone would raise the alert.
-  const limit = Number(((1 - checks.successRate) * checks.tolerance).toPrecision(6))
+/** Above it, a canary has failed. At the limit itself, chance alone would raise the alert. */
+function failureLimit({ checks }: CanaryConfig): number {
+  return Number(((1 - checks.successRate) * checks.tolerance).toPrecision(6))
+}
+
+function failing(plan: CanaryConfig, selection: Selection): AlertRule {
+  const { service: name, canary, checks } = plan
+  const limit = failureLimit(plan)
   const isServing = `${requestRate(selection, service, '2m')} > 0`
   const isKnown = `${requestCount(selection, service, '5m')} >= ${Math.max(1, checks.minRequests)}`
   return {
@@ -58,6 +75,35 @@ function failing({ service: name, canary, checks }: CanaryConfig, selection: Sel
         `${Number((limit * 100).toPrecision(4))}% of the requests of the last 5 minutes, which is ` +
         `${checks.tolerance} times what \`successRate\` allows, and it still gets traffic.`,
       action: 'Run the stage `rollback` to return the traffic to stable, then read the log of the canary’s pods.',
+    },
+  }
+}
+
+/**
+ * When all pods of a version are gone, no sidecar of theirs counts a failure. The callers' sidecars do, but of such a call
+ * they know only its host: the version only where the canary has a Service of its own.
+ */
+function unservedCalls({ namespace }: Pick<Config, 'namespace'>, plan: CanaryConfig): AlertRule {
+  const { service, canary, checks } = plan
+  const called = canary.by === 'service' && releaseKeysOf(plan).length === 0 ? canary.name : service
+  const selection: Selection = { reporter: 'source', matchers: [calledHost(namespace, called)] }
+  const unserved: Selection = { ...selection, matchers: [...selection.matchers, reachedNoPod] }
+  const host = ['destination_service']
+  const share = shareOf(failureRate(unserved, host, '5m'), requestRate(selection, host, '5m'))
+  const isKnown = `${requestCount(selection, host, '5m')} >= ${Math.max(1, checks.minRequests)}`
+  const isGoingOn = `${requestRate(unserved, host, '2m')} > 0`
+  return {
+    alert: 'MeshCanaryUnserved',
+    expr: `${share} > ${failureLimit(plan)} and ${isKnown} and ${isGoingOn}`,
+    for: '1m',
+    labels: { severity: 'critical', canary: canary.name },
+    annotations: {
+      summary: `{{ $value | humanizePercentage }} of the calls to ${called} reach no pod`,
+      description:
+        `For a minute, the sidecars of the callers have ended calls to {{ $labels.destination_service }} themselves. ` +
+        `All pods of ${canary.name}${called === service ? ` or of ${plan.stable.name}` : ''} may be gone, or the route ` +
+        'names a subset that does not exist.',
+      action: `Run \`kubectl -n ${namespace} get pods\`. If the pods of the canary are missing, run the stage \`rollback\`.`,
     },
   }
 }

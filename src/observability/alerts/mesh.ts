@@ -1,6 +1,6 @@
 // The alerts about the mesh: its sidecars, its control plane, its certificates, and its mutual TLS. Pure.
 import type { Config } from '../../config/schema.ts'
-import { gained, namespaceLabel, requestRate, series, serviceLabel } from '../promql.ts'
+import { gained, namespaceLabel, podLabels, requestRate, series, serviceLabel } from '../promql.ts'
 import type { AlertRule, Alerts } from './rule.ts'
 
 const daySeconds = 86_400
@@ -38,12 +38,19 @@ function sidecarDown(namespace: string): AlertRule {
   }
 }
 
-/** Only requests that were answered: their version is known, and a request that failed may have reached no sidecar. */
+/**
+ * Only requests that were answered: one that failed may have reached no sidecar. The called Service is left out: a
+ * sidecar reports the first Service of its pods, and a caller the one that it has called.
+ */
 function sidecarMissing(namespace: string): AlertRule {
-  const by = [namespaceLabel, serviceLabel, 'destination_version']
+  const by = [namespaceLabel, ...podLabels]
+  const [name, revision] = podLabels
   const inNamespace = `${namespaceLabel}="${namespace}"`
   const calls = requestRate(
-    { reporter: 'source', matchers: [inNamespace, 'destination_version!="unknown"', 'response_flags="-"'] },
+    {
+      reporter: 'source',
+      matchers: [inNamespace, `${name}!="unknown"`, `${revision}!="unknown"`, 'response_flags="-"'],
+    },
     by,
     '5m',
   )
@@ -54,9 +61,7 @@ function sidecarMissing(namespace: string): AlertRule {
     for: '5m',
     labels: { severity: 'critical' },
     annotations: {
-      summary:
-        `Pods of {{ $labels.${serviceLabel} }} ({{ $labels.destination_version }}) answer requests ` +
-        'that no sidecar of theirs counts',
+      summary: `Pods of {{ $labels.${name} }} ({{ $labels.${revision} }}) answer requests that no sidecar of theirs counts`,
       description:
         'Callers get answers from this version, and no sidecar of the version reports requests. Its pods run without ' +
         'a sidecar, or Prometheus does not scrape it.',
@@ -156,16 +161,17 @@ function plaintext(namespace: string, { workloads }: Mtls): Alerts {
   }
 }
 
+/** It must hold for longer than its range: when a namespace becomes strict, the range still has the plaintext before. */
 function plaintextRule(expr: string): AlertRule {
   return {
     alert: 'MeshPlaintextUnderStrict',
     expr,
-    for: '0s',
+    for: '6m',
     labels: { severity: 'critical' },
     annotations: {
-      summary: `{{ $labels.${serviceLabel} }} has accepted plaintext, and the config says \`mtls: strict\``,
+      summary: `{{ $labels.${serviceLabel} }} accepts plaintext, and the config says \`mtls: strict\``,
       description:
-        `In the last 5 minutes, {{ $labels.${serviceLabel} }} in {{ $labels.${namespaceLabel} }} served requests or ` +
+        `For more than 5 minutes, {{ $labels.${serviceLabel} }} in {{ $labels.${namespaceLabel} }} has served requests or ` +
         'connections without mutual TLS: the policy has been changed or another one overrides it.',
       action:
         'Run `kubectl get peerauthentication --all-namespaces`, then the stages `policies` and `verify` to restore and check it.',

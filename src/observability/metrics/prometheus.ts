@@ -40,7 +40,8 @@ export function installedPrometheus(config: Config, rules: string | undefined): 
         '--storage.tsdb.path=/prometheus',
         // A run sends the weight and the evidence of its promotions there.
         '--web.enable-otlp-receiver',
-        '--storage.tsdb.retention.time=6h',
+        // The alert MeshCertificateExpiring compares with the whole time of a certificate, which is a day.
+        '--storage.tsdb.retention.time=25h',
         '--storage.tsdb.retention.size=512MB',
       ],
       ports: [{ name: 'http-web', port }],

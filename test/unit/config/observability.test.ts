@@ -186,6 +186,51 @@ describe('a config with mistakes in its observability', () => {
       'observability: { traces: { collector: "a/otel:4317", query: "jaeger.monitoring:16686" } }',
       ['observability.traces.query', "the address of Jaeger's query API", 'monitoring/jaeger-query:16686'],
     ],
+    ...[
+      'http://u:p@jaeger.example',
+      'https://jaeger.example/?x=1',
+      'https://jaeger.example/#/search',
+      'a/jaeger:99999',
+    ].map((query): [string, string, string[]] => [
+      `the query API ${query}`,
+      `observability: { traces: { collector: "a/otel:4317", query: "${query}" } }`,
+      ['observability.traces.query', 'without user name, password, query and fragment'],
+    ]),
+    [
+      'a port that no Service can have',
+      'observability: { traces: { collector: "a/otel:65536" } }',
+      ['observability.traces.collector', '"a/otel:65536"', 'namespace/name:port'],
+    ],
+    [
+      'a port of Prometheus that no Service can have',
+      'observability: { metrics: { prometheus: { service: "a/prometheus:0" } } }',
+      ['observability.metrics.prometheus.service', '"a/prometheus:0"', 'namespace/name:port'],
+    ],
+    ...['""', '__name__', 'my-team', '1st'].map((name): [string, string, string[]] => [
+      `an alert label with the name ${name}`,
+      `observability: { alerts: { labels: { ${name}: payments } } }`,
+      ['observability.alerts.labels', 'expected letters, digits and underscores'],
+    ]),
+    ...['severity', 'alertname', 'canary'].map((name): [string, string, string[]] => [
+      `an alert label ${name}, which each alert has already`,
+      `observability: { alerts: { labels: { ${name}: page } } }`,
+      ['observability.alerts.labels', name, 'expected another name than alertname, severity, canary'],
+    ]),
+    ...['""', '"{{ broken"'].map((value): [string, string, string[]] => [
+      `an alert label with the value ${value}`,
+      `observability: { alerts: { labels: { team: ${value} } } }`,
+      ['observability.alerts.labels.team', 'expected a text without {{'],
+    ]),
+    [
+      'a label of a subset that PromQL and selectors would read differently',
+      `services: { backend: { subsets: { new: { version: 'v2"} or vector(1) #' } } } }`,
+      ['services.backend.subsets.new.version', 'expected a label value'],
+    ],
+    [
+      'a label of a subset without a key',
+      'services: { backend: { subsets: { new: { "": v2 } } } }',
+      ['services.backend.subsets.new', 'expected the key of a label'],
+    ],
     [
       'a query API for logs that go nowhere',
       'observability: { logs: { collector: stdout, query: "a/logs:9428" } }',

@@ -22,6 +22,7 @@ test('a config gets the alerts of its mesh, and those of its canary', () => {
     'MeshAuthorityExpiring',
     'MeshPlaintextUnderStrict',
     'MeshCanaryFailing',
+    'MeshCanaryUnserved',
     'MeshCanaryStuck',
   ])
 })
@@ -115,6 +116,25 @@ services: { backend: { port: 80, subsets: { old: { track: a }, new: { track: b }
 canary: { service: backend, stable: old, canary: new }`
     expect(expr(yaml)).toBeUndefined()
     expect(alertsOf(configOf(yaml)).unwatched).toEqual([expect.stringContaining('the canary of backend')])
+  })
+})
+
+describe('the alert for calls that reach no pod', () => {
+  const expr = (more: string) => rule(withCanary(more), 'MeshCanaryUnserved')?.expr
+
+  test.each([
+    ['', 'destination_service=~"(backend)[.]shop[.].+"'],
+    ['stable: { service: backend }, canary: { service: backend-next }', '"(backend-next)[.]shop[.].+"'],
+    ['image: registry.example/backend:2', '"(backend)[.]shop[.].+"'],
+  ])('with { %s } is about the calls of %s', (more, matcher) => {
+    expect(expr(more)).toContain(matcher)
+  })
+
+  test('is there for subsets that the metrics cannot tell apart', () => {
+    const yaml = `namespace: shop
+services: { backend: { port: 80, subsets: { old: { track: a }, new: { track: b } } } }
+canary: { service: backend, stable: old, canary: new }`
+    expect(rule(yaml, 'MeshCanaryUnserved')?.expr).toContain('(backend)')
   })
 })
 

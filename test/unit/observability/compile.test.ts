@@ -1,6 +1,6 @@
 // The alert rules and the dashboards among the objects of the section `observability`.
 import { expect, test } from 'vitest'
-import type { ConfigMap, KubeObject } from '../../../src/cluster/objects.ts'
+import type { ConfigMap, KubeObject, Workload } from '../../../src/cluster/objects.ts'
 import { isShared, observabilityObjects } from '../../../src/observability/compile.ts'
 import { dashboards } from '../../../src/observability/dashboards/index.ts'
 import type { Operator } from '../../../src/observability/metrics/operator.ts'
@@ -23,6 +23,19 @@ test('an installed Prometheus evaluates the alerts, with the labels that route t
   expect(parse(data['prometheus.yaml']!).value).toMatchObject({ rule_files: ['rules.yaml'] })
   const { groups } = parse(data['rules.yaml']!).value as { groups: { rules: { labels: object }[] }[] }
   for (const { labels } of groups.flatMap(({ rules }) => rules)) expect(labels).toMatchObject({ team: 'payments' })
+})
+
+test('an installed Prometheus keeps what the alert about certificates compares with: a whole day', () => {
+  const all = objects('{ metrics: { prometheus: install }, alerts: true }')
+  const { spec } = named(all, 'Deployment', 'prometheus') as Workload
+  const args = spec.template.spec.containers.flatMap((each) => each.args ?? [])
+  const kept = Number(/retention\.time=(\d+)h/.exec(args.join(' '))?.[1])
+  const { data = {} } = named(all, 'ConfigMap', 'prometheus') as ConfigMap
+  const ranges = [...data['rules.yaml']!.matchAll(/\[(\d+)([dhm])\]/g)].map(
+    ([, count, unit]) => Number(count) * { d: 24, h: 1, m: 1 / 60 }[unit as 'd' | 'h' | 'm'],
+  )
+  expect(Math.max(...ranges)).toBe(24)
+  expect(kept).toBeGreaterThan(24)
 })
 
 test('without alerts it has no rules', () => {
