@@ -10,14 +10,14 @@ import { warn, type StageContext } from './context.ts'
 
 export type PromotionAnnotator = {
   follow: (promotions: readonly PromotionProgress[]) => void
-  /** Adds the verdicts, and waits a few seconds at most. */
+  /** Adds the verdicts, and waits a few seconds at most; not at all once the run is cancelled. */
   end: (promotions: readonly Promotion[]) => Promise<void>
 }
 
 const endLimitMs = 5_000
 
 export function promotionAnnotator(context: StageContext): PromotionAnnotator {
-  const { config, redactor } = context
+  const { config, redactor, host } = context
   const api = config.observability && grafanaOf(config.observability)
   if (!api) return { follow: () => undefined, end: () => Promise.resolve() }
   const annotator = createAnnotator(api, (error) =>
@@ -36,7 +36,7 @@ export function promotionAnnotator(context: StageContext): PromotionAnnotator {
             return { ...followed({ plan, namespace, state: promotion }), ended }
           }),
       )
-      return annotator.finish(endLimitMs)
+      return annotator.finish(endLimitMs, host.signal)
     },
   }
 }

@@ -62,7 +62,6 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
     await annotator.end([])
     throw problem
   })
-  await annotator.end(promotions)
   telemetry.promotionsEnded(promotions.map(asProgress), systemClock.now())
   for (const promotion of promotions) await cleanUpUnused(context, promotion, releases.created)
   const reports = promotions.map(promotionReport)
@@ -70,6 +69,8 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
   recorder.record({ promotions: reports, verdict, weight, reason })
   const errors = promotions.flatMap((each, i) => errorsOf(each, reports[i]!))
   if (errors.length > 0) recorder.record({ error: errors.join('\n') })
+  // After the report has its verdict: a Grafana that does not answer must not cost it.
+  await annotator.end(promotions)
   if (!host.signal.aborted) await bringToRest(context)
   return { changed: promotions.some((each) => each.verdict !== 'skipped') }
 }

@@ -33,22 +33,26 @@ export function annotationsOf({ namespace, service, stable, canary, steps, ended
 export type Annotator = {
   /** Starts to write what is new. Never throws, and waits for nothing. */
   follow: (promotions: readonly Followed[]) => void
-  /** Waits for the writes under way, and at most for `limitMs`. */
-  finish: (limitMs: number) => Promise<void>
+  /** Waits for the writes under way, at most for `limitMs`, and no longer than until `signal` aborts. */
+  finish: (limitMs: number, signal: AbortSignal) => Promise<void>
 }
 
 /** `onFailure` gets the first error only: a Grafana that does not answer must not fill the log, nor stop a promotion. */
 export function createAnnotator(api: GrafanaApi, onFailure: (error: unknown) => void): Annotator {
   const written = new Map<string, number>()
   let hasFailed = false
+  let waiting = 0
   let queue = Promise.resolve()
+  const fail = (error: unknown) => {
+    if (!hasFailed) onFailure(error)
+    hasFailed = true
+  }
   const write = (annotation: Annotation) => {
+    waiting++
     queue = queue
       .then(async () => void (await api('POST', '/api/annotations', annotation)))
-      .catch((error: unknown) => {
-        if (!hasFailed) onFailure(error)
-        hasFailed = true
-      })
+      .catch(fail)
+      .finally(() => waiting--)
   }
   return {
     follow(promotions) {
@@ -59,10 +63,12 @@ export function createAnnotator(api: GrafanaApi, onFailure: (error: unknown) => 
         written.set(key, all.length)
       }
     },
-    finish: (limitMs) =>
-      unlessAborted(queue, AbortSignal.timeout(limitMs)).catch(() => {
-        if (!hasFailed) onFailure(new Error(`Grafana did not take all annotations within ${limitMs / 1000} s`))
-        hasFailed = true
-      }),
+    async finish(limitMs, signal) {
+      if (waiting === 0) return
+      await unlessAborted(queue, AbortSignal.any([AbortSignal.timeout(limitMs), signal])).catch(() => {
+        const limit = signal.aborted ? 'before the run was cancelled' : `within ${limitMs / 1000} s`
+        fail(new Error(`Grafana did not take all annotations ${limit}`))
+      })
+    },
   }
 }

@@ -60,9 +60,14 @@ function pathOf({ uid }: Dashboard): string {
   return `/api/dashboards/uid/${uid}`
 }
 
-/** True if Grafana has all that we would write. It adds an id and a version, and later versions of it may add defaults. */
+/**
+ * True if Grafana has all that we would write. It adds an id and a version, and later versions of it may add defaults, or
+ * save a dashboard under a newer version of its schema.
+ */
 function isSame({ dashboard, meta }: Live, { content }: Dashboard, folder: string | undefined): boolean {
-  return contains(dashboard, content) && (meta.folderUid ?? '') === (folder ?? '')
+  const { schemaVersion, ...compared } = content
+  const isOlder = Number(dashboard['schemaVersion']) < Number(schemaVersion)
+  return !isOlder && contains(dashboard, compared) && (meta.folderUid ?? '') === (folder ?? '')
 }
 
 function contains(live: unknown, written: unknown): boolean {

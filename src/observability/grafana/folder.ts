@@ -7,6 +7,9 @@ type Folder = { uid: string; title: string; canSave?: boolean }
 const key = 'observability.dashboards.grafana.folder'
 const tokenKey = 'observability.dashboards.grafana.token'
 
+/** Those that contain the root folder, as Grafana's access control writes them. */
+const rootScopes = ['*', 'folders:*', 'folders:uid:*', 'folders:uid:general']
+
 /**
  * The folder's UID; undefined for the root folder, if none is named.
  * @throws Error with one sentence if there is no such folder, or if the token may not write to it.
@@ -16,7 +19,10 @@ export async function folderUid(api: GrafanaApi, folder: string | undefined): Pr
   const folders = (await api('GET', '/api/search?type=dash-folder&limit=5000')) as Folder[]
   if (!Array.isArray(folders))
     throw new Error('observability.dashboards.grafana.url: the answer is not that of a Grafana; check the address')
-  if (folder === undefined) return undefined
+  if (folder === undefined) {
+    await requireWritableRoot(api)
+    return undefined
+  }
   const matching = folders.filter(({ uid, title }) => uid === folder || title === folder)
   if (matching.length > 1)
     throw new Error(
@@ -25,6 +31,21 @@ export async function folderUid(api: GrafanaApi, folder: string | undefined): Pr
   const uid = matching[0]?.uid ?? folder
   await requireWritable(api, uid, folder, folders)
   return uid
+}
+
+/** Grafana's access control names the rights of the token. One without it, before version 9, is asked by the write alone. */
+async function requireWritableRoot(api: GrafanaApi): Promise<void> {
+  const rights = (await api('GET', '/api/access-control/user/permissions').catch((error: unknown) => {
+    if (!(error instanceof GrafanaRefusal) || error.status === 401) throw error
+    return undefined
+  })) as Record<string, string[]> | undefined
+  if (rights === undefined) return
+  const places = rights['dashboards:create'] ?? []
+  if (places.some((scope) => rootScopes.includes(scope))) return
+  throw new Error(
+    `${tokenKey}: it may not write dashboards to the root folder; give its service account the role Editor, or name a ` +
+      'folder that it may edit (`folder`)',
+  )
 }
 
 /** A search lists only folders that the token may see, and not the newest. */

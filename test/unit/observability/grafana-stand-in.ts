@@ -15,7 +15,11 @@ export type StandIn = {
 
 export const token = 'glsa_valid'
 
-export async function grafanaStandIn({ folders = [] as Folder[] } = {}): Promise<StandIn> {
+/** `rights`: of the token, as Grafana's access control lists them; undefined for a Grafana without it. */
+type Rights = Record<string, string[]> | undefined
+export const editor: Rights = { 'dashboards:create': ['folders:*'] }
+
+export async function grafanaStandIn({ folders = [] as Folder[], rights = () => editor } = {}): Promise<StandIn> {
   const dashboards: StandIn['dashboards'] = new Map()
   const annotations: StandIn['annotations'] = []
   const { address, requests } = await serve((request, response) => {
@@ -33,6 +37,10 @@ export async function grafanaStandIn({ folders = [] as Folder[] } = {}): Promise
     if (method === 'GET' && resource === 'folders') {
       const folder = folders.find(({ uid }) => uid === rest[0])
       return folder ? { status: 200, body: { canSave: true, ...folder } } : notFound('folder not found')
+    }
+    if (method === 'GET' && resource === 'access-control') {
+      const body = rights()
+      return body ? { status: 200, body } : notFound('Not found')
     }
     if (method === 'POST' && resource === 'annotations') {
       annotations.push(JSON.parse(body) as StandIn['annotations'][number])

@@ -43,6 +43,14 @@ describe('dashboards', () => {
     expect(await actions(standIn)).toEqual(['unchanged', 'unchanged'])
   })
 
+  test('stay unchanged if Grafana saves them under a newer version of its schema', async () => {
+    const standIn = await grafanaStandIn()
+    await writeAll(standIn)
+    standIn.dashboards.get('mesh-canary-services')!.content['schemaVersion'] = 99
+    standIn.dashboards.get('mesh-canary-canary')!.content['schemaVersion'] = 1
+    expect(await actions(standIn)).toEqual(['unchanged', 'change'])
+  })
+
   test('that Grafana reads from files are not written, because it would refuse that', async () => {
     const standIn = await grafanaStandIn()
     await writeAll(standIn)
@@ -91,6 +99,30 @@ describe('the folder', () => {
     ['locked', 'observability.dashboards.grafana.token: it may not write to the folder locked'],
   ])('%s is refused', async (folder, message) => {
     await expect(uidOf(folder)).rejects.toThrow(message)
+  })
+})
+
+describe('the root folder', () => {
+  const rootFor = async (rights: Record<string, string[]> | undefined) =>
+    folderUid(apiOf(await grafanaStandIn({ rights: () => rights })), undefined)
+
+  test('is for a token that may write to it, or to all folders', async () => {
+    for (const scope of ['*', 'folders:*', 'folders:uid:*', 'folders:uid:general'])
+      await expect(rootFor({ 'dashboards:create': [scope] })).resolves.toBeUndefined()
+  })
+
+  test.each([{ 'dashboards:read': ['dashboards:*'] }, { 'dashboards:create': ['folders:uid:team'] }])(
+    'refuses a token with the rights %j, before anything is written',
+    async (rights) => {
+      await expect(rootFor(rights)).rejects.toThrow(
+        'observability.dashboards.grafana.token: it may not write dashboards to the root folder; give its service account ' +
+          'the role Editor, or name a folder that it may edit',
+      )
+    },
+  )
+
+  test('of a Grafana that does not tell the rights is not refused', async () => {
+    await expect(rootFor(undefined)).resolves.toBeUndefined()
   })
 })
 
@@ -167,6 +199,7 @@ describe('a server that is not what the config says', () => {
 })
 
 describe('annotations', () => {
+  const running = new AbortController().signal
   const backend: Followed = { namespace: 'shop', service: 'backend', stable: 'v1', canary: 'v2', steps: [] }
   const steps = [
     { at: 1_000, text: 'weight 5%' },
@@ -183,7 +216,7 @@ describe('annotations', () => {
     annotator.follow([{ ...backend, steps }])
     annotator.follow([{ ...backend, steps, ended }])
     annotator.follow([{ ...backend, steps, ended }])
-    await annotator.finish(5_000)
+    await annotator.finish(5_000, running)
     const tags = ['mesh-canary', 'shop', 'backend']
     expect(standIn.annotations).toEqual([
       { time: 1_000, tags, text: 'backend: v1 → v2, weight 5%' },
@@ -199,7 +232,7 @@ describe('annotations', () => {
       { ...backend, steps: steps.slice(0, 1) },
       { ...backend, service: 'frontend', steps: steps.slice(0, 1) },
     ])
-    await annotator.finish(5_000)
+    await annotator.finish(5_000, running)
     expect(standIn.annotations.map(({ tags }) => tags[2])).toEqual(['backend', 'frontend'])
   })
 
@@ -207,7 +240,7 @@ describe('annotations', () => {
     const failures: unknown[] = []
     const annotator = createAnnotator(apiOf(await grafanaStandIn(), 'wrong'), (error) => failures.push(error))
     annotator.follow([{ ...backend, steps, ended }])
-    await annotator.finish(5_000)
+    await annotator.finish(5_000, running)
     expect(failures.map(String)).toEqual([expect.stringContaining('HTTP 401')])
   })
 
@@ -216,7 +249,23 @@ describe('annotations', () => {
     const failures: unknown[] = []
     const annotator = createAnnotator(grafanaApi({ url: address, token }, 60_000), (error) => failures.push(error))
     annotator.follow([{ ...backend, steps, ended }])
-    await annotator.finish(50)
+    await annotator.finish(50, running)
     expect(failures.map(String)).toEqual(['Error: Grafana did not take all annotations within 0.05 s'])
+  })
+
+  test('are not waited for once the run is cancelled, and that is said', async () => {
+    const { address } = await serve(() => undefined)
+    const failures: unknown[] = []
+    const annotator = createAnnotator(grafanaApi({ url: address, token }, 60_000), (error) => failures.push(error))
+    annotator.follow([{ ...backend, steps, ended }])
+    await annotator.finish(60_000, AbortSignal.abort(new Error('cancelled')))
+    expect(failures.map(String)).toEqual(['Error: Grafana did not take all annotations before the run was cancelled'])
+  })
+
+  test('that Grafana has taken are not reported when the run is cancelled', async () => {
+    const annotator = createAnnotator(apiOf(await grafanaStandIn()), (error) => expect.unreachable(String(error)))
+    annotator.follow([{ ...backend, steps, ended }])
+    await annotator.finish(60_000, running)
+    await annotator.finish(60_000, AbortSignal.abort(new Error('cancelled')))
   })
 })

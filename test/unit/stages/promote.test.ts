@@ -9,15 +9,21 @@ import { createRecorder } from '../../../src/report/recorder.ts'
 import { emptyReport } from '../../../src/report/report.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
 import { noTelemetry } from '../../../src/telemetry/telemetry.ts'
-import { clusterWith, configOf } from '../fixtures.ts'
+import { clusterWith, configOf, serve } from '../fixtures.ts'
 
 // The promotions and the releases have tests of their own. Here they only end.
 vi.mock('../../../src/canary/promote.ts')
 vi.mock('../../../src/stages/release.ts')
 
 describe('a promotion that fails', () => {
-  async function errorOf(canary: string, ended: Partial<Promotion>): Promise<string | undefined> {
-    const config = configOf(`namespace: shop\ncanary: ${canary}`)
+  const newRecorder = () => createRecorder(emptyReport('shop', new Date(), false))
+
+  async function errorOf(
+    canary: string,
+    ended: Partial<Promotion>,
+    { section = '{}', recorder = newRecorder() } = {},
+  ): Promise<string | undefined> {
+    const config = configOf(`namespace: shop\ncanary: ${canary}\nobservability: ${section}`)
     vi.mocked(prepareReleases).mockResolvedValue({
       created: () => undefined,
       whyIdle: () => undefined,
@@ -25,7 +31,6 @@ describe('a promotion that fails', () => {
     })
     const plan = config.canary!
     vi.mocked(promote).mockResolvedValue([{ ...skippedState(plan, 0, 0, ''), ...ended, plan, namespace: 'shop' }])
-    const recorder = createRecorder(emptyReport('shop', new Date(), false))
     const host = { signal: new AbortController().signal, info: () => undefined, warning: () => undefined }
     const cluster = clusterWith({ list: () => Promise.resolve([]) })
     const redactor = { redact: (text: string) => text }
@@ -45,6 +50,18 @@ describe('a promotion that fails', () => {
       )
     },
   )
+
+  test('is in the report before the run waits for Grafana', async () => {
+    const recorder = newRecorder()
+    const verdicts: unknown[] = []
+    const { address } = await serve((_, response) => {
+      verdicts.push(recorder.current().verdict)
+      response.end('{}')
+    })
+    const section = `{ dashboards: { grafana: { url: "${address}", token: t } } }`
+    await errorOf('{ service: till }', { verdict: 'rolled-back', reason: 'it crashed' }, { section, recorder })
+    expect(verdicts).toEqual(['rolled-back'])
+  })
 })
 
 describe('a canary of a later wave, whose turn never comes', () => {
