@@ -40,13 +40,19 @@ export function validationFailure(log: string): string {
 const proxyFailure =
   /was rejected|config not received|too many open files|connection error|failed to (sign|fetch|warm)|Internal:Error/i
 
+/** A sidecar that is told to end gives up what it waited for. */
+const endsWithSidecar = /code = Canceled|context canceled|client connection is closing/
+
 /** Explains why a sidecar is not ready, or has ended. */
 export function proxyReason(log: string): string {
   const lines = logLines(log)
-  const line = lines.findLast((each) => proxyFailure.test(each))
+  const failures = lines.filter((each) => proxyFailure.test(each))
+  const line = failures.findLast((each) => !endsWithSidecar.test(each)) ?? failures.at(-1)
   if (line === undefined) return lastLine(log) || 'it logged nothing'
   if (line.includes('rejected')) return rejection(lines, line)
-  if (/too many open files/i.test(line)) return tooManyOpenFiles(line)!
+  // A sidecar that can open no more files cannot reach istiod either, and logs that last.
+  const files = tooManyOpenFiles(log)
+  if (files !== undefined) return files
   const missing = missingPart(line)
   if (missing === undefined) return logMessage(line)
   return `it got no ${missing} from istiod; check that istiod runs and that the pod reaches it: ${logMessage(line)}`

@@ -200,6 +200,24 @@ describe('the cause of a pod that is not ready', () => {
       "container istio-proxy ended with exit code 0 (Completed), 3 restarts: socket(2) failed, got error: Too many open files; raise the container's limit of open files (ulimit -n, which the node's container runtime sets), unless it leaks them",
     ],
     [
+      'is the limit of open files, when the agent gives up its certificate after Envoy has aborted',
+      {
+        pod: broken(waiting('PodInitializing'), crashed(0, 'Completed')),
+        previousLog:
+          '2026-11-23T08:28:20Z\terror\tenvoy envoy_bug source/common/network/socket_interface_impl.cc:116\tsocket(2) failed, got error: Too many open files\tthread=15\n2026-11-23T08:28:21Z\twarn\tsds\tfailed to warm certificate: failed to generate workload certificate: create certificate: rpc error: code = Canceled desc = grpc: the client connection is closing',
+      },
+      "container istio-proxy ended with exit code 0 (Completed), 3 restarts: socket(2) failed, got error: Too many open files; raise the container's limit of open files (ulimit -n, which the node's container runtime sets), unless it leaks them",
+    ],
+    [
+      'is what the sidecar lacked, not what it gave up when it was told to end',
+      {
+        pod: broken(waiting('PodInitializing'), crashed(0, 'Completed')),
+        previousLog:
+          '2026-11-23T08:28:20Z\twarning\tEnvoy proxy is NOT ready: config not received from XDS server (is Istiod running?)\n2026-11-23T08:28:21Z\twarn\tsds\tfailed to warm certificate: rpc error: code = Canceled desc = context canceled',
+      },
+      'container istio-proxy ended with exit code 0 (Completed), 3 restarts: it got no configuration from istiod; check that istiod runs and that the pod reaches it: Envoy proxy is NOT ready: config not received from XDS server (is Istiod running?)',
+    ],
+    [
       'is the limit of open files, when the application logs it above a stack trace',
       {
         pod: broken(crashed(1)),
