@@ -36,7 +36,7 @@ export const shop = (app: string, labels: object, image = sampleImage) =>
     [{ configMapRef: { name: app, optional: true } }],
   )
 
-/** Sends twenty requests a second, and logs how many it has sent, how many failed, and the last answer. */
+/** Sends twenty requests a second, and logs how many it has sent, the last answer, and when and why calls failed. */
 export const caller = (app: string) =>
   deployment(
     `${app}-caller`,
@@ -44,15 +44,21 @@ export const caller = (app: string) =>
     {},
     sampleImage,
     `
-    let [sent, failed, last] = [0, 0, '']
+    const counts = { sent: 0, failed: 0, last: '', lastFailure: '' }
     const ask = async () => {
-      const response = await fetch('http://${app}:3001/').catch(() => undefined)
-      sent++
-      if (response?.ok) last = await response.text()
-      else failed++
+      const begun = new Date().toISOString()
+      const answer = await fetch('http://${app}:3001/')
+        .then(async (response) => ({ ok: response.ok, text: await response.text() }))
+        .catch(({ message, cause }) => ({ ok: false, text: message + ': ' + cause?.message }))
+      counts.sent++
+      if (answer.ok) counts.last = answer.text
+      else {
+        counts.failed++
+        counts.lastFailure = 'from ' + begun + ' to ' + new Date().toISOString() + ': ' + answer.text
+      }
     }
     setInterval(ask, 50)
-    setInterval(() => console.log(sent, failed, last), 500)
+    setInterval(() => console.log(JSON.stringify(counts)), 500)
     process.on('SIGTERM', () => process.exit())`,
   )
 
@@ -80,6 +86,8 @@ export function deployment(
 
 type ReleaseOptions = RunnerOptions & { steps?: string }
 export type Arcade = Awaited<ReturnType<typeof openArcade>>
+/** `lastFailure` says when a call began and ended, and its answer or error. */
+type Calls = { sent: number; failed: number; last: string; lastFailure: string }
 
 /** Installs the mesh, creates the namespace anew with these objects, and waits until their Deployments are ready. */
 export async function openArcade(...objects: { kind: string; metadata: { name: string } }[]) {
@@ -90,10 +98,15 @@ export async function openArcade(...objects: { kind: string; metadata: { name: s
   const apply = (...items: object[]) => applyObjects(testCluster, items)
 
   /** What the callers of a shop have counted since their pod started. */
-  async function calls(app: string): Promise<{ sent: number; failed: number; last: string }> {
+  async function calls(app: string): Promise<Calls> {
     const log = await kubectl('logs', `deploy/${app}-caller`, '-c', 'app', '--tail', '1')
-    const [sent = '', failed = '', last = ''] = log.trim().split(' ')
-    return { sent: Number(sent), failed: Number(failed), last }
+    return log === '' ? { sent: 0, failed: 0, last: '', lastFailure: '' } : (JSON.parse(log) as Calls)
+  }
+
+  /** Fails with the last failure of a call, if one failed since. */
+  async function expectNoFailure(app: string, { failed }: Calls): Promise<void> {
+    const now = await calls(app)
+    expect(now.failed - failed, now.lastFailure).toBe(0)
   }
 
   const { mirror = '', overlays = '', metrics = '' } = testCluster.inputs
@@ -114,6 +127,7 @@ export async function openArcade(...objects: { kind: string; metadata: { name: s
     apply,
 
     calls,
+    expectNoFailure,
 
     /** Waits until the callers of a shop get answers, and no call fails any more. */
     async answered(app: string): Promise<void> {

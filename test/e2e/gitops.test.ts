@@ -78,7 +78,7 @@ test('what nobody commits keeps the traffic on the canary, which Flux leaves alo
   expect(await arcade.images('dairy')).toEqual({ dairy: sampleImage, 'dairy-canary': sampleImages.next })
   expect(await arcade.weights('dairy')).toBe('0 100')
   expect(await generation()).toBe(writes)
-  expect((await arcade.calls('dairy')).failed).toBe(before.failed)
+  await arcade.expectNoFailure('dairy', before)
 })
 
 test('a repository that Flux cannot build is named, before the release and at its end', async () => {
@@ -120,7 +120,7 @@ test('the patch of a waiting run is what Flux rolls out, once nobody suspends it
   expect(await arcade.stableLabels('dairy')).toBe('{}')
   expect(await writers()).not.toContain('mesh-canary')
   await eventually(async () => expect((await arcade.calls('dairy')).last).toBe('v2'))
-  expect((await arcade.calls('dairy')).failed).toBe(before.failed)
+  await arcade.expectNoFailure('dairy', before)
 })
 
 test('the same release again changes nothing', async () => {
@@ -147,5 +147,5 @@ test('a run after the commit completes a release that did not wait, also with an
   await reconcile()
   expect(await arcade.images('dairy')).toEqual({ dairy: sampleImage })
   expect(await arcade.stableLabels('dairy')).toBe('{}')
-  expect((await arcade.calls('dairy')).failed).toBe(before.failed)
+  await arcade.expectNoFailure('dairy', before)
 })

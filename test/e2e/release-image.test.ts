@@ -58,7 +58,7 @@ describe('an image', () => {
     expect(await images('bakery')).toEqual({ bakery: sampleImages.next })
     expect(await stableLabels('bakery')).toBe('{}')
     await eventually(async () => expect((await calls('bakery')).last).toBe('v2'))
-    expect((await calls('bakery')).failed).toBe(before.failed)
+    await arcade.expectNoFailure('bakery', before)
   })
 
   test('that runs already leaves everything as it is', async () => {
@@ -98,7 +98,7 @@ describe('an image', () => {
     expect(outputs).toMatchObject({ verdict: 'promoted' })
     expect(await podDuring).toBe(pod)
     expect(await images('grocer')).toEqual({ grocer: sampleImages.next })
-    expect((await calls('grocer')).failed).toBe(before.failed)
+    await arcade.expectNoFailure('grocer', before)
   })
 
   test('that is new in the middle of a release starts over from the first step, after the traffic is back', async () => {
@@ -142,7 +142,7 @@ test('manifests bring a changed ConfigMap and new labels; stable keeps the old o
     'b07e551',
   )
   await eventually(async () => expect((await calls('dairy')).last).toBe('v2cheese'))
-  expect((await calls('dairy')).failed).toBe(before.failed)
+  await arcade.expectNoFailure('dairy', before)
 
   const second = await release('dairy', `manifests: "${file}"`)
   expect(second.outputs, second.log).toMatchObject({ verdict: 'skipped', changed: '0' })
@@ -204,7 +204,7 @@ test('proportional replicas are ready before each weight, and an autoscaler leav
     'jsonpath={range .items[*]}{.metadata.name} {.spec.minReplicas}{end}',
   )
   expect(scalers).toBe('grocer 1')
-  expect((await calls('grocer')).failed).toBe(before.failed)
+  await arcade.expectNoFailure('grocer', before)
   await kubectl('delete', 'hpa', 'grocer')
   await kubectl('scale', 'deploy/grocer', '--replicas=1')
 })
@@ -322,6 +322,6 @@ describe('a run that dies', () => {
     expect(await images('bakery')).toEqual({ bakery: image })
     expect(await weights('bakery')).toMatch(/^100( 0)?$/)
     expect(await stableLabels('bakery')).toBe('{}')
-    expect((await calls('bakery')).failed).toBe(before.failed)
+    await arcade.expectNoFailure('bakery', before)
   })
 })
