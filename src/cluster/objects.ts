@@ -128,6 +128,11 @@ export type HorizontalPodAutoscaler = KubeObject & {
   status?: { conditions?: { type: string; status: string; reason?: string }[] }
 }
 
+/** `ready` is undefined if nobody knows; then callers use the endpoint. */
+export type EndpointSlice = KubeObject & {
+  endpoints?: { conditions?: { ready?: boolean }; targetRef?: { kind: string; name: string } }[]
+}
+
 export type KubeEvent = KubeObject & {
   involvedObject: { kind: string; name: string; uid?: string; fieldPath?: string }
   reason?: string
@@ -167,6 +172,7 @@ const resourcePaths = {
   Node: ['v1', 'nodes'],
   Pod: ['v1', 'pods'],
   Service: ['v1', 'services'],
+  EndpointSlice: ['discovery.k8s.io/v1', 'endpointslices'],
   ServiceAccount: ['v1', 'serviceaccounts'],
   ConfigMap: ['v1', 'configmaps'],
   Secret: ['v1', 'secrets'],

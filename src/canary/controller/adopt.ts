@@ -13,6 +13,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { VersionSelectors, Labels } from '../workload/selectors.ts'
 import { setWeight } from '../traffic/router.ts'
+import { settledMs, waitForEndpoints } from '../workload/endpoint-slices.ts'
 import { raiseMinReplicas, restoreMinReplicas, waitForReplicas } from '../workload/min-replicas.ts'
 import { lastingAnnotations, releaseHash, withoutReloads } from '../workload/fingerprint.ts'
 import type { ReleaseAdoption } from './context.ts'
@@ -33,9 +34,6 @@ export type AdoptDeps = {
 }
 
 type Template = Workload['spec']['template']
-
-/** Istiod sends routes and pods to proxies separately. After this time they know the ready pods. */
-const settledMs = 2_000
 
 /** @throws Error when stable cannot take over; then it has its old template again, and the traffic has not moved. */
 export async function adopt(
@@ -95,12 +93,13 @@ function only(deployments: Workload[], labels: Labels, role: 'stable' | 'canary'
 /** Rolls stable's Deployment out with the canary's template, and returns it as it is then, or restores it. */
 async function takeOver(
   cluster: Cluster,
-  { service }: Split,
+  split: Split,
   stable: Workload,
   canary: Workload,
   deps: AdoptDeps,
 ): Promise<Workload> {
   const { note, signal, timeoutMs, release } = deps
+  const { service } = split
   const template = release?.templateFor(stable) ?? adopted(stable, canary)
   const carrying = Math.max(replicasOf(stable), replicasOf(canary))
   const replicas = (await raiseMinReplicas(cluster, service, stable, carrying, deps)) ?? carrying
@@ -113,6 +112,7 @@ async function takeOver(
     await requireUnchanged(cluster, now)
     await requireSidecars(cluster, now)
     await waitForReplicas(cluster, now, await growWithCanary(cluster, service, now, canary, deps), deps)
+    await waitForEndpoints(cluster, split, now, deps)
     return now
   } catch (problem) {
     const why = signal.aborted ? 'the run was cancelled' : messageOf(problem)
@@ -142,7 +142,7 @@ async function growWithCanary(
 /** Waits for a rollout that a GitOps controller makes. What it owns is never written. */
 async function followCommit(
   cluster: Cluster,
-  { service }: Split,
+  split: Split,
   canary: Workload,
   awaitCommit: NonNullable<ReleaseAdoption['awaitCommit']>,
   deps: AdoptDeps,
@@ -151,7 +151,7 @@ async function followCommit(
   const now = await awaitCommit({ note, signal, clock })
   note(`${deploymentName(now)} has the release from Git`)
   const raise = async () =>
-    raiseMinReplicas(cluster, service, now, Math.max(replicasOf(now), await replicasNow(cluster, canary)), deps)
+    raiseMinReplicas(cluster, split.service, now, Math.max(replicasOf(now), await replicasNow(cluster, canary)), deps)
   // Only now, because a controller that applies the commit writes the autoscaler as well.
   await raise()
   await waitForRollout(cluster, { ...now, kind: 'Deployment' }, timeoutMs, signal)
@@ -159,6 +159,7 @@ async function followCommit(
   const replicas = await raise()
   await requireSidecars(cluster, now)
   if (replicas !== undefined) await waitForReplicas(cluster, now, replicas, deps)
+  await waitForEndpoints(cluster, split, now, deps)
   return now
 }
 
