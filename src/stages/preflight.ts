@@ -62,7 +62,7 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
         ]
       : []),
     ...(stages.includes('observe') || stages.includes('plan')
-      ? await observabilityClusterFaults(cluster, config, owner)
+      ? await observabilityClusterFaults(cluster, config, owner, stages.includes('promote'))
       : []),
     ...(stages.includes('promote') ? await canaryFaults(cluster, config, live, stages.includes('policies')) : []),
   ]
