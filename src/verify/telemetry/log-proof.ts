@@ -1,17 +1,15 @@
 // Proves that the request's access log line arrives: in the sidecar's own log, or in the store that takes the logs.
 import { logCollector, logQuery } from '../../config/observability.ts'
-import { isMap } from '../../config/values/parsed-value.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import { collectorCause, withCollectorCause } from './collector-cause.ts'
 import { queryOf } from './query.ts'
 import { settled } from './settled.ts'
 import { unseenRequest } from './unseen-request.ts'
 import type { Application, Finding, Proof, ProofDeps, SentRequest } from './types.ts'
+import { lineIn, type LogLine, logsqlPath, storedLines } from './victoria-logs.ts'
 
 /** Resolves to a sidecar's access log lines with the id of the trace; without `traces`, Envoy knows only the request's. */
-type Search = (request: SentRequest) => Promise<AccessLogLine[]>
-/** A line as the provider of the stage `observe` has it written: attribute by attribute. */
-type AccessLogLine = Record<string, unknown>
+type Search = (request: SentRequest) => Promise<LogLine[]>
 
 export function logProof(deps: ProofDeps, app: Application): Proof {
   const { onlyErrors, collector } = deps.config.observability!.logs!
@@ -87,25 +85,14 @@ function sidecarLog({ cluster, config: { namespace, observability } }: ProofDeps
   }
 }
 
-/** Undefined for text that is not a JSON object; a sidecar also logs lines of its own. */
-function lineIn(text: string): AccessLogLine | undefined {
-  try {
-    const line = JSON.parse(text) as unknown
-    return isMap(line) ? line : undefined
-  } catch {
-    return undefined
-  }
-}
-
 /** The application may log the same trace to the same store, but only Envoy has flags of a response. */
-function isAccessLog(line: AccessLogLine): boolean {
+function isAccessLog(line: LogLine): boolean {
   return line['k8s.pod.name'] !== undefined && line['envoy.response_flags'] !== undefined
 }
 
 /** Enough for what the application logs of one request. */
 const storeLimit = 1_000
 
-/** VictoriaLogs answers one object for each line. */
 function store({ cluster, config }: ProofDeps): Search | undefined {
   const server = logQuery(config.observability!)
   if (!server) return undefined
@@ -114,18 +101,9 @@ function store({ cluster, config }: ProofDeps): Search | undefined {
     const logsql = config.observability?.traces
       ? `trace_id:${traceId}`
       : `"http.request.header.x-request-id":"${requestId}"`
-    const text = await query(`/select/logsql/query?limit=${storeLimit}&query=${encodeURIComponent(logsql)}`)
     const id = config.observability?.traces ? traceId : requestId
-    return storedLines(text).filter((line) => isAccessLog(line) && Object.values(line).includes(id))
+    return storedLines(await query(logsqlPath(logsql, storeLimit))).filter(
+      (line) => isAccessLog(line) && Object.values(line).includes(id),
+    )
   }
-}
-
-/** @throws Error if something else than VictoriaLogs answered, which gives each line its time. */
-function storedLines(answer: string): AccessLogLine[] {
-  const lines = answer.split('\n').filter((line) => line.trim() !== '')
-  return lines.map((text) => {
-    const line = lineIn(text)
-    if (line?.['_time'] === undefined) throw new Error('the answer does not come from VictoriaLogs; check the address')
-    return line
-  })
 }
