@@ -10,6 +10,8 @@ export type Selection = { reporter: 'source' | 'destination'; matchers: readonly
 /** The labels of Istio's metrics that name the service which is called. */
 export const namespaceLabel = 'destination_service_namespace'
 export const serviceLabel = 'destination_service_name'
+/** The host of that service, such as `backend.shop.svc.cluster.local`. */
+export const hostLabel = 'destination_service'
 /**
  * The labels that name the pods that answer. A caller knows them even without a sidecar there, unlike app and version,
  * and they are the same whichever of several Services it has called.
@@ -35,7 +37,7 @@ export const reachedNoPod = 'response_flags=~".*(UH|UF|UO|NR|NC).*"'
  * host, but not the namespace. `service` is a regular expression.
  */
 export function calledHost(namespace: string, service: string): string {
-  return `destination_service=~"(${service})[.]${namespace}[.].+"`
+  return `${hostLabel}=~"(${service})[.]${namespace}[.].+"`
 }
 
 /** A metric with its matchers. */
