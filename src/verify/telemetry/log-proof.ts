@@ -3,7 +3,7 @@ import { logCollector, logQuery } from '../../config/observability.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import { collectorCause, withCollectorCause } from './collector-cause.ts'
 import { queryOf } from './query.ts'
-import { settled } from './settled.ts'
+import { knownInAdvance } from './known-in-advance.ts'
 import { unseenRequest } from './unseen-request.ts'
 import type { Application, Finding, Proof, ProofDeps, SentRequest } from './types.ts'
 import { lineIn, type LogLine, logsqlPath, storedLines } from './victoria-logs.ts'
@@ -13,8 +13,8 @@ type Search = (request: SentRequest) => Promise<LogLine[]>
 
 export function logProof(deps: ProofDeps, app: Application): Proof {
   const { onlyErrors, collector } = deps.config.observability!.logs!
-  const search = collector === 'stdout' ? sidecarLog(deps) : store(deps)
-  if (!search) return settled('logs', unseen(deps))
+  const search = collector === 'stdout' ? searchOfSidecarLog(deps) : searchOfStore(deps)
+  if (!search) return knownInAdvance('logs', withoutQuery(deps))
   let failure: string | undefined
   const find = async (request: SentRequest): Promise<Finding | undefined> => {
     const lines = await search(request)
@@ -22,9 +22,9 @@ export function logProof(deps: ProofDeps, app: Application): Proof {
       ? undefined
       : { ok: true, text: `the line of the request with the ${nameOfId(deps, request)} is there` }
   }
-  const look = async (requests: readonly SentRequest[]): Promise<Finding | undefined> => {
+  const findArrival = async (requests: readonly SentRequest[]): Promise<Finding | undefined> => {
     const logged = requests.filter(({ status }) => !onlyErrors || status >= 400)
-    if (logged.length === 0) return filtered(requests.at(-1)!)
+    if (logged.length === 0) return droppedByFilter(requests.at(-1)!)
     failure = undefined
     for (const request of logged.toReversed()) {
       const finding = await find(request).catch((error: unknown) => void (failure = messageOf(error)))
@@ -32,7 +32,7 @@ export function logProof(deps: ProofDeps, app: Application): Proof {
     }
     return undefined
   }
-  const explain = async (requests: readonly SentRequest[]): Promise<Finding> => {
+  const explainAbsence = async (requests: readonly SentRequest[]): Promise<Finding> => {
     if (failure !== undefined)
       return { ok: false, text: await withCollectorCause(deps, 'logs', failure, requests[0]!.at) }
     const request = requests.at(-1)!
@@ -45,7 +45,7 @@ export function logProof(deps: ProofDeps, app: Application): Proof {
       text: `${where} no line of the request with the ${nameOfId(deps, request)}: ${cause ?? unexplained}`,
     }
   }
-  return { what: 'logs', look, explain }
+  return { what: 'logs', findArrival, explainAbsence }
 }
 
 function nameOfId({ config }: ProofDeps, { traceId, requestId }: SentRequest): string {
@@ -56,7 +56,7 @@ const unexplained =
   'Telemetry, provider and collector are in order; read the log of the collector, and raise `proof.timeout` if it holds ' +
   'lines back'
 
-function unseen({ config }: ProofDeps): Finding {
+function withoutQuery({ config }: ProofDeps): Finding {
   const { namespace, name, port } = logCollector(config.observability!)!
   return {
     text:
@@ -65,7 +65,7 @@ function unseen({ config }: ProofDeps): Finding {
   }
 }
 
-function filtered({ status }: SentRequest): Finding {
+function droppedByFilter({ status }: SentRequest): Finding {
   return {
     text:
       `the filter of \`onlyErrors\` keeps no line of the request, which was answered with ${status}, so it is not proved ` +
@@ -75,7 +75,7 @@ function filtered({ status }: SentRequest): Finding {
 
 const tailLines = 5_000
 
-function sidecarLog({ cluster, config: { namespace, observability } }: ProofDeps): Search {
+function searchOfSidecarLog({ cluster, config: { namespace, observability } }: ProofDeps): Search {
   return async ({ pod, traceId, requestId }) => {
     const id = observability?.traces ? traceId : requestId
     const log = await cluster.log(namespace, pod, 'istio-proxy', tailLines)
@@ -93,7 +93,7 @@ function isAccessLog(line: LogLine): boolean {
 /** Enough for what the application logs of one request. */
 const storeLimit = 1_000
 
-function store({ cluster, config }: ProofDeps): Search | undefined {
+function searchOfStore({ cluster, config }: ProofDeps): Search | undefined {
   const server = logQuery(config.observability!)
   if (!server) return undefined
   const query = queryOf(cluster, 'VictoriaLogs', server)
