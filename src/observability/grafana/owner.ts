@@ -1,5 +1,4 @@
 // Whose a dashboard in Grafana is. All configs share the two dashboards of a Grafana, and clusters share a Grafana.
-import { undefinedWhenForbidden } from '../../cluster/api-error.ts'
 import type { Cluster } from '../../cluster/client.ts'
 import type { KubeObject } from '../../cluster/objects.ts'
 import { configLabel, ownerId, type Owner } from '../../policies/owned-objects.ts'
@@ -15,19 +14,16 @@ type Marks = Readonly<Record<string, unknown>>
 const ownerTagPrefix = `${configLabel}=`
 const ownerLine = /\n\nOwner: (.+)$/
 
+/**
+ * A preview in another cluster may have the same config, so the UID of the namespace counts. Every account of a run may read
+ * it, unlike that of kube-system: the account that installs and the one that delivers must be the same owner.
+ */
 export async function dashboardOwner(cluster: Cluster, { names, namespace }: Owner): Promise<DashboardOwner> {
-  const id = await clusterId(cluster, namespace)
+  const { uid = 'unknown' } = (await cluster.get<KubeObject>('Namespace', undefined, namespace))?.metadata ?? {}
   return {
-    tags: names.map((name) => `${ownerTagPrefix}${ownerId([name, namespace, id].join('\n'))}`),
-    title: `${names[0]}, namespace ${namespace}, cluster ${id.slice(0, 8)}`,
+    tags: names.map((name) => `${ownerTagPrefix}${ownerId(`${name}\n${uid}`)}`),
+    title: `${names[0]}, namespace ${namespace} (UID ${uid})`,
   }
-}
-
-/** A preview in another cluster may have the same config. The UID of kube-system is what names a cluster. */
-async function clusterId(cluster: Cluster, namespace: string): Promise<string> {
-  const uidOf = async (name: string) =>
-    (await cluster.get<KubeObject>('Namespace', undefined, name).catch(undefinedWhenForbidden))?.metadata.uid
-  return (await uidOf('kube-system')) ?? (await uidOf(namespace)) ?? 'unknown'
 }
 
 /** The dashboard with the tag of its owner, and with the owner in words, for people and for messages. */

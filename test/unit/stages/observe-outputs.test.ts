@@ -153,7 +153,7 @@ describe('an uninstall', () => {
     expect(preview.recorder.current().warnings).toEqual([])
     expect(await (await dashboardRemoval(preview))()).toEqual([])
     expect(preview.lines).toContain(
-      'the Grafana dashboard Mesh canary stays: it belongs to another config of mesh-canary (shop, namespace shop, cluster unknown)',
+      'the Grafana dashboard Mesh canary stays: it belongs to another config of mesh-canary (shop, namespace shop (UID unknown))',
     )
     expect(grafana.dashboards.size).toBe(2)
   })
