@@ -9,7 +9,7 @@ import {
   requestCount,
   requestRate,
   type Selection,
-  series,
+  selector,
 } from '../../src/observability/promql.ts'
 import { chosenHosts, chosenServices, dashboard } from './frame.ts'
 import { graph, stacked, stat } from './panels.ts'
@@ -148,7 +148,7 @@ function sentByRun() {
         max: 100,
         noValue: 'no run sends metrics',
       },
-      { expr: series('mesh_canary_weight_percent', sent), legend: '{{mesh_canary_version_name}}' },
+      { expr: selector('mesh_canary_weight_percent', sent), legend: '{{mesh_canary_version_name}}' },
     ).lineInterpolation(LineInterpolation.StepAfter),
     graph(
       {
@@ -158,7 +158,7 @@ function sentByRun() {
         noValue: 'no run sends metrics',
       },
       {
-        expr: `${series('mesh_canary_check_evidence', sent)} / ${series('mesh_canary_check_threshold', sent)}`,
+        expr: `${selector('mesh_canary_check_evidence', sent)} / ${selector('mesh_canary_check_threshold', sent)}`,
         legend: '{{mesh_canary_check_name}}: {{mesh_canary_check_direction}}',
       },
     ),

@@ -15,8 +15,13 @@ import { component, componentLabel } from './objects.ts'
 import { outputFaults } from './outputs.ts'
 import { planProviders } from './providers.ts'
 
-/** One sentence for each fault. */
-export async function observabilityClusterFaults(cluster: Cluster, config: Config, owner: Owner): Promise<string[]> {
+/** One sentence for each fault. `delivers`: the run also promotes. */
+export async function observabilityClusterFaults(
+  cluster: Cluster,
+  config: Config,
+  owner: Owner,
+  delivers: boolean,
+): Promise<string[]> {
   const { observability } = config
   if (!observability) return []
   const faults = await Promise.all([
@@ -25,7 +30,7 @@ export async function observabilityClusterFaults(cluster: Cluster, config: Confi
     collectorFaults(cluster, observability),
     alertmanagerFaults(cluster, observability),
     providerFaults(cluster, config, owner),
-    outputFaults(observability),
+    outputFaults(cluster, config, owner, delivers),
   ])
   return faults.flat()
 }

@@ -1,13 +1,16 @@
 // What the section `observability` writes outside the cluster: files on the runner, and dashboards in Grafana.
 import { statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import type { Cluster } from '../cluster/client.ts'
 import type { Config, ObservabilityConfig } from '../config/schema.ts'
+import type { Owner } from '../policies/owned-objects.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { alertsOf, rulesFile } from './alerts/index.ts'
 import { dashboards, toFile } from './dashboards/index.ts'
-import { type GrafanaApi, grafanaApi } from './grafana/api.ts'
-import { type DashboardChange, planDashboards } from './grafana/dashboards.ts'
+import { type GrafanaApi, grafanaApi, GrafanaUnavailable } from './grafana/api.ts'
+import { type DashboardPlan, planDashboards } from './grafana/dashboards.ts'
 import { folderUid } from './grafana/folder.ts'
+import { dashboardOwner } from './grafana/owner.ts'
 
 export type OutputFile = { path: string; text: string }
 
@@ -36,25 +39,37 @@ export function grafanaOf({ dashboards: wanted }: ObservabilityConfig): GrafanaA
   return wanted?.grafana && grafanaApi(wanted.grafana, grafanaTimeoutMs)
 }
 
-/** `folder`: its UID; undefined for the root. Writes nothing. */
+export type GrafanaPlan = DashboardPlan & { api: GrafanaApi; folder: string | undefined }
+
+/** `folder`: its UID; undefined for the root. Writes nothing. Undefined if the config names no Grafana. */
 export async function planGrafana(
-  observability: ObservabilityConfig,
-): Promise<{ api: GrafanaApi; folder: string | undefined; changes: DashboardChange[] } | undefined> {
-  const api = grafanaOf(observability)
+  cluster: Cluster,
+  { observability }: Pick<Config, 'observability'>,
+  owner: Owner,
+): Promise<GrafanaPlan | undefined> {
+  const api = observability && grafanaOf(observability)
   if (!api) return undefined
   const folder = await folderUid(api, observability.dashboards?.grafana?.folder)
-  return { api, folder, changes: await planDashboards(api, folder) }
+  return { api, folder, ...(await planDashboards(api, folder, await dashboardOwner(cluster, owner))) }
 }
 
-/** One sentence for each output that cannot be written. */
-export async function outputFaults(observability: ObservabilityConfig): Promise<string[]> {
-  const { dashboards: wanted, alerts } = observability
+/**
+ * One sentence for each output that cannot be written. `delivers`: the run also promotes, and so it goes on without a
+ * Grafana that does not work now (decision 22).
+ */
+export async function outputFaults(
+  cluster: Cluster,
+  config: Pick<Config, 'observability'>,
+  owner: Owner,
+  delivers: boolean,
+): Promise<string[]> {
+  const { dashboards: wanted, alerts } = config.observability ?? {}
   return [
     ...folderFaults('observability.dashboards.files', wanted?.files),
     ...folderFaults('observability.alerts.file', alerts?.file === undefined ? undefined : dirname(alerts.file)),
-    ...(await planGrafana(observability).then(
+    ...(await planGrafana(cluster, config, owner).then(
       () => [],
-      (error: unknown) => [messageOf(error)],
+      (error: unknown) => (delivers && error instanceof GrafanaUnavailable ? [] : [messageOf(error)]),
     )),
   ]
 }

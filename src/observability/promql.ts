@@ -10,6 +10,8 @@ export type Selection = { reporter: 'source' | 'destination'; matchers: readonly
 /** The labels of Istio's metrics that name the service which is called. */
 export const namespaceLabel = 'destination_service_namespace'
 export const serviceLabel = 'destination_service_name'
+/** The host of that service, such as `backend.shop.svc.cluster.local`. */
+export const hostLabel = 'destination_service'
 /**
  * The labels that name the pods that answer. A caller knows them even without a sidecar there, unlike app and version,
  * and they are the same whichever of several Services it has called.
@@ -35,11 +37,11 @@ export const reachedNoPod = 'response_flags=~".*(UH|UF|UO|NR|NC).*"'
  * host, but not the namespace. `service` is a regular expression.
  */
 export function calledHost(namespace: string, service: string): string {
-  return `destination_service=~"(${service})[.]${namespace}[.].+"`
+  return `${hostLabel}=~"(${service})[.]${namespace}[.].+"`
 }
 
-/** A metric with its matchers. */
-export function series(metric: string, matchers: readonly string[]): string {
+/** The selector of PromQL for a metric with these matchers. */
+export function selector(metric: string, matchers: readonly string[]): string {
   return `${metric}{${matchers.join(',')}}`
 }
 
@@ -50,18 +52,18 @@ export function sumBy(labels: readonly string[], vector: string): string {
 
 /** Requests per second. `range` is a PromQL duration. */
 export function requestRate(selection: Selection, by: readonly string[], range: string): string {
-  return sumBy(by, `rate(${requestsOf(selection)}[${range}])`)
+  return sumBy(by, `rate(${requestSelector(selection)}[${range}])`)
 }
 
 /** Requests within the range. */
 export function requestCount(selection: Selection, by: readonly string[], range: string): string {
-  return sumBy(by, `increase(${requestsOf(selection)}[${range}])`)
+  return sumBy(by, `increase(${requestSelector(selection)}[${range}])`)
 }
 
 /** Failed requests per second, as a canary's checks count them: 5xx, no answer, and server errors of gRPC. */
 export function failureRate({ reporter, matchers }: Selection, by: readonly string[], range: string): string {
   const rateOf = (failed: readonly string[]) =>
-    `rate(${requestsOf({ reporter, matchers: [...matchers, ...failed, notAbandoned] })}[${range}])`
+    `rate(${requestSelector({ reporter, matchers: [...matchers, ...failed, notAbandoned] })}[${range}])`
   return sumBy(by, `${rateOf([failedCodes])} or ${rateOf(failedGrpc)}`)
 }
 
@@ -77,15 +79,15 @@ export function shareOf(part: string, whole: string): string {
 
 /** The time in milliseconds within which this share of the requests is answered. */
 export function latencyQuantile(share: number, selection: Selection, by: readonly string[], range: string): string {
-  const buckets = series('istio_request_duration_milliseconds_bucket', matchersOf(selection))
+  const buckets = selector('istio_request_duration_milliseconds_bucket', allMatchers(selection))
   return `histogram_quantile(${share}, ${sumBy(['le', ...by], `rate(${buckets}[${range}])`)})`
 }
 
-function requestsOf(selection: Selection): string {
-  return series(requestCounter, matchersOf(selection))
+function requestSelector(selection: Selection): string {
+  return selector(requestCounter, allMatchers(selection))
 }
 
-function matchersOf({ reporter, matchers }: Selection): string[] {
+function allMatchers({ reporter, matchers }: Selection): string[] {
   return [`reporter="${reporter}"`, ...matchers]
 }
 
@@ -96,7 +98,7 @@ function matchersOf({ reporter, matchers }: Selection): string[] {
  */
 export function clusterMetric(metric: string, namespace: string, service: string, range?: string): string {
   const clusters = `outbound[|][0-9]+[|][^|]*[|]`
-  const selected = series(metric, [`cluster_name=~"${clusters}(${service})[.]${namespace}[.].+"`])
+  const selected = selector(metric, [`cluster_name=~"${clusters}(${service})[.]${namespace}[.].+"`])
   const values = range === undefined ? selected : `rate(${selected}[${range}])`
   return `label_replace(${values}, "${serviceLabel}", "$1", "cluster_name", "${clusters}([^.]+)[.].+")`
 }
@@ -106,7 +108,7 @@ export function clusterMetric(metric: string, namespace: string, service: string
  * does not see the first value of a series. That value counts if Prometheus scraped the job before: what it finds when it
  * begins may be old.
  */
-export function gained(counter: string, by: readonly string[], range: string): string {
-  const first = `(${counter} unless ${counter} offset ${range}) and on (job) up offset ${range}`
-  return `(${sumBy(by, `increase(${counter}[${range}])`)} > 0 or ${sumBy(by, first)} > 0)`
+export function increaseWithNewSeries(counter: string, by: readonly string[], range: string): string {
+  const newSeries = `(${counter} unless ${counter} offset ${range}) and on (job) up offset ${range}`
+  return `(${sumBy(by, `increase(${counter}[${range}])`)} > 0 or ${sumBy(by, newSeries)} > 0)`
 }

@@ -8,12 +8,10 @@ import { updateLimitMs, watchProxyUpdates } from '../mesh/propagation.ts'
 import { alertsOf } from '../observability/alerts/index.ts'
 import { ownLabels } from '../observability/checks.ts'
 import { observabilityObjects } from '../observability/compile.ts'
-import type { Dashboard } from '../observability/dashboards/index.ts'
-import { type DashboardChange, grafanaKind, writeDashboard } from '../observability/grafana/dashboards.ts'
 import { waitForFirstScrape } from '../observability/metrics/first-scrape.ts'
 import { findOperator, type Operator } from '../observability/metrics/operator.ts'
 import { listObservability, removable, withoutOthers } from '../observability/owned.ts'
-import { outputFiles, planGrafana, writeFiles } from '../observability/outputs.ts'
+import { type GrafanaPlan, outputFiles, writeFiles } from '../observability/outputs.ts'
 import { applyProviders, planProviders, type ProviderPlan } from '../observability/providers.ts'
 import { apply } from '../policies/apply.ts'
 import { ownerOf } from '../policies/owned-objects.ts'
@@ -21,11 +19,12 @@ import { planChanges, type PlannedChange } from '../policies/plan.ts'
 import type { PlanRow } from '../report/report.ts'
 import { waitForRollout } from '../verify/rollout.ts'
 import { warn, type StageContext, type StageOutcome } from './context.ts'
+import { dashboardRows, dueDashboards, planDashboardsInGrafana, writeDashboards } from './dashboards.ts'
 
 type Plan = {
   objects: PlannedChange[]
   providers: ProviderPlan
-  grafana: Awaited<ReturnType<typeof planGrafana>>
+  grafana: GrafanaPlan | undefined
 }
 
 export async function observe(context: StageContext): Promise<StageOutcome> {
@@ -33,7 +32,7 @@ export async function observe(context: StageContext): Promise<StageOutcome> {
   const changed =
     plan.objects.some(({ action }) => action !== 'unchanged') ||
     plan.providers.lines.length > 0 ||
-    dueDashboards(plan).length > 0
+    dueDashboards(plan.grafana).length > 0
   if (context.config.dryRun) return { changed }
   if (!changed) context.host.info('the observability of the mesh is already as the config says: nothing changed')
   // A provider whose Service does not exist is an error of every push, so Services come before and go after.
@@ -66,31 +65,19 @@ async function prepare(context: StageContext): Promise<Plan> {
   const providers = await planProviders(cluster, config, owner)
   const needsMeshConfig = !config.dryRun && providers.lines.length > 0
   if (needsMeshConfig && !providers.map) throw new ConfigError(missingMeshConfig(config, providers))
-  const grafana = config.observability && (await planGrafana(config.observability))
+  const grafana = await planDashboardsInGrafana(context)
   const plan = { objects, providers, grafana }
   if (config.observability?.alerts?.enabled) warn(context, alertsOf(config).unwatched)
   report(context, plan)
   return plan
 }
 
-function dueDashboards({ grafana }: Pick<Plan, 'grafana'>): DashboardChange[] {
-  return grafana?.changes.filter(({ action }) => action !== 'unchanged') ?? []
-}
-
 /** Grafana, and files, which are no part of the cluster and no change of it. */
-async function writeOutputs({ config, host, recorder }: StageContext, plan: Plan): Promise<void> {
-  const files = outputFiles(config)
+async function writeOutputs(context: StageContext, plan: Plan): Promise<void> {
+  const files = outputFiles(context.config)
   writeFiles(files)
-  files.forEach(({ path }) => host.info(`wrote ${path}`))
-  for (const { action, dashboard } of dueDashboards(plan)) {
-    await writeDashboard(plan.grafana!.api, plan.grafana!.folder, dashboard)
-    const done = action === 'create' ? 'created' : 'changed'
-    recorder.record({ changes: [{ ...grafanaName(dashboard), action: done }] })
-  }
-}
-
-function grafanaName({ title }: Dashboard): Pick<PlanRow, 'kind' | 'namespace' | 'name'> {
-  return { kind: grafanaKind, namespace: '', name: title }
+  files.forEach(({ path }) => context.host.info(`wrote ${path}`))
+  await writeDashboards(context, plan.grafana)
 }
 
 /** Where this config may have written, for an account that may not list all namespaces. */
@@ -125,7 +112,7 @@ function report({ host, recorder }: StageContext, { objects, providers, grafana 
   const rows = [
     ...objects.filter(({ action }) => action !== 'unchanged').map(rowOf),
     ...rowsOf(providers),
-    ...dueDashboards({ grafana }).map(({ action, dashboard }) => ({ ...grafanaName(dashboard), action, diff: [] })),
+    ...dashboardRows(grafana),
   ]
   recorder.record({ plan: [...(recorder.current().plan ?? []), ...rows] })
   for (const { action, kind, name, diff } of rows) {

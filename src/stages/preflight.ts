@@ -23,6 +23,7 @@ import { observabilityClusterFaults } from '../observability/checks.ts'
 import { ownerOf, type Owner } from '../policies/owned-objects.ts'
 import { splitOf, splitsTraffic } from '../policies/routes.ts'
 import { servicePorts } from '../cluster/service-ports.ts'
+import { queryFaults } from '../verify/telemetry/query-faults.ts'
 import { bypassFaults } from './bypass-faults.ts'
 import { checkMtlsChange } from './mtls.ts'
 import { desired } from '../policies/desired.ts'
@@ -62,8 +63,9 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
         ]
       : []),
     ...(stages.includes('observe') || stages.includes('plan')
-      ? await observabilityClusterFaults(cluster, config, owner)
+      ? await observabilityClusterFaults(cluster, config, owner, stages.includes('promote'))
       : []),
+    ...(stages.includes('verify') ? await queryFaults(cluster, config.observability) : []),
     ...(stages.includes('promote') ? await canaryFaults(cluster, config, live, stages.includes('policies')) : []),
   ]
   // Where a version or the split is missing, its bypasses would only repeat that. A promotion looks for them itself.

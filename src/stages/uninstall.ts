@@ -1,12 +1,11 @@
 // The stage uninstall: removes the mesh and checks that nothing is left.
-import type { Config } from '../config/schema.ts'
-import { grafanaKind, removeDashboards } from '../observability/grafana/dashboards.ts'
-import { grafanaOf } from '../observability/outputs.ts'
 import { uninstall as uninstallMesh } from '../uninstall/uninstall.ts'
 import { runIstioctl, type StageContext, type StageOutcome } from './context.ts'
+import { dashboardRemoval } from './dashboards.ts'
 
 export async function uninstall(context: StageContext): Promise<StageOutcome> {
   const { config, host, recorder } = context
+  const removeFromGrafana = await dashboardRemoval(context)
   // Filled during the removal, so that an uninstall that fails half-way reports what it removed.
   const progress = { removed: [] as string[], restarted: [] as string[] }
   const { restarted, remains, ...mesh } = await removeMesh(context, progress).catch((error: unknown) => {
@@ -14,7 +13,7 @@ export async function uninstall(context: StageContext): Promise<StageOutcome> {
     throw error
   })
   recorder.record({ removed: mesh.removed, restarted: progress.restarted })
-  const fromGrafana = await removeFromGrafana(config)
+  const fromGrafana = await removeFromGrafana()
   recorder.record({ removed: fromGrafana })
   const removed = [...mesh.removed, ...fromGrafana]
   for (const name of removed) host.info(`${name}: ${config.dryRun ? 'would be removed' : 'removed'}`)
@@ -24,13 +23,6 @@ export async function uninstall(context: StageContext): Promise<StageOutcome> {
         'find out what holds them (finalizers, another tool that creates them again) and run again',
     )
   return { changed: removed.length > 0 || restarted.length > 0 }
-}
-
-/** Also in a dry run: the titles of what is there. */
-async function removeFromGrafana({ observability, dryRun }: Config): Promise<string[]> {
-  const api = observability && grafanaOf(observability)
-  if (!api) return []
-  return (await removeDashboards(api, { dryRun })).map(({ title }) => `${grafanaKind} ${title}`)
 }
 
 function removeMesh(context: StageContext, progress: { removed: string[]; restarted: string[] }) {

@@ -22,11 +22,27 @@ canary: { service: backend, steps: [50, 100], interval: 1m, progressDeadline: 2m
 `),
 )
 
+/** The same for a canary with a Service of its own. */
+const ofServices = alertsOf(
+  configOf(`
+namespace: shop
+canary:
+  service: backend
+  stable: { service: backend-stable }
+  canary: { service: backend-next }
+  steps: [50, 100]
+  interval: 1m
+  progressDeadline: 2m
+  checks: { minRequests: 10 }
+`),
+).groups
+
 let promtool: string
 const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-alerts-'))
 beforeAll(async () => {
   promtool = await goTool('promtool')
   writeFileSync(join(folder, 'rules.yaml'), rulesFile(groups))
+  writeFileSync(join(folder, 'services.yaml'), rulesFile(ofServices))
 })
 afterAll(() => rmSync(folder, { recursive: true }))
 
@@ -34,9 +50,15 @@ afterAll(() => rmSync(folder, { recursive: true }))
 type Series = Record<string, string>
 
 /** Whether the alert fires, this long after the first values. `interval`: between two values. */
-async function fires(alert: string, at: string, series: Series, interval = '15s'): Promise<boolean> {
+async function fires(
+  alert: string,
+  at: string,
+  series: Series,
+  interval = '15s',
+  rules = 'rules.yaml',
+): Promise<boolean> {
   const unitTest = (isFiring: boolean) => ({
-    rule_files: ['rules.yaml'],
+    rule_files: [rules],
     evaluation_interval: interval,
     tests: [
       {
@@ -121,7 +143,7 @@ test('an alert names the service and the share of its failures', async () => {
                 },
                 exp_annotations: {
                   summary: 'The canary v2 of backend fails 20% of its requests',
-                  description: annotations.description.replace('{{ $labels.destination_service_namespace }}', 'shop'),
+                  description: annotations.description,
                   action: annotations.action,
                 },
               },
@@ -226,6 +248,37 @@ describe('MeshCanaryStuck', () => {
       expect(await stuck(promoted, at)).toBe(false)
       expect(await stuck(rolledBack, at)).toBe(false)
     }
+  })
+})
+
+describe('a canary with a Service of its own', () => {
+  const firesFor = (alert: string, at: string, series: Series) => fires(alert, at, series, '15s', 'services.yaml')
+  /** As the sidecar of a caller reports it: the Service to which the route has sent the call. */
+  const calls = (service: string, labels: Record<string, string> = {}) =>
+    requests({
+      reporter: 'source',
+      destination_service: `${service}.shop.svc.cluster.local`,
+      destination_service_name: service,
+      ...labels,
+    })
+  /** The sidecars of the pods report the first Service that selects them, which is the one of both versions. */
+  const served = { [requests({})]: '0+80x160', [failed()]: '0+20x160' }
+
+  test('raises MeshCanaryFailing by what its callers got, whatever Service its pods report', async () => {
+    const failing = { ...served, [calls('backend-next', { response_code: '500' })]: '0+20x60' }
+    expect(await firesFor('MeshCanaryFailing', '10m', { ...failing, [calls('backend-next')]: '0+80x60' })).toBe(true)
+    expect(await firesFor('MeshCanaryFailing', '10m', { ...served, [calls('backend-next')]: '0+80x60' })).toBe(false)
+  })
+
+  test('does not raise it for failures of stable', async () => {
+    const stable = { [calls('backend-stable', { response_code: '500' })]: '0+20x60' }
+    expect(await firesFor('MeshCanaryFailing', '10m', { ...stable, [calls('backend-next')]: '0+80x60' })).toBe(false)
+  })
+
+  test('raises MeshCanaryStuck if both have shared the calls for too long', async () => {
+    const canary = { [calls('backend-next')]: '0+10x200' }
+    expect(await firesFor('MeshCanaryStuck', '40m', { ...canary, [calls('backend-stable')]: '0+10x200' })).toBe(true)
+    expect(await firesFor('MeshCanaryStuck', '40m', { ...served, ...canary })).toBe(false)
   })
 })
 

@@ -7,7 +7,7 @@ import { percentage } from '../values/numbers.ts'
 import { parsedValue } from '../values/parsed-value.ts'
 import { publicValue } from '../values/public-value.ts'
 import { withShortForm } from '../values/short-form.ts'
-import { boolean, filePath, nonEmptyString, oneOf, pathPrefix, url } from '../values/strings.ts'
+import { boolean, filePath, nonEmptyString, oneOf, isPlainUrl, pathPrefix, plainUrl, url } from '../values/strings.ts'
 import { hasExactlyOne, isServicePort, nameOf, serviceAddress } from './parts.ts'
 
 const serverKeys = ['install', 'operator', 'address', 'service'] as const
@@ -35,7 +35,7 @@ const server = z
         'Writes PodMonitors, a ServiceMonitor and rules for the Prometheus Operator, with the labels that its ' +
           'Prometheus selects. If there are several, name one as `namespace/name`.',
       ),
-    address: url.optional().describe('Address of a Prometheus that scrapes the mesh already.'),
+    address: plainUrl.optional().describe('Address of a Prometheus that scrapes the mesh already.'),
     service: serviceAddress('istio-system/prometheus:9090')
       .optional()
       .describe('The same as `namespace/name:port` of a Service, reached through the API server.'),
@@ -54,15 +54,6 @@ const metrics = z.strictObject({
   prometheus: withShortForm(server, oneOf('install', 'operator'), (word) => server.parse({ [word]: true })).describe(
     'Prometheus of the mesh: `install`, `operator`, or an existing server. `install` is short for `{ install: true }`.',
   ),
-})
-
-/** The token is the only secret, and a query would swallow the paths of the API. */
-function isPlainUrl(address: string): boolean {
-  const { username, password, search, hash } = new URL(address)
-  return [username, password, search, hash].every((part) => part === '')
-}
-const plainUrl = url.refine(isPlainUrl, {
-  error: 'expected an address without user name, password, query and fragment',
 })
 
 const grafana = z.strictObject({
@@ -129,8 +120,8 @@ function collector(...words: string[]) {
 function queryAddress(program: string, example: string) {
   return parsedValue(
     `the address of ${program}: a Service as namespace/name:port, such as ${example}, or an http or https address ` +
-      'without user name, password, query and fragment',
-    { type: 'string' },
+      'without user name, password, query and fragment; ports go from 1 to 65535',
+    { type: 'string', ...publicValue },
     (raw) => (typeof raw === 'string' && (isServicePort(raw) || isAddress(raw)) ? raw.replace(/\/+$/, '') : undefined),
   )
 }

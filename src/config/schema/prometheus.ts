@@ -1,12 +1,12 @@
 // `canary.prometheus`: where Prometheus is.
 import * as z from 'zod'
 import { responseTime } from '../values/durations.ts'
-import { boolean, nonEmptyString, url } from '../values/strings.ts'
+import { boolean, nonEmptyString, plainUrl } from '../values/strings.ts'
 import { hasAtMostOne, serviceAddress } from './parts.ts'
 
 export const prometheus = z
   .strictObject({
-    address: url
+    address: plainUrl
       .optional()
       .describe('Address of Prometheus. Default, without `service`: the Prometheus of `observability.metrics`.'),
     service: serviceAddress('istio-system/prometheus:9090')

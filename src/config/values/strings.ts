@@ -31,6 +31,18 @@ export const url = parsedValue('an http or https address', { type: 'string', for
   typeof raw === 'string' && /^https?:\/\//.test(raw) && URL.canParse(raw) ? raw.replace(/\/+$/, '') : undefined,
 )
 
+/** An address whose only secret may be a token of its own, and that takes the paths of an API. */
+export const plainUrl = url.refine(isPlainUrl, {
+  error:
+    'expected an address without user name, password, query and fragment, and with a port from 1 to 65535 if it has one',
+})
+
+/** `raw` is an address; port 0 is none. An empty query or fragment would swallow a path, too. */
+export function isPlainUrl(raw: string): boolean {
+  const { username, password, port } = new URL(raw)
+  return username === '' && password === '' && port !== '0' && !/[?#]/.test(raw)
+}
+
 export const sha256 = parsedValue(
   'a sha256 checksum: 64 hexadecimal digits',
   { ...publicValue, type: 'string', pattern: '^[0-9a-fA-F]{64}$' },

@@ -5,6 +5,7 @@ import {
   calledHost,
   failureRate,
   failureShare,
+  hostLabel,
   namespaceLabel,
   reachedNoPod,
   requestCount,
@@ -15,12 +16,13 @@ import {
 } from '../promql.ts'
 import { type AlertRule, type Alerts, minutes } from './rule.ts'
 
-const service = [namespaceLabel, serviceLabel]
+/** `by`: the labels that name the version's Service in a series of the selection. */
+type VersionRequests = { selection: Selection; by: readonly string[] }
 
 /** The rules for one promotion. The canary's own run judges it more exactly; these also work when no run is there. */
 export function canaryAlerts(config: Pick<Config, 'namespace' | 'services'>, plan: CanaryConfig): Alerts {
-  const canary = matchersOf(config, plan, 'canary')
-  const stable = matchersOf(config, plan, 'stable')
+  const canary = requestsTo(config, plan, 'canary')
+  const stable = requestsTo(config, plan, 'stable')
   const unserved = unservedCalls(config, plan)
   if (!canary || !stable)
     return {
@@ -30,27 +32,31 @@ export function canaryAlerts(config: Pick<Config, 'namespace' | 'services'>, pla
           'Istio’s metrics tell its versions apart only by the label version of the pods, or by a Service of its own',
       ],
     }
-  const select = (matchers: string[]): Selection => ({ reporter: 'destination', matchers })
-  const rules = [failing(plan, select(canary)), unserved]
-  if (isPlannedToEnd(plan)) rules.push(stuck(plan, select(canary), select(stable)))
+  const rules = [failing(config, plan, canary), unserved]
+  if (isPlannedToEnd(plan)) rules.push(stuck(plan, canary, stable))
   return { rules, unwatched: [] }
 }
 
 /** How Istio's metrics show the requests of a version; undefined if they do not. */
-function matchersOf(
+function requestsTo(
   { namespace, services }: Pick<Config, 'namespace' | 'services'>,
   plan: CanaryConfig,
   role: 'canary' | 'stable',
-): string[] | undefined {
-  const inNamespace = `${namespaceLabel}="${namespace}"`
-  const ofService = [inNamespace, `${serviceLabel}="${plan.service}"`]
-  if (releaseKeysOf(plan).length > 0)
-    return [...ofService, `destination_workload${role === 'canary' ? '=' : '!='}"${createdCanaryName(plan.service)}"`]
+): VersionRequests | undefined {
   const version = plan[role]
-  if (version.by === 'service') return [inNamespace, `${serviceLabel}="${version.name}"`]
+  const isReleased = releaseKeysOf(plan).length > 0
+  // The sidecar of a pod reports the first Service that selects the pod, which is often that of both versions. The callers
+  // report the Service to which the route has sent them.
+  if (version.by === 'service' && !isReleased)
+    return { selection: { reporter: 'source', matchers: [calledHost(namespace, version.name)] }, by: [hostLabel] }
   const subset = servicesOf({ ...(services ? { services } : {}), canary: plan })[plan.service]?.subsets?.[version.name]
   const label = subset?.['version']
-  return label === undefined ? undefined : [...ofService, `destination_version="${label}"`]
+  if (!isReleased && label === undefined) return undefined
+  const matcher = isReleased
+    ? `destination_workload${role === 'canary' ? '=' : '!='}"${createdCanaryName(plan.service)}"`
+    : `destination_version="${label}"`
+  const matchers = [`${namespaceLabel}="${namespace}"`, `${serviceLabel}="${plan.service}"`, matcher]
+  return { selection: { reporter: 'destination', matchers }, by: [namespaceLabel, serviceLabel] }
 }
 
 /** Above it, a canary has failed. At the limit itself, chance alone would raise the alert. */
@@ -58,20 +64,24 @@ function failureLimit({ checks }: CanaryConfig): number {
   return Number(((1 - checks.successRate) * checks.tolerance).toPrecision(6))
 }
 
-function failing(plan: CanaryConfig, selection: Selection): AlertRule {
+function failing(
+  { namespace }: Pick<Config, 'namespace'>,
+  plan: CanaryConfig,
+  { selection, by }: VersionRequests,
+): AlertRule {
   const { service: name, canary, checks } = plan
   const limit = failureLimit(plan)
-  const isServing = `${requestRate(selection, service, '2m')} > 0`
-  const isKnown = `${requestCount(selection, service, '5m')} >= ${Math.max(1, checks.minRequests)}`
+  const isServing = `${requestRate(selection, by, '2m')} > 0`
+  const isKnown = `${requestCount(selection, by, '5m')} >= ${Math.max(1, checks.minRequests)}`
   return {
     alert: 'MeshCanaryFailing',
-    expr: `${failureShare(selection, service, '5m')} > ${limit} and ${isKnown} and ${isServing}`,
+    expr: `${failureShare(selection, by, '5m')} > ${limit} and ${isKnown} and ${isServing}`,
     for: '1m',
     labels: { severity: 'critical', canary: canary.name },
     annotations: {
       summary: `The canary ${canary.name} of ${name} fails {{ $value | humanizePercentage }} of its requests`,
       description:
-        `For a minute, ${canary.name} of ${name} in {{ $labels.${namespaceLabel} }} has failed more than ` +
+        `For a minute, ${canary.name} of ${name} in ${namespace} has failed more than ` +
         `${Number((limit * 100).toPrecision(4))}% of the requests of the last 5 minutes, which is ` +
         `${checks.tolerance} times what \`successRate\` allows, and it still gets traffic.`,
       action: 'Run the stage `rollback` to return the traffic to stable, then read the log of the canary’s pods.',
@@ -88,7 +98,7 @@ function unservedCalls({ namespace }: Pick<Config, 'namespace'>, plan: CanaryCon
   const called = canary.by === 'service' && releaseKeysOf(plan).length === 0 ? canary.name : service
   const selection: Selection = { reporter: 'source', matchers: [calledHost(namespace, called)] }
   const unserved: Selection = { ...selection, matchers: [...selection.matchers, reachedNoPod] }
-  const host = ['destination_service']
+  const host = [hostLabel]
   const share = shareOf(failureRate(unserved, host, '5m'), requestRate(selection, host, '5m'))
   const isKnown = `${requestCount(selection, host, '5m')} >= ${Math.max(1, checks.minRequests)}`
   const isGoingOn = `${requestRate(unserved, host, '2m')} > 0`
@@ -113,15 +123,15 @@ function isPlannedToEnd({ steps, until }: CanaryConfig): boolean {
   return until === undefined && steps.at(-1) === 100
 }
 
-function stuck(plan: CanaryConfig, canary: Selection, stable: Selection): AlertRule {
+function stuck(plan: CanaryConfig, canary: VersionRequests, stable: VersionRequests): AlertRule {
   const { service: name } = plan
   // A version counts as serving for as long after its last request.
   const servingMs = 10 * 60_000
   const limit = minutes(longestPromotionMs(plan) + servingMs)
-  const rate = (selection: Selection, by: readonly string[]) => requestRate(selection, by, minutes(servingMs))
+  const rate = ({ selection }: VersionRequests, by: readonly string[]) => requestRate(selection, by, minutes(servingMs))
   return {
     alert: 'MeshCanaryStuck',
-    expr: `${rate(canary, service)} > 0 and on () ${rate(stable, [])} > 0`,
+    expr: `${rate(canary, canary.by)} > 0 and on () ${rate(stable, [])} > 0`,
     for: limit,
     labels: { severity: 'warning', canary: plan.canary.name },
     annotations: {

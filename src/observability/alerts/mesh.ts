@@ -1,6 +1,6 @@
 // The alerts about the mesh: its sidecars, its control plane, its certificates, and its mutual TLS. Pure.
 import type { Config } from '../../config/schema.ts'
-import { gained, namespaceLabel, podLabels, requestRate, series, serviceLabel } from '../promql.ts'
+import { increaseWithNewSeries, namespaceLabel, podLabels, requestRate, selector, serviceLabel } from '../promql.ts'
 import type { AlertRule, Alerts } from './rule.ts'
 
 const daySeconds = 86_400
@@ -23,10 +23,10 @@ export function meshAlerts({ namespace, mtls }: Pick<Config, 'namespace' | 'mtls
 
 /** A deleted pod is no target any more, so its `up` has no value either. */
 function sidecarDown(namespace: string): AlertRule {
-  const was = `count_over_time(${series('envoy_server_live', [`namespace="${namespace}"`])}[1h])`
+  const was = `count_over_time(${selector('envoy_server_live', [`namespace="${namespace}"`])}[1h])`
   return {
     alert: 'MeshSidecarDown',
-    expr: `${series('up', [`namespace="${namespace}"`])} == 0 and on (job, instance) ${was}`,
+    expr: `${selector('up', [`namespace="${namespace}"`])} == 0 and on (job, instance) ${was}`,
     for: '2m',
     labels: { severity: 'critical' },
     annotations: {
@@ -73,14 +73,14 @@ function sidecarMissing(namespace: string): AlertRule {
 
 function pushErrors(): AlertRule {
   const kinds = [
-    series('pilot_xds_pushes', ['type=~".+_(builderr|senderr)"']),
+    selector('pilot_xds_pushes', ['type=~".+_(builderr|senderr)"']),
     'pilot_total_xds_rejects',
     'pilot_total_xds_internal_errors',
     'pilot_xds_write_timeout',
   ]
   return {
     alert: 'IstiodPushErrors',
-    expr: kinds.map((counter) => gained(counter, ['type'], '5m')).join(' or '),
+    expr: kinds.map((counter) => increaseWithNewSeries(counter, ['type'], '5m')).join(' or '),
     for: '1m',
     labels: { severity: 'critical' },
     annotations: {
@@ -96,7 +96,7 @@ function pushErrors(): AlertRule {
 
 /** Sidecars get a new certificate when half of its time is left, whatever that time is. */
 function certificateExpiring(namespace: string): AlertRule {
-  const left = series('istio_agent_cert_expiry_seconds', [`namespace="${namespace}"`, 'resource_name="default"'])
+  const left = selector('istio_agent_cert_expiry_seconds', [`namespace="${namespace}"`, 'resource_name="default"'])
   return {
     alert: 'MeshCertificateExpiring',
     expr: `${left} < 0.25 * max_over_time(${left}[1d])`,
@@ -156,7 +156,9 @@ function plaintext(namespace: string, { workloads }: Mtls): Alerts {
   const counters = ['istio_requests_total', 'istio_tcp_connections_opened_total']
   const by = [namespaceLabel, serviceLabel]
   return {
-    rules: [plaintextRule(counters.map((each) => gained(series(each, matchers), by, '5m')).join(' or '))],
+    rules: [
+      plaintextRule(counters.map((each) => increaseWithNewSeries(selector(each, matchers), by, '5m')).join(' or ')),
+    ],
     unwatched: [],
   }
 }

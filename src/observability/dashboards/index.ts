@@ -5,6 +5,9 @@ import { observabilityObject } from '../objects.ts'
 import canary from './canary.json' with { type: 'json' }
 import services from './services.json' with { type: 'json' }
 
+/** On both dashboards, and on the annotations that they show. */
+export const dashboardTag = 'mesh-canary'
+
 /** `content`: what Grafana calls the dashboard model. */
 export type Dashboard = { name: string; uid: string; title: string; content: Readonly<Record<string, unknown>> }
 

@@ -1,9 +1,7 @@
 // Writes an annotation to Grafana at each step of a promotion and at its verdict. The dashboards find them by their tags.
 import { unlessAborted } from '../../runtime/timeout.ts'
+import { dashboardTag } from '../dashboards/index.ts'
 import type { GrafanaApi } from './api.ts'
-
-/** On all annotations, and on the dashboards themselves. */
-const tag = 'mesh-canary'
 
 /** A promotion as it is now; steps are only ever added. `at`: milliseconds since the epoch. `ended`: its verdict. */
 export type Followed = {
@@ -20,7 +18,7 @@ export type Annotation = { time: number; tags: string[]; text: string }
 
 /** All annotations of a promotion so far, in their order. */
 export function annotationsOf({ namespace, service, stable, canary, steps, ended }: Followed): Annotation[] {
-  const tags = [tag, namespace, service]
+  const tags = [dashboardTag, namespace, service]
   const title = `${service}: ${stable} → ${canary}`
   return [
     ...steps.map(({ at, text }) => ({ time: at, tags, text: `${title}, ${text}` })),

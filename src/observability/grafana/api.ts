@@ -19,6 +19,11 @@ export class GrafanaRefusal extends Error {
   }
 }
 
+/** Nothing is wrong with the config: Grafana, or what stands before it, does not work now. `message`: a sentence. */
+export class GrafanaUnavailable extends Error {
+  override name = 'GrafanaUnavailable'
+}
+
 export type GrafanaApi = (method: 'GET' | 'POST' | 'DELETE', path: string, body?: object) => Promise<unknown>
 
 /** Each call rejects with one sentence that names the config key, the server, the cause and what to do. */
@@ -33,7 +38,7 @@ export function grafanaApi({ url, token }: GrafanaServer, timeoutMs: number): Gr
       signal: AbortSignal.timeout(timeoutMs),
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     }).catch((error: unknown) => {
-      throw new Error(
+      throw new GrafanaUnavailable(
         `${urlKey}: ${server} does not answer (${fetchFailure(error)}); check the address and the network`,
       )
     })
@@ -46,7 +51,7 @@ async function textOf(server: string, response: Response): Promise<string> {
   try {
     return await response.text()
   } catch (error) {
-    throw new Error(`${urlKey}: the answer of ${server} broke off (${fetchFailure(error)}); run again`)
+    throw new GrafanaUnavailable(`${urlKey}: the answer of ${server} broke off (${fetchFailure(error)}); run again`)
   }
 }
 
@@ -54,6 +59,10 @@ function answerOf(server: string, response: Response, text: string): unknown {
   const { status } = response
   if (status >= 300 && status < 400) throw redirected(server, response)
   const answer = parsed(text)
+  if (status >= 500)
+    throw new GrafanaUnavailable(
+      `${urlKey}: ${server} does not work now${said(status, answer)}; look at Grafana and at what stands before it`,
+    )
   // A proxy in front of Grafana answers 401 with a page of its own.
   if (status === 401)
     throw new GrafanaRefusal(

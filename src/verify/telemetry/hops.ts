@@ -5,35 +5,38 @@ import type { Span } from './jaeger.ts'
 /** What the request is known to pass. Pods by name, services by name within the namespace. */
 export type Route = {
   namespace: string
-  /** `seen`: its own sidecar saw the request come. */
-  entry: { service: string; pod: string; seen: boolean }
+  entry: { service: string; pod: string; sidecarSawRequest: boolean }
   /**
    * By pod, the services that its sidecar counted calls of while the request ran. Another request that ran at the same
    * time may have caused such a call. A service of another namespace is `name.namespace`.
    */
-  calls: ReadonlyMap<string, readonly string[]>
+  countedCalls: ReadonlyMap<string, readonly string[]>
   /** Pods whose counters could not be read, so that their calls are not known. */
   unread: readonly string[]
-  /** Services that it passes for certain, as the config says. */
-  through: readonly string[]
+  /** Services that it reaches because the config says so (`observability.proof.through`). */
+  statedServices: readonly string[]
   /** By service, its pods that have a sidecar. */
   pods: ReadonlyMap<string, readonly string[]>
 }
 
-/** `end`: which span is missing. `certain`: the config says that the request passes here. */
-export type MissingHop = { from?: string; to: string; end: 'client' | 'server'; certain: boolean }
+/**
+ * `end`: which span is missing. `isCertain`: the request made this call, by the config or by a span of its trace. Otherwise
+ * another request at the same time may have made it.
+ */
+export type MissingHop = { from?: string; to: string; end: 'client' | 'server'; isCertain: boolean }
 
 export function missingHops(spans: readonly Span[], route: Route): MissingHop[] {
-  const { entry, through } = route
+  const { entry, statedServices } = route
   const arrived = spans.some(({ kind, pod }) => kind === 'server' && pod === entry.pod)
-  const first: MissingHop[] = entry.seen && !arrived ? [{ to: entry.service, end: 'server', certain: true }] : []
+  const first: MissingHop[] =
+    entry.sidecarSawRequest && !arrived ? [{ to: entry.service, end: 'server', isCertain: true }] : []
   const calls = missingCalls(spans, route)
   const known = new Set(calls.map(({ to }) => to))
-  const stated = through.filter((service) => !known.has(service) && !isServed(spans, route, service))
+  const stated = statedServices.filter((service) => !known.has(service) && !isServed(spans, route, service))
   return [
     ...first,
-    ...calls.map((hop) => ({ ...hop, certain: hop.certain || through.includes(hop.to) })),
-    ...stated.map((to): MissingHop => ({ to, end: 'server', certain: true })),
+    ...calls.map((hop) => ({ ...hop, isCertain: hop.isCertain || statedServices.includes(hop.to) })),
+    ...stated.map((to): MissingHop => ({ to, end: 'server', isCertain: true })),
   ]
 }
 
@@ -43,12 +46,12 @@ function missingCalls(spans: readonly Span[], route: Route): MissingHop[] {
   const missing: MissingHop[] = []
   // The list grows while it is walked.
   for (const from of reached)
-    for (const to of (route.calls.get(from) ?? []).filter((service) => route.pods.has(service))) {
+    for (const to of (route.countedCalls.get(from) ?? []).filter((service) => route.pods.has(service))) {
       const call = spans.find((span) => span.pod === from && isCallOf(span, to, route.namespace))
       const server = call && spans.find((span) => span.kind === 'server' && span.parent === call.id)
-      if (!call) missing.push({ from, to, end: 'client', certain: false })
+      if (!call) missing.push({ from, to, end: 'client', isCertain: false })
       else if (!server && (route.pods.get(to) ?? []).length > 0)
-        missing.push({ from, to, end: 'server', certain: true })
+        missing.push({ from, to, end: 'server', isCertain: true })
       if (server?.pod !== undefined && !reached.includes(server.pod)) reached.push(server.pod)
     }
   return missing
@@ -70,9 +73,9 @@ export function unreadPods(spans: readonly Span[], { entry, unread }: Route): st
 }
 
 /** The services elsewhere that pods on the way of the request called; their spans are not looked at. */
-export function callsElsewhere(spans: readonly Span[], { entry, calls, pods }: Route): string[] {
+export function callsElsewhere(spans: readonly Span[], { entry, countedCalls, pods }: Route): string[] {
   const reached = new Set([entry.pod, ...spans.flatMap(({ pod }) => pod ?? [])])
-  const called = [...reached].flatMap((pod) => calls.get(pod) ?? [])
+  const called = [...reached].flatMap((pod) => countedCalls.get(pod) ?? [])
   return [...new Set(called.filter((service) => !pods.has(service)))].sort()
 }
 

@@ -1,4 +1,5 @@
 // Reads traces from Jaeger's query API, as far as the proof needs them.
+import { isMap } from '../../config/values/parsed-value.ts'
 import { parseJson, type Query } from './query.ts'
 
 /**
@@ -37,9 +38,22 @@ export async function spansDuring(query: Query, service: string, fromMs: number,
   return parseTraces(await query(`/api/traces?service=${encodeURIComponent(service)}&${range}`))
 }
 
+/** The cheapest question that only Jaeger answers. */
+export const jaegerCheck = '/api/services'
+
+/**
+ * Jaeger puts every answer under `data`, which is null if there is nothing.
+ * @throws Error with a sentence if the answer is not from Jaeger
+ */
+export function parseData(text: string): unknown {
+  const answer = parseJson(text, "Jaeger's query API")
+  if (!isMap(answer) || answer['data'] === undefined)
+    throw new Error("the answer does not come from Jaeger's query API; check the address")
+  return answer['data']
+}
+
 export function parseTraces(text: string): Span[] {
-  const { data } = parseJson(text, "Jaeger's query API") as Partial<JaegerTraces>
-  if (data === undefined) throw new Error("the answer does not come from Jaeger's query API; check the address")
+  const data = parseData(text) as JaegerTraces['data']
   return (data ?? []).flatMap(({ spans, processes }) =>
     spans.map((span) => spanOf(span, processes[span.processID]?.serviceName ?? '')),
   )

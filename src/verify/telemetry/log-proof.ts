@@ -1,22 +1,20 @@
 // Proves that the request's access log line arrives: in the sidecar's own log, or in the store that takes the logs.
 import { logCollector, logQuery } from '../../config/observability.ts'
-import { isMap } from '../../config/values/parsed-value.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import { collectorCause, withCollectorCause } from './collector-cause.ts'
 import { queryOf } from './query.ts'
-import { settled } from './settled.ts'
+import { knownInAdvance } from './known-in-advance.ts'
 import { unseenRequest } from './unseen-request.ts'
 import type { Application, Finding, Proof, ProofDeps, SentRequest } from './types.ts'
+import { lineIn, type LogLine, logsqlPath, storedLines } from './victoria-logs.ts'
 
 /** Resolves to a sidecar's access log lines with the id of the trace; without `traces`, Envoy knows only the request's. */
-type Search = (request: SentRequest) => Promise<AccessLogLine[]>
-/** A line as the provider of the stage `observe` has it written: attribute by attribute. */
-type AccessLogLine = Record<string, unknown>
+type Search = (request: SentRequest) => Promise<LogLine[]>
 
 export function logProof(deps: ProofDeps, app: Application): Proof {
   const { onlyErrors, collector } = deps.config.observability!.logs!
-  const search = collector === 'stdout' ? sidecarLog(deps) : store(deps)
-  if (!search) return settled('logs', unseen(deps))
+  const search = collector === 'stdout' ? searchOfSidecarLog(deps) : searchOfStore(deps)
+  if (!search) return knownInAdvance('logs', withoutQuery(deps))
   let failure: string | undefined
   const find = async (request: SentRequest): Promise<Finding | undefined> => {
     const lines = await search(request)
@@ -24,9 +22,9 @@ export function logProof(deps: ProofDeps, app: Application): Proof {
       ? undefined
       : { ok: true, text: `the line of the request with the ${nameOfId(deps, request)} is there` }
   }
-  const look = async (requests: readonly SentRequest[]): Promise<Finding | undefined> => {
+  const findArrival = async (requests: readonly SentRequest[]): Promise<Finding | undefined> => {
     const logged = requests.filter(({ status }) => !onlyErrors || status >= 400)
-    if (logged.length === 0) return filtered(requests.at(-1)!)
+    if (logged.length === 0) return droppedByFilter(requests.at(-1)!)
     failure = undefined
     for (const request of logged.toReversed()) {
       const finding = await find(request).catch((error: unknown) => void (failure = messageOf(error)))
@@ -34,7 +32,7 @@ export function logProof(deps: ProofDeps, app: Application): Proof {
     }
     return undefined
   }
-  const explain = async (requests: readonly SentRequest[]): Promise<Finding> => {
+  const explainAbsence = async (requests: readonly SentRequest[]): Promise<Finding> => {
     if (failure !== undefined)
       return { ok: false, text: await withCollectorCause(deps, 'logs', failure, requests[0]!.at) }
     const request = requests.at(-1)!
@@ -47,7 +45,7 @@ export function logProof(deps: ProofDeps, app: Application): Proof {
       text: `${where} no line of the request with the ${nameOfId(deps, request)}: ${cause ?? unexplained}`,
     }
   }
-  return { what: 'logs', look, explain }
+  return { what: 'logs', findArrival, explainAbsence }
 }
 
 function nameOfId({ config }: ProofDeps, { traceId, requestId }: SentRequest): string {
@@ -58,7 +56,7 @@ const unexplained =
   'Telemetry, provider and collector are in order; read the log of the collector, and raise `proof.timeout` if it holds ' +
   'lines back'
 
-function unseen({ config }: ProofDeps): Finding {
+function withoutQuery({ config }: ProofDeps): Finding {
   const { namespace, name, port } = logCollector(config.observability!)!
   return {
     text:
@@ -67,7 +65,7 @@ function unseen({ config }: ProofDeps): Finding {
   }
 }
 
-function filtered({ status }: SentRequest): Finding {
+function droppedByFilter({ status }: SentRequest): Finding {
   return {
     text:
       `the filter of \`onlyErrors\` keeps no line of the request, which was answered with ${status}, so it is not proved ` +
@@ -77,7 +75,7 @@ function filtered({ status }: SentRequest): Finding {
 
 const tailLines = 5_000
 
-function sidecarLog({ cluster, config: { namespace, observability } }: ProofDeps): Search {
+function searchOfSidecarLog({ cluster, config: { namespace, observability } }: ProofDeps): Search {
   return async ({ pod, traceId, requestId }) => {
     const id = observability?.traces ? traceId : requestId
     const log = await cluster.log(namespace, pod, 'istio-proxy', tailLines)
@@ -87,26 +85,15 @@ function sidecarLog({ cluster, config: { namespace, observability } }: ProofDeps
   }
 }
 
-/** Undefined for text that is not a JSON object; a sidecar also logs lines of its own. */
-function lineIn(text: string): AccessLogLine | undefined {
-  try {
-    const line = JSON.parse(text) as unknown
-    return isMap(line) ? line : undefined
-  } catch {
-    return undefined
-  }
-}
-
 /** The application may log the same trace to the same store, but only Envoy has flags of a response. */
-function isAccessLog(line: AccessLogLine): boolean {
+function isAccessLog(line: LogLine): boolean {
   return line['k8s.pod.name'] !== undefined && line['envoy.response_flags'] !== undefined
 }
 
 /** Enough for what the application logs of one request. */
 const storeLimit = 1_000
 
-/** VictoriaLogs answers one object for each line. */
-function store({ cluster, config }: ProofDeps): Search | undefined {
+function searchOfStore({ cluster, config }: ProofDeps): Search | undefined {
   const server = logQuery(config.observability!)
   if (!server) return undefined
   const query = queryOf(cluster, 'VictoriaLogs', server)
@@ -114,18 +101,9 @@ function store({ cluster, config }: ProofDeps): Search | undefined {
     const logsql = config.observability?.traces
       ? `trace_id:${traceId}`
       : `"http.request.header.x-request-id":"${requestId}"`
-    const text = await query(`/select/logsql/query?limit=${storeLimit}&query=${encodeURIComponent(logsql)}`)
     const id = config.observability?.traces ? traceId : requestId
-    return storedLines(text).filter((line) => isAccessLog(line) && Object.values(line).includes(id))
+    return storedLines(await query(logsqlPath(logsql, storeLimit))).filter(
+      (line) => isAccessLog(line) && Object.values(line).includes(id),
+    )
   }
-}
-
-/** @throws Error if something else than VictoriaLogs answered, which gives each line its time. */
-function storedLines(answer: string): AccessLogLine[] {
-  const lines = answer.split('\n').filter((line) => line.trim() !== '')
-  return lines.map((text) => {
-    const line = lineIn(text)
-    if (line?.['_time'] === undefined) throw new Error('the answer does not come from VictoriaLogs; check the address')
-    return line
-  })
 }

@@ -15,13 +15,13 @@ import type { Application, Finding, Proof, ProofDeps, SentRequest } from './type
 
 export function metricsProof(deps: ProofDeps, app: Application): Proof {
   let failure: string | undefined
-  const counted = (requests: readonly SentRequest[]) => requests.filter((each) => seriesOf(each).size > 0)
-  const look = async (requests: readonly SentRequest[]): Promise<Finding | undefined> => {
+  const countedBySidecar = (requests: readonly SentRequest[]) => requests.filter((each) => seriesOf(each).size > 0)
+  const findArrival = async (requests: readonly SentRequest[]): Promise<Finding | undefined> => {
     failure = undefined
     try {
       const prometheus = prometheusClient(deps.cluster, await serverOf(deps.cluster, deps.config))
-      for (const request of counted(requests)) {
-        const finding = await found(prometheus, request, app)
+      for (const request of countedBySidecar(requests)) {
+        const finding = await foundInPrometheus(prometheus, request, app)
         if (finding) return finding
       }
     } catch (error) {
@@ -29,17 +29,17 @@ export function metricsProof(deps: ProofDeps, app: Application): Proof {
     }
     return undefined
   }
-  const explain = async (requests: readonly SentRequest[]): Promise<Finding> => {
-    const request = counted(requests).at(-1)
+  const explainAbsence = async (requests: readonly SentRequest[]): Promise<Finding> => {
+    const request = countedBySidecar(requests).at(-1)
     if (failure !== undefined) return { ok: false, text: failure }
-    if (!request) return uncounted(requests.at(-1)!, app)
+    if (!request) return whyNotCounted(requests.at(-1)!, app)
     const server = await serverOf(deps.cluster, deps.config)
     const text = await metricsCause(deps, server, podOf(request, app), [...seriesOf(request).keys()][0]!).catch(
       messageOf,
     )
     return { ok: false, text }
   }
-  return { what: 'metrics', look, explain }
+  return { what: 'metrics', findArrival, explainAbsence }
 }
 
 function podOf({ pod }: SentRequest, { entry, pods }: Application) {
@@ -56,22 +56,22 @@ export function seriesOf({ way, status, pod, before, after }: SentRequest): Read
   return sameStatus.size > 0 ? sameStatus : all
 }
 
-async function found(
+async function foundInPrometheus(
   prometheus: (promql: string) => Promise<PromSample[]>,
   request: SentRequest,
   app: Application,
 ): Promise<Finding | undefined> {
   const { metadata, status } = podOf(request, app)
-  const own = [...seriesOf(request)]
+  const expected = [...seriesOf(request)]
   // A series as the sidecar writes it is a selector of PromQL.
-  const answers = await Promise.all(own.map(([series]) => prometheus(series)))
+  const answers = await Promise.all(expected.map(([series]) => prometheus(series)))
   const isOfPod = ({ labels }: PromSample) =>
     labels['pod'] === undefined
       ? status?.podIP !== undefined && hostOf(labels['instance'] ?? '') === status.podIP
       : labels['pod'] === metadata.name
   // Two jobs may scrape the pod; the one that is behind decides.
   const values = answers.map((samples) => Math.min(...samples.filter(isOfPod).map(({ value }) => value)))
-  if (values.some((value, i) => !Number.isFinite(value) || value < own[i]![1])) return undefined
+  if (values.some((value, i) => !Number.isFinite(value) || value < expected[i]![1])) return undefined
   return {
     ok: true,
     text: `${istioMetricNames.requests} of ${metadata.name} is in Prometheus, with the request (${values.join(', ')})`,
@@ -83,7 +83,7 @@ function hostOf(instance: string): string {
   return instance.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')
 }
 
-function uncounted(request: SentRequest, app: Application): Finding {
+function whyNotCounted(request: SentRequest, app: Application): Finding {
   const { status, pod, before, after } = request
   const unseen = unseenRequest(request, app)
   if (unseen) return unseen

@@ -57,7 +57,7 @@ async function prove(deps: ProofDeps, app: Application, proofs: Proof[]): Promis
   const deadline = clock.now() + config.observability!.proof.timeout
   const look = async () => {
     for (const proof of proofs.filter((each) => !findings.has(each))) {
-      const finding = await proof.look(requests)
+      const finding = await proof.findArrival(requests)
       if (finding) findings.set(proof, finding)
     }
     return findings.size === proofs.length
@@ -77,7 +77,7 @@ async function prove(deps: ProofDeps, app: Application, proofs: Proof[]): Promis
         clock,
       })
   } while (findings.size < proofs.length && clock.now() < deadline)
-  const explain = (proof: Proof) => (requests.length === 0 ? unsent! : proof.explain(requests))
+  const explain = (proof: Proof) => (requests.length === 0 ? unsent! : proof.explainAbsence(requests))
   const rows = proofs.map(async (proof) => ({ what: proof.what, ...(findings.get(proof) ?? (await explain(proof))) }))
   return Promise.all(rows)
 }

@@ -10,16 +10,21 @@ export type Query = (path: string) => Promise<string>
 
 /** `token`: a bearer token, for an address. */
 export function queryOf(cluster: Cluster, program: string, server: QueryServer, token?: string): Query {
-  const name = 'service' in server ? `service ${server.service}` : server.address
   return async (path) => {
     try {
       return 'service' in server
         ? await askService(cluster, server.service, path)
         : await askAddress(server.address, path, token)
     } catch (error) {
-      throw new Error(`${program} (${name}): ${messageOf(error)}`)
+      throw failureOf(program, server, error)
     }
   }
+}
+
+/** One sentence that names the server and the cause. */
+export function failureOf(program: string, server: QueryServer, error: unknown): Error {
+  const name = 'service' in server ? `service ${server.service}` : server.address
+  return new Error(`${program} (${name}): ${messageOf(error)}`)
 }
 
 function askService(cluster: Cluster, address: string, path: string): Promise<string> {

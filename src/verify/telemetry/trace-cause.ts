@@ -49,7 +49,7 @@ async function noSpanCause(search: Search, route: Route): Promise<Finding> {
   const unseen = unseenRequest(request, app)
   if (unseen) return unseen
   // Past the sidecar, the calls are the first that can make a span: of the request's trace, or of traces of their own.
-  const [call] = route.entry.seen ? [] : missingHops([], route)
+  const [call] = route.entry.sidecarSawRequest ? [] : missingHops([], route)
   if (call && (await tracesOfCall(search, call.from ?? request.pod, call.to)).length > 0)
     return missingHopCause(search, call)
   const cause = await collectorCause(deps, 'traces', requests[0]!.at)
@@ -74,7 +74,7 @@ function unreadCause({ request, spans }: Search, route: Route): Finding {
 const forwarding =
   'pass the headers traceparent and tracestate on, from each request that it gets to those that it sends'
 
-async function missingHopCause(search: Search, { from, to, end, certain }: MissingHop): Promise<Finding> {
+async function missingHopCause(search: Search, { from, to, end, isCertain }: MissingHop): Promise<Finding> {
   const { app, deps, request, spans } = search
   const has =
     spans.length === 0
@@ -88,7 +88,7 @@ async function missingHopCause(search: Search, { from, to, end, certain }: Missi
       text: `${has}${to}, which ${from} called: check that each pod of ${to} has a sidecar with the same Telemetry`,
     }
   const others = await tracesOfCall(search, caller, to)
-  const doubt = certain ? undefined : await doubtOfCall(search, caller, to)
+  const doubt = isCertain ? undefined : await doubtOfCall(search, caller, to)
   const elsewhere =
     others.length === 0 ? '' : ` (calls of ${to} at that time have traces of their own, such as ${others[0]})`
   if (doubt === undefined)

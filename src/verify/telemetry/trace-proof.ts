@@ -2,7 +2,7 @@
 import { samplingOf, traceCollector, traceQuery } from '../../config/observability.ts'
 import { spansOf } from './jaeger.ts'
 import { queryOf } from './query.ts'
-import { settled } from './settled.ts'
+import { knownInAdvance } from './known-in-advance.ts'
 import { arrivedTrace } from './trace-arrival.ts'
 import { traceCause } from './trace-cause.ts'
 import { routeOf } from './trace-route.ts'
@@ -11,11 +11,11 @@ import type { Application, Finding, Proof, ProofDeps, SentRequest } from './type
 export function traceProof(deps: ProofDeps, app: Application): Proof {
   const { config, cluster } = deps
   const unsampled = samplingFault(deps)
-  if (unsampled) return settled('traces', unsampled)
+  if (unsampled) return knownInAdvance('traces', unsampled)
   const server = traceQuery(config.observability!)
-  if (!server) return settled('traces', unseen(deps))
+  if (!server) return knownInAdvance('traces', withoutQuery(deps))
   const query = queryOf(cluster, 'Jaeger', server)
-  const look = async (requests: readonly SentRequest[]): Promise<Finding | undefined> => {
+  const findArrival = async (requests: readonly SentRequest[]): Promise<Finding | undefined> => {
     const found = await spansOf(
       query,
       requests.map(({ traceId }) => traceId),
@@ -25,10 +25,10 @@ export function traceProof(deps: ProofDeps, app: Application): Proof {
     )
     return complete.find((finding) => finding !== undefined)
   }
-  return { what: 'traces', look, explain: (requests) => traceCause(deps, app, query, requests) }
+  return { what: 'traces', findArrival, explainAbsence: (requests) => traceCause(deps, app, query, requests) }
 }
 
-function unseen({ config }: ProofDeps): Finding {
+function withoutQuery({ config }: ProofDeps): Finding {
   const { namespace, name, port } = traceCollector(config.observability!)!
   return {
     text:

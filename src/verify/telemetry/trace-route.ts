@@ -20,10 +20,10 @@ export function routeOf(
     requests.flatMap((each) => callsDuring(each, name === request.pod ? each.pod : name, config.namespace) ?? [])
   return {
     namespace: config.namespace,
-    entry: { service: entry.service, pod: request.pod, seen: request.way !== 'past-sidecar' },
-    calls: new Map(names.map((name) => [name, [...new Set(called(name))]])),
+    entry: { service: entry.service, pod: request.pod, sidecarSawRequest: request.way !== 'past-sidecar' },
+    countedCalls: new Map(names.map((name) => [name, [...new Set(called(name))]])),
     unread: names.filter((name) => grown(before, after, name) === undefined),
-    through: config.observability!.proof.through ?? [],
+    statedServices: config.observability!.proof.through ?? [],
     pods: new Map(
       services.map((each) => [each.metadata.name, podsBehind(each, pods).map(({ metadata }) => metadata.name)]),
     ),

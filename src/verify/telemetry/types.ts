@@ -30,11 +30,11 @@ export type Finding = { ok?: boolean; text: string }
 export type TelemetryRow = Finding & { what: 'metrics' | 'traces' | 'logs' }
 
 /**
- * One of the three. `look`: undefined as long as it has not arrived; `explain`: why it has not, when the time is over.
+ * One of the three. `findArrival`: undefined as long as it has not arrived; `explainAbsence`: why it has not, when the time is over.
  * Requests come oldest first.
  */
 export type Proof = {
   what: TelemetryRow['what']
-  look: (requests: readonly SentRequest[]) => Promise<Finding | undefined>
-  explain: (requests: readonly SentRequest[]) => Promise<Finding>
+  findArrival: (requests: readonly SentRequest[]) => Promise<Finding | undefined>
+  explainAbsence: (requests: readonly SentRequest[]) => Promise<Finding>
 }

@@ -45,23 +45,54 @@ test('the section runs the stages policies, for the Telemetry, and observe', () 
   expect(stagesOf(configOf('observability: {}'))).toEqual(['policies', 'observe', 'verify'])
 })
 
-test('the tokens of Prometheus and Grafana, and passwords in addresses, are secrets', () => {
+test('the tokens of Prometheus and Grafana, and the password in the address for logs, are secrets', () => {
   const config = configOf(
     'observability:\n' +
-      '  metrics: { prometheus: { address: "https://u:pass-word@prom.example", token: prom-token } }\n' +
-      '  dashboards: { grafana: { url: "https://grafana.example", token: grafana-token } }\n',
+      '  metrics: { prometheus: { address: "https://prom.example", token: prom-token } }\n' +
+      '  dashboards: { grafana: { url: "https://grafana.example", token: grafana-token } }\n' +
+      '  traces: { collector: install }\n' +
+      '  logs: { collector: install, endpoint: "https://u:pass-word@logs.example" }\n',
   )
   expect(secretsInConfig(config)).toEqual(['prom-token', 'grafana-token', 'pass-word'])
 })
 
-test.each(['https://u:p@grafana.example', 'https://grafana.example/?orgId=1', 'https://grafana.example/#d'])(
-  'the address %s of Grafana is refused',
-  (address) => {
-    expect(refusal(`observability: { dashboards: { grafana: { url: "${address}", token: t } } }`)).toMatch(
-      /observability\.dashboards\.grafana\.url: .*expected an address without user name, password, query and fragment/,
-    )
-  },
-)
+describe.each([
+  [
+    'observability.dashboards.grafana.url',
+    (url: string) => `observability: { dashboards: { grafana: { url: "${url}", token: t } } }`,
+  ],
+  [
+    'observability.metrics.prometheus.address',
+    (url: string) => `observability: { metrics: { prometheus: { address: "${url}" } } }`,
+  ],
+  ['canary.prometheus.address', (url: string) => `canary: { service: backend, prometheus: { address: "${url}" } }`],
+  [
+    'observability.traces.query',
+    (url: string) => `observability: { traces: { collector: "a/otel:4317", query: "${url}" } }`,
+  ],
+  [
+    'observability.logs.query',
+    (url: string) => `observability: { logs: { collector: "a/otel:4317", query: "${url}" } }`,
+  ],
+])('%s', (key, yaml) => {
+  test.each([
+    'https://u:p@x.example',
+    'https://token@x.example',
+    'https://x.example/?orgId=1',
+    'https://x.example/?',
+    'https://x.example/#d',
+    'https://x.example:0',
+    'https://x.example:65536',
+  ])('is refused as %s', (address) => {
+    const message = refusal(yaml(address))
+    expect(message).toContain(`${key}: a text of ${address.length} characters is invalid: expected `)
+    expect(message).not.toContain('x.example')
+  })
+
+  test('may have a path and a port', () => {
+    expect(() => configOf(yaml('https://x.example:65535/path'))).not.toThrow()
+  })
+})
 
 describe('the Prometheus of a canary that names none', () => {
   const canary = (observability: string, prometheus = '{ counters: true }') =>
@@ -186,16 +217,11 @@ describe('a config with mistakes in its observability', () => {
       'observability: { traces: { collector: "a/otel:4317", query: "jaeger.monitoring:16686" } }',
       ['observability.traces.query', "the address of Jaeger's query API", 'monitoring/jaeger-query:16686'],
     ],
-    ...[
-      'http://u:p@jaeger.example',
-      'https://jaeger.example/?x=1',
-      'https://jaeger.example/#/search',
-      'a/jaeger:99999',
-    ].map((query): [string, string, string[]] => [
-      `the query API ${query}`,
-      `observability: { traces: { collector: "a/otel:4317", query: "${query}" } }`,
-      ['observability.traces.query', 'without user name, password, query and fragment'],
-    ]),
+    [
+      'the query API of a port that no Service can have',
+      'observability: { traces: { collector: "a/otel:4317", query: "a/jaeger:99999" } }',
+      ['observability.traces.query', '"a/jaeger:99999"', 'ports go from 1 to 65535'],
+    ],
     [
       'a port that no Service can have',
       'observability: { traces: { collector: "a/otel:65536" } }',

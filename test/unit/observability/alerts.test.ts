@@ -98,7 +98,10 @@ describe('the alert for a failing canary', () => {
     ['', 'destination_version="v2"'],
     ['canary: next', 'destination_version="next"'],
     ['image: registry.example/backend:2', 'destination_workload="backend-canary"'],
-    ['stable: { service: backend }, canary: { service: backend-next }', 'destination_service_name="backend-next"'],
+    [
+      'stable: { service: backend }, canary: { service: backend-next }',
+      'reporter="source",destination_service=~"(backend-next)[.]shop[.].+"',
+    ],
   ])('with { %s } is about the requests with %s', (more, matcher) => {
     expect(expr(withCanary(more))).toContain(matcher)
   })

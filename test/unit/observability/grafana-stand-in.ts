@@ -55,7 +55,7 @@ export async function grafanaStandIn({ folders = [] as Folder[], rights = () => 
   function write({ dashboard, folderUid = '', overwrite = false }: Write) {
     const uid = (dashboard['uid'] as string | undefined) ?? randomUUID()
     const before = dashboards.get(uid)
-    if (before && !overwrite)
+    if (before && !overwrite && before.version !== dashboard['version'])
       return {
         status: 412,
         body: { message: 'The dashboard has been changed by someone else', status: 'version-mismatch' },

@@ -2,18 +2,36 @@
 import { describe, expect, test } from 'vitest'
 import { createAnnotator, type Followed } from '../../../src/observability/grafana/annotations.ts'
 import { grafanaApi } from '../../../src/observability/grafana/api.ts'
-import { planDashboards, removeDashboards, writeDashboard } from '../../../src/observability/grafana/dashboards.ts'
+import {
+  ownedDashboards,
+  planDashboards,
+  removeDashboard,
+  writeDashboard,
+} from '../../../src/observability/grafana/dashboards.ts'
 import { folderUid } from '../../../src/observability/grafana/folder.ts'
+import { dashboardOwner } from '../../../src/observability/grafana/owner.ts'
 import { serve } from '../fixtures.ts'
+import { recordingCluster } from '../policies/recording-cluster.ts'
 import { grafanaStandIn, type StandIn, token } from './grafana-stand-in.ts'
 
 const apiOf = ({ url }: Pick<StandIn, 'url'>, own = token) => grafanaApi({ url, token: own }, 5_000)
-const actions = async (standIn: StandIn, folder?: string) =>
-  (await planDashboards(apiOf(standIn), folder)).map(({ action }) => action)
+const owner = { tags: ['mesh-canary.io/config=0a1b2c3d'], title: 'acme/shop mesh.yaml' }
+const preview = { tags: ['mesh-canary.io/config=99999999'], title: 'acme/shop preview.yaml' }
+const actions = async (standIn: StandIn, folder?: string, whose = owner) =>
+  (await planDashboards(apiOf(standIn), folder, whose)).changes.map(({ action }) => action)
 
-async function writeAll(standIn: StandIn, folder?: string): Promise<void> {
+async function writeAll(standIn: StandIn, folder?: string, whose = owner): Promise<void> {
   const api = apiOf(standIn)
-  for (const { dashboard } of await planDashboards(api, folder)) await writeDashboard(api, folder, dashboard)
+  const { changes } = await planDashboards(api, folder, whose)
+  for (const change of changes) await writeDashboard(api, folder, change)
+}
+
+/** The UIDs of those that were removed, and the notes on those that stayed. */
+async function removeAll(standIn: StandIn, whose = owner): Promise<{ removed: string[]; notes: string[] }> {
+  const notes: string[] = []
+  const owned = await ownedDashboards(apiOf(standIn), whose, (line) => notes.push(line))
+  for (const dashboard of owned) await removeDashboard(apiOf(standIn), dashboard)
+  return { removed: owned.map(({ uid }) => uid), notes }
 }
 
 describe('dashboards', () => {
@@ -63,12 +81,103 @@ describe('dashboards', () => {
   test('are removed, and a second removal finds nothing', async () => {
     const standIn = await grafanaStandIn()
     await writeAll(standIn)
-    expect((await removeDashboards(apiOf(standIn))).map(({ uid }) => uid)).toEqual([
-      'mesh-canary-services',
-      'mesh-canary-canary',
-    ])
+    expect(await removeAll(standIn)).toEqual({ removed: ['mesh-canary-services', 'mesh-canary-canary'], notes: [] })
     expect(standIn.dashboards.size).toBe(0)
-    expect(await removeDashboards(apiOf(standIn))).toEqual([])
+    expect(await removeAll(standIn)).toEqual({ removed: [], notes: [] })
+  })
+
+  test('that somebody writes between the plan and the write are not overwritten', async () => {
+    const standIn = await grafanaStandIn()
+    await writeAll(standIn)
+    const services = standIn.dashboards.get('mesh-canary-services')!
+    services.content['title'] = 'Mine'
+    const { changes } = await planDashboards(apiOf(standIn), undefined, owner)
+    services.version++
+    const change = changes.find(({ action }) => action === 'change')!
+    await expect(writeDashboard(apiOf(standIn), undefined, change)).rejects.toThrow(
+      'HTTP 412: The dashboard has been changed by someone else',
+    )
+    expect(services.content['title']).toBe('Mine')
+  })
+})
+
+describe('the owner of a dashboard', () => {
+  test('is a tag and, in words, the end of the description', async () => {
+    const standIn = await grafanaStandIn()
+    await writeAll(standIn)
+    const { tags, description } = standIn.dashboards.get('mesh-canary-canary')!.content
+    expect(tags).toEqual(['mesh-canary', 'istio', 'mesh-canary.io/config=0a1b2c3d'])
+    expect(description).toMatch(/^One service .*\n\nOwner: acme\/shop mesh\.yaml$/s)
+  })
+
+  test('decides: another config neither changes nor deletes it, and says whose it is', async () => {
+    const standIn = await grafanaStandIn()
+    await writeAll(standIn)
+    const { changes, others } = await planDashboards(apiOf(standIn), undefined, preview)
+    expect(changes).toEqual([])
+    expect(others.map(({ differs }) => differs)).toEqual([false, false])
+    expect(others[0]!.note).toBe(
+      'the Grafana dashboard Mesh services (mesh-canary-services) belongs to another config of mesh-canary ' +
+        '(acme/shop mesh.yaml), and stays as it is; it shows this application too. To hand it over, remove its tag ' +
+        'mesh-canary.io/config=0a1b2c3d',
+    )
+    expect(await removeAll(standIn, preview)).toEqual({
+      removed: [],
+      notes: [
+        'the Grafana dashboard Mesh services stays: it belongs to another config of mesh-canary (acme/shop mesh.yaml)',
+        'the Grafana dashboard Mesh canary stays: it belongs to another config of mesh-canary (acme/shop mesh.yaml)',
+      ],
+    })
+    expect(standIn.dashboards.size).toBe(2)
+  })
+
+  test('is told if his dashboard differs from what another config would write', async () => {
+    const standIn = await grafanaStandIn()
+    await writeAll(standIn)
+    standIn.dashboards.get('mesh-canary-services')!.content['refresh'] = '1h'
+    const { others } = await planDashboards(apiOf(standIn), undefined, preview)
+    expect(others.map(({ differs }) => differs)).toEqual([true, false])
+  })
+
+  test('is set on a dashboard of an earlier version or from a file, which no removal deletes before', async () => {
+    const standIn = await grafanaStandIn()
+    await writeAll(standIn)
+    standIn.dashboards.get('mesh-canary-services')!.content['tags'] = ['mesh-canary', 'istio']
+    expect(await removeAll(standIn)).toEqual({
+      removed: ['mesh-canary-canary'],
+      notes: ['the Grafana dashboard Mesh services stays: it has no tag that says which config has written it'],
+    })
+    expect(await actions(standIn)).toEqual(['change', 'create'])
+    await writeAll(standIn)
+    expect(await actions(standIn)).toEqual(['unchanged', 'unchanged'])
+  })
+
+  test('cannot be set on a dashboard that mesh-canary did not write', async () => {
+    const standIn = await grafanaStandIn()
+    await writeAll(standIn)
+    standIn.dashboards.get('mesh-canary-services')!.content['tags'] = ['team']
+    await expect(actions(standIn)).rejects.toThrow(
+      'observability.dashboards.grafana: Grafana has a dashboard with the UID mesh-canary-services that mesh-canary did ' +
+        'not write; delete it, or give it the tag mesh-canary to have it replaced by Mesh services',
+    )
+    expect((await removeAll(standIn)).removed).toEqual(['mesh-canary-canary'])
+  })
+
+  test('differs by the name of the config, and by its namespace, also in another cluster', async () => {
+    const clusterOf = (uid: string) =>
+      recordingCluster([{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', uid } }]).cluster
+    const config = { names: ['acme/shop mesh.yaml'], earlier: [], namespace: 'shop', prunes: true }
+    const production = await dashboardOwner(clusterOf('uid-of-production'), config)
+    expect(production.title).toBe('acme/shop mesh.yaml, namespace shop (UID uid-of-production)')
+    const others = await Promise.all([
+      dashboardOwner(clusterOf('uid-of-production'), { ...config, names: ['acme/pay mesh.yaml'] }),
+      dashboardOwner(clusterOf('uid-of-preview'), config),
+    ])
+    const tags = [production, ...others].flatMap((each) => each.tags)
+    expect(new Set(tags).size).toBe(3)
+    // Grafana's database keeps 50 characters of a tag.
+    expect(tags.every((tag) => tag.length <= 50)).toBe(true)
+    expect(await dashboardOwner(clusterOf('uid-of-production'), config)).toEqual(production)
   })
 })
 
@@ -178,7 +287,7 @@ describe('a server that is not what the config says', () => {
       `${key}.token: it may not do that at URL (HTTP 403: Permissions needed: folders:read); give its service account the role Editor`,
     )
     expect(await problem(await answering(500, '{"message":"database is locked"}'))).toBe(
-      `${key}.url: URL refuses the request (HTTP 500: database is locked)`,
+      `${key}.url: URL does not work now (HTTP 500: database is locked); look at Grafana and at what stands before it`,
     )
   })
 

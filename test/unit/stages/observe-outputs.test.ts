@@ -6,20 +6,23 @@ import type { Promotion } from '../../../src/canary/controller/context.ts'
 import type { PromotionProgress } from '../../../src/canary/promote.ts'
 import { dashboards } from '../../../src/observability/dashboards/index.ts'
 import { outputFaults } from '../../../src/observability/outputs.ts'
+import { ownerOf } from '../../../src/policies/owned-objects.ts'
 import { createRecorder } from '../../../src/report/recorder.ts'
 import { emptyReport } from '../../../src/report/report.ts'
 import { createRedactor } from '../../../src/runtime/redaction.ts'
 import { promotionAnnotator } from '../../../src/stages/annotations.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
+import { dashboardRemoval } from '../../../src/stages/dashboards.ts'
 import { observe } from '../../../src/stages/observe.ts'
-import { configOf, tempFolder } from '../fixtures.ts'
+import { configOf, serve, tempFolder } from '../fixtures.ts'
 import { grafanaStandIn, type StandIn, token } from '../observability/grafana-stand-in.ts'
 import { recordingCluster } from '../policies/recording-cluster.ts'
 
 function contextFor(section: string, more = ''): StageContext & { lines: string[] } {
   const lines: string[] = []
   const line = (text: string) => void lines.push(text)
-  const config = configOf(`name: shop\nnamespace: shop\nobservability: ${section}\n${more}`)
+  const name = more.startsWith('name:') ? '' : 'name: shop\n'
+  const config = configOf(`${name}namespace: shop\nobservability: ${section}\n${more}`)
   const host = { signal: new AbortController().signal, info: line, warning: line }
   const recorder = createRecorder(emptyReport('shop', new Date(0), false))
   const { cluster } = recordingCluster([])
@@ -54,8 +57,10 @@ describe('files', () => {
   })
 
   test('need their folder', async () => {
-    const { config } = contextFor('{ dashboards: { files: /nowhere/a }, alerts: { file: /nowhere/b/alerts.yaml } }')
-    expect(await outputFaults(config.observability!)).toEqual([
+    const { cluster, config } = contextFor(
+      '{ dashboards: { files: /nowhere/a }, alerts: { file: /nowhere/b/alerts.yaml } }',
+    )
+    expect(await outputFaults(cluster, config, ownerOf(config), false)).toEqual([
       'observability.dashboards.files: the folder /nowhere/a does not exist on the runner; create it in an earlier step',
       'observability.alerts.file: the folder /nowhere/b does not exist on the runner; create it in an earlier step',
     ])
@@ -85,10 +90,76 @@ describe('Grafana', () => {
   })
 
   test('that refuses the token is a fault before anything is written', async () => {
-    const { config } = contextFor(withGrafana(await grafanaStandIn(), 'wrong'))
-    expect(await outputFaults(config.observability!)).toEqual([
+    const { cluster, config } = contextFor(withGrafana(await grafanaStandIn(), 'wrong'))
+    expect(await outputFaults(cluster, config, ownerOf(config), false)).toEqual([
       expect.stringContaining('observability.dashboards.grafana.token: '),
     ])
+  })
+})
+
+describe('a Grafana that does not work now', () => {
+  const down = { url: 'http://127.0.0.1:2' }
+  async function answering(status: number, body: string): Promise<Pick<StandIn, 'url'>> {
+    const { address } = await serve((_, response) => void response.writeHead(status).end(body))
+    return { url: address }
+  }
+  const faults = ({ cluster, config }: StageContext, delivers: boolean) =>
+    outputFaults(cluster, config, ownerOf(config), delivers)
+
+  test('is a fault of a run that does not promote', async () => {
+    const context = contextFor(withGrafana(down))
+    expect(await faults(context, false)).toEqual([expect.stringContaining('does not answer (ECONNREFUSED)')])
+    await expect(observe(context)).rejects.toThrow('does not answer (ECONNREFUSED)')
+  })
+
+  test.each([
+    ['nobody listens', () => Promise.resolve(down), 'does not answer'],
+    ['a proxy answers for it', () => answering(503, '<html>no upstream</html>'), 'does not work now (HTTP 503)'],
+  ])('costs a promotion its dashboards, and a warning: %s', async (_, grafana, message) => {
+    const context = { ...contextFor(withGrafana(await grafana())), stages: ['observe', 'promote'] as const }
+    expect(await faults(context, true)).toEqual([])
+    expect(await observe(context)).toEqual({ changed: false })
+    const { warnings } = context.recorder.current()
+    expect(warnings).toEqual([expect.stringContaining('the dashboards are not written to Grafana')])
+    expect(warnings[0]).toContain(message)
+  })
+
+  test('is told from one that refuses, which stops a promotion too', async () => {
+    expect(await faults(contextFor(withGrafana(await grafanaStandIn(), 'wrong')), true)).toHaveLength(1)
+    expect(await faults(contextFor(withGrafana(await answering(200, '<html>Login</html>'))), true)).toHaveLength(1)
+    const viewer = await grafanaStandIn({ rights: () => ({ 'dashboards:read': ['dashboards:*'] }) })
+    expect(await faults(contextFor(withGrafana(viewer)), true)).toEqual([
+      expect.stringContaining('observability.dashboards.grafana.token: it may not write dashboards to the root folder'),
+    ])
+  })
+})
+
+describe('an uninstall', () => {
+  test('deletes the dashboards of its config, and a dry run only names them', async () => {
+    const grafana = await grafanaStandIn()
+    await observe(contextFor(withGrafana(grafana)))
+    const names = ['Grafana dashboard Mesh services', 'Grafana dashboard Mesh canary']
+    expect(await (await dashboardRemoval(contextFor(withGrafana(grafana), 'dryRun: true')))()).toEqual(names)
+    expect(grafana.dashboards.size).toBe(2)
+    expect(await (await dashboardRemoval(contextFor(withGrafana(grafana))))()).toEqual(names)
+    expect(grafana.dashboards.size).toBe(0)
+  })
+
+  test('leaves those of another config, which only notes whose they are', async () => {
+    const grafana = await grafanaStandIn()
+    await observe(contextFor(withGrafana(grafana)))
+    const preview = contextFor(withGrafana(grafana), 'name: preview')
+    expect(await observe(preview)).toEqual({ changed: false })
+    expect(preview.recorder.current().warnings).toEqual([])
+    expect(await (await dashboardRemoval(preview))()).toEqual([])
+    expect(preview.lines).toContain(
+      'the Grafana dashboard Mesh canary stays: it belongs to another config of mesh-canary (shop, namespace shop (UID unknown))',
+    )
+    expect(grafana.dashboards.size).toBe(2)
+  })
+
+  test('asks Grafana before it removes anything', async () => {
+    await expect(dashboardRemoval(contextFor(withGrafana(await grafanaStandIn(), 'wrong')))).rejects.toThrow('HTTP 401')
   })
 })
 

@@ -153,7 +153,7 @@ test('without a mesh config says so, and writes nothing', async () => {
 describe('before anything is written', () => {
   const faults = (yaml: string, ...objects: KubeObject[]) => {
     const config = configOf(`namespace: shop\nobservability: ${yaml}`)
-    return observabilityClusterFaults(clusterWith(objects).cluster, config, ownerOf(config))
+    return observabilityClusterFaults(clusterWith(objects).cluster, config, ownerOf(config), false)
   }
   const collector = (name: string | undefined, port = 4317, more = {}): Service => ({
     apiVersion: 'v1',

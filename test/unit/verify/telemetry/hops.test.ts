@@ -31,12 +31,12 @@ const without = (...ids: string[]) => spans.filter(({ id }) => !ids.includes(id)
 const route = (more: Partial<Route> = {}): Route => ({
   namespace: 'shop',
   unread: [],
-  entry: { service: 'frontend', pod: 'frontend-1', seen: true },
-  calls: new Map([
+  entry: { service: 'frontend', pod: 'frontend-1', sidecarSawRequest: true },
+  countedCalls: new Map([
     ['frontend-1', ['backend']],
     ['backend-1', ['stock']],
   ]),
-  through: [],
+  statedServices: [],
   pods: new Map([
     ['frontend', ['frontend-1']],
     ['backend', ['backend-1']],
@@ -58,47 +58,47 @@ test('a trace with a span at both ends of each hop lacks nothing', () => {
 
 describe('a trace that lacks', () => {
   test('the first server span', () => {
-    const lacking = [{ to: 'frontend', end: 'server', certain: true }]
+    const lacking = [{ to: 'frontend', end: 'server', isCertain: true }]
     expect(missingHops(without('1'), route())).toEqual(lacking)
-    const unseen = { service: 'frontend', pod: 'frontend-1', seen: false }
+    const unseen = { service: 'frontend', pod: 'frontend-1', sidecarSawRequest: false }
     expect(missingHops(without('1'), route({ entry: unseen }))).toEqual([])
   })
 
   test('the spans of a later hop', () => {
     expect(missingHops(without('4', '5'), route())).toEqual([
-      { from: 'backend-1', to: 'stock', end: 'client', certain: false },
+      { from: 'backend-1', to: 'stock', end: 'client', isCertain: false },
     ])
   })
 
   test('the server span of a call, unless no pod there has a sidecar', () => {
-    const lacking = [{ from: 'backend-1', to: 'stock', end: 'server', certain: true }]
+    const lacking = [{ from: 'backend-1', to: 'stock', end: 'server', isCertain: true }]
     expect(missingHops(without('5'), route())).toEqual(lacking)
     expect(missingHops(without('5'), route({ pods: new Map([...route().pods, ['stock', []]]) }))).toEqual([])
   })
 
   test('a service that the config says the request passes', () => {
     const [none, calls] = [new Map<string, string[]>(), new Map([['frontend-1', ['backend']]])]
-    expect(missingHops(without('2', '3', '4', '5'), route({ calls: none, through: ['stock'] }))).toEqual([
-      { to: 'stock', end: 'server', certain: true },
+    expect(missingHops(without('2', '3', '4', '5'), route({ countedCalls: none, statedServices: ['stock'] }))).toEqual([
+      { to: 'stock', end: 'server', isCertain: true },
     ])
-    expect(missingHops(without('2', '3', '4', '5'), route({ calls, through: ['backend'] }))).toEqual([
-      { from: 'frontend-1', to: 'backend', end: 'client', certain: true },
-    ])
+    expect(
+      missingHops(without('2', '3', '4', '5'), route({ countedCalls: calls, statedServices: ['backend'] })),
+    ).toEqual([{ from: 'frontend-1', to: 'backend', end: 'client', isCertain: true }])
   })
 })
 
 test('calls of pods that the trace did not reach do not count', () => {
-  expect(missingHops(spans, route({ calls: new Map([['elsewhere-1', ['backend']]]) }))).toEqual([])
+  expect(missingHops(spans, route({ countedCalls: new Map([['elsewhere-1', ['backend']]]) }))).toEqual([])
 })
 
 test('a call of a service elsewhere is not one of the service with the same name', () => {
   const calls = new Map([['frontend-1', ['backend', 'stock.shared']]])
   const elsewhere = { ...client('6', 'frontend-1', 'stock'), host: 'stock.shared.svc.cluster.local' }
-  expect(missingHops([...spans, elsewhere], route({ calls }))).toEqual([])
-  expect(callsElsewhere(spans, route({ calls }))).toEqual(['stock.shared'])
+  expect(missingHops([...spans, elsewhere], route({ countedCalls: calls }))).toEqual([])
+  expect(callsElsewhere(spans, route({ countedCalls: calls }))).toEqual(['stock.shared'])
   const both = new Map([['frontend-1', ['backend', 'stock']]])
-  expect(missingHops([...spans, elsewhere], route({ calls: both }))).toEqual([
-    { from: 'frontend-1', to: 'stock', end: 'client', certain: false },
+  expect(missingHops([...spans, elsewhere], route({ countedCalls: both }))).toEqual([
+    { from: 'frontend-1', to: 'stock', end: 'client', isCertain: false },
   ])
 })
 
