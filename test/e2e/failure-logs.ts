@@ -24,25 +24,25 @@ async function saveClusterState(folder: string): Promise<void> {
   await save('events.txt', 'kubectl', 'get', 'events', '-A', '--sort-by=.lastTimestamp')
   await save('pods.txt', 'kubectl', 'get', 'pods', '-A', '-o', 'wide')
   await save('pods.yaml', 'kubectl', 'get', 'pods', '-A', '-o', 'yaml')
-  await save(
-    'pods.log',
-    'kubectl',
-    'logs',
-    '-n',
-    'sample-app',
-    '-l',
-    'app',
-    '--all-containers',
-    '--prefix',
-    '--tail=200',
-  )
-  const proxies = ['kubectl', 'get', 'pods', '-A', '-l', 'security.istio.io/tlsMode', '-o']
-  const names = await output([...proxies, 'jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name} {end}'])
-  for (const name of names.split(' ').filter((each) => each.includes('/'))) {
-    const [namespace = '', pod = ''] = name.split('/')
+  for (const [namespace, pod] of await podsWith('--field-selector=metadata.namespace!=kube-system')) {
+    const logs = ['kubectl', 'logs', '-n', namespace, pod, '--all-containers', '--prefix', '--timestamps', '--tail=200']
+    await save(`log-${pod}.txt`, ...logs)
+    await save(`log-${pod}-previous.txt`, ...logs, '--previous')
+  }
+  for (const [namespace, pod] of await podsWith('--selector=security.istio.io/tlsMode')) {
     const request = ['pilot-agent', 'request', 'GET', 'config_dump']
     await save(`envoy-${pod}.json`, 'kubectl', 'exec', '-n', namespace, pod, '-c', 'istio-proxy', '--', ...request)
   }
+}
+
+/** The namespace and name of each. */
+async function podsWith(selection: string): Promise<[string, string][]> {
+  const names = 'jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name} {end}'
+  const text = await output(['kubectl', 'get', 'pods', '-A', selection, '-o', names])
+  return text.split(' ').flatMap((each): [string, string][] => {
+    const [namespace, pod] = each.split('/')
+    return namespace !== undefined && pod !== undefined ? [[namespace, pod]] : []
+  })
 }
 
 /** The output of a program in the mesh, or why there is none. */

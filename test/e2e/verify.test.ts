@@ -535,10 +535,12 @@ test('verify names a pod that started before the Istio CNI plugin, and says what
   const injector = (...args: string[]) => testCluster.run(['kubectl', '-n', 'istio-system', ...args])
   const values = await injector('get', 'configmap', 'istio-sidecar-injector', '-o', 'jsonpath={.data.values}')
   const inject = async (text: string, init: RegExp) => {
+    // As the program that installed it: a stranger's change would keep the next file from installing its profile.
     await injector(
       'patch',
       'configmap',
       'istio-sidecar-injector',
+      '--field-manager=istio-operator',
       '--type=merge',
       '--patch',
       JSON.stringify({ data: { values: text } }),

@@ -1,2 +1,0 @@
-import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
-import{$ as b,_ as a}from"./chunk-PC7LADWW.js";import"./chunk-LAQPFPZ7.js";import"./chunk-I326N3ZL.js";import"./chunk-UISWI6CE.js";import"./chunk-UUCJUL5J.js";import"./chunk-5EQNE7VT.js";import"./chunk-MGORWX2K.js";import"./chunk-ZYNOLN36.js";import"./chunk-W5KCWRRB.js";import"./chunk-LLXSIJVQ.js";import"./chunk-DMPBY6LY.js";import"./chunk-TIQ2RXAT.js";export{b as forceRollback,a as recoverPromotion};
