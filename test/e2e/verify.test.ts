@@ -533,14 +533,18 @@ describe.each<SidecarForm>(['native', 'classic'])('with a %s sidecar,', (form) =
 test('verify names a pod that started before the Istio CNI plugin, and says what to do', async () => {
   await resetNamespace()
   const injector = (...args: string[]) => testCluster.run(['kubectl', '-n', 'istio-system', ...args])
-  const values = await injector('get', 'configmap', 'istio-sidecar-injector', '-o', 'jsonpath={.data.values}')
+  const before = JSON.parse(
+    await injector('get', 'configmap', 'istio-sidecar-injector', '--show-managed-fields', '-o', 'json'),
+  ) as {
+    metadata: { managedFields: object[] }
+    data: { values: string }
+  }
+  const { values } = before.data
   const inject = async (text: string, init: RegExp) => {
-    // As the program that installed it: a stranger's change would keep the next file from installing its profile.
     await injector(
       'patch',
       'configmap',
       'istio-sidecar-injector',
-      '--field-manager=istio-operator',
       '--type=merge',
       '--patch',
       JSON.stringify({ data: { values: text } }),
@@ -564,6 +568,9 @@ test('verify names a pod that started before the Istio CNI plugin, and says what
     )
   } finally {
     await inject(values, /istio-init/)
+    // A field that a stranger wrote would keep the next file on this mesh from installing another profile.
+    const owners = [{ op: 'replace', path: '/metadata/managedFields', value: before.metadata.managedFields }]
+    await injector('patch', 'configmap', 'istio-sidecar-injector', '--type=json', '--patch', JSON.stringify(owners))
   }
 })
 
