@@ -130,7 +130,11 @@ export type HorizontalPodAutoscaler = KubeObject & {
 
 /** `ready` is undefined if nobody knows; then callers use the endpoint. */
 export type EndpointSlice = KubeObject & {
-  endpoints?: { conditions?: { ready?: boolean }; targetRef?: { kind: string; name: string } }[]
+  addressType: string
+  endpoints?: {
+    conditions?: { ready?: boolean; terminating?: boolean }
+    targetRef?: { kind: string; name: string; uid?: string }
+  }[]
 }
 
 export type KubeEvent = KubeObject & {

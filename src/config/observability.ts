@@ -96,10 +96,15 @@ export function namesNoServer({ address, service }: NonNullable<CanaryConfig['pr
 export type QueryServer = { service: string } | { address: string }
 
 /** Where to look for traces; undefined if nothing says so. */
-export function traceQuery({ namespace, traces }: ObservabilityConfig): QueryServer | undefined {
+export function traceQuery(observability: ObservabilityConfig): QueryServer | undefined {
+  const query = observability.traces?.query ?? installedTraceQuery(observability)
+  return query === undefined ? undefined : queryServer(query)
+}
+
+/** The Service of the Jaeger that the run installs; undefined if it installs none. */
+export function installedTraceQuery({ namespace, traces }: ObservabilityConfig): string | undefined {
   const { name, queryPort } = installed.jaeger
-  if (traces?.query !== undefined) return queryServer(traces.query)
-  return traces?.collector === 'install' ? { service: `${namespace}/${name}:${queryPort}` } : undefined
+  return traces?.collector === 'install' ? `${namespace}/${name}:${queryPort}` : undefined
 }
 
 /** Where to look for access logs; undefined if nothing says so. */

@@ -1,5 +1,5 @@
 // The dashboards in Grafana, which the stage observe writes and the stage uninstall deletes.
-import { GrafanaUnavailable } from '../observability/grafana/api.ts'
+import { GrafanaRefusal, GrafanaUnavailable } from '../observability/grafana/api.ts'
 import {
   type DashboardChange,
   grafanaKind,
@@ -58,10 +58,15 @@ export async function dashboardRemoval({
   }
 }
 
-/** A drawing must not stop a delivery. Without one, the error is the result of the run. */
+/** Grafana's answer if somebody else has written the dashboard since the plan, such as a run at the same time. */
+const writtenMeanwhile = 412
+
+/** A run that promotes goes on without its dashboards; any other run fails. */
 function warnIfDelivering(context: StageContext): (error: unknown) => undefined {
   return (error) => {
-    if (!(error instanceof GrafanaUnavailable) || !context.stages.includes('promote')) throw error
+    const mayPass =
+      error instanceof GrafanaUnavailable || (error instanceof GrafanaRefusal && error.status === writtenMeanwhile)
+    if (!mayPass || !context.stages.includes('promote')) throw error
     warn(context, [
       `the dashboards are not written to Grafana, and the run goes on without them: ${error.message}; the next run writes them`,
     ])

@@ -2,7 +2,7 @@
 import { drainTarget, findUndrained } from '../canary/controller/undrained.ts'
 import { forceRollback } from '../canary/recovery.ts'
 import { readWeight } from '../canary/traffic/router.ts'
-import { settledMs, waitForEndpoints } from '../canary/workload/endpoint-slices.ts'
+import { istiodReadMs, waitForEndpoints } from '../canary/workload/endpoint-slices.ts'
 import {
   raiseMinReplicas,
   restoreMinReplicas,
@@ -53,7 +53,7 @@ async function returnTraffic(
   await waitForRollout(cluster, stable, plan.progressDeadline, host.signal)
   if (replicas !== undefined) await waitForReplicas(cluster, stable, replicas, deps)
   await waitForEndpoints(cluster, split, stable, deps)
-  await systemClock.sleep(settledMs)
+  await systemClock.sleep(istiodReadMs)
   await forceRollback(cluster, split, { run: host.runName, timeoutMs: plan.progressDeadline })
   const selectors = await selectorsOf(cluster, config, current)
   const undrained = await findUndrained(cluster, split, drainTarget(plan, selectors), host.info)

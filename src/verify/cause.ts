@@ -6,7 +6,14 @@ import { isReady, lastingStatuses } from '../cluster/pods.ts'
 import { expectsSidecar, sidecarForm } from '../mesh/sidecar.ts'
 import { eventsOf } from './events.ts'
 import { logLines, logMessage } from './log-lines.ts'
-import { iptablesFailure, lastLine, proxyReason, tooManyOpenFiles, validationFailure } from './proxy-log.ts'
+import {
+  iptablesFailure,
+  lastLine,
+  namesProxyFailure,
+  proxyReason,
+  tooManyOpenFiles,
+  validationFailure,
+} from './proxy-log.ts'
 
 /** Reads the pod's events and, if they do not explain it, the last log lines of the failing container. */
 export async function causeOf(cluster: Cluster, pod: Pod): Promise<string> {
@@ -164,7 +171,12 @@ async function logOf(cluster: Cluster, { metadata }: Pod, status: ContainerStatu
     restartCount > 0 && (state?.waiting !== undefined || (state?.terminated === undefined && crashed(status)))
   const log = await read(previous)
   // While a container waits for its restart, the kubelet may return the previous log as the current one.
-  return log === '' && previous ? read(false) : log
+  if (log === '') return previous ? read(false) : ''
+  if (name !== 'istio-proxy' || state?.terminated === undefined || restartCount === 0 || namesProxyFailure(log))
+    return log
+  // Envoy may end before it has logged why. The container before this one ended for the same reason.
+  const before = await read(true)
+  return namesProxyFailure(before) ? before : log
 }
 
 type Exit = { exitCode?: number; reason?: string }

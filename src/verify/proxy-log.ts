@@ -40,19 +40,21 @@ export function validationFailure(log: string): string {
 const proxyFailure =
   /was rejected|config not received|too many open files|connection error|failed to (sign|fetch|warm)|Internal:Error/i
 
-/** A sidecar that is told to end gives up what it waited for. */
-const endsWithSidecar = /code = Canceled|context canceled|client connection is closing/
+/** What a sidecar gives up when it ends explains nothing. */
+const givenUpAtEnd = /code = Canceled|context canceled|client connection is closing/
+
+export function namesProxyFailure(log: string): boolean {
+  return logLines(log).some((each) => proxyFailure.test(each) && !givenUpAtEnd.test(each))
+}
 
 /** Explains why a sidecar is not ready, or has ended. */
 export function proxyReason(log: string): string {
   const lines = logLines(log)
   const failures = lines.filter((each) => proxyFailure.test(each))
-  const line = failures.findLast((each) => !endsWithSidecar.test(each)) ?? failures.at(-1)
+  const line = failures.findLast((each) => !givenUpAtEnd.test(each)) ?? failures.at(-1)
   if (line === undefined) return lastLine(log) || 'it logged nothing'
   if (line.includes('rejected')) return rejection(lines, line)
-  // A sidecar that can open no more files cannot reach istiod either, and logs that last.
-  const files = tooManyOpenFiles(log)
-  if (files !== undefined) return files
+  if (/too many open files/i.test(line)) return tooManyOpenFiles(line)!
   const missing = missingPart(line)
   if (missing === undefined) return logMessage(line)
   return `it got no ${missing} from istiod; check that istiod runs and that the pod reaches it: ${logMessage(line)}`

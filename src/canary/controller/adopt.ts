@@ -13,7 +13,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { VersionSelectors, Labels } from '../workload/selectors.ts'
 import { setWeight } from '../traffic/router.ts'
-import { settledMs, waitForEndpoints } from '../workload/endpoint-slices.ts'
+import { istiodReadMs, waitForEndpoints } from '../workload/endpoint-slices.ts'
 import { raiseMinReplicas, restoreMinReplicas, waitForReplicas } from '../workload/min-replicas.ts'
 import { lastingAnnotations, releaseHash, withoutReloads } from '../workload/fingerprint.ts'
 import type { ReleaseAdoption } from './context.ts'
@@ -55,7 +55,7 @@ export async function adopt(
     ? await followCommit(cluster, split, canary, deps.release.awaitCommit, deps)
     : await takeOver(cluster, split, stable, canary, deps)
   await deps.release?.updateSubset(now)
-  await deps.clock.sleep(settledMs)
+  await deps.clock.sleep(istiodReadMs)
   await setWeight(cluster, split, 0, deps.confirmLease)
   deps.note(`all traffic is at ${deploymentName(stable)}, which runs the promoted version`)
   await cleanUp(cluster, split, canary, () => requireUnchanged(cluster, now), deps)

@@ -12,11 +12,11 @@ import { poll } from '../../runtime/retry.ts'
 
 export type EndpointWait = { timeoutMs: number; signal: AbortSignal; clock: Clock; note: (line: string) => void }
 
-/**
- * How long to wait before traffic moves to pods, subsets or endpoints that are new: istiod sends what it has read to the
- * proxies in the right order, but it reads each kind of object separately.
- */
-export const settledMs = 2_000
+/** Istiod may read new slices or subsets later than the route that needs them. This is how long to give it. */
+export const istiodReadMs = 2_000
+
+/** Other programs add slices with pods of other clusters to a Service. Those of Kubernetes have this label. */
+const ofKubernetes = 'endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io'
 
 /**
  * Waits until the slices of stable's Service name each ready pod of the Deployment, and no pod that has gone.
@@ -29,25 +29,26 @@ export async function waitForEndpoints(
   { timeoutMs, signal, clock, note }: EndpointWait,
 ): Promise<void> {
   const name = stable.by === 'service' ? stable.name : service
-  const labelSelector = `kubernetes.io/service-name=${name}`
+  const labelSelector = `kubernetes.io/service-name=${name},${ofKubernetes}`
   const read = async () => {
     const [pods, slices] = await Promise.all([
       cluster.list<Pod>('Pod', namespace),
       cluster.list<EndpointSlice>('EndpointSlice', namespace, { labelSelector }).catch(emptyWhenUnread),
     ])
-    return slices.length === 0 ? 'unread' : endpointLag(deployment, pods, slices)
+    return slices.length === 0 ? 'no slices' : endpointLag(deployment, pods, slices)
   }
-  const lag = await poll(read, (each) => each === undefined || each === 'unread', {
+  const lag = await poll(read, (each) => each === undefined || each === 'no slices', {
     limitMs: timeoutMs,
     intervalMs: 500,
     signal,
     clock,
   })
-  if (lag === 'unread')
-    note(
-      `this run cannot read the EndpointSlices of the Service ${namespace}/${name}: callers may not know its new pods yet`,
+  if (lag === 'no slices')
+    return note(
+      `this run sees no EndpointSlices of the Service ${namespace}/${name} (its account may not list them, or there are ` +
+        'none), so callers may not know the new pods yet',
     )
-  else if (lag !== undefined)
+  if (lag !== undefined)
     throw new Error(
       `${lag} in the EndpointSlices of the Service ${namespace}/${name} after ${timeoutMs / 1_000} s; ` +
         'see whether kube-controller-manager runs',
@@ -55,20 +56,24 @@ export async function waitForEndpoints(
 }
 
 /** In which way the slices lag behind the pods; undefined if they do not. */
-export function endpointLag(
-  deployment: Workload,
-  pods: readonly Pod[],
-  slices: readonly EndpointSlice[],
-): string | undefined {
-  const endpoints = slices
-    .flatMap((slice) => slice.endpoints ?? [])
-    .filter(({ conditions }) => conditions?.ready !== false)
-  const published = new Set(endpoints.flatMap(({ targetRef }) => (targetRef?.kind === 'Pod' ? [targetRef.name] : [])))
-  const live = new Set(pods.filter(isLive).map(({ metadata }) => metadata.name))
-  const gone = [...published].find((name) => !live.has(name))
-  if (gone !== undefined) return `the pod ${gone}, which has gone, is still`
-  const missing = pods.find(
-    (pod) => belongs(deployment, pod) && isReady(pod) && isLive(pod) && !published.has(pod.metadata.name),
+function endpointLag(deployment: Workload, pods: readonly Pod[], slices: readonly EndpointSlice[]): string | undefined {
+  const live = new Set(pods.filter(isLive).map(({ metadata }) => metadata.uid))
+  const gone = slices.flatMap(readyPods).find(({ uid }) => !live.has(uid))
+  if (gone !== undefined) return `the pod ${gone.name}, which has gone, is still`
+  const ready = pods.filter((pod) => belongs(deployment, pod) && isReady(pod) && isLive(pod))
+  // A Service with two families of addresses has slices of each.
+  for (const family of new Set(slices.map(({ addressType }) => addressType))) {
+    const ofFamily = slices.filter(({ addressType }) => addressType === family).flatMap(readyPods)
+    const published = new Set(ofFamily.map(({ uid }) => uid))
+    const missing = ready.find(({ metadata }) => !published.has(metadata.uid))
+    if (missing) return `the ready pod ${missing.metadata.name} is not`
+  }
+  return undefined
+}
+
+/** Without those of which the slice itself says that they end: with `publishNotReadyAddresses` it calls them ready. */
+function readyPods({ endpoints = [] }: EndpointSlice): { name: string; uid?: string }[] {
+  return endpoints.flatMap(({ conditions, targetRef }) =>
+    targetRef?.kind === 'Pod' && conditions?.ready !== false && conditions?.terminating !== true ? [targetRef] : [],
   )
-  return missing && `the ready pod ${missing.metadata.name} is not`
 }

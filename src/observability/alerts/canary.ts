@@ -111,9 +111,11 @@ function unservedCalls({ namespace }: Pick<Config, 'namespace'>, plan: CanaryCon
       summary: `{{ $value | humanizePercentage }} of the calls to ${called} reach no pod`,
       description:
         `For a minute, the sidecars of the callers have ended calls to {{ $labels.destination_service }} themselves. ` +
-        `All pods of ${canary.name}${called === service ? ` or of ${plan.stable.name}` : ''} may be gone, or the route ` +
-        'names a subset that does not exist.',
-      action: `Run \`kubectl -n ${namespace} get pods\`. If the pods of the canary are missing, run the stage \`rollback\`.`,
+        `All pods of ${canary.name}${called === service ? ` or of ${plan.stable.name}` : ''} may be gone or refuse ` +
+        'connections, a circuit breaker may be full, or the route names a subset that does not exist.',
+      action:
+        `Run \`kubectl -n ${namespace} get pods\`. If the pods of the canary are missing, run the stage \`rollback\`. If all are ` +
+        'there, look at `response_flags`: UO is a full circuit breaker, UF a refused connection, NC a missing subset.',
     },
   }
 }

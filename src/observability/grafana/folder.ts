@@ -33,7 +33,7 @@ export async function folderUid(api: GrafanaApi, folder: string | undefined): Pr
   return uid
 }
 
-/** Grafana's access control names the rights of the token. One without it, before version 9, is asked by the write alone. */
+/** Grafana names the rights of the token. Before version 9 it has no such list; there only the write shows them. */
 async function requireWritableRoot(api: GrafanaApi): Promise<void> {
   const rights = (await api('GET', '/api/access-control/user/permissions').catch((error: unknown) => {
     if (!(error instanceof GrafanaRefusal) || error.status === 401) throw error

@@ -1,6 +1,6 @@
 // Asks the stores of telemetry that a config names, before the run changes anything: the proof will need their answers.
 import type { Cluster } from '../../cluster/client.ts'
-import { logQuery, type QueryServer, traceQuery } from '../../config/observability.ts'
+import { installedTraceQuery, logQuery, type QueryServer, traceQuery } from '../../config/observability.ts'
 import type { ObservabilityConfig } from '../../config/schema.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import { jaegerCheck, parseData } from './jaeger.ts'
@@ -18,7 +18,9 @@ export async function queryFaults(cluster: Cluster, observability: Observability
   if (!observability?.proof.enabled) return []
   const { traces, logs } = observability
   const faults = await Promise.all([
-    traces?.query === undefined ? [] : faultOf(cluster, jaeger, traceQuery(observability)!),
+    traces?.query === undefined || traces.query === installedTraceQuery(observability)
+      ? []
+      : faultOf(cluster, jaeger, traceQuery(observability)!),
     logs?.query === undefined ? [] : faultOf(cluster, victoriaLogs, logQuery(observability)!),
   ])
   return faults.flat()

@@ -200,6 +200,19 @@ describe('the cause of a pod that is not ready', () => {
       "container istio-proxy ended with exit code 0 (Completed), 3 restarts: socket(2) failed, got error: Too many open files; raise the container's limit of open files (ulimit -n, which the node's container runtime sets), unless it leaks them",
     ],
     [
+      'is what the container before it logged, when Envoy ended before it logged why',
+      {
+        pod: broken(waiting('PodInitializing'), {
+          ...crashed(0, 'Completed'),
+          state: { terminated: { exitCode: 0, reason: 'Completed' } },
+        }),
+        log: '2026-11-23T08:28:31Z\tinfo\tsds\tStarting SDS server for workload certificates',
+        previousLog:
+          '2026-11-23T08:28:20Z\terror\tenvoy envoy_bug source/common/network/socket_interface_impl.cc:116\tsocket(2) failed, got error: Too many open files\tthread=15',
+      },
+      "container istio-proxy ended with exit code 0 (Completed), 3 restarts: socket(2) failed, got error: Too many open files; raise the container's limit of open files (ulimit -n, which the node's container runtime sets), unless it leaks them",
+    ],
+    [
       'is the limit of open files, when the agent gives up its certificate after Envoy has aborted',
       {
         pod: broken(waiting('PodInitializing'), crashed(0, 'Completed')),

@@ -14,13 +14,20 @@ const stable: Workload = {
   spec: { selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { containers: [] } } },
 }
 
-const podOf = (name: string, more: Partial<Pod['metadata']> = {}) => pod({ metadata: { name, labels, ...more } })
-const unready = pod({ metadata: { name: 'new', labels }, status: { conditions: [] } })
+const uidOf = (name: string) => `uid-of-${name}`
+const podOf = (name: string, more: Partial<Pod['metadata']> = {}) =>
+  pod({ metadata: { name, uid: uidOf(name), labels, ...more } })
+const unready = pod({ metadata: { name: 'new', uid: uidOf('new'), labels }, status: { conditions: [] } })
+const endpoint = (name: string, uid = uidOf(name)) => ({
+  conditions: { ready: true },
+  targetRef: { kind: 'Pod', name, uid },
+})
 const sliceOf = (...names: string[]): EndpointSlice => ({
   apiVersion: 'discovery.k8s.io/v1',
   kind: 'EndpointSlice',
   metadata: { name: 'backend-x' },
-  endpoints: names.map((name) => ({ conditions: { ready: true }, targetRef: { kind: 'Pod', name } })),
+  addressType: 'IPv4',
+  endpoints: names.map((name) => endpoint(name)),
 })
 
 /** Waits up to 10 s in a cluster that is `late` at first, and from the third second on has these slices. */
@@ -60,10 +67,24 @@ describe('traffic waits', () => {
     expect(await wait(pods, [sliceOf(pods[0]!.metadata.name)], late)).toMatchObject({ waitedMs, notes: [] })
   })
 
-  test('not for an endpoint that is not ready', async () => {
-    const ending = { conditions: { ready: false }, targetRef: { kind: 'Pod', name: 'old' } }
-    const slice = { ...sliceOf('new'), endpoints: [...sliceOf('new').endpoints!, ending] }
+  test.each([
+    ['is not ready', { ready: false }],
+    ['ends, which a Service may still call ready', { ready: true, terminating: true }],
+  ])('not for an endpoint that %s', async (_, conditions) => {
+    const slice = { ...sliceOf('new'), endpoints: [endpoint('new'), { ...endpoint('old'), conditions }] }
     expect(await wait([podOf('new')], [slice])).toMatchObject({ waitedMs: 0 })
+  })
+
+  test('until a pod that was created again under its name is in a slice', async () => {
+    const former = { ...sliceOf(), endpoints: [endpoint('new', 'former')] }
+    expect(await wait([podOf('new')], [sliceOf('new')], [former])).toMatchObject({ waitedMs: 3_000 })
+  })
+
+  test('until the slices of both families of addresses have it', async () => {
+    const ipv6 = (...names: string[]) => ({ ...sliceOf(...names), addressType: 'IPv6' })
+    expect(await wait([podOf('new')], [sliceOf('new'), ipv6('new')], [sliceOf('new'), ipv6()])).toMatchObject({
+      waitedMs: 3_000,
+    })
   })
 
   test.each([
@@ -71,7 +92,8 @@ describe('traffic waits', () => {
     ['the Service of stable', splitOfServices, 'backend-v1'],
   ])('for %s', async (_, of, name) => {
     const { asked } = await wait([podOf('new')], [sliceOf('new')], [sliceOf('new')], of)
-    expect(asked).toEqual([{ labelSelector: `kubernetes.io/service-name=${name}` }])
+    const ours = 'endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io'
+    expect(asked).toEqual([{ labelSelector: `kubernetes.io/service-name=${name},${ours}` }])
   })
 
   test('no longer than its time, and then not at all: the pod is named', async () => {
@@ -93,7 +115,7 @@ describe('traffic waits', () => {
     await waitForEndpoints(clusterWith({ list }), split, stable, { timeoutMs: 10_000, signal, clock, note })
     expect(clock.now()).toBe(0)
     expect(notes).toEqual([
-      'this run cannot read the EndpointSlices of the Service shop/backend: callers may not know its new pods yet',
+      'this run sees no EndpointSlices of the Service shop/backend (its account may not list them, or there are none), so callers may not know the new pods yet',
     ])
   })
 })

@@ -35,6 +35,11 @@ describe('Jaeger', () => {
     },
   )
 
+  test('that the run itself installs need not answer yet', async () => {
+    expect(await faults('{ traces: { collector: install, query: "observability/jaeger:16686" } }')).toEqual([])
+    expect(await faults('{ traces: { collector: install, query: "a/jaeger:16686" } }')).toHaveLength(1)
+  })
+
   test('that nobody answers for is a fault, at an address too', async () => {
     expect(await faults(traces('a/jaeger:16686'))).toEqual([
       `observability.traces.query: Jaeger (service a/jaeger:16686): connection refused; ${remedy('Jaeger')}`,
