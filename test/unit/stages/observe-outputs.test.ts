@@ -12,7 +12,7 @@ import { emptyReport } from '../../../src/report/report.ts'
 import { createRedactor } from '../../../src/runtime/redaction.ts'
 import { promotionAnnotator } from '../../../src/stages/annotations.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
-import { dashboardRemoval } from '../../../src/stages/dashboards.ts'
+import { dashboardRemoval, planDashboardsInGrafana, writeDashboards } from '../../../src/stages/dashboards.ts'
 import { observe } from '../../../src/stages/observe.ts'
 import { configOf, serve, tempFolder } from '../fixtures.ts'
 import { grafanaStandIn, type StandIn, token } from '../observability/grafana-stand-in.ts'
@@ -122,6 +122,18 @@ describe('a Grafana that does not work now', () => {
     const { warnings } = context.recorder.current()
     expect(warnings).toEqual([expect.stringContaining('the dashboards are not written to Grafana')])
     expect(warnings[0]).toContain(message)
+  })
+
+  test('costs a promotion its dashboards also if another run writes them at the same time', async () => {
+    const grafana = await grafanaStandIn()
+    const context = { ...contextFor(withGrafana(grafana)), stages: ['observe', 'promote'] as const }
+    const plan = await planDashboardsInGrafana(context)
+    await observe(contextFor(withGrafana(grafana), 'name: other'))
+    await writeDashboards(context, plan)
+    expect(context.recorder.current()).toMatchObject({
+      changes: [],
+      warnings: [expect.stringContaining('The dashboard has been changed by someone else')],
+    })
   })
 
   test('is told from one that refuses, which stops a promotion too', async () => {

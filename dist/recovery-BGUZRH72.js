@@ -1,2 +1,0 @@
-import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
-import{$ as b,_ as a}from"./chunk-7QNDQVZF.js";import"./chunk-Z2F7ESL2.js";import"./chunk-B7DNHHLH.js";import"./chunk-UISWI6CE.js";import"./chunk-UUCJUL5J.js";import"./chunk-D223KFJ5.js";import"./chunk-LXCVZ6NS.js";import"./chunk-ZYNOLN36.js";import"./chunk-TLD3SLY2.js";import"./chunk-LLXSIJVQ.js";import"./chunk-DMPBY6LY.js";import"./chunk-TIQ2RXAT.js";export{b as forceRollback,a as recoverPromotion};
