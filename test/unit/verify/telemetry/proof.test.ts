@@ -364,11 +364,20 @@ describe('where the sidecar refuses plaintext', () => {
     expect(text).not.toContain('verbs')
   })
 
-  test('a redirect that the application gives through the gateway is an answer', async () => {
-    await application(302, () => (got += 1))
-    world.code = '302'
+  test.each([302, 401, 503])('a %i that the application gives through the gateway is an answer', async (status) => {
+    await application(status, () => (got += 1))
+    world.code = String(status)
     expect((await row(metrics, exposed)).ok).toBe(true)
     expect(answered).toHaveLength(1)
+  })
+
+  test.each([401, 403, 429, 503])('a %i of the gateway itself is no answer of the application', async (status) => {
+    await application(status)
+    const rows = await prove(`${everything.slice(0, -2)}, proof: { timeout: 1s } }`, exposed)
+    expect(rows.map(({ ok }) => ok)).toEqual([undefined, undefined, undefined])
+    expect(rows[0]?.text).toContain(
+      `the gateway istio=ingressgateway answered / of shop.example.com with ${status} itself`,
+    )
   })
 
   test('a redirect of the gateway itself is named, and the next request has other ids', async () => {
