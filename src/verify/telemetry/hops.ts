@@ -50,7 +50,7 @@ function missingCalls(spans: readonly Span[], route: Route): MissingHop[] {
       const call = spans.find((span) => span.pod === from && isCallOf(span, to, route.namespace))
       const server = call && spans.find((span) => span.kind === 'server' && span.parent === call.id)
       if (!call) missing.push({ from, to, end: 'client', isCertain: false })
-      else if (!server && (route.pods.get(to) ?? []).length > 0)
+      else if (!server && !call.isUnserved && (route.pods.get(to) ?? []).length > 0)
         missing.push({ from, to, end: 'server', isCertain: true })
       if (server?.pod !== undefined && !reached.includes(server.pod)) reached.push(server.pod)
     }

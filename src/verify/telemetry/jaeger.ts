@@ -1,10 +1,11 @@
 // Reads traces from Jaeger's query API, as far as the proof needs them.
 import { isMap } from '../../config/values/parsed-value.ts'
+import { hasReachedNoPod } from '../../metrics/response-flags.ts'
 import { parseJson, type Query } from './query.ts'
 
 /**
  * A span of a proxy. `pod`: where it was made, without its namespace. `host`: of the service that a `client` span called.
- * `service`: as Jaeger lists it.
+ * `service`: as Jaeger lists it. `isUnserved`: the call failed at the caller, so no pod could make a span of it.
  */
 export type Span = {
   id: string
@@ -14,6 +15,7 @@ export type Span = {
   service: string
   pod?: string
   host?: string
+  isUnserved?: true
 }
 
 type JaegerSpan = {
@@ -72,6 +74,7 @@ function spanOf({ traceID, spanID, references = [], tags = [] }: JaegerSpan, ser
     ...(parent === undefined ? {} : { parent }),
     ...(pod === undefined ? {} : { pod }),
     ...(host === undefined ? {} : { host }),
+    ...(hasReachedNoPod(textOf(tag('response_flags'))) ? { isUnserved: true } : {}),
   }
 }
 

@@ -76,6 +76,11 @@ describe('a trace that lacks', () => {
     expect(missingHops(without('5'), route({ pods: new Map([...route().pods, ['stock', []]]) }))).toEqual([])
   })
 
+  test('the server span of a call that reached a pod', () => {
+    const unserved = { ...client('4', 'backend-1', 'stock'), isUnserved: true as const }
+    expect(missingHops([...without('4', '5'), unserved], route())).toEqual([])
+  })
+
   test('a service that the config says the request passes', () => {
     const [none, calls] = [new Map<string, string[]>(), new Map([['frontend-1', ['backend']]])]
     expect(missingHops(without('2', '3', '4', '5'), route({ countedCalls: none, statedServices: ['stock'] }))).toEqual([
@@ -139,6 +144,8 @@ test("spans are read as Jaeger's query API writes them", () => {
       host: 'backend.shop.svc.cluster.local',
     },
   ])
+  data[0]!.spans[0]!.tags.push({ key: 'response_flags', value: 'UF,URX' })
+  expect(parseTraces(JSON.stringify({ data }))).toMatchObject([{ isUnserved: true }])
   expect(parseTraces('{"data":null}')).toEqual([])
 })
 
