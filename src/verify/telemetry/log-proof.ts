@@ -4,7 +4,7 @@ import { messageOf } from '../../runtime/errors.ts'
 import { collectorCause, withCollectorCause } from './collector-cause.ts'
 import { queryOf } from './query.ts'
 import { knownInAdvance } from './known-in-advance.ts'
-import { unseenRequest } from './unseen-request.ts'
+import { unseenRequest, whyPastSidecar } from './unseen-request.ts'
 import type { Application, Finding, Proof, ProofDeps, SentRequest } from './types.ts'
 import { lineIn, type LogLine, logsqlPath, storedLines } from './victoria-logs.ts'
 
@@ -40,16 +40,26 @@ export function logProof(deps: ProofDeps, app: Application): Proof {
     if (unseen) return unseen
     const cause = await collectorCause(deps, 'logs', requests[0]!.at)
     const where = collector === 'stdout' ? `the log of the sidecar of ${request.pod} has` : 'the store of the logs has'
-    return {
-      ok: false,
-      text: `${where} no line of the request with the ${nameOfId(deps, request)}: ${cause ?? unexplained}`,
-    }
+    const text = `${where} no line of the request with the ${nameOfId(deps, request)}`
+    if (cause === undefined && request.way === 'past-sidecar')
+      return { text: `${text}, and it is not known whether it must: ${whyNoIds(deps, app, request)}` }
+    return { ok: false, text: `${text}: ${cause ?? unexplained}` }
   }
   return { what: 'logs', findArrival, explainAbsence }
 }
 
 function nameOfId({ config }: ProofDeps, { traceId, requestId }: SentRequest): string {
   return config.observability?.traces ? `trace ${traceId}` : `x-request-id ${requestId}`
+}
+
+/** Past its sidecar, only the application's own calls are logged, with the ids that the application passes on. */
+function whyNoIds({ config }: ProofDeps, app: Application, request: SentRequest): string {
+  const { service } = app.entry
+  const header = config.observability?.traces ? 'traceparent' : 'x-request-id'
+  return (
+    `${whyPastSidecar(request, app)}, which logs the calls that follow with new ids unless ${service} forwards the header ` +
+    `${header}; let it pass ${header} on, from each request that it gets to those that it sends`
+  )
 }
 
 const unexplained =

@@ -346,6 +346,27 @@ describe('where the sidecar refuses plaintext', () => {
     expect(rows.map(({ ok }) => ok)).toEqual([undefined, undefined, undefined])
   })
 
+  test('the line of a call is not expected with ids that the application may not forward', async () => {
+    await application(200, () => (sent += 1))
+    const asked = { spec: { accessLogging: [{ providers: [{ name: 'mesh-canary-logs' }] }] } }
+    const telemetry = { apiVersion: 'telemetry.istio.io/v1', kind: 'Telemetry', metadata: { name: 'mesh' }, ...asked }
+    world.objects.push(telemetry as KubeObject)
+    const logs = 'logs: { collector: stdout }, proof: { timeout: 1s }'
+    const { ok, text } = await row(`{ ${logs} }`)
+    expect(ok).toBeUndefined()
+    expect(text).toContain('with new ids unless frontend forwards the header x-request-id')
+    const rows = await prove(`{ traces: { collector: "monitoring/otel:4317" }, ${logs} }`)
+    expect(rows[1]?.ok).toBeUndefined()
+    expect(rows[1]?.text).toContain('unless frontend forwards the header traceparent')
+  })
+
+  test('a line is missing for certain if no Telemetry asks for one', async () => {
+    await application(200, () => (sent += 1))
+    const { ok, text } = await row('{ logs: { collector: stdout }, proof: { timeout: 1s } }')
+    expect(ok).toBe(false)
+    expect(text).toContain('no Telemetry of shop names the provider mesh-canary-logs')
+  })
+
   test('a service that speaks only gRPC is not asked past its sidecar', async () => {
     world.portName = 'grpc'
     await application(200)
