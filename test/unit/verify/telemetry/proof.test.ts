@@ -210,6 +210,21 @@ describe('a series in Prometheus', () => {
     expect(await okOf({ labels: { instance: '10.0.0.5:15020' }, behind: 0 })).toBe(true)
   })
 
+  test('is of the pod whatever the label of its name is called', async () => {
+    const instance = 'node-a:15020'
+    expect(await okOf({ labels: { kubernetes_pod_name: 'frontend-1', instance }, behind: 0 })).toBe(true)
+    expect(await okOf({ labels: { k8s_pod_name: 'frontend-2', instance: '10.0.0.5:15020' }, behind: 0 })).toBe(false)
+  })
+
+  test('of a pod of the same name in another namespace or cluster is not the pod', async () => {
+    expect(await okOf({ labels: { pod: 'frontend-1', namespace: 'office' }, behind: 0 })).toBe(false)
+    const pod = 'frontend-1'
+    const own = { labels: { pod, cluster: 'a', instance: '10.0.0.5:15020' }, behind: 0 }
+    const other = { labels: { pod, cluster: 'b', instance: '10.9.0.5:15020' }, behind: 1_000 }
+    expect(await okOf(own, other)).toBe(true)
+    expect(await okOf({ ...own, behind: 1_000 }, { ...other, behind: 0 })).toBe(false)
+  })
+
   test('of each job that scrapes the pod has the request', async () => {
     const labels = { pod: 'frontend-1' }
     expect(await okOf({ labels, behind: 0 }, { labels, behind: 1_000 })).toBe(false)
@@ -350,7 +365,7 @@ describe('where the sidecar refuses plaintext', () => {
     await application(200, () => (sent += 1))
     const asked = { spec: { accessLogging: [{ providers: [{ name: 'mesh-canary-logs' }] }] } }
     const telemetry = { apiVersion: 'telemetry.istio.io/v1', kind: 'Telemetry', metadata: { name: 'mesh' }, ...asked }
-    world.objects.push(telemetry as KubeObject)
+    world.objects.push(telemetry)
     const logs = 'logs: { collector: stdout }, proof: { timeout: 1s }'
     const { ok, text } = await row(`{ ${logs} }`)
     expect(ok).toBeUndefined()
