@@ -16,6 +16,7 @@ export function logProof(deps: ProofDeps, app: Application): Proof {
   const search = collector === 'stdout' ? searchOfSidecarLog(deps) : searchOfStore(deps)
   if (!search) return knownInAdvance('logs', withoutQuery(deps))
   let failure: string | undefined
+  const isKept = ({ status }: SentRequest) => !onlyErrors || status >= 400
   const find = async (request: SentRequest): Promise<Finding | undefined> => {
     const lines = await search(request)
     return lines.length === 0
@@ -23,7 +24,7 @@ export function logProof(deps: ProofDeps, app: Application): Proof {
       : { ok: true, text: `the line of the request with the ${nameOfId(deps, request)} is there` }
   }
   const findArrival = async (requests: readonly SentRequest[]): Promise<Finding | undefined> => {
-    const logged = requests.filter(({ status }) => !onlyErrors || status >= 400)
+    const logged = requests.filter(isKept)
     if (logged.length === 0) return droppedByFilter(requests.at(-1)!)
     failure = undefined
     for (const request of logged.toReversed()) {
@@ -35,7 +36,7 @@ export function logProof(deps: ProofDeps, app: Application): Proof {
   const explainAbsence = async (requests: readonly SentRequest[]): Promise<Finding> => {
     if (failure !== undefined)
       return { ok: false, text: await withCollectorCause(deps, 'logs', failure, requests[0]!.at) }
-    const request = requests.at(-1)!
+    const request = requests.findLast(isKept) ?? requests.at(-1)!
     const unseen = unseenRequest(request, app)
     if (unseen) return unseen
     const cause = await collectorCause(deps, 'logs', requests[0]!.at)

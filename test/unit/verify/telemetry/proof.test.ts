@@ -447,6 +447,18 @@ describe('logs', () => {
     expect(row?.ok).toBe(false)
   })
 
+  test('of errors alone lack the line of the last request that failed, not of a later one', async () => {
+    world.logged = false
+    world.answer = () => {
+      if (requests.length === 1) throw new ApiError(500, 'this version fails (HTTP 500)')
+      return ''
+    }
+    const [row] = await prove('{ logs: { collector: stdout, onlyErrors: true }, proof: { timeout: 20s } }')
+    expect(requests.length).toBeGreaterThan(1)
+    expect(row?.ok).toBe(false)
+    expect(row?.text).toContain(`no line of the request with the x-request-id ${requests[0]!['x-request-id']}`)
+  })
+
   describe('in a store', () => {
     const section =
       'traces: { collector: "monitoring/otel:4317" }, ' +
