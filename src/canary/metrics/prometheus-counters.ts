@@ -2,11 +2,8 @@
 import type { Pod } from '../../cluster/objects.ts'
 import { seriesOf, type MetricNames, type Reading } from '../../metrics/counters.ts'
 import { podId, type CounterReader } from './counter-reader.ts'
+import { mayBeOfNamespace, podLabels, podNameIn } from '../../observability/metrics/pod-labels.ts'
 import type { Prometheus, PromSample } from '../../observability/metrics/prometheus-client.ts'
-
-/** The labels under which scrapers keep a pod's name, and those for its namespace. */
-const podLabels = ['pod', 'kubernetes_pod_name', 'pod_name', 'k8s_pod_name']
-const namespaceLabels = ['namespace', 'kubernetes_namespace', 'k8s_namespace_name']
 
 /** Reads all pods in one query. A pod that Prometheus knows nothing about has served nothing. */
 export function prometheusReader(query: Prometheus, metrics: MetricNames, hosts: string[]): CounterReader {
@@ -48,18 +45,17 @@ function readingsIn(samples: PromSample[], pods: Pod[]): Map<string, Reading> {
   const readings = new Map<string, Map<string, number>>()
   for (const { labels: all, value } of samples) {
     const { __name__: metric = '', ...labels } = all
-    const pod = byName.get(podNameIn(labels, metric))
-    const namespace = namespaceLabels.map((each) => labels[each]).find((each) => each !== undefined)
-    if (!pod || (namespace !== undefined && namespace !== pod.metadata.namespace)) continue
+    const pod = byName.get(requiredPodName(labels, metric))
+    if (!pod || !mayBeOfNamespace(labels, pod.metadata.namespace)) continue
     const reading = readings.get(podId(pod)) ?? new Map<string, number>()
     readings.set(podId(pod), reading.set(seriesOf(metric, labels), value))
   }
   return readings
 }
 
-function podNameIn(labels: PromSample['labels'], metric: string): string {
-  const label = podLabels.find((each) => labels[each] !== undefined)
-  if (label !== undefined) return labels[label]!
+function requiredPodName(labels: PromSample['labels'], metric: string): string {
+  const name = podNameIn(labels)
+  if (name !== undefined) return name
   throw new Error(
     `Prometheus stores ${metric} without a label that names the pod; ` +
       `make the scrape config of the sidecars add one of ${podLabels.join(', ')}`,

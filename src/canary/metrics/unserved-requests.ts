@@ -1,15 +1,10 @@
 // Counts the requests to a service that failed at the caller before they reached a version, from what the callers'
 // counters gained. Pure.
 import { labelsOf, type MetricNames, type Reading, type SeriesLabels } from '../../metrics/counters.ts'
+import { hasReachedNoPod } from '../../metrics/response-flags.ts'
 import { fullHost } from '../../policies/routes.ts'
 import type { LimitCounts } from '../analysis/request-counts.ts'
 import type { VersionAttribution } from './version-attribution.ts'
-
-/**
- * Envoy's flags: no healthy endpoint (UH), no route (NR), no cluster for the subset (NC), no connection to the endpoint
- * (UF), no room in its pool (UO).
- */
-const unservedFlags = ['UH', 'NR', 'NC', 'UF', 'UO']
 
 /** All calls to the hosts, and those that failed before any version saw them. `caller`: the caller's namespace. */
 export function countUnserved(
@@ -25,13 +20,9 @@ export function countUnserved(
     const labels = labelsOf(series)
     if (!isCallTo(hosts, labels, caller)) continue
     total.requests += delta
-    if (isUnserved(labels) && !canary(labels) && !stable(labels)) total.violations += delta
+    if (hasReachedNoPod(labels['response_flags'] ?? '') && !canary(labels) && !stable(labels)) total.violations += delta
   }
   return total
-}
-
-function isUnserved({ response_flags: flags = '' }: SeriesLabels): boolean {
-  return flags.split(',').some((flag) => unservedFlags.includes(flag))
 }
 
 /** Without a cluster, Istio's counters name the service as the request did: `backend:3001`. */

@@ -11,8 +11,8 @@ export type Route = {
    * time may have caused such a call. A service of another namespace is `name.namespace`.
    */
   countedCalls: ReadonlyMap<string, readonly string[]>
-  /** Pods whose counters could not be read, so that their calls are not known. */
-  unread: readonly string[]
+  /** Pods whose counters were read before and after the request. The calls of others are not known. */
+  podsWithCounters: ReadonlySet<string>
   /** Services that it reaches because the config says so (`observability.proof.through`). */
   statedServices: readonly string[]
   /** By service, its pods that have a sidecar. */
@@ -50,7 +50,7 @@ function missingCalls(spans: readonly Span[], route: Route): MissingHop[] {
       const call = spans.find((span) => span.pod === from && isCallOf(span, to, route.namespace))
       const server = call && spans.find((span) => span.kind === 'server' && span.parent === call.id)
       if (!call) missing.push({ from, to, end: 'client', isCertain: false })
-      else if (!server && (route.pods.get(to) ?? []).length > 0)
+      else if (!server && !call.isUnserved && (route.pods.get(to) ?? []).length > 0)
         missing.push({ from, to, end: 'server', isCertain: true })
       if (server?.pod !== undefined && !reached.includes(server.pod)) reached.push(server.pod)
     }
@@ -67,9 +67,10 @@ export function isCallOf({ kind, host = '' }: Span, service: string, namespace: 
   return kind === 'client' && name === service && place === namespace
 }
 
-/** The pods on the way of the request whose calls are not known. */
-export function unreadPods(spans: readonly Span[], { entry, unread }: Route): string[] {
-  return unread.filter((name) => name === entry.pod || spans.some(({ pod }) => pod === name))
+/** The pods of the namespace on the way of the request whose calls are not known, as of one that has just started. */
+export function podsWithoutCounters(spans: readonly Span[], { namespace, entry, podsWithCounters }: Route): string[] {
+  const reached = spans.flatMap((span) => (span.namespace === namespace ? (span.pod ?? []) : []))
+  return [...new Set([entry.pod, ...reached])].filter((pod) => !podsWithCounters.has(pod))
 }
 
 /** The services elsewhere that pods on the way of the request called; their spans are not looked at. */

@@ -1,10 +1,11 @@
 // Reads traces from Jaeger's query API, as far as the proof needs them.
 import { isMap } from '../../config/values/parsed-value.ts'
+import { hasReachedNoPod } from '../../metrics/response-flags.ts'
 import { parseJson, type Query } from './query.ts'
 
 /**
- * A span of a proxy. `pod`: where it was made, without its namespace. `host`: of the service that a `client` span called.
- * `service`: as Jaeger lists it.
+ * A span of a proxy. `pod`, `namespace`: of the sidecar that made it; a gateway's span has neither. `host`: of the service that a `client` span called.
+ * `service`: as Jaeger lists it. `isUnserved`: the call failed at the caller, so no pod could make a span of it.
  */
 export type Span = {
   id: string
@@ -13,7 +14,9 @@ export type Span = {
   kind: string
   service: string
   pod?: string
+  namespace?: string
   host?: string
+  isUnserved?: true
 }
 
 type JaegerSpan = {
@@ -62,7 +65,7 @@ export function parseTraces(text: string): Span[] {
 function spanOf({ traceID, spanID, references = [], tags = [] }: JaegerSpan, service: string): Span {
   const tag = (key: string) => tags.find((each) => each.key === key)?.value
   const parent = references.find(({ refType }) => refType === 'CHILD_OF')?.spanID
-  const pod = /^[^~]*~[^~]*~(.+)\.[^.~]+~/.exec(textOf(tag('node_id')))?.[1]
+  const [, pod, namespace] = /^sidecar~[^~]*~(.+)\.([^.~]+)~/.exec(textOf(tag('node_id'))) ?? []
   const host = /^outbound\|\d+\|[^|]*\|([^|;]+)/.exec(textOf(tag('upstream_cluster')))?.[1]
   return {
     id: spanID,
@@ -70,8 +73,9 @@ function spanOf({ traceID, spanID, references = [], tags = [] }: JaegerSpan, ser
     kind: textOf(tag('span.kind')),
     service,
     ...(parent === undefined ? {} : { parent }),
-    ...(pod === undefined ? {} : { pod }),
+    ...(pod === undefined || namespace === undefined ? {} : { pod, namespace }),
     ...(host === undefined ? {} : { host }),
+    ...(hasReachedNoPod(textOf(tag('response_flags'))) ? { isUnserved: true } : {}),
   }
 }
 

@@ -4,7 +4,7 @@ import { messageOf } from '../../runtime/errors.ts'
 import { collectorCause, withCollectorCause } from './collector-cause.ts'
 import { queryOf } from './query.ts'
 import { knownInAdvance } from './known-in-advance.ts'
-import { unseenRequest } from './unseen-request.ts'
+import { unseenRequest, whyPastSidecar } from './unseen-request.ts'
 import type { Application, Finding, Proof, ProofDeps, SentRequest } from './types.ts'
 import { lineIn, type LogLine, logsqlPath, storedLines } from './victoria-logs.ts'
 
@@ -16,6 +16,7 @@ export function logProof(deps: ProofDeps, app: Application): Proof {
   const search = collector === 'stdout' ? searchOfSidecarLog(deps) : searchOfStore(deps)
   if (!search) return knownInAdvance('logs', withoutQuery(deps))
   let failure: string | undefined
+  const isKept = ({ status }: SentRequest) => !onlyErrors || status >= 400
   const find = async (request: SentRequest): Promise<Finding | undefined> => {
     const lines = await search(request)
     return lines.length === 0
@@ -23,7 +24,7 @@ export function logProof(deps: ProofDeps, app: Application): Proof {
       : { ok: true, text: `the line of the request with the ${nameOfId(deps, request)} is there` }
   }
   const findArrival = async (requests: readonly SentRequest[]): Promise<Finding | undefined> => {
-    const logged = requests.filter(({ status }) => !onlyErrors || status >= 400)
+    const logged = requests.filter(isKept)
     if (logged.length === 0) return droppedByFilter(requests.at(-1)!)
     failure = undefined
     for (const request of logged.toReversed()) {
@@ -35,21 +36,31 @@ export function logProof(deps: ProofDeps, app: Application): Proof {
   const explainAbsence = async (requests: readonly SentRequest[]): Promise<Finding> => {
     if (failure !== undefined)
       return { ok: false, text: await withCollectorCause(deps, 'logs', failure, requests[0]!.at) }
-    const request = requests.at(-1)!
+    const request = requests.findLast(isKept) ?? requests.at(-1)!
     const unseen = unseenRequest(request, app)
     if (unseen) return unseen
     const cause = await collectorCause(deps, 'logs', requests[0]!.at)
     const where = collector === 'stdout' ? `the log of the sidecar of ${request.pod} has` : 'the store of the logs has'
-    return {
-      ok: false,
-      text: `${where} no line of the request with the ${nameOfId(deps, request)}: ${cause ?? unexplained}`,
-    }
+    const text = `${where} no line of the request with the ${nameOfId(deps, request)}`
+    if (cause === undefined && request.way === 'past-sidecar')
+      return { text: `${text}, and it is not known whether it must: ${whyNoIds(deps, app, request)}` }
+    return { ok: false, text: `${text}: ${cause ?? unexplained}` }
   }
   return { what: 'logs', findArrival, explainAbsence }
 }
 
 function nameOfId({ config }: ProofDeps, { traceId, requestId }: SentRequest): string {
   return config.observability?.traces ? `trace ${traceId}` : `x-request-id ${requestId}`
+}
+
+/** Past its sidecar, only the application's own calls are logged, with the ids that the application passes on. */
+function whyNoIds({ config }: ProofDeps, app: Application, request: SentRequest): string {
+  const { service } = app.entry
+  const header = config.observability?.traces ? 'traceparent' : 'x-request-id'
+  return (
+    `${whyPastSidecar(request, app)}, which logs the calls that follow with new ids unless ${service} forwards the header ` +
+    `${header}; let it pass ${header} on, from each request that it gets to those that it sends`
+  )
 }
 
 const unexplained =

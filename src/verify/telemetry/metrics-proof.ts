@@ -1,10 +1,12 @@
 // Proves that the request's series arrive in Prometheus: it has the counters of the pod's sidecar, at least as high as the
 // sidecar had counted with the request.
 import type { Cluster } from '../../cluster/client.ts'
+import type { Pod } from '../../cluster/objects.ts'
 import { prometheusServer, type PrometheusServer } from '../../config/observability.ts'
 import type { Config } from '../../config/schema.ts'
 import { labelsOf, type Reading } from '../../metrics/counters.ts'
 import { choosePrometheus } from '../../observability/metrics/operator.ts'
+import { mayBeOfNamespace, podNameIn } from '../../observability/metrics/pod-labels.ts'
 import { prometheusClient, type PromSample } from '../../observability/metrics/prometheus-client.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import { istioMetricNames } from '../proxy-counters.ts'
@@ -61,21 +63,31 @@ async function foundInPrometheus(
   request: SentRequest,
   app: Application,
 ): Promise<Finding | undefined> {
-  const { metadata, status } = podOf(request, app)
+  const pod = podOf(request, app)
   const expected = [...seriesOf(request)]
   // A series as the sidecar writes it is a selector of PromQL.
   const answers = await Promise.all(expected.map(([series]) => prometheus(series)))
-  const isOfPod = ({ labels }: PromSample) =>
-    labels['pod'] === undefined
-      ? status?.podIP !== undefined && hostOf(labels['instance'] ?? '') === status.podIP
-      : labels['pod'] === metadata.name
   // Two jobs may scrape the pod; the one that is behind decides.
-  const values = answers.map((samples) => Math.min(...samples.filter(isOfPod).map(({ value }) => value)))
+  const values = answers.map((samples) => Math.min(...samplesOf(pod, samples).map(({ value }) => value)))
   if (values.some((value, i) => !Number.isFinite(value) || value < expected[i]![1])) return undefined
   return {
     ok: true,
-    text: `${istioMetricNames.requests} of ${metadata.name} is in Prometheus, with the request (${values.join(', ')})`,
+    text: `${istioMetricNames.requests} of ${pod.metadata.name} is in Prometheus, with the request (${values.join(', ')})`,
   }
+}
+
+/** Those that name the pod; without a name, those of its address. */
+function samplesOf({ metadata, status }: Pod, samples: readonly PromSample[]): PromSample[] {
+  const isAtAddress = ({ labels }: PromSample) =>
+    status?.podIP !== undefined && hostOf(labels['instance'] ?? '') === status.podIP
+  const own = samples.filter((sample) => {
+    const name = podNameIn(sample.labels)
+    if (name === undefined) return isAtAddress(sample)
+    return name === metadata.name && mayBeOfNamespace(sample.labels, metadata.namespace)
+  })
+  // A Prometheus of several clusters may know pods of the same name, of which the address tells this one.
+  const isShared = new Set(own.map(({ labels }) => labels['cluster'])).size > 1
+  return isShared && own.some(isAtAddress) ? own.filter(isAtAddress) : own
 }
 
 /** The address without its port; an IPv6 address has brackets in front of it. */

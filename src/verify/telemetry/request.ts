@@ -98,9 +98,9 @@ async function throughGateway(
     const need = { purpose: 'requests', otherwise: 'send none' }
     const connect = await gatewayConnector(cluster, forward, label, () => pods, need)
     const status = await get(connect, path, { ...headers, host })
-    // A gateway that serves the host by TLS alone redirects, and one without the route answers 404. An application may too.
-    const isOwnAnswer = status === 404 || (status >= 300 && status < 400)
-    if (!isOwnAnswer || (await isCounted(status))) return status
+    // A gateway answers by itself to redirect to TLS, without a route, without credentials, above a limit of requests, or
+    // without an endpoint. An application may answer the same.
+    if (status < 300 || (await isCounted(status))) return status
     return `the gateway istio=${label} answered ${path} of ${host} with ${status} itself`
   } catch (error) {
     return `the gateway istio=${label} could not be asked (${messageOf(error)})`

@@ -45,7 +45,10 @@ export function calledServices(reading: Reading, namespace: string): string[] {
 function calledService(labels: SeriesLabels, own: string): string | undefined {
   const name = labels['destination_service_name'] ?? ''
   if (name === '' || name === 'unknown' || name.endsWith('Cluster')) return undefined
-  const [, ofHost = own] = (labels['destination_service'] ?? '').split('.')
-  const namespace = labels['destination_service_namespace'] ?? ofHost
+  const host = labels['destination_service'] ?? ''
+  const [ofHost = own] = host.startsWith(`${name}.`) ? host.slice(name.length + 1).split('.') : []
+  // The sidecar knows the namespace by the pod that it chose, so a call that reached none leaves it open.
+  const { destination_service_namespace: stated = 'unknown' } = labels
+  const namespace = stated === 'unknown' ? ofHost : stated
   return namespace === own ? name : `${name}.${namespace}`
 }

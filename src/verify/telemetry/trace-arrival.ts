@@ -1,5 +1,5 @@
 // Whether the trace of a request has arrived as a whole, and how much it shows. Pure.
-import { callsElsewhere, hopNames, missingHops, unreadPods, type Route } from './hops.ts'
+import { callsElsewhere, hopNames, missingHops, podsWithoutCounters, type Route } from './hops.ts'
 import type { Span } from './jaeger.ts'
 import type { Finding, SentRequest } from './types.ts'
 
@@ -7,7 +7,7 @@ import type { Finding, SentRequest } from './types.ts'
 export function arrivedTrace(all: readonly Span[], request: SentRequest, route: Route): Finding | undefined {
   const { traceId } = request
   const spans = all.filter((span) => span.traceId === traceId)
-  const isOpen = missingHops(spans, route).length > 0 || unreadPods(spans, route).length > 0
+  const isOpen = missingHops(spans, route).length > 0 || podsWithoutCounters(spans, route).length > 0
   if (spans.length === 0 || isOpen) return undefined
   const notes = notesOf(spans, request, route)
   return {

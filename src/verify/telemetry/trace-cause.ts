@@ -1,7 +1,7 @@
 // Why a trace lacks spans: nothing arrives, a service does not forward the trace headers, or a pod has no sidecar.
 import { messageOf } from '../../runtime/errors.ts'
 import { collectorCause, withCollectorCause } from './collector-cause.ts'
-import { hopNames, isCallOf, missingHops, unreadPods, type MissingHop, type Route } from './hops.ts'
+import { hopNames, isCallOf, missingHops, podsWithoutCounters, type MissingHop, type Route } from './hops.ts'
 import { spansDuring, spansOf, type Span } from './jaeger.ts'
 import type { Query } from './query.ts'
 import { calledServices, grown, readRequests } from './sidecar-requests.ts'
@@ -31,7 +31,7 @@ export async function traceCause(
   if (spans.length === 0) return noSpanCause(search, route)
   const [missing] = missingHops(spans, route)
   if (missing) return missingHopCause(search, missing)
-  return arrivedTrace(spans, request, route) ?? unreadCause(search, route)
+  return arrivedTrace(spans, request, route) ?? unknownCallsCause(search, route)
 }
 
 /** What was sent, and what was found of it. `spans`: those of the request; none if nothing was found of any. */
@@ -63,11 +63,11 @@ async function noSpanCause(search: Search, route: Route): Promise<Finding> {
   }
 }
 
-function unreadCause({ request, spans }: Search, route: Route): Finding {
+function unknownCallsCause({ request, spans }: Search, route: Route): Finding {
   return {
     text:
       `the trace ${request.traceId} has spans (${hopNames(spans).join(', ')}), but the counters of the sidecar of ` +
-      `${unreadPods(spans, route).join(', ')} could not be read, so it is not known whether it called others; run the stage again`,
+      `${podsWithoutCounters(spans, route).join(', ')} could not be read, so it is not known whether it called others; run the stage again`,
   }
 }
 

@@ -22,7 +22,7 @@ export function routeOf(
     namespace: config.namespace,
     entry: { service: entry.service, pod: request.pod, sidecarSawRequest: request.way !== 'past-sidecar' },
     countedCalls: new Map(names.map((name) => [name, [...new Set(called(name))]])),
-    unread: names.filter((name) => grown(before, after, name) === undefined),
+    podsWithCounters: new Set(names.filter((name) => grown(before, after, name) !== undefined)),
     statedServices: config.observability!.proof.through ?? [],
     pods: new Map(
       services.map((each) => [each.metadata.name, podsBehind(each, pods).map(({ metadata }) => metadata.name)]),

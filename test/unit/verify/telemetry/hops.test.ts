@@ -1,7 +1,15 @@
 // Which spans a trace lacks.
 import { describe, expect, test } from 'vitest'
-import { callsElsewhere, hopNames, missingHops, unreadPods, type Route } from '../../../../src/verify/telemetry/hops.ts'
+import {
+  callsElsewhere,
+  hopNames,
+  missingHops,
+  podsWithoutCounters,
+  type Route,
+} from '../../../../src/verify/telemetry/hops.ts'
 import { parseTraces, type Span } from '../../../../src/verify/telemetry/jaeger.ts'
+import { arrivedTrace } from '../../../../src/verify/telemetry/trace-arrival.ts'
+import type { SentRequest } from '../../../../src/verify/telemetry/types.ts'
 
 const traceId = '1'.repeat(32)
 const client = (id: string, pod: string, to: string): Span => ({
@@ -10,6 +18,7 @@ const client = (id: string, pod: string, to: string): Span => ({
   kind: 'client',
   service: `${pod.split('-')[0]}.shop`,
   pod,
+  namespace: 'shop',
   host: `${to}.shop.svc.cluster.local`,
 })
 const server = (id: string, pod: string, parent: string): Span => ({
@@ -18,6 +27,7 @@ const server = (id: string, pod: string, parent: string): Span => ({
   kind: 'server',
   service: `${pod.split('-')[0]}.shop`,
   pod,
+  namespace: 'shop',
   parent,
 })
 const spans = [
@@ -28,9 +38,19 @@ const spans = [
   server('5', 'stock-1', '4'),
 ]
 const without = (...ids: string[]) => spans.filter(({ id }) => !ids.includes(id))
+const sent: SentRequest = {
+  traceId,
+  requestId: '',
+  way: 'sidecar',
+  status: 200,
+  at: 0,
+  pod: 'frontend-1',
+  before: new Map(),
+  after: new Map(),
+}
 const route = (more: Partial<Route> = {}): Route => ({
   namespace: 'shop',
-  unread: [],
+  podsWithCounters: new Set(['frontend-1', 'backend-1', 'stock-1']),
   entry: { service: 'frontend', pod: 'frontend-1', sidecarSawRequest: true },
   countedCalls: new Map([
     ['frontend-1', ['backend']],
@@ -76,6 +96,11 @@ describe('a trace that lacks', () => {
     expect(missingHops(without('5'), route({ pods: new Map([...route().pods, ['stock', []]]) }))).toEqual([])
   })
 
+  test('the server span of a call that reached a pod', () => {
+    const unserved = { ...client('4', 'backend-1', 'stock'), isUnserved: true as const }
+    expect(missingHops([...without('4', '5'), unserved], route())).toEqual([])
+  })
+
   test('a service that the config says the request passes', () => {
     const [none, calls] = [new Map<string, string[]>(), new Map([['frontend-1', ['backend']]])]
     expect(missingHops(without('2', '3', '4', '5'), route({ countedCalls: none, statedServices: ['stock'] }))).toEqual([
@@ -102,9 +127,28 @@ test('a call of a service elsewhere is not one of the service with the same name
   ])
 })
 
-test('the calls of a pod whose counters could not be read are not known, if the trace leads there', () => {
-  expect(unreadPods(spans, route({ unread: ['backend-1', 'elsewhere-1'] }))).toEqual(['backend-1'])
-  expect(unreadPods([], route({ unread: ['frontend-1'] }))).toEqual(['frontend-1'])
+describe('the calls of a pod on the way are not known', () => {
+  const read = (...pods: string[]) => route({ podsWithCounters: new Set(pods) })
+
+  test('if its counters could not be read', () => {
+    expect(podsWithoutCounters(spans, read('frontend-1', 'backend-1', 'stock-1'))).toEqual([])
+    expect(podsWithoutCounters(spans, read('frontend-1', 'stock-1'))).toEqual(['backend-1'])
+    expect(podsWithoutCounters([], read('backend-1'))).toEqual(['frontend-1'])
+  })
+
+  test('if it started while the proof ran, and the trace is not called complete then', () => {
+    const led = [...without('3', '4', '5'), server('3', 'backend-new', '2')]
+    expect(missingHops(led, route())).toEqual([])
+    expect(podsWithoutCounters(led, route())).toEqual(['backend-new'])
+    expect(arrivedTrace(led, sent, route())).toBeUndefined()
+    expect(arrivedTrace(spans, sent, route())?.ok).toBe(true)
+  })
+
+  test('but a pod of another namespace is not asked', () => {
+    expect(podsWithoutCounters([...spans, { ...server('7', 'redis-1', '6'), namespace: 'shared' }], route())).toEqual(
+      [],
+    )
+  })
 })
 
 test("spans are read as Jaeger's query API writes them", () => {
@@ -136,9 +180,14 @@ test("spans are read as Jaeger's query API writes them", () => {
       kind: 'client',
       service: 'frontend.shop',
       pod: 'frontend-75f-abc',
+      namespace: 'shop',
       host: 'backend.shop.svc.cluster.local',
     },
   ])
+  data[0]!.spans[0]!.tags.push({ key: 'response_flags', value: 'UF,URX' })
+  expect(parseTraces(JSON.stringify({ data }))).toMatchObject([{ isUnserved: true }])
+  data[0]!.spans[0]!.tags = tags({ node_id: node.replace('sidecar', 'router') })
+  expect(parseTraces(JSON.stringify({ data }))[0]).not.toHaveProperty('pod')
   expect(parseTraces('{"data":null}')).toEqual([])
 })
 

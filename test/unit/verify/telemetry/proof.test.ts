@@ -210,6 +210,21 @@ describe('a series in Prometheus', () => {
     expect(await okOf({ labels: { instance: '10.0.0.5:15020' }, behind: 0 })).toBe(true)
   })
 
+  test('is of the pod whatever the label of its name is called', async () => {
+    const instance = 'node-a:15020'
+    expect(await okOf({ labels: { kubernetes_pod_name: 'frontend-1', instance }, behind: 0 })).toBe(true)
+    expect(await okOf({ labels: { k8s_pod_name: 'frontend-2', instance: '10.0.0.5:15020' }, behind: 0 })).toBe(false)
+  })
+
+  test('of a pod of the same name in another namespace or cluster is not the pod', async () => {
+    expect(await okOf({ labels: { pod: 'frontend-1', namespace: 'office' }, behind: 0 })).toBe(false)
+    const pod = 'frontend-1'
+    const own = { labels: { pod, cluster: 'a', instance: '10.0.0.5:15020' }, behind: 0 }
+    const other = { labels: { pod, cluster: 'b', instance: '10.9.0.5:15020' }, behind: 1_000 }
+    expect(await okOf(own, other)).toBe(true)
+    expect(await okOf({ ...own, behind: 1_000 }, { ...other, behind: 0 })).toBe(false)
+  })
+
   test('of each job that scrapes the pod has the request', async () => {
     const labels = { pod: 'frontend-1' }
     expect(await okOf({ labels, behind: 0 }, { labels, behind: 1_000 })).toBe(false)
@@ -346,6 +361,27 @@ describe('where the sidecar refuses plaintext', () => {
     expect(rows.map(({ ok }) => ok)).toEqual([undefined, undefined, undefined])
   })
 
+  test('the line of a call is not expected with ids that the application may not forward', async () => {
+    await application(200, () => (sent += 1))
+    const asked = { spec: { accessLogging: [{ providers: [{ name: 'mesh-canary-logs' }] }] } }
+    const telemetry = { apiVersion: 'telemetry.istio.io/v1', kind: 'Telemetry', metadata: { name: 'mesh' }, ...asked }
+    world.objects.push(telemetry)
+    const logs = 'logs: { collector: stdout }, proof: { timeout: 1s }'
+    const { ok, text } = await row(`{ ${logs} }`)
+    expect(ok).toBeUndefined()
+    expect(text).toContain('with new ids unless frontend forwards the header x-request-id')
+    const rows = await prove(`{ traces: { collector: "monitoring/otel:4317" }, ${logs} }`)
+    expect(rows[1]?.ok).toBeUndefined()
+    expect(rows[1]?.text).toContain('unless frontend forwards the header traceparent')
+  })
+
+  test('a line is missing for certain if no Telemetry asks for one', async () => {
+    await application(200, () => (sent += 1))
+    const { ok, text } = await row('{ logs: { collector: stdout }, proof: { timeout: 1s } }')
+    expect(ok).toBe(false)
+    expect(text).toContain('no Telemetry of shop names the provider mesh-canary-logs')
+  })
+
   test('a service that speaks only gRPC is not asked past its sidecar', async () => {
     world.portName = 'grpc'
     await application(200)
@@ -364,11 +400,20 @@ describe('where the sidecar refuses plaintext', () => {
     expect(text).not.toContain('verbs')
   })
 
-  test('a redirect that the application gives through the gateway is an answer', async () => {
-    await application(302, () => (got += 1))
-    world.code = '302'
+  test.each([302, 401, 503])('a %i that the application gives through the gateway is an answer', async (status) => {
+    await application(status, () => (got += 1))
+    world.code = String(status)
     expect((await row(metrics, exposed)).ok).toBe(true)
     expect(answered).toHaveLength(1)
+  })
+
+  test.each([401, 403, 429, 503])('a %i of the gateway itself is no answer of the application', async (status) => {
+    await application(status)
+    const rows = await prove(`${everything.slice(0, -2)}, proof: { timeout: 1s } }`, exposed)
+    expect(rows.map(({ ok }) => ok)).toEqual([undefined, undefined, undefined])
+    expect(rows[0]?.text).toContain(
+      `the gateway istio=ingressgateway answered / of shop.example.com with ${status} itself`,
+    )
   })
 
   test('a redirect of the gateway itself is named, and the next request has other ids', async () => {
@@ -400,6 +445,18 @@ describe('logs', () => {
     world.logged = false
     const [row] = await prove('{ logs: { collector: stdout, onlyErrors: true }, proof: { timeout: 1s } }')
     expect(row?.ok).toBe(false)
+  })
+
+  test('of errors alone lack the line of the last request that failed, not of a later one', async () => {
+    world.logged = false
+    world.answer = () => {
+      if (requests.length === 1) throw new ApiError(500, 'this version fails (HTTP 500)')
+      return ''
+    }
+    const [row] = await prove('{ logs: { collector: stdout, onlyErrors: true }, proof: { timeout: 20s } }')
+    expect(requests.length).toBeGreaterThan(1)
+    expect(row?.ok).toBe(false)
+    expect(row?.text).toContain(`no line of the request with the x-request-id ${requests[0]!['x-request-id']}`)
   })
 
   describe('in a store', () => {

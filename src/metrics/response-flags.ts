@@ -1,0 +1,12 @@
+// Envoy's response flags, as its counters, logs and spans write them: names between commas, or `-`. Pure.
+
+/**
+ * No healthy endpoint (UH), no route (NR), no cluster for the subset (NC), no connection to the endpoint (UF), no room in
+ * its pool (UO).
+ */
+const flagsWithoutPod = ['UH', 'NR', 'NC', 'UF', 'UO']
+
+/** True for a call that failed at the caller, before any pod saw it. */
+export function hasReachedNoPod(flags: string): boolean {
+  return flags.split(',').some((flag) => flagsWithoutPod.includes(flag))
+}
