@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect } from 'vitest'
 import { eventually } from './echo.ts'
 import { runner, type RunnerOptions } from './runner.ts'
-import { applyObjects, delivererKubeconfig, embeddedMesh, sampleImage } from './world.ts'
+import { applyObjects, delivererKubeconfig, embeddedMesh, keepsConnections, sampleImage } from './world.ts'
 
 const namespace = 'arcade'
 
@@ -27,7 +27,7 @@ export const shop = (app: string, labels: object, image = sampleImage) =>
     image,
     `
     const { VERSION = 'v1', OFFER = '', FAIL_RATE = 0, CPU_MS = 0 } = process.env
-    require('node:http').createServer((_, response) => {
+    require('node:http').createServer(${keepsConnections}, (_, response) => {
       const begun = process.cpuUsage()
       while (process.cpuUsage(begun).user < CPU_MS * 1000);
       response.writeHead(Math.random() < FAIL_RATE ? 500 : 200).end(VERSION + OFFER)

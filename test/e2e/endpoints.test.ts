@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { eventually } from './echo.ts'
 import { runner, type Inputs } from './runner.ts'
-import { applyObjects, embeddedMesh, type TestCluster } from './world.ts'
+import { applyObjects, embeddedMesh, keepsConnections, type TestCluster } from './world.ts'
 
 let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
@@ -58,7 +58,7 @@ const server = (app: string, slot: string) =>
     `${app}-${slot}`,
     { app, slot },
     `
-    require('node:http').createServer((_, response) => response.end('${slot}')).listen(3001)
+    require('node:http').createServer(${keepsConnections}, (_, response) => response.end('${slot}')).listen(3001)
     process.on('SIGTERM', () => process.exit())`,
   )
 

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Report } from '../../src/report/report.ts'
 import { runner } from './runner.ts'
-import { applyObjects, embeddedMesh, sampleImage, type TestCluster } from './world.ts'
+import { applyObjects, embeddedMesh, keepsConnections, sampleImage, type TestCluster } from './world.ts'
 
 let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
@@ -17,7 +17,7 @@ const namespace = 'users'
 const program = (behavior: string) => `
   let request = 0
   const answer = (response, status) => response.writeHead(status).end(JSON.stringify({ version: process.env.VERSION }))
-  require('node:http').createServer(({ url, headers }, response) => {
+  require('node:http').createServer(${keepsConnections}, ({ url, headers }, response) => {
     if (url === '/healthz') return answer(response, 200)
     request++
     const id = parseInt(String(headers['x-request-id']).slice(0, 8), 16)

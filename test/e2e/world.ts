@@ -188,6 +188,12 @@ export async function drippingPod(testCluster: TestCluster): Promise<() => Promi
   return () => run(['kubectl', '-n', 'sample-app', 'delete', 'pod', 'dripping', '--ignore-not-found'])
 }
 
+/**
+ * The options of a server that closes no idle connection, written as JavaScript. By default Node.js closes it after five
+ * seconds, and a sidecar may send a request over it just then: that request fails, whatever the run does.
+ */
+export const keepsConnections = '{ keepAliveTimeout: 3_700_000 }'
+
 export type Traffic = { sent: number; failed: number; versions: Record<string, number> }
 
 /** What the frontend or another client has counted since its pod started: the traffic as users see it. */
