@@ -44,7 +44,7 @@ export default defineConfig({
           include: ['test/e2e/**/*.test.ts'],
           setupFiles: 'test/e2e/setup.ts',
           maxWorkers: e2eFilesAtATime,
-          testTimeout: 300_000,
+          testTimeout: 600_000,
           hookTimeout: 1_800_000,
           sequence: { groupOrder: 1 },
         },
