@@ -7,6 +7,7 @@ import { renamedInputs, renamedKeys } from '../src/config/renamed-keys.ts'
 import { stringify } from '../src/yaml/stringify.ts'
 import { dashboardFiles } from './dashboards/index.ts'
 import { comparisonTable, measurementsPage, shortTable } from './measurements.ts'
+import { panelPictures } from './panels.ts'
 import { pictures } from './picture.ts'
 import { promotionPage, simulatedPicture } from './simulated.ts'
 import { between, configPage, inputsPage, outputsPage, policiesPage, type InputRow } from './reference.ts'
@@ -91,6 +92,7 @@ export function generated(): { file: string; text: string }[] {
     { file: 'README.md', text: readme() },
     ...dashboardFiles(),
     ...pictures(),
+    ...panelPictures(),
     simulatedPicture(),
   ]
 }
