@@ -16,9 +16,9 @@ type Saved = { measuredAt: string; machine: string; source: string; seconds: num
 const pictured = {
   services: [
     'Mesh services/By version/Requests',
-    'Mesh services/By caller/Failures',
-    'Mesh services/By version/Failures',
-    'Mesh services/Resilience and mutual TLS/Failed calls by reason',
+    'Mesh services/By version/p99 duration',
+    'Mesh services/By caller/Requests',
+    'Mesh services/Resilience and mutual TLS/Mutual TLS',
   ],
   canary: [
     'Mesh canary/Traffic/Observed share',
