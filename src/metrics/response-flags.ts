@@ -1,10 +1,10 @@
 // Envoy's response flags, as its counters, logs and spans write them: names between commas, or `-`. Pure.
 
 /**
- * No healthy endpoint (UH), no route (NR), no cluster for the subset (NC), no connection to the endpoint (UF), no room in
- * its pool (UO).
+ * No healthy endpoint (UH), no connection to the endpoint (UF), no room in its pool (UO), no route (NR), no cluster for
+ * the subset (NC).
  */
-const flagsWithoutPod = ['UH', 'NR', 'NC', 'UF', 'UO']
+export const flagsWithoutPod = ['UH', 'UF', 'UO', 'NR', 'NC']
 
 /** True for a call that failed at the caller, before any pod saw it. */
 export function hasReachedNoPod(flags: string): boolean {

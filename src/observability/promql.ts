@@ -1,5 +1,6 @@
 // PromQL over the metrics that Istio's sidecars publish, for the dashboards and the alerts. Pure.
 // https://istio.io/latest/docs/reference/config/metrics/ lists the metrics and their labels.
+import { flagsWithoutPod } from '../metrics/response-flags.ts'
 
 /**
  * Which requests. `reporter`: `destination` is the sidecar of the server, which counts every try; `source` is that of
@@ -30,7 +31,7 @@ const failedGrpc = ['response_code!~"5..|0"', 'request_protocol="grpc"', 'grpc_r
 const notAbandoned = 'response_flags!~".*(DC|DR).*"'
 
 /** Envoy's response flags of calls that the caller's sidecar ended itself, because it reached no pod. */
-export const reachedNoPod = 'response_flags=~".*(UH|UF|UO|NR|NC).*"'
+export const reachedNoPod = `response_flags=~".*(${flagsWithoutPod.join('|')}).*"`
 
 /**
  * A matcher for the service that is called, by its host. Of a call that reached no pod, the caller's sidecar knows the

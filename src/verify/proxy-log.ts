@@ -40,18 +40,21 @@ export function validationFailure(log: string): string {
 const proxyFailure =
   /was rejected|config not received|too many open files|connection error|failed to (sign|fetch|warm)|Internal:Error/i
 
-/** What a sidecar gives up when it ends explains nothing. */
 const givenUpAtEnd = /code = Canceled|context canceled|client connection is closing/
 
+/** What a sidecar gives up when it ends explains nothing. */
+function explainsFailure(line: string): boolean {
+  return proxyFailure.test(line) && !givenUpAtEnd.test(line)
+}
+
 export function namesProxyFailure(log: string): boolean {
-  return logLines(log).some((each) => proxyFailure.test(each) && !givenUpAtEnd.test(each))
+  return logLines(log).some(explainsFailure)
 }
 
 /** Explains why a sidecar is not ready, or has ended. */
 export function proxyReason(log: string): string {
   const lines = logLines(log)
-  const failures = lines.filter((each) => proxyFailure.test(each))
-  const line = failures.findLast((each) => !givenUpAtEnd.test(each)) ?? failures.at(-1)
+  const line = lines.findLast(explainsFailure) ?? lines.findLast((each) => proxyFailure.test(each))
   if (line === undefined) return lastLine(log) || 'it logged nothing'
   if (line.includes('rejected')) return rejection(lines, line)
   if (/too many open files/i.test(line)) return tooManyOpenFiles(line)!
