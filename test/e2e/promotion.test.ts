@@ -1,13 +1,11 @@
 // Promotions on the real mesh: a runner runs the built bundle while users send steady traffic. Each option of a plan
 // has a test here. traffic.test.ts tests how the objects change.
-import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { eventually } from './echo.ts'
+import { startHookServer } from './hook-server.ts'
 import { runner, type ActionRun, type RunnerOptions } from './runner.ts'
 import {
   applyObjects,
@@ -429,7 +427,7 @@ describe('commands and webhooks', () => {
   })
 
   test('hold the last step until it is confirmed', async () => {
-    const { url, calls } = await startHookServer()
+    const { url, calls } = await startHookServer(testCluster)
     const webhooks = {
       ok: { type: 'confirm-promotion', url: `${url}/third`, metadata: { team: 'shop' } },
       chat: { type: 'event', url: `${url}/always` },
@@ -453,7 +451,7 @@ describe('commands and webhooks', () => {
   })
 
   test('roll the canary back if a rollback hook approves', async () => {
-    const { url } = await startHookServer()
+    const { url } = await startHookServer(testCluster)
     const { outputs, log } = await runAction({
       service: 'backend',
       interval: '60s',
@@ -466,29 +464,6 @@ describe('commands and webhooks', () => {
     })
   })
 })
-
-type Call = { type: string; phase: string; canaryWeight: number; metadata: Record<string, string> }
-
-/** A server in the mesh's network that approves always, or from the third request on, and records the requests. */
-async function startHookServer(): Promise<{ url: string; calls: Call[] }> {
-  const program = `
-    let times = 0
-    const server = require('node:http').createServer((request, response) => {
-      let text = ''
-      request.on('data', (chunk) => (text += chunk)).on('end', () => {
-        console.log(text)
-        response.writeHead(request.url === '/always' || ++times >= 3 ? 200 : 403).end()
-      })
-    }).listen(0, '127.0.0.1', () => console.log(server.address().port))`
-  const [command = '', ...args] = testCluster.runner.enter!([process.execPath, '-e', program])
-  const child: ChildProcess = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-  onTestFinished(() => void child.kill())
-  const lines = createInterface({ input: child.stdout! })
-  const [port] = (await once(lines, 'line')) as [string]
-  const calls: Call[] = []
-  lines.on('line', (line) => calls.push(JSON.parse(line) as Call))
-  return { url: `http://127.0.0.1:${port}`, calls }
-}
 
 describe('several services', () => {
   beforeAll(() => deployV2())

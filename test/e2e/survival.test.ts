@@ -7,6 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Lease } from '../../src/cluster/objects.ts'
 import { status } from '../mesh/index.ts'
 import { eventually } from './echo.ts'
+import { startHookServer } from './hook-server.ts'
 import { runner, type ActionRun, type RunnerOptions } from './runner.ts'
 import {
   applyObjects,
@@ -233,20 +234,23 @@ test('an API server that is away for 3 s when the promotion ends leaves all traf
 test('policies with weights from the file are refused during a promotion, which continues', async () => {
   const versions = { subsets: { v1: { version: 'v1' }, v2: { version: 'v2' } }, traffic: { v1: 70, v2: 30 } }
   const services = JSON.stringify({ backend: { port: 3001, ...versions, weights: 'from-file' } })
-  let policies: Promise<ActionRun> | undefined
   const config = `${sampleApp}/mesh.yaml`
+  const { url, approve } = await startHookServer(testCluster)
+  let policies: ActionRun | undefined
   const first = await runAction(
-    {},
+    // The promotion goes on to its last step when the run of the policies has ended.
+    { webhooks: { policies: { type: 'confirm-promotion', url: `${url}/told` } } },
     {
-      options: onLogLine('at weight 50', () => {
-        policies = machine.main({ ...testCluster.inputs, config, stages: 'policies', services })
+      options: onLogLine('at weight 50', async () => {
+        policies = await machine.main({ ...testCluster.inputs, config, stages: 'policies', services })
+        approve()
       }),
     },
   )
-  expect((await policies!).report?.error).toContain(
+  expect(policies?.report?.error, first.log).toContain(
     'promotes backend, and this run would change the weights of the VirtualService sample-app/backend',
   )
-  expect(first.outputs['verdict']).toBe('promoted')
+  expect(first.outputs['verdict'], first.log).toBe('promoted')
 })
 
 test('the second of two concurrent runs fails and names the first, which continues undisturbed', async () => {
