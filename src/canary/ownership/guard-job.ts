@@ -41,8 +41,17 @@ export async function applyGuard(
     selectors,
     saved,
   }
+  await applyGuardObjects(cluster, service, guardManifest(spec, lease, program, guard), isUpdate)
+}
+
+/** `isUpdate`: only what a running guard reads again. @throws Error as `applyGuard` does. */
+export async function applyGuardObjects(
+  cluster: Cluster,
+  service: string,
+  objects: KubeObject[],
+  isUpdate: boolean,
+): Promise<void> {
   // The rights come before the spec that needs them.
-  const objects = guardManifest(spec, lease, program, guard)
   for (const object of isUpdate ? objects.filter(({ kind }) => ['Role', 'ConfigMap'].includes(kind)) : objects) {
     await cluster.apply(object, true).catch((problem: unknown) => {
       throw new Error(refusal(service, object, problem))

@@ -11,6 +11,7 @@ import { withShortForm } from '../values/short-form.ts'
 import { boolean, nonEmptyString, pathPrefix, oneOf } from '../values/strings.ts'
 import { checks } from './checks.ts'
 import { guard } from './guard.ts'
+import { metricNames } from './metric-names.ts'
 import { hasExactlyOne, nameOf, shareOfRequests } from './parts.ts'
 import { prometheus } from './prometheus.ts'
 import { requestMatches } from './request-match.ts'
@@ -258,15 +259,5 @@ export const canary = z.strictObject({
   wave: wholeNumber(1, 100)
     .prefault(1)
     .describe('With several canaries, those of one wave move together. The next wave starts when they are promoted.'),
-  metrics: z
-    .strictObject({
-      requests: nonEmptyString
-        .prefault('istio_requests_total')
-        .describe('Name of the request counter of the sidecars.'),
-      duration: nonEmptyString
-        .prefault('istio_request_duration_milliseconds')
-        .describe('Name of the request duration histogram of the sidecars.'),
-    })
-    .prefault({})
-    .describe('Names of the metrics that the sidecars publish.'),
+  metrics: metricNames,
 })
