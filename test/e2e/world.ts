@@ -136,12 +136,22 @@ export async function delivererKubeconfig(
       .replace('resources: [deliver.yaml]', `resources: [${['deliver.yaml', ...more].join(', ')}]`),
   )
   await run(['kubectl', 'apply', '-k', copy])
-  const token = (await run(['kubectl', '-n', namespace, 'create', 'token', 'mesh-canary', '--duration=4h'])).trim()
+  return accountKubeconfig({ run }, folder, namespace, 'mesh-canary')
+}
+
+/** Writes a kubeconfig of a ServiceAccount of the namespace. @returns its path. */
+export async function accountKubeconfig(
+  { run }: Pick<TestCluster, 'run'>,
+  folder: string,
+  namespace: string,
+  account: string,
+): Promise<string> {
+  const token = (await run(['kubectl', '-n', namespace, 'create', 'token', account, '--duration=4h'])).trim()
   const { clusters } = JSON.parse(await run(['kubectl', 'config', 'view', '--raw', '--minify', '-o', 'json'])) as {
     clusters: { name: string }[]
   }
-  const context = { name: 'deliverer', context: { cluster: clusters[0]!.name, user: 'deliverer' } }
-  const file = join(folder, 'deliverer.json')
+  const context = { name: account, context: { cluster: clusters[0]!.name, user: account } }
+  const file = join(folder, `${account}.json`)
   writeFileSync(
     file,
     JSON.stringify({
@@ -149,8 +159,8 @@ export async function delivererKubeconfig(
       kind: 'Config',
       clusters,
       contexts: [context],
-      'current-context': 'deliverer',
-      users: [{ name: 'deliverer', user: { token } }],
+      'current-context': account,
+      users: [{ name: account, user: { token } }],
     }),
     { mode: 0o600 },
   )

@@ -1,0 +1,87 @@
+// Contradictions inside the experiments, and between an experiment and the namespace.
+import type { Config, ExperimentConfig } from '../schema.ts'
+import { meshExpectations } from '../schema/experiments.ts'
+import { withPrefix, type Fault } from './fault.ts'
+
+/** Where a fault would break more than the application. */
+const systemNamespaces = ['istio-system', 'kube-system', 'kube-public', 'kube-node-lease']
+
+export function experimentFaults({ namespace, experiments = {} }: Config): Fault[] {
+  return Object.entries(experiments).flatMap(([name, experiment]) =>
+    withPrefix(
+      ['experiments', name],
+      [
+        ...namespaceFaults(namespace),
+        ...timeFaults(experiment),
+        ...limitFaults(experiment),
+        ...routeFaults(experiment),
+        ...guardFaults(experiment),
+      ],
+    ),
+  )
+}
+
+function namespaceFaults(namespace: string): Fault[] {
+  if (!systemNamespaces.includes(namespace)) return []
+  const message = `the namespace ${namespace} belongs to the control plane; run experiments where the application is`
+  return [{ path: [], message }]
+}
+
+function timeFaults({ duration, steadyState, pollInterval, inject }: ExperimentConfig): Fault[] {
+  const { delay, podKill } = inject
+  const longer = (key: string[], ms: number) => ({
+    path: key,
+    message: `${ms} ms is longer than the \`duration\` of the experiment (${duration} ms); make it shorter`,
+  })
+  return [
+    ...(delay && delay.time > duration ? [longer(['inject', 'delay', 'time'], delay.time)] : []),
+    ...(podKill?.every !== undefined && podKill.every > duration
+      ? [longer(['inject', 'podKill', 'every'], podKill.every)]
+      : []),
+    ...(pollInterval > duration ? [longer(['pollInterval'], pollInterval)] : []),
+    ...(pollInterval > steadyState
+      ? [{ path: ['steadyState'], message: `is shorter than \`pollInterval\` (${pollInterval} ms); make it longer` }]
+      : []),
+  ]
+}
+
+function limitFaults({ expect, stopBelow, maxAffected, inject: { podKill, partition } }: ExperimentConfig): Fault[] {
+  const faults: Fault[] = []
+  if (stopBelow >= expect.successRate)
+    faults.push({
+      path: ['stopBelow'],
+      message:
+        `${percent(stopBelow)} is not below \`expect.successRate\` (${percent(expect.successRate)}), so the experiment ` +
+        'could end while users get what is expected; lower it',
+    })
+  if (podKill?.share !== undefined && podKill.share > maxAffected)
+    faults.push(affectedFault(['inject', 'podKill', 'share'], `${podKill.share}%`, maxAffected))
+  if (partition && maxAffected < 100)
+    faults.push(affectedFault(['inject', 'partition'], 'all pods of the workload', maxAffected))
+  return faults
+}
+
+function affectedFault(path: string[], affected: string, maxAffected: number): Fault {
+  const message = `affects ${affected}, more than \`maxAffected\` (${maxAffected}%); lower it, or raise \`maxAffected\``
+  return { path, message }
+}
+
+const percent = (share: number) => `${Math.round(share * 10_000) / 100}%`
+
+/** Envoy's fault filter comes before its router: the retries and the timeout of the same route do not see its faults. */
+function routeFaults({ service, inject, expect }: ExperimentConfig): Fault[] {
+  const fault = inject.delay ?? inject.abort
+  if (!fault || (fault.service ?? service) !== service) return []
+  const expected = meshExpectations.filter((name) => (expect[name]?.min ?? 0) > 0)
+  return expected.map((name) => ({
+    path: ['expect', name],
+    message:
+      `the proxy that calls ${service} injects the fault before its own retries, timeouts and limits, so these never act; ` +
+      `set \`inject.${inject.delay ? 'delay' : 'abort'}.service\` to a service that ${service} calls`,
+  }))
+}
+
+function guardFaults({ guard }: ExperimentConfig): Fault[] {
+  const message = 'an experiment needs its guard, which removes the fault if the run is lost; remove `guard: off`'
+  return guard.enabled ? [] : [{ path: ['guard'], message }]
+}

@@ -1,0 +1,278 @@
+// Runs one experiment: polls the sidecars, lets the state machine decide, and carries its actions out. Whatever happens,
+// it removes the fault, or leaves that to the guard by no longer renewing the Lease.
+import { noRequests } from '../canary/analysis/request-counts.ts'
+import { ApiError } from '../cluster/api-error.ts'
+import type { Cluster } from '../cluster/client.ts'
+import { belongs } from '../cluster/labels.ts'
+import type { Pod, Workload } from '../cluster/objects.ts'
+import { watch, type ObjectWatch } from '../cluster/watch.ts'
+import type { ExperimentConfig } from '../config/schema.ts'
+import { messageOf } from '../runtime/errors.ts'
+import { persist } from '../runtime/retry.ts'
+import type { FaultObject } from './faults/fault-object.ts'
+import { planFault, targetOf, targetWorkload } from './faults/fault-plan.ts'
+import { createInjector, type Injector } from './faults/injector.ts'
+import { createSampler, type Sampler } from './metrics/sampler.ts'
+import { LeaseLost, openSession, type ExperimentSession, type SessionDeps } from './session.ts'
+import { abort, isInjected, next, start } from './state/machine.ts'
+import { noMeshCounts } from './state/mesh-counts.ts'
+import type { EndedState, Observation, State, Step } from './state/types.ts'
+
+/** What the post step needs to remove the fault of a run that died. Plain data. */
+export type FaultIntent = {
+  experiment: string
+  namespace: string
+  services: string[]
+  identity: string
+  objects: FaultObject[]
+}
+
+/** `intent`: the fault that may be in the cluster from now on; undefined when it is removed. */
+export type ExperimentDeps = SessionDeps & { intent: (intent: FaultIntent | undefined) => void }
+
+export type EndedExperiment = { name: string; experiment: ExperimentConfig; state: EndedState }
+
+/** @throws Error if the experiment cannot start; then nothing was injected. */
+export async function runExperiment(
+  cluster: Cluster,
+  namespace: string,
+  name: string,
+  experiment: ExperimentConfig,
+  deps: ExperimentDeps,
+): Promise<EndedExperiment> {
+  const target = targetOf(experiment)
+  const services: [string, ...string[]] = [target, ...(target === experiment.service ? [] : [experiment.service])]
+  const objectName = `mesh-canary-experiment-${target}`
+  const planned = (await planFault(cluster, namespace, objectName, experiment)).objects
+  const watches = await watchPods(cluster, [...new Set([namespace, ...(experiment.clients ?? [])])])
+  try {
+    const session = await openSession(cluster, { namespace, name, experiment, services }, planned, deps)
+    const run = new ExperimentRun(cluster, {
+      namespace,
+      name,
+      experiment,
+      services,
+      objectName,
+      planned,
+      watches,
+      session,
+      deps,
+    })
+    return { name, experiment, state: await run.toItsEnd() }
+  } finally {
+    watches.forEach((each) => each.close())
+  }
+}
+
+async function watchPods(cluster: Cluster, namespaces: string[]): Promise<ObjectWatch<Pod>[]> {
+  return Promise.all(namespaces.map((each) => watch<Pod>(cluster, 'Pod', each)))
+}
+
+type RunSettings = {
+  namespace: string
+  name: string
+  experiment: ExperimentConfig
+  services: [string, ...string[]]
+  objectName: string
+  planned: FaultObject[]
+  watches: ObjectWatch<Pod>[]
+  session: ExperimentSession
+  deps: ExperimentDeps
+}
+
+const cancelled = 'the run was cancelled'
+
+class ExperimentRun {
+  private state: State
+  private readonly cluster: Cluster
+  private readonly settings: RunSettings
+  private workload: Workload | undefined
+  private injector!: Injector
+  private sampler!: Sampler
+  private isLeaseLost = false
+
+  constructor(cluster: Cluster, settings: RunSettings) {
+    this.cluster = cluster
+    this.settings = settings
+    this.state = start(settings.experiment, settings.deps.clock.now())
+  }
+
+  async toItsEnd(): Promise<EndedState> {
+    const { deps, experiment } = this.settings
+    try {
+      await this.prepare()
+    } catch (problem) {
+      await this.settings.session.end()
+      throw problem
+    }
+    const { clock, signal, note } = deps
+    while (this.state.phase !== 'ended') {
+      await clock.sleep(experiment.pollInterval, signal).catch(() => undefined)
+      if (signal.aborted) return this.endAtOnce(cancelled)
+      const phase = this.state.phase
+      await this.tick()
+      if (this.state.phase !== phase) note(`${this.settings.name}: ${this.describePhase()}`)
+    }
+    await this.close(this.state)
+    return this.state
+  }
+
+  private async prepare(): Promise<void> {
+    const { namespace, name, experiment, services, objectName, planned, watches, session, deps } = this.settings
+    const of = targetWorkload(experiment)
+    this.workload = of && (await this.cluster.get<Workload>(of.kind, namespace, of.name))
+    const pods = () =>
+      watches
+        .flatMap((each) => each.current())
+        .filter((pod) => pod.metadata.namespace === namespace && this.workload && belongs(this.workload, pod))
+    this.injector = createInjector(this.cluster, {
+      namespace,
+      name,
+      experiment,
+      objectName,
+      session,
+      planned,
+      intend: (objects) => deps.intent({ experiment: name, namespace, services, identity: session.identity, objects }),
+      pods,
+      note: deps.note,
+    })
+    const sampled = { namespace, experiment, workload: this.workload }
+    this.sampler = await createSampler(this.cluster, watches, sampled, deps.note)
+  }
+
+  private async tick(): Promise<void> {
+    const { experiment, session, deps } = this.settings
+    try {
+      await session.renew()
+    } catch (problem) {
+      if (problem instanceof LeaseLost) return this.leaseLost(problem)
+      deps.note(`the Lease could not be renewed: ${messageOf(problem)}`)
+    }
+    await this.attempt('the guard', () => session.checkGuard())
+    const seen = await this.observe()
+    await this.perform(next(experiment, this.state, seen, deps.clock.now()))
+  }
+
+  /** A sample that fails shows nothing, and the time goes on. */
+  private async observe(): Promise<Observation> {
+    const sample = await this.attempt('the sidecars', () => this.sampler.sample())
+    const touched = await this.attempt('the objects of the fault', () => this.injector.touched())
+    const evicted = this.injector.takeEvicted()
+    const signs = sample?.signs ?? { calls: 0, faulted: 0 }
+    return {
+      users: sample?.users ?? noRequests,
+      mesh: sample?.mesh ?? noMeshCounts,
+      signs: { calls: signs.calls + evicted, faulted: signs.faulted + evicted },
+      isGuarded: this.settings.session.isGuarded(),
+      isWritten: this.injector.isWritten(),
+      isRemoved: this.injector.isRemoved(),
+      touched: touched ?? [],
+      unready: sample ? sample.unready : Infinity,
+    }
+  }
+
+  private async perform({ state, actions }: Step): Promise<void> {
+    const { experiment, deps } = this.settings
+    this.state = state
+    const isEvicting = state.phase === 'observing' && experiment.inject.podKill?.every !== undefined
+    if (actions.includes('inject') || isEvicting)
+      await this.injector.inject(deps.clock.now()).catch((problem: unknown) => this.injectionFailed(problem))
+    if (actions.includes('recover')) await this.attempt('the fault', () => this.injector.remove())
+  }
+
+  private async injectionFailed(problem: unknown): Promise<void> {
+    if (problem instanceof LeaseLost) return this.leaseLost(problem)
+    if (isTransient(problem)) return this.settings.deps.note(`the fault could not be written: ${messageOf(problem)}`)
+    await this.abort(`the fault could not be written: ${messageOf(problem)}`)
+  }
+
+  /** Another run, or the guard, has taken over. Nobody but this run knows for sure what it has written. */
+  private async leaseLost({ message }: LeaseLost): Promise<void> {
+    this.isLeaseLost = true
+    this.settings.deps.note(`${this.settings.name}: this run lost its Lease: ${message}`)
+    this.state = await this.endAtOnce(`this run lost its Lease: ${message}`)
+  }
+
+  private async abort(reason: string): Promise<void> {
+    const { state, actions } = abort(this.state, reason, this.settings.deps.clock.now())
+    await this.perform({ state, actions })
+  }
+
+  /** Removes the fault without waiting for the counters to show it. */
+  private async endAtOnce(reason: string): Promise<EndedState> {
+    const { deps } = this.settings
+    const before = this.state
+    const failure = isInjected(before) ? await this.removeAtOnce() : undefined
+    const now = deps.clock.now()
+    const problem =
+      failure === undefined
+        ? `${reason} before the counters could show the recovery`
+        : `the fault could not be removed (${failure}); the guard continues to try`
+    const ended: EndedState = {
+      ...recordOf(before),
+      phase: 'ended',
+      since: now,
+      timeline: [...before.timeline, { phase: 'ended', at: now }],
+      outcome: { verdict: 'inconclusive', reason },
+      recovery: isInjected(before)
+        ? { kind: 'unconfirmed', problem, isRemoved: failure === undefined }
+        : { kind: 'unneeded' },
+    }
+    this.state = ended
+    await this.close(ended)
+    return ended
+  }
+
+  /** Returns why it failed, if it did. */
+  private removeAtOnce(): Promise<string | undefined> {
+    const limits = { limitMs: removalLimitMs, intervalMs: 500, isTransient: () => true }
+    return persist(() => this.injector.remove(), { ...limits, clock: this.settings.deps.clock }).then(
+      () => undefined,
+      (problem: unknown) => messageOf(problem),
+    )
+  }
+
+  /** Without the fault, nothing is left to guard. Else the Lease stays, unrenewed, and the guard removes the fault. */
+  private async close({ recovery }: EndedState): Promise<void> {
+    const { session, deps } = this.settings
+    if (recovery.kind === 'unconfirmed' && !recovery.isRemoved) return
+    if (!this.isLeaseLost)
+      await session
+        .end()
+        .catch((problem: unknown) => deps.note(`the Lease could not be deleted: ${messageOf(problem)}`))
+    deps.intent(undefined)
+  }
+
+  private async attempt<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await work()
+    } catch (problem) {
+      this.settings.deps.note(`${what}: ${messageOf(problem)}`)
+      return undefined
+    }
+  }
+
+  private describePhase(): string {
+    const { state } = this
+    if (state.phase === 'ended') return `${state.outcome.verdict}: ${state.outcome.reason}`
+    return {
+      waiting: 'waiting for the guard',
+      steady: `watching the steady state of ${this.settings.experiment.service}`,
+      injecting: 'injecting the fault',
+      observing: 'the fault acts; observing',
+      recovering: 'removing the fault',
+    }[state.phase]
+  }
+}
+
+/** A cancelled run has a few seconds. */
+const removalLimitMs = 5_000
+
+/** The server does not answer, is busy, or somebody else was faster. */
+function isTransient(problem: unknown): boolean {
+  return problem instanceof ApiError && (problem.status === 0 || problem.status >= 409)
+}
+
+function recordOf({ steady, acting, evidence, mesh, signs }: State) {
+  return { steady, acting, evidence, mesh, signs }
+}

@@ -1,0 +1,107 @@
+// Plans a fault from what is in the cluster: what to write, and how each object is restored. Writes nothing.
+import type { Cluster, PatchOperation } from '../../cluster/client.ts'
+import type { DestinationRule, KubeObject, VirtualService, Workload } from '../../cluster/objects.ts'
+import type { ExperimentConfig } from '../../config/schema.ts'
+import { object } from '../../policies/compile/names.ts'
+import { fieldsPatch, overloadRule, poolFields, rulesOf } from './connection-pool.ts'
+import type { FaultObject, Undo } from './fault-object.ts'
+import { faultRoutesPatch, faultVirtualService, httpFaultOf, routesToService } from './http-fault.ts'
+
+/** An object to create, or a patch of an object as it was read. */
+export type FaultWrite =
+  | { kind: 'create'; object: KubeObject }
+  | { kind: 'patch'; object: KubeObject; operations: PatchOperation[] }
+
+/** `writes` and `objects` have the same order. A fault that only evicts pods has none. */
+export type FaultPlan = { writes: FaultWrite[]; objects: FaultObject[] }
+
+/** The service whose calls the fault concerns. */
+export function targetOf({ service, inject: { delay, abort, overload } }: ExperimentConfig): string {
+  return (delay ?? abort ?? overload)?.service ?? service
+}
+
+/** The workload whose pods the fault concerns, if it is one of pods. */
+export function targetWorkload({ inject: { podKill, partition } }: ExperimentConfig) {
+  return (podKill ?? partition)?.workload
+}
+
+/** `name`: of the objects that the fault creates. @throws Error if the fault cannot be injected. */
+export async function planFault(
+  cluster: Cluster,
+  namespace: string,
+  name: string,
+  experiment: ExperimentConfig,
+): Promise<FaultPlan> {
+  const { inject } = experiment
+  const target = targetOf(experiment)
+  if (httpFaultOf(inject)) return planHttpFault(cluster, namespace, name, target, inject)
+  if (inject.overload) return planOverload(cluster, namespace, name, target, inject.overload)
+  if (inject.partition) return planPartition(cluster, namespace, name, inject.partition.workload)
+  return { writes: [], objects: [] }
+}
+
+async function planHttpFault(
+  cluster: Cluster,
+  namespace: string,
+  name: string,
+  service: string,
+  inject: ExperimentConfig['inject'],
+): Promise<FaultPlan> {
+  const found = routesToService(await cluster.list<VirtualService>('VirtualService', namespace), namespace, service)
+  if (found.length === 0) return created(faultVirtualService(namespace, service, name, inject))
+  return patched(
+    found.map((each) => ({
+      object: each,
+      operations: faultRoutesPatch(each, namespace, service, inject),
+      undo: { kind: 'routes' },
+    })),
+  )
+}
+
+async function planOverload(
+  cluster: Cluster,
+  namespace: string,
+  name: string,
+  service: string,
+  overload: NonNullable<ExperimentConfig['inject']['overload']>,
+): Promise<FaultPlan> {
+  const found = rulesOf(await cluster.list<DestinationRule>('DestinationRule', namespace), namespace, service)
+  if (found.length === 0) return created(overloadRule(namespace, service, name, overload))
+  return patched(
+    found.map((rule) => {
+      const fields = poolFields(rule, overload)
+      return { object: rule, operations: fieldsPatch(fields), undo: { kind: 'fields', fields } }
+    }),
+  )
+}
+
+async function planPartition(
+  cluster: Cluster,
+  namespace: string,
+  name: string,
+  { kind, name: workloadName }: ReturnType<typeof targetWorkload> & object,
+): Promise<FaultPlan> {
+  const workload = await cluster.get<Workload>(kind, namespace, workloadName)
+  const matchLabels = workload?.spec.selector.matchLabels ?? {}
+  if (Object.keys(matchLabels).length === 0)
+    throw new Error(`${kind} ${namespace}/${workloadName} selects its pods by no label, so no policy can select them`)
+  // A rule without conditions matches every request and every connection.
+  return created(
+    object('AuthorizationPolicy', namespace, name, { selector: { matchLabels }, action: 'DENY', rules: [{}] }),
+  )
+}
+
+function created(write: KubeObject): FaultPlan {
+  return { writes: [{ kind: 'create', object: write }], objects: [faultObject(write, { kind: 'delete' })] }
+}
+
+function patched(patches: { object: KubeObject; operations: PatchOperation[]; undo: Undo }[]): FaultPlan {
+  return {
+    writes: patches.map(({ object, operations }) => ({ kind: 'patch', object, operations })),
+    objects: patches.map(({ object, undo }) => faultObject(object, undo)),
+  }
+}
+
+function faultObject({ kind, metadata: { namespace = '', name } }: KubeObject, undo: Undo): FaultObject {
+  return { kind: kind as FaultObject['kind'], namespace, name, undo }
+}

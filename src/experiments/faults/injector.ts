@@ -1,0 +1,94 @@
+// A fault in the cluster: writes it, looks whether it is still as written, and removes it.
+import { isConflict } from '../../cluster/api-error.ts'
+import type { Cluster } from '../../cluster/client.ts'
+import type { Pod } from '../../cluster/objects.ts'
+import type { ExperimentConfig } from '../../config/schema.ts'
+import type { ExperimentSession } from '../session.ts'
+import { planFault } from './fault-plan.ts'
+import type { FaultObject } from './fault-object.ts'
+import { injectFault } from './inject.ts'
+import { createPodKiller } from './pod-kill.ts'
+import { findTouched, restoreObjects } from './restore.ts'
+
+export type Injector = {
+  /** Writes the fault, or evicts the pods that are due. Repeating it is harmless. */
+  inject: (now: number) => Promise<void>
+  remove: () => Promise<void>
+  isWritten: () => boolean
+  isRemoved: () => boolean
+  /** Titles of the objects that somebody else has changed since. */
+  touched: () => Promise<string[]>
+  /** How many pods were evicted since the last call. */
+  takeEvicted: () => number
+}
+
+/**
+ * `name`: of the objects that the fault creates. `intend`: called with what to restore, before anything of it is
+ * written. `pods`: of the workload that the fault concerns.
+ */
+export type InjectorSettings = {
+  namespace: string
+  name: string
+  experiment: ExperimentConfig
+  objectName: string
+  session: ExperimentSession
+  planned: FaultObject[]
+  intend: (objects: FaultObject[]) => void
+  pods: () => Pod[]
+  note: (line: string) => void
+}
+
+export function createInjector(cluster: Cluster, settings: InjectorSettings): Injector {
+  const { namespace, name, experiment, objectName, session, intend, pods, note } = settings
+  const { podKill } = experiment.inject
+  const killer = podKill && createPodKiller(cluster, namespace, podKill, note)
+  let objects = settings.planned
+  let [isWritten, isRemoved, evicted] = [false, true, 0]
+
+  async function write(): Promise<void> {
+    if (isWritten) return
+    // An attempt that failed may have written some of it.
+    if (!isRemoved) await restoreObjects(cluster, objects)
+    const plan = await planFault(cluster, namespace, objectName, experiment)
+    objects = plan.objects
+    await session.cover(objects)
+    intend(objects)
+    isRemoved = false
+    const mark = { experiment: name, lease: session.lease.metadata.name, identity: session.identity }
+    try {
+      await injectFault(cluster, plan, session.lease, mark)
+    } catch (problem) {
+      if (!isConflict(problem)) throw problem
+      return note(`somebody else wrote at the same time; trying again: ${problem.message}`)
+    }
+    // A run that was frozen in the meantime has lost its Lease, and its guard may have ended.
+    await session.renew()
+    isWritten = true
+  }
+
+  return {
+    inject: async (now) => {
+      if (!killer) return write()
+      isRemoved = false
+      const names = await killer.evict(pods(), now)
+      names.forEach((each) => note(`evicted the pod ${each}`))
+      evicted += names.length
+      isWritten ||= names.length > 0
+    },
+    remove: async () => {
+      for (const key of await restoreObjects(cluster, objects)) note(`removed the fault from ${key}`)
+      isRemoved = true
+    },
+    isWritten: () => isWritten,
+    isRemoved: () => isRemoved,
+    touched: async () => {
+      if (!isWritten || isRemoved) return []
+      return (await findTouched(cluster, objects)).map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`)
+    },
+    takeEvicted: () => {
+      const taken = evicted
+      evicted = 0
+      return taken
+    },
+  }
+}

@@ -1,0 +1,69 @@
+// Removes a fault from the cluster: the run, the post step and the guard do it in the same way. Repeating it is harmless.
+import { fencePatch } from '../../canary/traffic/patch-routes.ts'
+import type { Cluster, PatchOperation } from '../../cluster/client.ts'
+import { emptyWhenUnread, isConflict } from '../../cluster/api-error.ts'
+import { keyOf, type KubeObject } from '../../cluster/objects.ts'
+import { retry } from '../../runtime/retry.ts'
+import { settleAll } from '../../runtime/settle-all.ts'
+import { experimentAnnotation, isIntact, markedObject, undoPatch, type FaultObject } from './fault-object.ts'
+
+/**
+ * Restores every object, also when another one cannot be restored. Returns the keys of those that it changed.
+ * `fences`: also writes to an object that needs no change, so that a frozen run cannot inject what it has prepared.
+ * @throws Error with a line for each object that it could not restore; a later call restores the rest.
+ */
+export async function restoreObjects(
+  cluster: Cluster,
+  objects: FaultObject[],
+  { fences = true }: { fences?: boolean } = {},
+): Promise<string[]> {
+  const isTransient = (error: unknown) => isConflict(error)
+  const restored = objects.map((object) =>
+    retry(() => restoreObject(cluster, object, fences), { attempts: 5, firstDelayMs: 100, isTransient }),
+  )
+  return (await settleAll(restored)).flatMap((key) => key ?? [])
+}
+
+async function restoreObject(
+  cluster: Cluster,
+  { kind, namespace, name, undo }: FaultObject,
+  fences: boolean,
+): Promise<string | undefined> {
+  const object = await cluster.get<KubeObject>(kind, namespace, name)
+  if (!object) return undefined
+  if (undo.kind === 'delete') {
+    // Without the annotation, it is someone else's object of the same name.
+    if (object.metadata.annotations?.[experimentAnnotation] === undefined) return undefined
+    await cluster.remove(kind, namespace, name, object.metadata.uid)
+    return keyOf(object)
+  }
+  const operations = undoPatch(object, undo)
+  const asRead: PatchOperation = {
+    op: 'test',
+    path: '/metadata/resourceVersion',
+    value: object.metadata.resourceVersion,
+  }
+  if (operations.length === 0 && !fences) return undefined
+  await cluster.patch(kind, namespace, name, [asRead, ...(operations.length > 0 ? operations : fencePatch(object))])
+  return operations.length > 0 ? keyOf(object) : undefined
+}
+
+/** The kinds of the objects that a fault changes or creates. */
+export const faultKinds = ['VirtualService', 'DestinationRule', 'AuthorizationPolicy'] as const
+
+/** What earlier experiments under these Leases left in the namespace. */
+export async function findLeftovers(cluster: Cluster, namespace: string, leases: string[]): Promise<FaultObject[]> {
+  const lists = await Promise.all(
+    faultKinds.map((kind) => cluster.list<KubeObject>(kind, namespace).catch(emptyWhenUnread)),
+  )
+  const marked = lists.flat().flatMap((object) => markedObject(object) ?? [])
+  return marked.filter(({ mark }) => leases.includes(mark.lease)).map(({ fault }) => fault)
+}
+
+/** The objects in which the fault is no longer as it was written: someone else has changed them. */
+export async function findTouched(cluster: Cluster, objects: FaultObject[]): Promise<FaultObject[]> {
+  const current = await Promise.all(
+    objects.map(({ kind, namespace, name }) => cluster.get<KubeObject>(kind, namespace, name)),
+  )
+  return objects.filter((object, i) => !isIntact(current[i], object))
+}

@@ -1,0 +1,94 @@
+// Counts what the callers' sidecars saw: the users' requests with their times, and the calls that a fault concerned. Pure.
+import { isFailed, isCallTo } from '../../canary/metrics/request-outcomes.ts'
+import { noRequests, type RequestCounts, type Times } from '../../canary/analysis/request-counts.ts'
+import type { ExperimentConfig } from '../../config/schema.ts'
+import { labelsOf, type MetricNames, type Reading, type SeriesLabels } from '../../metrics/counters.ts'
+import type { FaultSigns } from '../state/types.ts'
+
+/** `refusals`: an AuthorizationPolicy cuts a workload off, so its refusals are failures. */
+export type UserCounting = { names: MetricNames; host: string; refusals: boolean }
+
+/** The calls of one pod to the service, with the outcome after all retries. */
+export function countUsers(delta: Reading, { names, host, refusals }: UserCounting): RequestCounts {
+  let [requests, failures] = [0, 0]
+  for (const [labels, count] of callsIn(delta, names, host)) {
+    requests += count
+    if (isFailed(labels) || (refusals && isRefused(labels))) failures += count
+  }
+  return requests === 0 ? noRequests : { ...noRequests, requests, failures, times: timesOf(delta, names, host) }
+}
+
+/** HTTP's 403, and gRPC's PermissionDenied. */
+function isRefused({ response_code: code, grpc_response_status: status }: SeriesLabels): boolean {
+  return code === '403' || status === '7'
+}
+
+/** Envoy's flags for an injected delay, an injected abort, and a request that the connection limits refuse. */
+const flagsOf = { delay: 'DI', abort: 'FI', overload: 'UO' } as const
+
+/** Calls of one pod to the target of the fault, and those that carry its flag. */
+export function countFaultedCalls(
+  delta: Reading,
+  names: MetricNames,
+  host: string,
+  inject: ExperimentConfig['inject'],
+): FaultSigns {
+  const kind = (['delay', 'abort', 'overload'] as const).find((each) => inject[each] !== undefined)
+  const total = { calls: 0, faulted: 0 }
+  if (kind === undefined) return total
+  for (const [{ response_flags: flags = '' }, count] of callsIn(delta, names, host)) {
+    total.calls += count
+    if (flags.split(',').includes(flagsOf[kind])) total.faulted += count
+  }
+  return total
+}
+
+/** Requests and connections that one pod's sidecar has refused by policy. */
+export function countRefusals(delta: Reading, names: MetricNames): FaultSigns {
+  const total = { calls: 0, faulted: 0 }
+  for (const [series, count] of delta) {
+    if (count === 0) continue
+    const isServed = series.startsWith(`${names.requests}{`) && labelsOf(series)['reporter'] === 'destination'
+    if (isServed) total.calls += count
+    if (isServed ? isRefused(labelsOf(series)) : isDenialOfConnection(series)) total.faulted += count
+  }
+  return total
+}
+
+/** Envoy's own counter for a listener of plain TCP; the one for HTTP would count a request twice. */
+function isDenialOfConnection(series: string): boolean {
+  return /^envoy_tcp_[^{]*rbac_denied/.test(series)
+}
+
+/** The lines of Envoy's counters of refusals. */
+export function parseDenials(text: string): Reading {
+  const lines = text.split('\n').filter((line) => /^envoy_[^ ]*rbac_denied/.test(line))
+  return new Map(
+    lines.map((line): [string, number] => {
+      const end = line.lastIndexOf(' ')
+      return [line.slice(0, end), Number(line.slice(end + 1))]
+    }),
+  )
+}
+
+/** The latencies of the calls, as the callers' sidecars timed them. */
+function timesOf(delta: Reading, { duration }: MetricNames, host: string): Times {
+  let total = 0
+  const within: Record<string, number> = {}
+  for (const [series, count] of delta) {
+    if (!series.startsWith(`${duration}_bucket{`)) continue
+    const { le = '', ...labels } = labelsOf(series)
+    if (!isCallTo([host], labels)) continue
+    if (le === '+Inf') total += count
+    else within[String(Number(le))] = (within[String(Number(le))] ?? 0) + count
+  }
+  return { total, within }
+}
+
+function* callsIn(delta: Reading, { requests }: MetricNames, host: string): Generator<[SeriesLabels, number]> {
+  for (const [series, count] of delta) {
+    if (count === 0 || !series.startsWith(`${requests}{`)) continue
+    const labels = labelsOf(series)
+    if (isCallTo([host], labels)) yield [labels, count]
+  }
+}

@@ -1,0 +1,126 @@
+// Whether the experiments may run here: the namespace allows them, what they name exists, a fault affects few enough
+// pods, and the account has the rights. Only reads.
+import type { Cluster, Right } from '../cluster/client.ts'
+import { belongs } from '../cluster/labels.ts'
+import type { KubeObject, Pod, Service, Workload } from '../cluster/objects.ts'
+import { isLive } from '../cluster/pods.ts'
+import { nearest } from '../config/nearest.ts'
+import type { Config, ExperimentConfig } from '../config/schema.ts'
+import { podsToEvict } from './faults/pod-kill.ts'
+import { targetOf, targetWorkload } from './faults/fault-plan.ts'
+
+/** On a namespace, as a label or an annotation with the value `allowed`: experiments may run in it. */
+export const optIn = 'mesh-canary.io/experiments'
+
+/** One sentence for each fault; empty if all experiments may run. */
+export async function experimentClusterFaults(cluster: Cluster, config: Config): Promise<string[]> {
+  const { namespace, experiments = {} } = config
+  const pods = await cluster.list<Pod>('Pod', namespace)
+  const services = await cluster.list<Service>('Service', namespace)
+  const faults = await Promise.all(
+    Object.entries(experiments).map(async ([name, experiment]) =>
+      [
+        ...serviceFaults(namespace, experiment, services),
+        ...(await workloadFaults(cluster, namespace, experiment, pods)),
+      ].map((fault) => `experiments.${name}.${fault}`),
+    ),
+  )
+  return [
+    ...(await namespaceFaults(cluster, namespace, pods)),
+    ...faults.flat(),
+    ...(await rightFaults(cluster, namespace, Object.values(experiments))),
+  ]
+}
+
+async function namespaceFaults(cluster: Cluster, namespace: string, pods: Pod[]): Promise<string[]> {
+  const controlPlane = pods.find(({ metadata: { labels } }) => labels?.['app'] === 'istiod')
+  if (controlPlane)
+    return [
+      `experiments: the namespace ${namespace} has a control plane (${controlPlane.metadata.name}); choose another`,
+    ]
+  const { metadata } = (await cluster.get<KubeObject>('Namespace', undefined, namespace)) ?? {}
+  if (metadata?.labels?.[optIn] === 'allowed' || metadata?.annotations?.[optIn] === 'allowed') return []
+  return [
+    `experiments: the namespace ${namespace} does not allow them; if it may have failures on purpose, run ` +
+      `\`kubectl label namespace ${namespace} ${optIn}=allowed\``,
+  ]
+}
+
+function serviceFaults(namespace: string, experiment: ExperimentConfig, services: Service[]): string[] {
+  const names = services.map(({ metadata }) => metadata.name)
+  const { service, inject } = experiment
+  const [kind] = Object.keys(inject)
+  const keys = new Map([
+    [targetOf(experiment), `inject.${kind}.service`],
+    [service, 'service'],
+  ])
+  return [...keys].flatMap(([name, key]) =>
+    names.includes(name)
+      ? []
+      : [
+          `${key}: the Service ${namespace}/${name} does not exist${nearest(name, names)}; deploy it first, or correct the name`,
+        ],
+  )
+}
+
+async function workloadFaults(
+  cluster: Cluster,
+  namespace: string,
+  experiment: ExperimentConfig,
+  pods: Pod[],
+): Promise<string[]> {
+  const of = targetWorkload(experiment)
+  if (!of) return []
+  const { inject, maxAffected } = experiment
+  const key = `inject.${inject.podKill ? 'podKill' : 'partition'}`
+  const workload = await cluster.get<Workload>(of.kind, namespace, of.name)
+  if (!workload)
+    return [
+      `${key}.workload: the ${of.kind} ${namespace}/${of.name} does not exist; deploy it first, or correct the name`,
+    ]
+  const own = pods.filter((pod) => isLive(pod) && belongs(workload, pod)).length
+  const affected = inject.podKill ? podsToEvict(inject.podKill, own) : own
+  if (own > 0 && affected <= (maxAffected / 100) * own) return []
+  const title = `the ${of.kind} ${namespace}/${of.name}`
+  if (own === 0) return [`${key}.workload: ${title} has no pods`]
+  return [
+    `${key}: affects ${affected} of ${own} pods of ${title}, more than \`maxAffected\` (${maxAffected}%); ` +
+      'run more replicas, affect fewer, or raise `maxAffected`',
+  ]
+}
+
+const networking = 'networking.istio.io'
+
+type Needed = Omit<Right, 'namespace'>
+const verbs = (group: string, resource: string, ...all: string[]): Needed[] =>
+  all.map((verb) => ({ group, resource, verb }))
+
+/** What every experiment needs beyond reading pods, services and routes, which the run has done by then. */
+const always: Needed[] = [
+  { group: '', resource: 'pods', subresource: 'proxy', verb: 'get' },
+  ...verbs('', 'pods', 'watch'),
+  ...verbs('coordination.k8s.io', 'leases', 'get', 'create', 'patch', 'delete'),
+  ...verbs('batch', 'jobs', 'create', 'patch'),
+]
+
+function rightsFor({ inject }: ExperimentConfig): Needed[] {
+  if (inject.podKill) return [{ group: '', resource: 'pods', subresource: 'eviction', verb: 'create' }]
+  if (inject.partition) return verbs('security.istio.io', 'authorizationpolicies', 'get', 'create', 'delete')
+  const resource = inject.overload ? 'destinationrules' : 'virtualservices'
+  return verbs(networking, resource, 'get', 'create', 'patch', 'delete')
+}
+
+async function rightFaults(cluster: Cluster, namespace: string, experiments: ExperimentConfig[]): Promise<string[]> {
+  const needed = new Map([...always, ...experiments.flatMap(rightsFor)].map((each) => [JSON.stringify(each), each]))
+  const missing = await Promise.all(
+    [...needed.values()].map(async (right) => ((await cluster.isAllowed({ namespace, ...right })) ? [] : [right])),
+  )
+  const names = missing
+    .flat()
+    .map(({ verb, resource, subresource }) => `${verb} ${[resource, subresource].filter(Boolean).join('/')}`)
+  if (names.length === 0) return []
+  return [
+    `experiments: this account lacks rights in the namespace ${namespace}: ${names.join(', ')}; ` +
+      'give it those of deploy/rbac/experiment.yaml',
+  ]
+}

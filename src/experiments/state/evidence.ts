@@ -1,0 +1,112 @@
+// Do the users get what is expected while the fault acts? The same tests as of a promotion's limits, for the users'
+// requests alone: valid however often they are looked at, with a stated chance of error on both sides. Pure.
+//
+// Against: E of a rate above the limit (objective.ts). Failures come in bursts when a pod dies, and a burst is hundreds
+// of failures at a moment at which the limit does not hold, even if it holds on the whole. So the verdict `fragile` also
+// needs a share above the limit on the whole: the smaller claim of two errs no more often than either.
+// For: E of a rate below the tolerated one (certificate.ts).
+import * as certificate from '../../canary/analysis/certificate.ts'
+import { countFailures, slowShare } from '../../canary/analysis/checks.ts'
+import * as objective from '../../canary/analysis/objective.ts'
+import { countSlower, type LimitCounts, type RequestCounts } from '../../canary/analysis/request-counts.ts'
+import type { ExperimentConfig } from '../../config/schema.ts'
+
+type Test = { against: objective.Objective; for: certificate.Certificate }
+/** `stop`: is the success rate below `stopBelow`? */
+export type Evidence = { successRate: Test; p99?: Test; stop: objective.Objective }
+
+type Limits = Pick<ExperimentConfig, 'expect' | 'stopBelow'>
+
+export function createEvidence({ expect, stopBelow }: Limits): Evidence {
+  const { successRate, p99, tolerance, falseResilient: beta } = expect
+  const testOf = (limit: number): Test => ({
+    against: objective.create(limit),
+    for: certificate.create(certificate.toleratedShare(limit, tolerance), beta),
+  })
+  return {
+    successRate: testOf(1 - successRate),
+    ...(p99 === undefined ? {} : { p99: testOf(slowShare) }),
+    stop: objective.create(1 - stopBelow),
+  }
+}
+
+/** Adds the users' requests of one sample. */
+export function addEvidence({ expect }: Limits, evidence: Evidence, users: RequestCounts): Evidence {
+  const failures = countFailures(users)
+  const add = (test: Test, sample: LimitCounts): Test => ({
+    against: objective.add(test.against, sample, false),
+    for: certificate.add(test.for, sample),
+  })
+  return {
+    successRate: add(evidence.successRate, failures),
+    ...(evidence.p99 ? { p99: add(evidence.p99, countSlower(users.times, expect.p99!)) } : {}),
+    stop: objective.add(evidence.stop, failures, false),
+  }
+}
+
+/** One of the checks, for the report. `evidence` against reaches `threshold` if the limit does not hold. */
+export type UserCheck = {
+  check: 'success rate' | 'p99'
+  counts: LimitCounts
+  limit: number
+  against: number
+  failThreshold: number
+  for: number
+  passThreshold: number
+  result: 'fail' | 'pass' | 'undecided'
+  /** How many more requests without a violation would let it pass. */
+  missing: number
+}
+
+/** `acting`: all requests that the evidence is of. The checks share the chance of a false verdict. */
+export function userChecks({ expect }: Limits, evidence: Evidence, acting: RequestCounts): UserCheck[] {
+  const { falseFragile, falseResilient, p99 } = expect
+  const number = evidence.p99 ? 2 : 1
+  const check = (name: UserCheck['check'], test: Test, counts: LimitCounts): UserCheck => {
+    const against = objective.evidence(test.against).overLimit
+    const certified = certificate.evidence(test.for)
+    const [failThreshold, passThreshold] = [number / falseFragile, 1 / falseResilient]
+    const isOver = isOverLimit(counts, test.against.limit)
+    const passes = certified >= passThreshold && !isOver
+    return {
+      check: name,
+      counts,
+      limit: test.against.limit,
+      against,
+      failThreshold,
+      for: certified,
+      passThreshold,
+      result: against >= failThreshold && isOver ? 'fail' : passes ? 'pass' : 'undecided',
+      missing: certificate.missingRequests(test.for),
+    }
+  }
+  return [
+    check('success rate', evidence.successRate, countFailures(acting)),
+    ...(evidence.p99 ? [check('p99', evidence.p99, countSlower(acting.times, p99!))] : []),
+  ]
+}
+
+/** True if decisively fewer requests succeed than `stopBelow`. */
+export function mustStop({ expect, stopBelow }: Limits, { stop }: Evidence, acting: RequestCounts): boolean {
+  const isBelow = isOverLimit(countFailures(acting), 1 - stopBelow)
+  return isBelow && objective.evidence(stop).overLimit >= 1 / expect.falseFragile
+}
+
+/** Of the requests themselves, without regard to chance. */
+export function isOverLimit({ requests, violations }: LimitCounts, limit: number): boolean {
+  return requests > 0 && violations / requests > limit
+}
+
+/** The limits that the users' requests themselves break, in words. */
+export function brokenLimits({ expect }: Limits, users: RequestCounts): string[] {
+  const { successRate, p99 } = expect
+  const slow = p99 === undefined ? undefined : countSlower(users.times, p99)
+  return [
+    ...(isOverLimit(countFailures(users), 1 - successRate)
+      ? [`${users.failures} of ${users.requests} requests of users failed`]
+      : []),
+    ...(slow && isOverLimit(slow, slowShare)
+      ? [`${slow.violations} of ${slow.requests} requests of users took longer than ${p99} ms`]
+      : []),
+  ]
+}

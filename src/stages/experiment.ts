@@ -1,0 +1,77 @@
+// The stage experiment: injects the faults of the config, one after the other, and reports how the mesh took them.
+import { readApplications, gitopsWarnings } from '../canary/traffic/gitops.ts'
+import type { VirtualService } from '../cluster/objects.ts'
+import { runExperiment, type EndedExperiment } from '../experiments/experiment.ts'
+import { targetOf } from '../experiments/faults/fault-plan.ts'
+import { routesToService } from '../experiments/faults/http-fault.ts'
+import { readMeshFacts, type MeshFacts } from '../experiments/route-policies.ts'
+import { experimentReport, type ExperimentReport } from '../report/experiment-report.ts'
+import { systemClock } from '../runtime/clock.ts'
+import { warn, type StageContext, type StageOutcome } from './context.ts'
+
+/** A run that has failed injects nothing: a fault on top would hide the cause. */
+export async function experiment(context: StageContext): Promise<StageOutcome> {
+  const { config, host, recorder } = context
+  const experiments = Object.entries(config.experiments ?? {})
+  if (config.dryRun) {
+    experiments.forEach(([name]) => host.info(`${name}: a dry run injects nothing`))
+    return { changed: false }
+  }
+  if (recorder.current().error !== undefined) {
+    host.info('the experiments did not run, because the run has failed before')
+    return { changed: false }
+  }
+  await warnOfGitops(context)
+  for (const [name] of experiments) {
+    host.signal.throwIfAborted()
+    await runOne(context, name)
+  }
+  return { changed: recorder.current().experiments?.some(({ recovery }) => recovery !== 'unneeded') ?? false }
+}
+
+async function runOne(context: StageContext, name: string): Promise<void> {
+  const { config, host, cluster, recorder } = context
+  const settings = config.experiments![name]!
+  const ended = await runExperiment(cluster, config.namespace, name, settings, {
+    run: host.runName,
+    readGuardProgram: host.readGuardProgram,
+    signal: host.signal,
+    clock: systemClock,
+    note: host.info,
+    intent: host.onFaultIntent,
+  })
+  const report = experimentReport(ended, await factsOf(context, ended))
+  ;[...report.findings, ...report.advice].forEach((line) => host.info(`${name}: ${line}`))
+  const { experiments = [], error } = recorder.current()
+  recorder.record({ experiments: [...experiments, report] })
+  const problems = [error, ...errorsOf(report)].filter((line) => line !== undefined)
+  if (problems.length > 0) recorder.record({ error: problems.join('\n') })
+}
+
+function errorsOf({ name, verdict, reason, problem }: ExperimentReport): string[] {
+  return [
+    ...(verdict === 'resilient' ? [] : [`the experiment ${name} is ${verdict}: ${reason}`]),
+    ...(problem === undefined || reason.includes(problem) ? [] : [`the experiment ${name}: ${problem}`]),
+  ]
+}
+
+/** Without the facts there is less advice, and the verdict is the same. */
+async function factsOf({ config, host, cluster }: StageContext, { experiment }: EndedExperiment): Promise<MeshFacts> {
+  return readMeshFacts(cluster, config.namespace, experiment.service).catch((problem: unknown) => {
+    host.info(`the policies of ${experiment.service} could not be read for advice: ${String(problem)}`)
+    return { policies: [], pods: 0, ejects: true }
+  })
+}
+
+/** A GitOps controller that applies the same routes would remove the fault in the middle of the experiment. */
+async function warnOfGitops(context: StageContext): Promise<void> {
+  const { config, cluster } = context
+  const targets = Object.values(config.experiments ?? {})
+    .filter(({ inject }) => inject.delay ?? inject.abort)
+    .map(targetOf)
+  if (targets.length === 0) return
+  const all = await cluster.list<VirtualService>('VirtualService', config.namespace)
+  const routes = targets.flatMap((service) => routesToService(all, config.namespace, service))
+  const applications = await readApplications(cluster)
+  warn(context, [...new Set(routes.flatMap((object) => gitopsWarnings(object, applications)))])
+}

@@ -1,0 +1,248 @@
+// How a fault changes objects, and that its removal restores them exactly.
+import { describe, expect, test } from 'vitest'
+import type { Cluster, PatchOperation } from '../../../src/cluster/client.ts'
+import { ApiError } from '../../../src/cluster/api-error.ts'
+import type { KubeObject, Lease, Workload } from '../../../src/cluster/objects.ts'
+import type { FaultPlan } from '../../../src/experiments/faults/fault-plan.ts'
+import { planFault } from '../../../src/experiments/faults/fault-plan.ts'
+import { injectFault } from '../../../src/experiments/faults/inject.ts'
+import { findLeftovers, findTouched, restoreObjects } from '../../../src/experiments/faults/restore.ts'
+import { clusterWith, to, virtualService } from '../fixtures.ts'
+import { patched } from '../patched.ts'
+import { experimentOf } from './fixtures.ts'
+
+/** Objects in the namespace shop, written as the API server writes them. */
+class FakeObjects {
+  objects: KubeObject[]
+  private version = 10
+  constructor(...objects: KubeObject[]) {
+    this.objects = objects
+  }
+
+  private at(kind: string, name: string): number {
+    return this.objects.findIndex((each) => each.kind === kind && each.metadata.name === name)
+  }
+
+  readonly api: Cluster = clusterWith({
+    list: (kind: string) => Promise.resolve(structuredClone(this.objects.filter((each) => each.kind === kind))),
+    get: (kind: string, _: string, name: string) => Promise.resolve(structuredClone(this.objects[this.at(kind, name)])),
+    create: (object: KubeObject) => Promise.resolve(void this.objects.push(object)),
+    remove: (kind: string, _: string, name: string) =>
+      Promise.resolve(this.objects.splice(this.at(kind, name), 1).length > 0),
+    patch: (kind: string, _: string, name: string, operations: PatchOperation[]) => {
+      try {
+        const object = patched(this.objects[this.at(kind, name)]!, operations)
+        if (Object.keys(object.metadata.annotations ?? {}).length === 0) delete object.metadata.annotations
+        object.metadata.resourceVersion = String(++this.version)
+        this.objects[this.at(kind, name)] = object
+        return Promise.resolve(object)
+      } catch (problem) {
+        return Promise.reject(new ApiError(422, String(problem)))
+      }
+    },
+  })
+
+  /** Without the versions, which every write changes. */
+  get content(): KubeObject[] {
+    return this.objects.map(({ metadata: { resourceVersion: _, ...metadata }, ...rest }) => ({ ...rest, metadata }))
+  }
+}
+
+const lease = { metadata: { name: 'mesh-canary-backend', uid: 'lease-1' } } as Lease
+const mark = { experiment: 'trial', lease: 'mesh-canary-backend', identity: 'run 7 (deadbeef)' }
+
+async function inject(cluster: Cluster, settings: string): Promise<FaultPlan> {
+  const plan = await planFault(
+    cluster,
+    'shop',
+    'mesh-canary-experiment-backend',
+    experimentOf('maxAffected: 100%', settings),
+  )
+  await injectFault(cluster, plan, lease, mark)
+  return plan
+}
+
+const abort = '{ abort: { status: 503, percent: 30% } }'
+const percentage = { value: 30 }
+const routed = () =>
+  virtualService([
+    { name: 'beta', match: [{ headers: { 'x-beta': { exact: '1' } } }], route: [to('v2')], timeout: '3s' },
+    { name: 'other', route: [{ destination: { host: 'other' } }] },
+    { name: 'split', route: [to('v1', 80), to('v2', 20)] },
+  ])
+const rule = (spec: object) => ({
+  apiVersion: 'networking.istio.io/v1',
+  kind: 'DestinationRule',
+  metadata: { name: 'backend', namespace: 'shop', resourceVersion: '3' },
+  spec: { host: 'backend', ...spec },
+})
+const workload = (matchLabels: object) =>
+  ({
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name: 'backend', namespace: 'shop' },
+    spec: { selector: { matchLabels } },
+  }) as Workload
+
+describe('an abort', () => {
+  test('gets a route before each route to the service, with everything of that route', async () => {
+    const cluster = new FakeObjects(routed())
+    await inject(cluster.api, abort)
+    const fault = { abort: { httpStatus: 503, percentage } }
+    const { spec } = cluster.objects[0] as ReturnType<typeof routed>
+    expect(spec.http).toEqual([
+      { ...routed().spec.http![0], name: 'mesh-canary-fault', fault },
+      routed().spec.http![0],
+      routed().spec.http![1],
+      { ...routed().spec.http![2], name: 'mesh-canary-fault', fault },
+      routed().spec.http![2],
+    ])
+  })
+
+  test('can be for some callers and requests', async () => {
+    const cluster = new FakeObjects(routed())
+    const match = '{ abort: { status: 503, from: { app: web }, match: { headers: { x-try: "1" } } } }'
+    await inject(cluster.api, match)
+    const { http } = (cluster.objects[0] as ReturnType<typeof routed>).spec
+    expect(http![0]!.match).toEqual([
+      { headers: { 'x-beta': { exact: '1' }, 'x-try': { exact: '1' } }, sourceLabels: { app: 'web' } },
+    ])
+    expect(http![3]!.match).toEqual([{ headers: { 'x-try': { exact: '1' } }, sourceLabels: { app: 'web' } }])
+  })
+
+  test('that contradicts a route is refused before anything is written', async () => {
+    const cluster = new FakeObjects(routed())
+    const match = '{ abort: { status: 503, match: { headers: { x-beta: "2" } } } }'
+    await expect(inject(cluster.api, match)).rejects.toThrow('already has a condition on headers.x-beta')
+    expect(cluster.content).toEqual(new FakeObjects(routed()).content)
+  })
+
+  test('of a service without routes brings its own, which belong to the Lease', async () => {
+    const cluster = new FakeObjects()
+    await inject(cluster.api, abort)
+    expect(cluster.objects[0]).toMatchObject({
+      kind: 'VirtualService',
+      metadata: { name: 'mesh-canary-experiment-backend', ownerReferences: [{ kind: 'Lease', uid: 'lease-1' }] },
+      spec: { hosts: ['backend.shop.svc.cluster.local'], http: [{ name: 'mesh-canary-fault' }, {}] },
+    })
+  })
+})
+
+test('a delay is one of Istio', async () => {
+  const cluster = new FakeObjects(routed())
+  await inject(cluster.api, '{ delay: { time: 1500ms, percent: 30% } }')
+  const { http } = (cluster.objects[0] as ReturnType<typeof routed>).spec
+  expect(http![0]!['fault']).toEqual({ delay: { fixedDelay: '1500ms', percentage } })
+})
+
+const small = { tcp: { maxConnections: 2 }, http: { http1MaxPendingRequests: 1, http2MaxRequests: 2 } }
+const overload = '{ overload: { maxConnections: 2 } }'
+
+test('an overload shrinks every connection pool of the rule, and keeps its other limits', async () => {
+  const spec = {
+    trafficPolicy: {
+      connectionPool: { tcp: { maxConnections: 100, connectTimeout: '3s' } },
+      portLevelSettings: [{ port: { number: 3001 }, connectionPool: { http: { maxRetries: 3 } } }],
+    },
+    subsets: [{ name: 'v1' }, { name: 'v2', trafficPolicy: { connectionPool: { http: { http2MaxRequests: 9 } } } }],
+  }
+  const cluster = new FakeObjects(rule(spec))
+  await inject(cluster.api, overload)
+  expect(cluster.objects[0]).toMatchObject({
+    spec: {
+      trafficPolicy: {
+        connectionPool: { tcp: { maxConnections: 2, connectTimeout: '3s' }, http: small.http },
+        portLevelSettings: [{ connectionPool: { tcp: small.tcp, http: { ...small.http, maxRetries: 3 } } }],
+      },
+      subsets: [{ name: 'v1' }, { trafficPolicy: { connectionPool: small } }],
+    },
+  })
+})
+
+test('a partition refuses every caller of the workload', async () => {
+  const cluster = new FakeObjects(workload({ app: 'backend' }))
+  await inject(cluster.api, '{ partition: { workload: deploy/backend } }')
+  expect(cluster.objects[1]).toMatchObject({
+    kind: 'AuthorizationPolicy',
+    spec: { selector: { matchLabels: { app: 'backend' } }, action: 'DENY', rules: [{}] },
+  })
+})
+
+test('a partition of a workload that selects its pods by no label would refuse all, and is refused itself', async () => {
+  const cluster = new FakeObjects(workload({}))
+  await expect(inject(cluster.api, '{ partition: { workload: deploy/backend } }')).rejects.toThrow('by no label')
+  expect(cluster.objects).toHaveLength(1)
+})
+
+describe('removing the fault', () => {
+  const cases: [string, string, () => KubeObject[]][] = [
+    ['an abort from routes', abort, () => [routed()]],
+    [
+      'an abort from an object with annotations',
+      abort,
+      () => [{ ...routed(), metadata: { ...routed().metadata, annotations: { owner: 'web' } } }],
+    ],
+    ['an abort of a service without routes', abort, () => []],
+    ['an overload from a rule without limits', overload, () => [rule({ subsets: [{ name: 'v1' }] })]],
+    ['an overload from a rule with limits', overload, () => [rule({ trafficPolicy: { connectionPool: { tcp: { maxConnections: 100 } } } })]],
+    ['an overload of a service without a rule', overload, () => []],
+    ['a partition', '{ partition: { workload: deploy/backend } }', () => [workload({ app: 'backend' })]],
+  ]
+
+  test.each(cases)('restores exactly what was there: %s', async (_, settings, objects) => {
+    const cluster = new FakeObjects(...objects())
+    const plan = await inject(cluster.api, settings)
+    expect(cluster.content).not.toEqual(new FakeObjects(...objects()).content)
+    await restoreObjects(cluster.api, plan.objects, { fences: false })
+    expect(cluster.content).toEqual(new FakeObjects(...objects()).content)
+  })
+
+  test.each(cases)('is possible from the annotations alone: %s', async (_, settings, objects) => {
+    const cluster = new FakeObjects(...objects())
+    await inject(cluster.api, settings)
+    const found = await findLeftovers(cluster.api, 'shop', ['mesh-canary-backend'])
+    expect(found).toHaveLength(1)
+    await restoreObjects(cluster.api, found, { fences: false })
+    expect(cluster.content).toEqual(new FakeObjects(...objects()).content)
+  })
+
+  test.each(cases)('twice changes nothing more: %s', async (_, settings, objects) => {
+    const cluster = new FakeObjects(...objects())
+    const plan = await inject(cluster.api, settings)
+    expect(await restoreObjects(cluster.api, plan.objects)).toHaveLength(1)
+    expect(await restoreObjects(cluster.api, plan.objects)).toEqual([])
+  })
+
+  test('keeps what somebody else has changed since', async () => {
+    const cluster = new FakeObjects(rule({ trafficPolicy: { connectionPool: { tcp: { maxConnections: 100 } } } }))
+    const plan = await inject(cluster.api, overload)
+    const theirs = { tcp: { maxConnections: 7 } }
+    await cluster.api.patch('DestinationRule', 'shop', 'backend', [
+      { op: 'replace', path: '/spec/trafficPolicy/connectionPool', value: theirs },
+    ])
+    expect(await findTouched(cluster.api, plan.objects)).toHaveLength(1)
+    await restoreObjects(cluster.api, plan.objects)
+    expect(cluster.objects[0]).toMatchObject({ spec: { trafficPolicy: { connectionPool: theirs } } })
+  })
+
+  test('leaves an object of the same name that is not of an experiment', async () => {
+    const cluster = new FakeObjects(workload({ app: 'backend' }))
+    const { objects } = await inject(cluster.api, '{ partition: { workload: deploy/backend } }')
+    cluster.objects[1]!.metadata.annotations = {}
+    await restoreObjects(cluster.api, objects)
+    expect(cluster.objects).toHaveLength(2)
+  })
+
+  test('invalidates what a frozen run has prepared', async () => {
+    const cluster = new FakeObjects(routed())
+    const plan = await planFault(cluster.api, 'shop', 'x', experimentOf('', abort))
+    await restoreObjects(cluster.api, plan.objects)
+    await expect(injectFault(cluster.api, plan, lease, mark)).rejects.toThrow('resourceVersion')
+  })
+
+  test('leaves the faults of other Leases alone', async () => {
+    const cluster = new FakeObjects(routed())
+    await inject(cluster.api, abort)
+    expect(await findLeftovers(cluster.api, 'shop', ['mesh-canary-other'])).toEqual([])
+  })
+})

@@ -1,0 +1,225 @@
+// The state machine of an experiment, without a cluster and without a clock.
+import { describe, expect, test } from 'vitest'
+import type { ExperimentConfig } from '../../../src/config/schema.ts'
+import { abort, next, start } from '../../../src/experiments/state/machine.ts'
+import { noMeshCounts } from '../../../src/experiments/state/mesh-counts.ts'
+import type { Action, EndedState, Observation, State } from '../../../src/experiments/state/types.ts'
+import { served } from '../fixtures.ts'
+import { acts, experimentOf, isGone, nobody, seen } from './fixtures.ts'
+
+/** Polls once a second with what `look` sees, until the experiment ends. */
+function run(
+  experiment: ExperimentConfig,
+  look: (state: State, now: number) => Partial<Observation>,
+): { state: EndedState; actions: Action[]; phases: string[] } {
+  let state: State = start(experiment, 0)
+  const actions: Action[] = []
+  for (let now = 1_000; state.phase !== 'ended'; now += 1_000) {
+    if (now > 600_000) throw new Error('the experiment never ends')
+    const step = next(experiment, state, seen(look(state, now)), now)
+    state = step.state
+    actions.push(...step.actions)
+  }
+  return { state: state as EndedState, actions, phases: state.timeline.map(({ phase }) => phase) }
+}
+
+/** The fault acts once it is injected, and is gone once it is to be removed; meanwhile the users get `during`. */
+const usual =
+  (during: Partial<Observation> = {}) =>
+  (state: State) => {
+    if (state.phase === 'injecting' || state.phase === 'observing') return { ...acts, ...during }
+    return state.phase === 'recovering' ? isGone : {}
+  }
+
+const outcome = ({ state }: { state: EndedState }) => state.outcome
+
+test('goes through its phases, injects once and recovers once', () => {
+  const { state, actions, phases } = run(experimentOf(), usual())
+  expect(phases).toEqual(['waiting', 'steady', 'injecting', 'observing', 'recovering', 'ended'])
+  expect(actions).toEqual(['inject', 'recover'])
+  expect(state.outcome.verdict).toBe('resilient')
+  expect(state.recovery).toEqual({ kind: 'confirmed', seconds: 3 })
+})
+
+describe('nothing is injected', () => {
+  test('without a guard', () => {
+    const { state, actions } = run(experimentOf(), () => ({ isGuarded: false }))
+    expect(actions).toEqual([])
+    expect(state.outcome).toEqual({
+      verdict: 'inconclusive',
+      reason: 'the guard Job did not start within 15 s; nothing was injected',
+    })
+    expect(state.recovery).toEqual({ kind: 'unneeded' })
+  })
+
+  test.each([
+    ['while too few users call', { users: served(1) }, 'fewer than `minRequests` (50)'],
+    ['while users fail', { users: served(50, 2) }, 'not steady before the fault: 20 of 500 requests of users failed'],
+  ])('%s', (_, users, reason) => {
+    const { state, actions } = run(experimentOf(), () => users)
+    expect(actions).toEqual([])
+    expect(state.outcome.reason).toContain(reason)
+    expect(state.outcome.verdict).toBe('inconclusive')
+  })
+
+  test('while users are too slow', () => {
+    const { state, actions } = run(experimentOf('expect: { p99: 500ms }'), () => ({ users: served(50, 0, 5) }))
+    expect(actions).toEqual([])
+    expect(state.outcome.reason).toContain('50 of 500 requests of users took longer than 500 ms')
+  })
+})
+
+describe('the verdict', () => {
+  test('is fragile if more users fail than expected', () => {
+    const result = outcome(run(experimentOf(), usual({ users: served(50, 10) })))
+    expect(result.verdict).toBe('fragile')
+    expect(result.reason).toContain('requests of users failed (1% allowed)')
+  })
+
+  test('is fragile if users are slower than expected', () => {
+    const result = outcome(run(experimentOf('expect: { p99: 500ms }'), usual({ users: served(50, 0, 10) })))
+    expect(result.verdict).toBe('fragile')
+    expect(result.reason).toContain('were too slow')
+  })
+
+  test('is inconclusive between the limit and its tolerance, and says that more requests are needed', () => {
+    let polls = 0
+    const result = outcome(
+      run(experimentOf(), (state) => usual({ users: served(50, polls++ % 2 === 0 ? 1 : 0) })(state)),
+    )
+    expect(result.verdict).toBe('inconclusive')
+    expect(result.reason).toContain('make `duration` longer')
+  })
+
+  test('is inconclusive if users stay away while the fault acts', () => {
+    const result = outcome(run(experimentOf(), usual({ users: nobody.users })))
+    expect(result.verdict).toBe('inconclusive')
+  })
+
+  test('is not fragile for one burst within the limit on the whole', () => {
+    let isFirst = true
+    const result = outcome(
+      run(experimentOf(), (state) => {
+        if (state.phase !== 'observing' || !isFirst) return usual()(state)
+        isFirst = false
+        return { ...acts, users: served(50, 8) }
+      }),
+    )
+    expect(result.verdict).not.toBe('fragile')
+  })
+
+  const retried = (count: number, isComplete = true) => ({
+    mesh: { ...noMeshCounts, retries: { count, isComplete } },
+  })
+
+  test.each([
+    ['some and there are some', 'some', 3, true, 'resilient'],
+    ['some and there are none', 'some', 0, true, 'fragile'],
+    ['none and there are some', 'none', 3, true, 'fragile'],
+    ['some and nobody publishes them', 'some', 0, false, 'inconclusive'],
+    ['none and nobody publishes them', 'none', 0, false, 'inconclusive'],
+    ['many and there are more', '{ min: 10 }', 3, true, 'resilient'],
+    ['few and there are more', '{ max: 10 }', 3, true, 'fragile'],
+  ])('with expected retries %s is as it must be', (_, expected, count, isComplete, verdict) => {
+    const experiment = experimentOf(`expect: { retries: ${expected} }`, '{ podKill: { workload: deploy/backend } }')
+    expect(outcome(run(experiment, usual(retried(count, isComplete)))).verdict).toBe(verdict)
+  })
+})
+
+describe('the fault is removed early', () => {
+  test('when fewer users succeed than the experiment may cost', () => {
+    const { state, phases } = run(experimentOf('stopBelow: 50%'), usual({ users: served(50, 40) }))
+    expect(state.outcome.verdict).toBe('fragile')
+    expect(state.outcome.reason).toContain('`stopBelow`')
+    expect(phases).not.toContain('observing')
+    expect(phases).toContain('recovering')
+  })
+
+  test('when somebody else changes what it wrote', () => {
+    const { state } = run(experimentOf(), usual({ touched: ['VirtualService shop/backend'] }))
+    expect(state.outcome).toEqual({
+      verdict: 'inconclusive',
+      reason: 'somebody else changed what the fault had written (VirtualService shop/backend)',
+    })
+  })
+
+  test('when the run is aborted', () => {
+    const experiment = experimentOf()
+    const states = [start(experiment, 0)]
+    for (let now = 1_000; now < 14_000; now += 1_000) {
+      const before = states.at(-1)!
+      states.push(next(experiment, before, seen(usual()(before)), now).state)
+    }
+    expect(abort(states[3]!, 'cancelled', 4_000)).toMatchObject({ state: { phase: 'ended' }, actions: [] })
+    expect(abort(states.at(-1)!, 'cancelled', 14_000)).toMatchObject({
+      state: { phase: 'recovering', outcome: { verdict: 'inconclusive', reason: 'cancelled' } },
+      actions: ['recover'],
+    })
+  })
+})
+
+describe('a fault that does not show', () => {
+  test.each([
+    [
+      'because it is not written',
+      '{ abort: { status: 503 } }',
+      { isWritten: false },
+      'could not be written within 15 s',
+    ],
+    ['because no request meets it', '{ abort: { status: 503 } }', { isWritten: true }, 'no sidecar counted a request'],
+    ['because no limit is reached', '{ overload: {} }', { isWritten: true }, 'the limit was never reached'],
+    ['because no pod may go', '{ podKill: { workload: deploy/backend } }', {}, 'no pod was evicted within 15 s'],
+  ])('%s makes the experiment inconclusive, and is removed', (_, inject, during, reason) => {
+    const { state, actions } = run(experimentOf('', inject), (state) =>
+      state.phase === 'recovering' ? isGone : state.phase === 'injecting' ? during : {},
+    )
+    expect(state.outcome.verdict).toBe('inconclusive')
+    expect(state.outcome.reason).toContain(reason)
+    expect(actions).toContain('recover')
+  })
+})
+
+describe('the recovery', () => {
+  test('is repeated until the fault is removed', () => {
+    let polls = 0
+    const { actions, state } = run(experimentOf(), (state) =>
+      state.phase === 'recovering' && polls++ < 5 ? acts : usual()(state),
+    )
+    expect(actions.filter((each) => each === 'recover')).toHaveLength(6)
+    expect(state.recovery.kind).toBe('confirmed')
+  })
+
+  test('that never succeeds is left to the guard, and the verdict claims nothing', () => {
+    const { state } = run(experimentOf(), (state) => (state.phase === 'recovering' ? acts : usual()(state)))
+    expect(state.outcome.verdict).toBe('inconclusive')
+    expect(state.recovery).toMatchObject({ kind: 'unconfirmed', isRemoved: false })
+  })
+
+  test('is not confirmed while the sidecars still apply the fault', () => {
+    const { state } = run(experimentOf(), (state) =>
+      state.phase === 'recovering' ? { ...isGone, signs: { calls: 50, faulted: 3 } } : usual()(state),
+    )
+    expect(state.outcome.verdict).toBe('inconclusive')
+    expect(state.recovery).toMatchObject({ kind: 'unconfirmed', isRemoved: true })
+    expect(state.outcome.reason).toContain('the sidecars still apply it')
+  })
+
+  test.each([
+    ['users still fail', { users: served(50, 20) }, '20'],
+    ['pods are not back', { unready: 1 }, '1 of the pods are not ready'],
+  ])('that takes too long because %s is fragile', (_, after, reason) => {
+    const { state } = run(experimentOf(), (state) =>
+      state.phase === 'recovering' ? { ...isGone, ...after } : usual()(state),
+    )
+    expect(state.outcome.verdict).toBe('fragile')
+    expect(state.outcome.reason).toContain(reason)
+  })
+
+  test('without users is not confirmed, and the verdict claims nothing', () => {
+    const { state } = run(experimentOf(), (state) =>
+      state.phase === 'recovering' ? { ...isGone, ...nobody } : usual()(state),
+    )
+    expect(state.outcome.verdict).toBe('inconclusive')
+    expect(state.outcome.reason).toContain('too few requests of users (0)')
+  })
+})
