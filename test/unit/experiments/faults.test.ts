@@ -184,7 +184,11 @@ describe('removing the fault', () => {
     ],
     ['an abort of a service without routes', abort, () => []],
     ['an overload from a rule without limits', overload, () => [rule({ subsets: [{ name: 'v1' }] })]],
-    ['an overload from a rule with limits', overload, () => [rule({ trafficPolicy: { connectionPool: { tcp: { maxConnections: 100 } } } })]],
+    [
+      'an overload from a rule with limits',
+      overload,
+      () => [rule({ trafficPolicy: { connectionPool: { tcp: { maxConnections: 100 } } } })],
+    ],
     ['an overload of a service without a rule', overload, () => []],
     ['a partition', '{ partition: { workload: deploy/backend } }', () => [workload({ app: 'backend' })]],
   ]

@@ -7,8 +7,7 @@ import { configOf, served } from '../fixtures.ts'
 
 /** An experiment with the service backend, unless it says otherwise; `settings` as `{ … }` on one line. */
 export function experimentOf(settings = '', inject = '{ abort: { status: 503 } }'): ExperimentConfig {
-  const base =
-    'service: backend, steadyState: 10s, duration: 20s, recoverWithin: 20s, confirmTimeout: 15s'
+  const base = 'service: backend, steadyState: 10s, duration: 20s, recoverWithin: 20s, confirmTimeout: 15s'
   return configOf(`experiments: { trial: { ${base}, inject: ${inject}, ${settings} } }`).experiments!['trial']!
 }
 

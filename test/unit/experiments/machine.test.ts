@@ -20,7 +20,7 @@ function run(
     state = step.state
     actions.push(...step.actions)
   }
-  return { state: state as EndedState, actions, phases: state.timeline.map(({ phase }) => phase) }
+  return { state: state, actions, phases: state.timeline.map(({ phase }) => phase) }
 }
 
 /** The fault acts once it is injected, and is gone once it is to be removed; meanwhile the users get `during`. */

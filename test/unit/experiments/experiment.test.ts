@@ -1,0 +1,159 @@
+// An experiment from its Lease to its end, with failures of the cluster in between.
+import { beforeEach, describe, expect, test } from 'vitest'
+import { ApiError } from '../../../src/cluster/api-error.ts'
+import { leaseHeldBy } from '../canary/ownership/fake-leases.ts'
+import { to, virtualService } from '../fixtures.ts'
+import { FakeShop } from './fake-shop.ts'
+import { experimentOf } from './fixtures.ts'
+
+let shop: FakeShop
+beforeEach(() => {
+  shop = new FakeShop()
+})
+
+const tolerant = () => experimentOf('expect: { successRate: 30% }, stopBelow: 1%')
+const restored = virtualService([{ route: [to('v1')] }])
+
+/** The routes are as before, and nothing of the experiment is left. */
+function expectClean(): void {
+  expect(shop.virtualService.spec).toEqual(restored.spec)
+  expect(shop.virtualService.metadata.annotations ?? {}).not.toHaveProperty(['mesh-canary.io/experiment'])
+}
+
+describe('an experiment', () => {
+  test('that users do not notice is resilient, and leaves nothing behind', async () => {
+    const { state } = await shop.run(tolerant())
+    expect(state.outcome.verdict).toBe('resilient')
+    expect(state.recovery.kind).toBe('confirmed')
+    expect(state.signs.faulted).toBeGreaterThan(0)
+    expectClean()
+    expect(shop.leases.lease).toBeUndefined()
+  })
+
+  test('that users notice is fragile', async () => {
+    const { state } = await shop.run(experimentOf('stopBelow: 1%'))
+    expect(state.outcome.verdict).toBe('fragile')
+    expectClean()
+  })
+
+  test('says what to remove before it writes anything, and nothing at its end', async () => {
+    await shop.run(tolerant())
+    expect(shop.intents[0]).toMatchObject({
+      experiment: 'trial',
+      services: ['backend'],
+      objects: [{ kind: 'VirtualService', name: 'backend', undo: { kind: 'routes' } }],
+    })
+    expect(shop.intents.at(-1)).toBeUndefined()
+  })
+
+  test('injects nothing while its guard does not watch', async () => {
+    shop.hasGuard = false
+    shop.everySecond = () => expect(shop.isFaulted).toBe(false)
+    const { state } = await shop.run(tolerant())
+    expect(state.outcome.reason).toContain('the guard Job did not start')
+    expect(shop.leases.lease).toBeUndefined()
+  })
+})
+
+describe('does not begin', () => {
+  test('during a promotion', async () => {
+    shop.leases.lease = leaseHeldBy('run 6 (deadbeef)', { annotations: { 'mesh-canary.io/state': '{}' } })
+    await expect(shop.run(tolerant())).rejects.toThrow(
+      'a promotion by run 6 of backend has not ended (Lease shop/mesh-canary-backend)',
+    )
+    expect(shop.leases.holder).toBe('run 6 (deadbeef)')
+  })
+
+  test('during another experiment', async () => {
+    shop.leases.lease = leaseHeldBy('run 6, experiment other (deadbeef)')
+    shop.everySecond = () => shop.leases.lease && shop.leases.renew()
+    await expect(shop.run(tolerant())).rejects.toThrow('run 6, experiment other')
+  })
+
+  test('before it has removed what an earlier run left', async () => {
+    const mark = { experiment: 'old', lease: 'mesh-canary-backend', identity: 'run 5', undo: { kind: 'routes' } }
+    shop.leases.others['VirtualService'] = virtualService(
+      [{ name: 'mesh-canary-fault', route: [to('v1')] }, { route: [to('v1')] }],
+      { annotations: { 'mesh-canary.io/experiment': JSON.stringify(mark) } },
+    )
+    await shop.run(tolerant())
+    expect(shop.notes).toContain('removed what an earlier experiment had left in VirtualService shop/backend')
+    expectClean()
+  })
+})
+
+describe('while the fault acts,', () => {
+  /** Once, in the tenth second of the fault. */
+  function later(work: () => void): void {
+    let seconds = 0
+    shop.everySecond = () => {
+      if (shop.isFaulted && ++seconds === 10) work()
+    }
+  }
+
+  test('a cancellation removes it', async () => {
+    later(() => shop.controller.abort(new Error('cancelled')))
+    const { state } = await shop.run(tolerant())
+    expect(state.outcome).toEqual({ verdict: 'inconclusive', reason: 'the run was cancelled' })
+    expect(state.recovery).toMatchObject({ kind: 'unconfirmed', isRemoved: true })
+    expectClean()
+    expect(shop.intents.at(-1)).toBeUndefined()
+  })
+
+  test('a lost Lease removes it, and leaves the Lease to its holder', async () => {
+    later(() => shop.leases.heldBy('guard of run 7'))
+    const { state } = await shop.run(tolerant())
+    expect(state.outcome.reason).toContain('this run lost its Lease')
+    expectClean()
+    expect(shop.leases.holder).toBe('guard of run 7')
+  })
+
+  test('a change of it by somebody else ends the experiment', async () => {
+    later(() => {
+      shop.leases.others['VirtualService'] = { ...restored }
+    })
+    const { state } = await shop.run(tolerant())
+    expect(state.outcome.reason).toContain('somebody else changed what the fault had written')
+    expectClean()
+  })
+
+  test('an API server that refuses writes for a while delays the removal', async () => {
+    let refusals = 0
+    shop.leases.before = (verb, kind) =>
+      verb === 'patch' && kind === 'VirtualService' && shop.isFaulted && refusals++ < 4
+        ? new ApiError(503, 'the server is away')
+        : undefined
+    const { state } = await shop.run(tolerant())
+    expect(state.recovery.kind).toBe('confirmed')
+    expect(shop.notes.join('\n')).toContain('the fault: the server is away')
+    expectClean()
+  })
+
+  test('an API server that never takes the removal leaves the Lease to the guard, and the run says so', async () => {
+    shop.leases.before = (verb, kind) =>
+      verb === 'patch' && kind === 'VirtualService' && shop.isFaulted ? new ApiError(503, 'away') : undefined
+    const { state } = await shop.run(tolerant())
+    expect(state.outcome.verdict).toBe('inconclusive')
+    expect(state.recovery).toMatchObject({ kind: 'unconfirmed', isRemoved: false })
+    expect(shop.leases.holder).toContain('run 7, experiment trial')
+    expect(shop.intents.at(-1)).toBeDefined()
+  })
+})
+
+test('a write that somebody else was faster than is repeated with what is there then', async () => {
+  let conflicts = 0
+  shop.leases.before = (verb, kind) =>
+    verb === 'patch' && kind === 'VirtualService' && conflicts++ === 0 ? new ApiError(422, 'too late') : undefined
+  const { state } = await shop.run(tolerant())
+  expect(state.outcome.verdict).toBe('resilient')
+  expect(shop.notes.join('\n')).toContain('somebody else wrote at the same time')
+  expectClean()
+})
+
+test('a fault that the account may not write is not tried again and again', async () => {
+  shop.leases.before = (verb, kind) =>
+    verb === 'patch' && kind === 'VirtualService' && !shop.isFaulted ? new ApiError(403, 'no') : undefined
+  const { state } = await shop.run(tolerant())
+  expect(state.outcome.verdict).toBe('inconclusive')
+  expect(state.outcome.reason).toContain('the fault could not be written: no')
+})

@@ -1,0 +1,50 @@
+// The post step of a run that died in the middle of an experiment.
+import { beforeEach, expect, test } from 'vitest'
+import { guardIdentity } from '../../../src/canary/ownership/lease-object.ts'
+import type { VirtualService } from '../../../src/cluster/objects.ts'
+import type { FaultIntent } from '../../../src/experiments/experiment.ts'
+import { recoverFault } from '../../../src/experiments/recovery.ts'
+import { FakeLeaseCluster, leaseHeldBy } from '../canary/ownership/fake-leases.ts'
+import { to, virtualService } from '../fixtures.ts'
+
+const identity = 'run 6, experiment trial (deadbeef)'
+const intent: FaultIntent = {
+  experiment: 'trial',
+  namespace: 'shop',
+  services: ['backend'],
+  identity,
+  objects: [{ kind: 'VirtualService', namespace: 'shop', name: 'backend', undo: { kind: 'routes' } }],
+}
+
+let cluster: FakeLeaseCluster
+beforeEach(() => {
+  cluster = new FakeLeaseCluster(leaseHeldBy(identity))
+  cluster.others['VirtualService'] = virtualService([
+    { name: 'mesh-canary-fault', route: [to('v1')] },
+    { route: [to('v1')] },
+  ])
+})
+
+test.each([
+  ['the run', identity],
+  ['the guard of the run', guardIdentity(identity)],
+])('removes the fault and the Lease that %s holds', async (_, holder) => {
+  cluster.heldBy(holder)
+  expect(await recoverFault(cluster.api, intent)).toBe(
+    'the fault of the experiment trial was removed (VirtualService shop/backend)',
+  )
+  expect((cluster.others['VirtualService'] as VirtualService).spec.http).toHaveLength(1)
+  expect(cluster.lease).toBeUndefined()
+})
+
+test('leaves the Lease of another run', async () => {
+  cluster.heldBy('run 7 (00000000)')
+  await recoverFault(cluster.api, intent)
+  expect(cluster.holder).toBe('run 7 (00000000)')
+})
+
+test('says nothing if the guard was faster', async () => {
+  cluster.lease = undefined
+  cluster.others['VirtualService'] = virtualService([{ route: [to('v1')] }])
+  expect(await recoverFault(cluster.api, intent)).toBeUndefined()
+})

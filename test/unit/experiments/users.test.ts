@@ -1,0 +1,108 @@
+// What the sidecars' counters say of the users, of the fault, and of the mesh's work.
+import { describe, expect, test } from 'vitest'
+import { countMeshWork } from '../../../src/experiments/metrics/mesh-work.ts'
+import { countFaultedCalls, countRefusals, countUsers, parseDenials } from '../../../src/experiments/metrics/users.ts'
+import type { ExperimentConfig } from '../../../src/config/schema.ts'
+import type { Reading } from '../../../src/metrics/counters.ts'
+import { pod } from '../fixtures.ts'
+
+const names = { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' }
+const host = 'backend.shop.svc.cluster.local'
+
+type Labels = { reporter?: string; to?: string; code?: number; flags?: string }
+const series = ({ reporter = 'source', to = host, code = 200, flags = '-' }: Labels) =>
+  `istio_requests_total{reporter="${reporter}",destination_service="${to}",response_code="${code}",response_flags="${flags}"}`
+const bucket = (le: string, reporter = 'source') =>
+  `istio_request_duration_milliseconds_bucket{reporter="${reporter}",destination_service="${host}",le="${le}"}`
+const reading = (entries: [string, number][]): Reading => new Map(entries)
+
+const counting = { names, host, refusals: false }
+
+describe('users', () => {
+  test('are the calls to the service as their own sidecars counted them, with their times', () => {
+    const delta = reading([
+      [series({}), 90],
+      [series({ code: 503 }), 7],
+      [series({ code: 0, flags: 'UC' }), 3],
+      [series({ to: 'other.shop.svc.cluster.local' }), 40],
+      [series({ reporter: 'destination' }), 40],
+      [bucket('10'), 60],
+      [bucket('+Inf'), 100],
+      [bucket('+Inf', 'destination'), 40],
+    ])
+    expect(countUsers(delta, counting)).toMatchObject({
+      requests: 100,
+      failures: 10,
+      times: { total: 100, within: { 10: 60 } },
+    })
+  })
+
+  test('whom a policy refuses count as failed only where the experiment is a partition', () => {
+    const delta = reading([[series({ code: 403 }), 5]])
+    expect(countUsers(delta, counting).failures).toBe(0)
+    expect(countUsers(delta, { ...counting, refusals: true }).failures).toBe(5)
+  })
+})
+
+describe('the fault shows itself', () => {
+  test.each([
+    ['delay', 'DI'],
+    ['abort', 'FI'],
+    ['overload', 'UO'],
+  ])('as %s by the flag %s', (kind, flags) => {
+    const delta = reading([
+      [series({ flags }), 4],
+      [series({ flags: `UR,${flags}` }), 1],
+      [series({}), 15],
+    ])
+    const inject = { [kind]: {} } as ExperimentConfig['inject']
+    expect(countFaultedCalls(delta, names, host, inject)).toEqual({ calls: 20, faulted: 5 })
+  })
+
+  test('as a partition by what the sidecars of the workload refuse', () => {
+    const text = 'envoy_tcp_inbound_0_rbac_denied{} 2\nenvoy_http_inbound_rbac_denied{} 3\nenvoy_other{} 9\n'
+    const delta = reading([
+      ...parseDenials(text),
+      [series({ reporter: 'destination', code: 403 }), 3],
+      [series({ reporter: 'destination' }), 5],
+    ])
+    expect(countRefusals(delta, names)).toEqual({ calls: 8, faulted: 5 })
+  })
+})
+
+describe("the mesh's work", () => {
+  const cluster = (counter: string) => `envoy_cluster_${counter}{cluster_name="outbound|3001||${host}"}`
+  const work = (...deltas: Reading[]) =>
+    countMeshWork(
+      deltas.map((delta) => ({ pod: pod(), delta })),
+      names,
+      [{ service: 'backend', host }],
+    )
+  const called: [string, number] = [series({}), 10]
+
+  test('is the sum of what all callers publish', () => {
+    const publishing = reading([
+      called,
+      [cluster('upstream_rq_retry'), 4],
+      [cluster('upstream_rq_retry_success'), 3],
+      [cluster('upstream_rq_timeout'), 1],
+      [cluster('upstream_rq_per_try_timeout'), 2],
+    ])
+    const counts = work(publishing, publishing)
+    expect(counts.retries).toEqual({ count: 8, isComplete: true })
+    expect(counts.retrySuccesses).toEqual({ count: 6, isComplete: true })
+    expect(counts.timeouts).toEqual({ count: 6, isComplete: true })
+  })
+
+  test('is incomplete if one caller publishes nothing, and then the flags tell the least', () => {
+    const silent = reading([called, [series({ code: 504, flags: 'UT' }), 2], [series({ code: 503, flags: 'UO' }), 3]])
+    const counts = work(reading([called, [cluster('upstream_rq_retry'), 4]]), silent)
+    expect(counts.retries).toEqual({ count: 4, isComplete: false })
+    expect(counts.timeouts).toEqual({ count: 2, isComplete: false })
+    expect(counts.overflows).toEqual({ count: 3, isComplete: false })
+  })
+
+  test('is complete without callers, and nothing', () => {
+    expect(work(reading([])).retries).toEqual({ count: 0, isComplete: true })
+  })
+})
