@@ -1,0 +1,31 @@
+// When the stage experiment injects nothing. test/unit/experiments tests what it does otherwise.
+import { expect, test } from 'vitest'
+import { createRecorder } from '../../../src/report/recorder.ts'
+import { emptyReport } from '../../../src/report/report.ts'
+import type { StageContext } from '../../../src/stages/context.ts'
+import { experiment } from '../../../src/stages/experiment.ts'
+import { clusterWith, configOf } from '../fixtures.ts'
+
+const text = 'experiments: { trial: { service: front, inject: { abort: { status: 503, service: shop } } } }'
+
+/** A cluster that refuses every call. */
+function contextFor(config: string, error?: string) {
+  const lines: string[] = []
+  const recorder = createRecorder(emptyReport('shop', new Date(0), false))
+  if (error !== undefined) recorder.record({ error })
+  const host = { signal: new AbortController().signal, info: (line: string) => void lines.push(line) }
+  const context = { cluster: clusterWith({}), config: configOf(config), recorder, host }
+  return { context: context as unknown as StageContext, lines }
+}
+
+test('a dry run injects nothing', async () => {
+  const { context, lines } = contextFor(`${text}\ndryRun: true`)
+  expect(await experiment(context)).toEqual({ changed: false })
+  expect(lines).toEqual(['trial: a dry run injects nothing'])
+})
+
+test('a run that has failed injects nothing: the fault would hide the cause', async () => {
+  const { context, lines } = contextFor(text, 'the canary of front was not promoted')
+  expect(await experiment(context)).toEqual({ changed: false })
+  expect(lines).toEqual(['the experiments did not run, because the run has failed before'])
+})
