@@ -1,17 +1,15 @@
 // Experiments on the real mesh: users call the front, which calls the shop. Every kind of fault, with the verdict that it
 // must have, and runs that end in the middle. All experiments have only the rights of deploy/rbac/experiment.yaml.
-import { resolve } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { deployment, openArcade, service, type Arcade } from './arcade.ts'
 import { eventually } from './echo.ts'
 import { runner, type ActionRun, type RunnerOptions } from './runner.ts'
-import { accountKubeconfig, metricNames, sampleImage } from './world.ts'
+import { accountKubeconfig, applyRights, metricNames, sampleImage } from './world.ts'
 
 const namespace = 'arcade'
 let arcade: Arcade
 let machine: ReturnType<typeof runner>
 let experimenter: string
-let admin: string | undefined
 
 /** Answers 502 if the shop does not answer well. */
 const front = `
@@ -49,18 +47,9 @@ beforeAll(async () => {
     workload('users', { app: 'users' }, users),
   )
   machine = runner(arcade.testCluster.runner)
-  const { run } = arcade.testCluster
-  await run([
-    'kubectl',
-    '-n',
-    namespace,
-    'apply',
-    '-f',
-    resolve(import.meta.dirname, '../../deploy/rbac/experiment.yaml'),
-  ])
+  await applyRights(arcade.testCluster, machine.home, namespace, ['experiment.yaml'])
   experimenter = await accountKubeconfig(arcade.testCluster, machine.home, namespace, 'mesh-canary-experiment')
-  admin = arcade.testCluster.runner.env?.['KUBECONFIG']
-  await run(['kubectl', 'label', 'namespace', namespace, 'mesh-canary.io/experiments=allowed'])
+  await allow('=allowed')
 })
 beforeEach(() => eventually(async () => expect(await traces()).toBe('')))
 afterAll(async () => {
@@ -80,13 +69,14 @@ async function traces(): Promise<string> {
     .join('\n')
 }
 
+/** Sets the label that allows experiments in the namespace; with `-` it removes it. */
+const allow = (value: '=allowed' | '-') =>
+  arcade.testCluster.run(['kubectl', 'label', 'namespace', namespace, `mesh-canary.io/experiments${value}`])
+
 /** Gives the services these policies. */
 async function policies(services: object): Promise<void> {
   const config = machine.file('policies.json', JSON.stringify({ name: 'arcade', namespace, services }))
-  const { code, log } = await machine.main(
-    { ...arcade.testCluster.inputs, config, stages: 'policies' },
-    { env: { ...(admin ? { KUBECONFIG: admin } : {}) } },
-  )
+  const { code, log } = await machine.main({ config, stages: 'policies' })
   expect(code, log).toBe(0)
 }
 
@@ -197,7 +187,7 @@ describe('a pod that is evicted', () => {
 
   test('stays if a budget protects it, and then the run knows nothing', async () => {
     await arcade.kubectl('create', 'poddisruptionbudget', 'front', '--selector=app=front', '--min-available=1')
-    const run = await experiment({ ...kill('front'), maxAffected: '100%', confirmTimeout: '10s' })
+    const run = await experiment({ ...kill('front'), maxAffected: '100%', confirmTimeout: '30s' })
     await arcade.kubectl('delete', 'poddisruptionbudget', 'front')
     expect(verdict(run), run.log).toBe('inconclusive')
     expect(run.log).toContain('a PodDisruptionBudget forbids it')
@@ -236,7 +226,7 @@ describe('a small connection pool', () => {
   test('that is large enough shows nothing', async () => {
     const run = await experiment({
       inject: { overload: { maxConnections: 500, maxPendingRequests: 500 } },
-      confirmTimeout: '5s',
+      confirmTimeout: '20s',
     })
     expect(verdict(run), run.log).toBe('inconclusive')
     expect(run.outputs['experiment-reason']).toContain('the limit was never reached')
@@ -297,10 +287,9 @@ describe('a run that ends in the middle', () => {
 })
 
 test('a namespace that does not allow experiments is not touched', async () => {
-  const { run } = arcade.testCluster
-  await run(['kubectl', 'label', 'namespace', namespace, 'mesh-canary.io/experiments-'])
+  await allow('-')
   const refused = await experiment({ inject: { overload: {} } })
-  await run(['kubectl', 'label', 'namespace', namespace, 'mesh-canary.io/experiments=allowed'])
+  await allow('=allowed')
   expect(refused.code).toBe(1)
   expect(refused.log).toContain(`experiments: the namespace ${namespace} does not allow them`)
 })

@@ -121,11 +121,22 @@ const rbac = resolve(import.meta.dirname, '../../deploy/rbac')
  * @returns its path.
  */
 export async function delivererKubeconfig(
-  { run }: TestCluster,
+  testCluster: TestCluster,
   folder: string,
   namespace = 'sample-app',
   ...more: string[]
 ): Promise<string> {
+  await applyRights(testCluster, folder, namespace, ['deliver.yaml', ...more])
+  return accountKubeconfig(testCluster, folder, namespace, 'mesh-canary')
+}
+
+/** Grants what these files of deploy/rbac list, in the namespace. */
+export async function applyRights(
+  { run }: TestCluster,
+  folder: string,
+  namespace: string,
+  files: string[],
+): Promise<void> {
   const copy = mkdtempSync(join(folder, 'rbac-'))
   cpSync(rbac, copy, { recursive: true })
   const kustomization = join(copy, 'kustomization.yaml')
@@ -133,15 +144,14 @@ export async function delivererKubeconfig(
     kustomization,
     readFileSync(kustomization, 'utf8')
       .replace('namespace: sample-app', `namespace: ${namespace}`)
-      .replace('resources: [deliver.yaml]', `resources: [${['deliver.yaml', ...more].join(', ')}]`),
+      .replace('resources: [deliver.yaml]', `resources: [${files.join(', ')}]`),
   )
   await run(['kubectl', 'apply', '-k', copy])
-  return accountKubeconfig({ run }, folder, namespace, 'mesh-canary')
 }
 
 /** Writes a kubeconfig of a ServiceAccount of the namespace. @returns its path. */
 export async function accountKubeconfig(
-  { run }: Pick<TestCluster, 'run'>,
+  { run }: TestCluster,
   folder: string,
   namespace: string,
   account: string,
