@@ -100,7 +100,12 @@ const always: Needed[] = [
   { group: '', resource: 'pods', subresource: 'proxy', verb: 'get' },
   ...verbs('', 'pods', 'watch'),
   ...verbs('coordination.k8s.io', 'leases', 'get', 'create', 'patch', 'delete'),
-  ...verbs('batch', 'jobs', 'create', 'patch'),
+  ...verbs('batch', 'jobs', 'get', 'create', 'patch', 'delete'),
+  ...verbs('', 'configmaps', 'get', 'create', 'patch'),
+  ...verbs('', 'serviceaccounts', 'create', 'patch'),
+  ...verbs('rbac.authorization.k8s.io', 'roles', 'create', 'patch'),
+  ...verbs('rbac.authorization.k8s.io', 'rolebindings', 'create', 'patch'),
+  ...verbs('', 'events', 'create'),
 ]
 
 function rightsFor({ inject }: ExperimentConfig): Needed[] {

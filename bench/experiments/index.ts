@@ -1,0 +1,172 @@
+// Measures whether an injected fault is always removed: the run killed or cancelled at every point of an experiment, the API
+// server or istiod killed while the fault acts. On the real mesh, with a user who calls the backend 50 times a second.
+// FAULTS='acts|istiod' runs only the cases whose names match.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ActionRun } from '../../test/e2e/runner.ts'
+import { accountKubeconfig, applyRights, metricNames } from '../../test/e2e/world.ts'
+import {
+  apiServerKilled,
+  guardSeconds,
+  istiodKilled,
+  limitSeconds,
+  sigint,
+  sigkill,
+  waitForHealthyCluster,
+  waitUntil,
+  type Fault,
+} from '../faults/faults.ts'
+import { waitForPoint } from '../faults/points.ts'
+import { setUpBench, table, userLog, type Bench } from '../mesh/index.ts'
+
+const namespace = 'sample-app'
+const logs = 'out/bench/experiments'
+
+/** What the run logs there, and how long after it the fault happens. */
+type Point = { name: string; line: RegExp; afterMs: number }
+
+const at = (name: string, line: RegExp, ...delays: number[]): Point[] =>
+  delays.map((afterMs) => ({ name: afterMs === 0 ? name : `${name}, after ${afterMs} ms`, line, afterMs }))
+
+const points: Point[] = [
+  ...at('before the claim', /^::group::experiment/, 0, 300),
+  ...at('steady state', /trial: watching the steady state/, 0, 1_500),
+  ...at('the fault is written', /trial: injecting the fault/, 0, 30, 100, 300),
+  ...at('the fault acts', /trial: the fault acts/, 0, 700, 2_000),
+  ...at('the fault is removed', /trial: removing the fault/, 0, 100),
+  ...at('the recovery is watched', /removed the fault from/, 0, 1_000),
+]
+
+type Case = { fault: Fault; point: Point }
+type Row = { fault: string; point: string; verdict: string | undefined; secondsToRecovered: number; left: string[] }
+
+const nameOf = ({ fault, point }: Case) => `${fault.name}: ${point.name}`
+
+function cases(): Case[] {
+  const wanted = new RegExp(process.env['FAULTS'] ?? '', 'i')
+  const acting = points.find(({ name }) => name === 'the fault acts')!
+  const all = [
+    ...points.flatMap((point) => [sigkill, sigint].map((fault) => ({ fault, point }))),
+    ...[apiServerKilled, istiodKilled].map((fault) => ({ fault, point: acting })),
+  ]
+  const chosen = all.filter((each) => wanted.test(nameOf(each)))
+  if (chosen.length > 0) return chosen
+  throw new Error(`FAULTS=${wanted.source}: no case has such a name; there are:\n${all.map(nameOf).join('\n')}`)
+}
+
+const experiments = {
+  trial: {
+    service: 'backend',
+    inject: { abort: { status: 503, percent: '50%' } },
+    expect: { successRate: '30%' },
+    stopBelow: '1%',
+    steadyState: '3s',
+    duration: '4s',
+    recoverWithin: '20s',
+    guard: `${guardSeconds}s`,
+    metrics: metricNames,
+  },
+}
+
+type ExperimentBench = Bench & { kubeconfig: string; config: string }
+
+export async function bench(): Promise<{ table: string; result: object }> {
+  const chosen = cases()
+  const mesh = await setUpBench('healthy', { rps: 50, keepAlive: true })
+  const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-experiments-'))
+  const config = join(folder, 'experiments.json')
+  writeFileSync(config, JSON.stringify({ namespace, experiments }))
+  await applyRights(mesh.testCluster, folder, namespace, ['experiment.yaml'])
+  await kubectl(mesh, 'label', 'namespace', namespace, 'mesh-canary.io/experiments=allowed', '--overwrite')
+  const kubeconfig = await accountKubeconfig(mesh.testCluster, folder, namespace, 'mesh-canary-experiment')
+  const setup = { ...mesh, kubeconfig, config }
+  mkdirSync(logs, { recursive: true })
+  const rows: Row[] = []
+  for (const each of chosen) {
+    const row = await play(setup, each)
+    rows.push(row)
+    console.log(`${nameOf(each)}: recovered after ${row.secondsToRecovered.toFixed(1)} s, left: ${row.left.length}`)
+    await waitForHealthyCluster()
+    await waitUntil('something of the experiment is left', async () => (await leftOf(setup)).length === 0)
+  }
+  await mesh.end()
+  rmSync(folder, { recursive: true })
+  return summarize(rows)
+}
+
+async function play(setup: ExperimentBench, each: Case): Promise<Row> {
+  const { fault, point } = each
+  const trigger = await fault.arm(setup.testCluster)
+  const watch = waitForPoint(setup.testCluster, point)
+  let kill: (signal: NodeJS.Signals) => void = () => undefined
+  const inputs = { config: setup.config, kubeconfig: setup.kubeconfig, stages: 'experiment' }
+  const ended = setup.act(inputs, { onLine: watch.onLine, onStart: (_, how) => (kill = how) })
+  await Promise.race([watch.reached, ended])
+  const faultAt = Date.now()
+  await trigger({ kill: (signal) => kill(signal), ended, act: (more) => setup.act({ ...inputs, ...more }) })
+  const main = await ended
+  const post = fault.post ? await setup.post(main.state) : undefined
+  writeFileSync(
+    `${logs}/${nameOf(each).replace(/[^A-Za-z0-9]+/g, '-')}.log`,
+    `${main.log}\n--- post\n${post?.log ?? ''}`,
+  )
+  const left = await leftAfterLimit(setup, main)
+  return {
+    fault: fault.name,
+    point: point.name,
+    verdict: verdictOf(main),
+    secondsToRecovered: await recovery(setup, faultAt),
+    left,
+  }
+}
+
+const verdictOf = ({ outputs }: ActionRun) => outputs['experiment-verdict']
+
+/** What is left when nobody has to act any more. Kubernetes needs some seconds to delete what belonged to a Lease. */
+async function leftAfterLimit(setup: ExperimentBench, main: ActionRun): Promise<string[]> {
+  const limitMs = (limitSeconds + (verdictOf(main) === undefined ? 10 : 5)) * 1_000
+  for (const from = Date.now(); ; await sleep(200)) {
+    const left = await leftOf(setup).catch((problem: unknown) => [String(problem)])
+    if (left.length === 0 || Date.now() - from > limitMs) return left
+  }
+}
+
+async function leftOf(setup: Bench): Promise<string[]> {
+  const kinds = 'leases,jobs,virtualservices,destinationrules,authorizationpolicies'
+  const { items } = JSON.parse(await kubectl(setup, 'get', kinds, '-o', 'json')) as {
+    items: { kind: string; metadata: { name: string } }[]
+  }
+  const isLeft = (object: object) =>
+    /mesh-canary-fault|mesh-canary.io.experiment|mesh-canary-backend/.test(JSON.stringify(object))
+  return items.filter(isLeft).map(({ kind, metadata }) => `${kind} ${metadata.name}`)
+}
+
+/** Seconds until the last failed response. */
+async function recovery(setup: Bench, faultAt: number): Promise<number> {
+  await sleep(2_000)
+  const lines = await userLog(setup.testCluster, faultAt)
+  const failed = lines.filter(({ at, status = 200 }) => at >= faultAt && status !== 200)
+  return failed.length === 0 ? 0 : (failed.at(-1)!.at - faultAt) / 1000
+}
+
+const kubectl = ({ testCluster }: Bench, ...args: string[]) => testCluster.run(['kubectl', '-n', namespace, ...args])
+
+function summarize(rows: Row[]): { table: string; result: object } {
+  const leftBehind = rows.filter(({ left }) => left.length > 0).length
+  const lost = rows.filter(({ fault }) => [sigkill.name, sigint.name].includes(fault))
+  const slowestSecondsToRecovered = Math.max(0, ...lost.map(({ secondsToRecovered }) => secondsToRecovered))
+  const cells = rows.map(({ fault, point, verdict, secondsToRecovered, left }) => [
+    fault,
+    point,
+    verdict ?? '',
+    secondsToRecovered.toFixed(1),
+    left.join(', ') || 'nothing',
+  ])
+  const heads = ['fault', 'point', 'the run says', 's to recovered', 'left behind']
+  return {
+    table: `${table(heads, cells)}\nguard: ${guardSeconds} s; left behind: ${leftBehind}; slowest recovery after the loss of a run: ${slowestSecondsToRecovered.toFixed(1)} s of ${limitSeconds} s`,
+    result: { leftBehind, slowestSecondsToRecovered, guardSeconds, limitSeconds, faults: rows },
+  }
+}
