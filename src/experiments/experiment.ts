@@ -90,6 +90,8 @@ class ExperimentRun {
   private injector!: Injector
   private sampler!: Sampler
   private isLeaseLost = false
+  /** The latest write of the fault. It must not follow the removal. */
+  private writing: Promise<void> | undefined
 
   constructor(cluster: Cluster, settings: RunSettings) {
     this.cluster = cluster
@@ -105,16 +107,27 @@ class ExperimentRun {
       await this.settings.session.end()
       throw problem
     }
-    const { clock, signal, note } = deps
+    const { clock, signal } = deps
     while (this.state.phase !== 'ended') {
       await clock.sleep(experiment.pollInterval, signal).catch(() => undefined)
-      if (signal.aborted) return this.endAtOnce(cancelled)
-      const phase = this.state.phase
-      await this.tick()
-      if (this.state.phase !== phase) note(`${this.settings.name}: ${this.describePhase()}`)
+      if (!signal.aborted) await this.withHeartbeat(this.tickUntilAborted())
+      if (signal.aborted) await this.endAtOnce(cancelled)
     }
     await this.close(this.state)
     return this.state
+  }
+
+  /** A cancelled run does not wait for a sample. */
+  private async tickUntilAborted(): Promise<void> {
+    const { signal } = this.settings.deps
+    const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+    await Promise.race([this.tick(), aborted])
+  }
+
+  /** Renews the Leases while a slow API server makes a poll last. The next poll finds out if one is lost. */
+  private async withHeartbeat(work: Promise<void>): Promise<void> {
+    const timer = setInterval(() => void this.settings.session.renew().catch(() => undefined), heartbeatMs)
+    await work.finally(() => clearInterval(timer))
   }
 
   private async prepare(): Promise<void> {
@@ -173,11 +186,19 @@ class ExperimentRun {
 
   private async perform({ state, actions }: Step): Promise<void> {
     const { experiment, deps } = this.settings
-    this.state = state
+    this.enter(state)
     const isEvicting = state.phase === 'observing' && experiment.inject.podKill?.every !== undefined
-    if (actions.includes('inject') || isEvicting)
-      await this.injector.inject(deps.clock.now()).catch((problem: unknown) => this.injectionFailed(problem))
+    if (actions.includes('inject') || isEvicting) {
+      this.writing = this.injector.inject(deps.clock.now())
+      await this.writing.catch((problem: unknown) => this.injectionFailed(problem))
+    }
     if (actions.includes('recover')) await this.attempt('the fault', () => this.injector.remove())
+  }
+
+  private enter(state: State): void {
+    const before = this.state.phase
+    this.state = state
+    if (state.phase !== before) this.settings.deps.note(`${this.settings.name}: ${this.describePhase()}`)
   }
 
   private async injectionFailed(problem: unknown): Promise<void> {
@@ -190,7 +211,7 @@ class ExperimentRun {
   private async leaseLost({ message }: LeaseLost): Promise<void> {
     this.isLeaseLost = true
     this.settings.deps.note(`${this.settings.name}: this run lost its Lease: ${message}`)
-    this.state = await this.endAtOnce(`this run lost its Lease: ${message}`)
+    await this.endAtOnce(`this run lost its Lease: ${message}`)
   }
 
   private async abort(reason: string): Promise<void> {
@@ -199,16 +220,18 @@ class ExperimentRun {
   }
 
   /** Removes the fault without waiting for the counters to show it. */
-  private async endAtOnce(reason: string): Promise<EndedState> {
+  private async endAtOnce(reason: string): Promise<void> {
+    await this.writing?.catch(() => undefined)
     const { deps } = this.settings
     const before = this.state
+    if (before.phase === 'ended') return
     const failure = isInjected(before) ? await this.removeAtOnce() : undefined
     const now = deps.clock.now()
     const problem =
       failure === undefined
         ? `${reason} before the counters could show the recovery`
         : `the fault could not be removed (${failure}); the guard continues to try`
-    const ended: EndedState = {
+    this.enter({
       ...recordOf(before),
       phase: 'ended',
       since: now,
@@ -217,10 +240,7 @@ class ExperimentRun {
       recovery: isInjected(before)
         ? { kind: 'unconfirmed', problem, isRemoved: failure === undefined }
         : { kind: 'unneeded' },
-    }
-    this.state = ended
-    await this.close(ended)
-    return ended
+    })
   }
 
   /** Returns why it failed, if it did. */
@@ -265,6 +285,7 @@ class ExperimentRun {
   }
 }
 
+const heartbeatMs = 2_000
 /** A cancelled run has a few seconds. */
 const removalLimitMs = 5_000
 

@@ -140,6 +140,17 @@ describe('while the fault acts,', () => {
   })
 })
 
+test('a cancellation during the write removes what it wrote', async () => {
+  shop.leases.before = (verb, kind) => {
+    if (verb === 'patch' && kind === 'VirtualService' && !shop.isFaulted) shop.controller.abort(new Error('cancelled'))
+    return undefined
+  }
+  const { state } = await shop.run(tolerant())
+  expect(state.outcome.reason).toBe('the run was cancelled')
+  expect(state.recovery).toMatchObject({ kind: 'unconfirmed', isRemoved: true })
+  expectClean()
+})
+
 test('a write that somebody else was faster than is repeated with what is there then', async () => {
   let conflicts = 0
   shop.leases.before = (verb, kind) =>
