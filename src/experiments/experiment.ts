@@ -113,8 +113,18 @@ class ExperimentRun {
       if (!signal.aborted) await this.withHeartbeat(this.tickUntilAborted())
       if (signal.aborted) await this.endAtOnce(cancelled)
     }
-    await this.close(this.state)
-    return this.state
+    const ended = await this.withCause(this.state)
+    await this.close(ended)
+    return ended
+  }
+
+  /** Why the guard did not start, if that ended the experiment. */
+  private async withCause(ended: EndedState): Promise<EndedState> {
+    if (ended.timeline.at(-2)?.phase !== 'waiting' || this.settings.deps.signal.aborted || this.isLeaseLost)
+      return ended
+    const cause = await this.attempt('the guard', () => this.settings.session.explainMissingGuard())
+    const { outcome } = ended
+    return cause === undefined ? ended : { ...ended, outcome: { ...outcome, reason: `${outcome.reason}: ${cause}` } }
   }
 
   /** A cancelled run does not wait for a sample. */
@@ -180,7 +190,7 @@ class ExperimentRun {
       isWritten: this.injector.isWritten(),
       isRemoved: this.injector.isRemoved(),
       touched: touched ?? [],
-      unready: sample ? sample.unready : Infinity,
+      unready: sample?.unready,
     }
   }
 

@@ -3,7 +3,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { applyGuardObjects } from '../canary/ownership/guard-job.ts'
 import { claimLease, LeaseLost, type LeaseClaim } from '../canary/ownership/lease.ts'
-import { holderOf, leaseName, runOfHolder, stateAnnotation } from '../canary/ownership/lease-object.ts'
+import { experimentRun, holderOf, leaseName, runOfHolder, stateAnnotation } from '../canary/ownership/lease-object.ts'
 import { startGuard, type SessionGuard } from '../canary/ownership/session-guard.ts'
 import { lacksRights } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
@@ -82,7 +82,7 @@ async function claimLeases(
       const claim = await claimLease(cluster, {
         namespace,
         service,
-        run: `${run}, experiment ${name}`,
+        run: experimentRun(run, name),
         leaseMs,
         waitMs,
         signal,

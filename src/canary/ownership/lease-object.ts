@@ -58,6 +58,18 @@ export function rollbackIdentity(run: string): string {
   return `${run} (rollback)`
 }
 
+const experimentMark = ', experiment '
+
+/** The name of a run that holds the Lease for an experiment. */
+export function experimentRun(run: string, experiment: string): string {
+  return `${run}${experimentMark}${experiment}`
+}
+
+/** What the holder does with the service, in words. */
+export function workOfHolder(holder: string): string {
+  return holder.includes(experimentMark) ? 'experiments with' : 'promotes'
+}
+
 export function isGuardIdentity(holder: string): boolean {
   return holder.startsWith(guardPrefix)
 }

@@ -17,6 +17,7 @@ import {
   leasePaths,
   runAnnotation,
   runOfHolder,
+  workOfHolder,
   isSavedByOtherVersion,
   savedPromotion,
   stateAnnotation,
@@ -137,7 +138,7 @@ function undefinedOnConflict(error: unknown, conflicts: number): undefined {
 
 function noteTakeover(decision: LeaseDecision, { service, note }: ClaimOptions): void {
   if (decision.kind !== 'steal') return
-  note(`${runOfHolder(decision.holder)} stopped renewing the Lease of ${service}: this run takes over the promotion`)
+  note(`${runOfHolder(decision.holder)} stopped renewing the Lease of ${service}: this run takes over`)
 }
 
 const acquiredAt = ({ spec }: Lease) => spec?.acquireTime ?? 'an unknown time'
@@ -153,7 +154,7 @@ function refusal({ namespace, service, waitMs }: WaitOptions, lease: Lease): str
     waitMs === 0
       ? 'cancel it, or set `leaseWaitTimeout` to wait for its end'
       : `it did not end within ${waitMs / 1000} s (\`leaseWaitTimeout\`): cancel it, or wait longer`
-  return `another run promotes ${service}: ${run}, since ${since} (it renews the Lease ${namespace}/${name}); ${remedy}`
+  return `another run ${workOfHolder(holderOf(lease))} ${service}: ${run}, since ${since} (it renews the Lease ${namespace}/${name}); ${remedy}`
 }
 
 /** Whether a run left the promotion of a service unfinished; reads the Lease without claiming it. */

@@ -40,8 +40,9 @@ export type InjectorSettings = {
 
 export function createInjector(cluster: Cluster, settings: InjectorSettings): Injector {
   const { namespace, name, experiment, objectName, session, intend, pods, note } = settings
+  const { maxAffected } = experiment
   const { podKill } = experiment.inject
-  const killer = podKill && createPodKiller(cluster, namespace, podKill, note)
+  const killer = podKill && createPodKiller(cluster, namespace, podKill, maxAffected, note)
   let objects = settings.planned
   let [isWritten, isRemoved, evicted] = [false, true, 0]
 

@@ -16,21 +16,26 @@ export type PodKiller = {
   evict: (pods: Pod[], now: number) => Promise<string[]>
 }
 
-/** `note`: gets a line for each refusal of a budget, once. */
+/** `maxAffected`: per cent of the pods. `note`: gets a line for each refusal of a budget, once. */
 export function createPodKiller(
   cluster: Cluster,
   namespace: string,
   podKill: PodKill,
+  maxAffected: number,
   note: (line: string) => void,
 ): PodKiller {
   let lastAt: number | undefined
+  let most = 0
   const refused = new Set<string>()
   return {
     async evict(pods, now) {
       const isDue = lastAt === undefined || (podKill.every !== undefined && now - lastAt >= podKill.every)
       if (!isDue) return []
       const ready = pods.filter((pod) => isLive(pod) && isReady(pod))
-      const chosen = ready.slice(0, podsToEvict(podKill, ready.length))
+      most = Math.max(most, ready.length)
+      // Pods that are not back yet are affected, too.
+      const allowed = Math.floor((maxAffected / 100) * most) - (most - ready.length)
+      const chosen = ready.slice(0, Math.max(0, Math.min(podsToEvict(podKill, most), allowed)))
       const evicted: string[] = []
       for (const { metadata } of chosen) {
         const { name, uid } = metadata

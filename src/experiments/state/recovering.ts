@@ -63,7 +63,7 @@ function endLate(
   const broken = brokenLimits(experiment, users)
   const causes = [
     ...(signs.faulted > 0 ? ['the sidecars still apply it'] : []),
-    ...(unready > 0 ? [`${unready} of the pods are not ready`] : []),
+    ...(unready !== undefined && unready > 0 ? [`${unready} of the pods are not ready`] : []),
     ...broken,
   ]
   const isSeen = causes.length > 0

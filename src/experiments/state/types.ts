@@ -11,7 +11,7 @@ export type FaultSigns = { calls: number; faulted: number }
 /**
  * What a poll has seen since the poll before. `isGuarded`: the guard watches the Lease. `isWritten`: everything of the
  * fault is written. `isRemoved`: nothing of it is written any more. `touched`: objects of the fault that somebody else
- * has changed. `unready`: pods of the target that are not ready or missing.
+ * has changed. `unready`: pods of the target that are not ready or missing; undefined if nothing could be sampled.
  */
 export type Observation = {
   users: RequestCounts
@@ -21,7 +21,7 @@ export type Observation = {
   isWritten: boolean
   isRemoved: boolean
   touched: string[]
-  unready: number
+  unready: number | undefined
 }
 
 export type Outcome = { verdict: ExperimentVerdict; reason: string }

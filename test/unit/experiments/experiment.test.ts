@@ -50,7 +50,7 @@ describe('an experiment', () => {
     shop.hasGuard = false
     shop.everySecond = () => expect(shop.isFaulted).toBe(false)
     const { state } = await shop.run(tolerant())
-    expect(state.outcome.reason).toContain('the guard Job did not start')
+    expect(state.outcome.reason).toContain('nothing was injected: its Job has no pod')
     expect(shop.leases.lease).toBeUndefined()
   })
 })
@@ -67,7 +67,7 @@ describe('does not begin', () => {
   test('during another experiment', async () => {
     shop.leases.lease = leaseHeldBy('run 6, experiment other (deadbeef)')
     shop.everySecond = () => shop.leases.lease && shop.leases.renew()
-    await expect(shop.run(tolerant())).rejects.toThrow('run 6, experiment other')
+    await expect(shop.run(tolerant())).rejects.toThrow('another run experiments with backend: run 6, experiment other')
   })
 
   test('before it has removed what an earlier run left', async () => {
