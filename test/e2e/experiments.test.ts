@@ -1,8 +1,7 @@
 // Experiments on the real mesh: users call the front, which calls the shop. Every kind of fault, with the verdict that it
 // must have, and runs that end in the middle. All experiments have only the rights of deploy/rbac/experiment.yaml.
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { deployment, openArcade, service, type Arcade } from './arcade.ts'
-import { eventually } from './echo.ts'
 import { runner, type ActionRun, type RunnerOptions } from './runner.ts'
 import { accountKubeconfig, applyRights, metricNames, sampleImage } from './world.ts'
 
@@ -51,11 +50,14 @@ beforeAll(async () => {
   experimenter = await accountKubeconfig(arcade.testCluster, machine.home, namespace, 'mesh-canary-experiment')
   await allow('=allowed')
 })
-beforeEach(() => eventually(async () => expect(await traces()).toBe('')))
+beforeEach(() => soon(async () => expect(await traces()).toBe('')))
 afterAll(async () => {
   await arcade.close()
   machine.remove()
 })
+
+/** A guard waits for its Lease, and Kubernetes takes its time to delete what belonged to it. */
+const soon = (check: () => Promise<void>) => vi.waitFor(check, { timeout: 60_000, interval: 250 })
 
 /** What an experiment leaves while it runs: Leases, guards and objects of the fault. */
 async function traces(): Promise<string> {
@@ -259,9 +261,9 @@ describe('a run that ends in the middle', () => {
     )
     expect(log).toContain('the fault acts')
     expect(await traces()).toContain('mesh-canary-fault')
-    await eventually(async () => expect(await traces()).toBe(''))
+    await soon(async () => expect(await traces()).toBe(''))
     const events = await arcade.kubectl('get', 'events', '--field-selector=reason=ExperimentRecovered', '-o', 'json')
-    expect(events).toContain('did not renew its Lease for 5 s')
+    expect(events).toContain('did not renew its Lease for 10 s')
   })
 
   test('with a post step is cleaned up at once', async () => {
