@@ -266,10 +266,7 @@ class ExperimentRun {
   private async close({ recovery }: EndedState): Promise<void> {
     const { session, deps } = this.settings
     if (recovery.kind === 'unconfirmed' && !recovery.isRemoved) return
-    if (!this.isLeaseLost)
-      await session
-        .end()
-        .catch((problem: unknown) => deps.note(`the Lease could not be deleted: ${messageOf(problem)}`))
+    await session.end().catch((problem: unknown) => deps.note(`the Lease could not be deleted: ${messageOf(problem)}`))
     deps.intent(undefined)
   }
 

@@ -20,7 +20,7 @@ const resources: Partial<Record<FaultObject['kind'], [group: string, resource: s
   AuthorizationPolicy: ['security.istio.io', 'authorizationpolicies'],
 }
 
-function rules({ service, identity, lease, objects }: ExperimentGuardSpec): object[] {
+function rules({ service, identity, lease, otherLeases, objects }: ExperimentGuardSpec): object[] {
   const named = (group: string, resource: string, names: string[], verbs: string[]) => ({
     apiGroups: [group],
     resources: [resource],
@@ -28,7 +28,7 @@ function rules({ service, identity, lease, objects }: ExperimentGuardSpec): obje
     verbs,
   })
   return [
-    named('coordination.k8s.io', 'leases', [lease], ['get', 'patch', 'delete']),
+    named('coordination.k8s.io', 'leases', [lease, ...otherLeases], ['get', 'patch', 'delete']),
     ...objects.map(({ kind, name, undo }) => {
       const [group, resource] = resources[kind]!
       return named(group, resource, [name], ['get', undo.kind === 'delete' ? 'delete' : 'patch'])

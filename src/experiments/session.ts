@@ -37,7 +37,7 @@ export type ExperimentSession = Pick<SessionGuard, 'isGuarded' | 'checkGuard' | 
   renew: () => Promise<void>
   /** Tells the guard what to restore, before it is written. */
   cover: (objects: FaultObject[]) => Promise<void>
-  /** Deletes the Leases and, with them, the guard. */
+  /** Deletes the Leases that the run still holds and, with them, the guard. */
   end: () => Promise<void>
 }
 
@@ -51,7 +51,7 @@ export async function openSession(
   const claims = await claimLeases(cluster, settings, deps)
   const end = async () => {
     // The guard's Lease goes last, so that the fault is guarded until then.
-    for (const claim of claims.toReversed()) await claim.end()
+    for (const claim of claims.toReversed()) await claim.end().catch(unlessLost)
   }
   try {
     await removeLeftovers(cluster, settings, deps)
@@ -67,6 +67,11 @@ export async function openSession(
     await end().catch(() => undefined)
     throw problem
   }
+}
+
+/** Another holder decides about its Lease. */
+function unlessLost(problem: unknown): void {
+  if (!(problem instanceof LeaseLost)) throw problem
 }
 
 async function claimLeases(
@@ -137,7 +142,7 @@ async function removeLeftovers(
 
 async function guardFault(
   cluster: Cluster,
-  { namespace, name, experiment, services: [service] }: SessionSettings,
+  { namespace, name, experiment, services: [service, ...others] }: SessionSettings,
   claim: LeaseClaim,
   objects: FaultObject[],
   deps: SessionDeps,
@@ -151,6 +156,7 @@ async function guardFault(
       namespace,
       service,
       lease: lease.metadata.name,
+      otherLeases: others.map(leaseName),
       identity,
       afterMs: guard.after,
       objects: covered,

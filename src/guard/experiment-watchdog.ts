@@ -9,6 +9,7 @@ import type { ConfigMap, KubeObject, Lease } from '../cluster/objects.ts'
 import type { FaultObject } from '../experiments/faults/fault-object.ts'
 import { restoreObjects } from '../experiments/faults/restore.ts'
 import type { ExperimentGuardSpec } from '../experiments/guard-spec.ts'
+import { deleteOwnLeases } from '../experiments/own-leases.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { watchHolder, type GuardDeps } from './lease-watch.ts'
 
@@ -28,6 +29,7 @@ export async function watchExperiment(
   if (outcome === 'removed the fault') return outcome
   // Nothing is left of it if the run removed it itself.
   const left = await restoreObjects(cluster, spec.objects, { fences: false })
+  await deleteOwnLeases(cluster, spec.namespace, spec.otherLeases, spec.identity)
   left.forEach((key) => deps.log(`removed the fault from ${key}`))
   return outcome
 }
@@ -45,7 +47,7 @@ async function removeFault(
   lost: string,
   log: (line: string) => void,
 ): Promise<boolean> {
-  const { namespace, service, lease, experiment, afterMs } = spec
+  const { namespace, service, lease, otherLeases, identity, experiment, afterMs } = spec
   try {
     const restored = await restoreObjects(cluster, await objectsToRestore(cluster, spec))
     const what =
@@ -56,7 +58,7 @@ async function removeFault(
       .create(recoveryEvent(namespace, service, lease, what))
       .catch((problem: unknown) => log(`the event cannot be recorded: ${messageOf(problem)}`))
     // With the Lease, Kubernetes deletes the guard, and whatever a frozen run may still create.
-    await cluster.remove('Lease', namespace, lease)
+    await deleteOwnLeases(cluster, namespace, [...otherLeases, lease], identity)
     return true
   } catch (problem) {
     log(`the fault is not removed yet: ${messageOf(problem)}`)

@@ -14,6 +14,7 @@ const spec: ExperimentGuardSpec = {
   namespace: 'shop',
   service: 'backend',
   lease: 'mesh-canary-backend',
+  otherLeases: [],
   identity,
   afterMs: 30_000,
   objects: [{ kind: 'VirtualService', namespace: 'shop', name: 'backend', undo: { kind: 'routes' } }],
