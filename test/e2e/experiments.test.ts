@@ -2,6 +2,7 @@
 // must have, and runs that end in the middle. All experiments have only the rights of deploy/rbac/experiment.yaml.
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { deployment, openArcade, service, type Arcade } from './arcade.ts'
+import { startChaosMesh } from './chaos-mesh.ts'
 import { runner, type ActionRun, type RunnerOptions } from './runner.ts'
 import { accountKubeconfig, applyRights, metricNames, sampleImage } from './world.ts'
 
@@ -20,12 +21,12 @@ const front = `
 const shop = `
   require('node:http').createServer((_, response) => response.end('ok')).listen(3001)
   process.on('SIGTERM', () => setTimeout(() => process.exit(), 3000))`
-/** Ten users at a time, twenty requests a second. */
+/** Fifteen users at a time, thirty requests a second. */
 const users = `
   const http = require('node:http')
   const agent = new http.Agent({ keepAlive: true })
   const ask = () => http.get('http://front:3001/', { agent }, (answer) => answer.resume()).on('error', () => {})
-  setInterval(() => { for (let i = 0; i < 10; i++) ask() }, 500)
+  setInterval(() => { for (let i = 0; i < 15; i++) ask() }, 500)
   process.on('SIGTERM', () => process.exit())`
 
 /** The pods' sidecars publish Envoy's own counters. */
@@ -75,6 +76,14 @@ async function traces(): Promise<string> {
 const allow = (value: '=allowed' | '-') =>
   arcade.testCluster.run(['kubectl', 'label', 'namespace', namespace, `mesh-canary.io/experiments${value}`])
 
+/** Kills the only pod of the front. */
+const podChaos = {
+  apiVersion: 'chaos-mesh.org/v1alpha1',
+  kind: 'PodChaos',
+  metadata: { name: 'front' },
+  spec: { action: 'pod-kill', mode: 'one', selector: { labelSelectors: { app: 'front' } } },
+}
+
 /** Gives the services these policies. */
 async function policies(services: object): Promise<void> {
   const config = machine.file('policies.json', JSON.stringify({ name: 'arcade', namespace, services }))
@@ -96,8 +105,8 @@ function experiment(
       experiments: {
         trial: {
           service: 'front',
-          steadyState: '4s',
-          duration: '8s',
+          steadyState: '3s',
+          duration: '6s',
           recoverWithin: '60s',
           minRequests: 20,
           guard: '20s',
@@ -151,13 +160,13 @@ describe('calls to the shop that fail', () => {
 
 describe('calls to the shop that are slow', () => {
   const slow = {
-    inject: { delay: { service: 'shop', time: '8s', percent: '20%' } },
-    duration: '15s',
-    expect: { successRate: '90%', p99: '5s', tolerance: 10 },
+    inject: { delay: { service: 'shop', time: '4s', percent: '10%' } },
+    duration: '8s',
+    expect: { successRate: '90%', p99: '2500ms', tolerance: 10 },
   }
 
   test('are cut short and repeated by a front with a time limit for each try', async () => {
-    await policies({ front: { retries: { attempts: 4, perTryTimeout: '1s', retryOn: ['5xx', 'reset'] } } })
+    await policies({ front: { retries: { attempts: 4, perTryTimeout: '700ms', retryOn: ['5xx', 'reset'] } } })
     const run = await experiment(slow)
     expect(verdict(run), run.log).toBe('resilient')
     expect(trial(run).mesh.timeouts.count).toBeGreaterThan(0)
@@ -190,7 +199,7 @@ describe('a pod that is evicted', () => {
 
   test('stays if a budget protects it, and then the run knows nothing', async () => {
     await arcade.kubectl('create', 'poddisruptionbudget', 'front', '--selector=app=front', '--min-available=1')
-    const run = await experiment({ ...kill('front'), maxAffected: '100%', confirmTimeout: '30s' })
+    const run = await experiment({ ...kill('front'), maxAffected: '100%', confirmTimeout: '20s' })
     await arcade.kubectl('delete', 'poddisruptionbudget', 'front')
     expect(verdict(run), run.log).toBe('inconclusive')
     expect(run.log).toContain('a PodDisruptionBudget forbids it')
@@ -236,6 +245,35 @@ describe('a small connection pool', () => {
   })
 })
 
+describe('a pod that Chaos Mesh kills', () => {
+  const kill = (label: string) => {
+    const spec = { action: 'pod-kill', mode: 'one', selector: { labelSelectors: { pool: label } } }
+    return { service: 'front', maxAffected: '100%', inject: { chaosMesh: { kind: 'PodChaos', spec } } }
+  }
+
+  let stop: () => Promise<void>
+  beforeAll(async () => {
+    stop = await startChaosMesh(arcade.testCluster, machine.home)
+  })
+  afterAll(() => stop())
+
+  test('is not missed where another one answers', async () => {
+    await policies({ shop: { retries: { attempts: 3 } } })
+    const run = await experiment(kill('b'))
+    expect(verdict(run), run.log).toBe('resilient')
+    expect(trial(run)).toMatchObject({ recovery: 'confirmed' })
+    expect(trial(run).findings.join()).toContain('Chaos Mesh injected its fault into 1 pod')
+    expect(await arcade.kubectl('get', 'podchaos', '-o', 'name')).toBe('')
+  })
+
+  test('is missed where it was the only one', async () => {
+    const file = machine.file('kill.yaml', JSON.stringify(podChaos))
+    const run = await experiment({ ...kill(''), inject: { chaosMesh: { file } } })
+    expect(verdict(run), run.log).toBe('fragile')
+    expect(await arcade.kubectl('get', 'podchaos', '-o', 'name')).toBe('')
+  })
+})
+
 describe('a run that ends in the middle', () => {
   const long = { inject: { abort: { service: 'shop', status: 503, percent: '40%' } }, duration: '10m' }
 
@@ -255,7 +293,7 @@ describe('a run that ends in the middle', () => {
 
   test('without a post step is cleaned up by the guard, which says so', async () => {
     const { log } = await experiment(
-      long,
+      { ...long, guard: '15s' },
       whenActing((kill) => kill('SIGKILL')),
       'main',
     )
@@ -263,7 +301,7 @@ describe('a run that ends in the middle', () => {
     expect(await traces()).toContain('mesh-canary-fault')
     await soon(async () => expect(await traces()).toBe(''))
     const events = await arcade.kubectl('get', 'events', '--field-selector=reason=ExperimentRecovered', '-o', 'json')
-    expect(events).toContain('did not renew its Lease for 10 s')
+    expect(events).toContain('did not renew its Lease for 15 s')
   })
 
   test('with a post step is cleaned up at once', async () => {
