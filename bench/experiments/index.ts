@@ -1,10 +1,11 @@
 // Measures whether an injected fault is always removed: the run killed or cancelled at every point of an experiment, the API
-// server or istiod killed while the fault acts. On the real mesh, with a user who calls the backend 50 times a second.
+// server, istiod or Chaos Mesh's controller killed while the fault acts. On the real mesh, with a user who calls the backend 50 times a second.
 // FAULTS='acts|istiod' runs only the cases whose names match.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { startChaosMesh } from '../../test/e2e/chaos-mesh.ts'
 import type { ActionRun } from '../../test/e2e/runner.ts'
 import { accountKubeconfig, applyRights, metricNames } from '../../test/e2e/world.ts'
 import {
@@ -39,49 +40,73 @@ const points: Point[] = [
   ...at('the recovery is watched', /removed the fault from/, 0, 1_000),
 ]
 
-type Case = { fault: Fault; point: Point }
-type Row = { fault: string; point: string; verdict: string | undefined; secondsToRecovered: number; left: string[] }
+/** `injects`: the experiment of the run. */
+type Case = { fault: Fault; point: Point; injects: keyof typeof experiments }
+type Row = {
+  fault: string
+  point: string
+  injected: string
+  verdict: string | undefined
+  secondsToRecovered: number
+  left: string[]
+}
 
-const nameOf = ({ fault, point }: Case) => `${fault.name}: ${point.name}`
+const nameOf = ({ fault, point, injects }: Case) =>
+  `${fault.name}: ${point.name}${injects === 'chaosMesh' ? ' (Chaos Mesh)' : ''}`
 
 function cases(): Case[] {
   const wanted = new RegExp(process.env['FAULTS'] ?? '', 'i')
   const acting = points.find(({ name }) => name === 'the fault acts')!
   const all = [
-    ...points.flatMap((point) => [sigkill, sigint].map((fault) => ({ fault, point }))),
-    ...[apiServerKilled, istiodKilled].map((fault) => ({ fault, point: acting })),
+    ...points.flatMap((point) => [sigkill, sigint].map((fault): Case => ({ fault, point, injects: 'abort' }))),
+    ...[apiServerKilled, istiodKilled].map((fault): Case => ({ fault, point: acting, injects: 'abort' })),
+    ...[sigkill, chaosMeshKilled].map((fault): Case => ({ fault, point: acting, injects: 'chaosMesh' })),
   ]
   const chosen = all.filter((each) => wanted.test(nameOf(each)))
   if (chosen.length > 0) return chosen
   throw new Error(`FAULTS=${wanted.source}: no case has such a name; there are:\n${all.map(nameOf).join('\n')}`)
 }
 
-const experiments = {
-  trial: {
-    service: 'backend',
-    inject: { abort: { status: 503, percent: '50%' } },
-    expect: { successRate: '30%' },
-    stopBelow: '1%',
-    steadyState: '3s',
-    duration: '4s',
-    recoverWithin: '20s',
-    guard: `${guardSeconds}s`,
-    metrics: metricNames,
-  },
+/** Kubernetes starts it again. Until then nobody can end a fault of Chaos Mesh. */
+const chaosMeshKilled: Fault = {
+  name: "Chaos Mesh's controller killed",
+  post: true,
+  arm:
+    ({ run }) =>
+    async () =>
+      void (await run(['kubectl', '-n', 'chaos-mesh', 'delete', 'pod', '--all', '--force', '--wait=false'])),
 }
 
-type ExperimentBench = Bench & { kubeconfig: string; config: string }
+const common = {
+  service: 'backend',
+  expect: { successRate: '30%' },
+  stopBelow: '1%',
+  steadyState: '2s',
+  duration: '4s',
+  recoverWithin: '20s',
+  guard: `${guardSeconds}s`,
+  metrics: metricNames,
+}
+/** Chaos Mesh kills a pod that the users do not call: what counts is that nothing stays. */
+const podKill = { action: 'pod-kill', mode: 'one', selector: { labelSelectors: { app: 'frontend' } } }
+const experiments = {
+  abort: { ...common, inject: { abort: { status: 503, percent: '50%' } } },
+  chaosMesh: { ...common, maxAffected: '100%', inject: { chaosMesh: { kind: 'PodChaos', spec: podKill } } },
+}
+
+type ExperimentBench = Bench & { kubeconfig: string; folder: string }
 
 export async function bench(): Promise<{ table: string; result: object }> {
   const chosen = cases()
   const mesh = await setUpBench('healthy', { rps: 50, keepAlive: true })
   const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-experiments-'))
-  const config = join(folder, 'experiments.json')
-  writeFileSync(config, JSON.stringify({ namespace, experiments }))
+  for (const [name, trial] of Object.entries(experiments))
+    writeFileSync(join(folder, `${name}.json`), JSON.stringify({ namespace, experiments: { trial } }))
+  const endChaosMesh = await startChaosMesh(mesh.testCluster, folder)
   await applyRights(mesh.testCluster, folder, namespace, ['experiment.yaml'])
   await kubectl(mesh, 'label', 'namespace', namespace, 'mesh-canary.io/experiments=allowed', '--overwrite')
   const kubeconfig = await accountKubeconfig(mesh.testCluster, folder, namespace, 'mesh-canary-experiment')
-  const setup = { ...mesh, kubeconfig, config }
+  const setup = { ...mesh, kubeconfig, folder }
   mkdirSync(logs, { recursive: true })
   const rows: Row[] = []
   for (const each of chosen) {
@@ -91,17 +116,19 @@ export async function bench(): Promise<{ table: string; result: object }> {
     await waitForHealthyCluster()
     await waitUntil('something of the experiment is left', async () => (await leftOf(setup)).length === 0)
   }
+  await endChaosMesh()
   await mesh.end()
   rmSync(folder, { recursive: true })
   return summarize(rows)
 }
 
 async function play(setup: ExperimentBench, each: Case): Promise<Row> {
-  const { fault, point } = each
+  const { fault, point, injects } = each
+  const config = join(setup.folder, `${injects}.json`)
   const trigger = await fault.arm(setup.testCluster)
   const watch = waitForPoint(setup.testCluster, point)
   let kill: (signal: NodeJS.Signals) => void = () => undefined
-  const inputs = { config: setup.config, kubeconfig: setup.kubeconfig, stages: 'experiment' }
+  const inputs = { config, kubeconfig: setup.kubeconfig, stages: 'experiment' }
   const ended = setup.act(inputs, { onLine: watch.onLine, onStart: (_, how) => (kill = how) })
   await Promise.race([watch.reached, ended])
   const faultAt = Date.now()
@@ -116,6 +143,7 @@ async function play(setup: ExperimentBench, each: Case): Promise<Row> {
   return {
     fault: fault.name,
     point: point.name,
+    injected: injects,
     verdict: verdictOf(main),
     secondsToRecovered: await recovery(setup, faultAt),
     left,
@@ -134,12 +162,12 @@ async function leftAfterLimit(setup: ExperimentBench, main: ActionRun): Promise<
 }
 
 async function leftOf(setup: Bench): Promise<string[]> {
-  const kinds = 'leases,jobs,virtualservices,destinationrules,authorizationpolicies'
+  const kinds = 'leases,jobs,virtualservices,destinationrules,authorizationpolicies,podchaos'
   const { items } = JSON.parse(await kubectl(setup, 'get', kinds, '-o', 'json')) as {
     items: { kind: string; metadata: { name: string } }[]
   }
   const isLeft = (object: object) =>
-    /mesh-canary-fault|mesh-canary.io.experiment|mesh-canary-backend/.test(JSON.stringify(object))
+    /mesh-canary-fault|mesh-canary.io.experiment|mesh-canary-(experiment-)?backend/.test(JSON.stringify(object))
   return items.filter(isLeft).map(({ kind, metadata }) => `${kind} ${metadata.name}`)
 }
 
@@ -157,14 +185,15 @@ function summarize(rows: Row[]): { table: string; result: object } {
   const leftBehind = rows.filter(({ left }) => left.length > 0).length
   const lost = rows.filter(({ fault }) => [sigkill.name, sigint.name].includes(fault))
   const slowestSecondsToRecovered = Math.max(0, ...lost.map(({ secondsToRecovered }) => secondsToRecovered))
-  const cells = rows.map(({ fault, point, verdict, secondsToRecovered, left }) => [
+  const cells = rows.map(({ fault, point, injected, verdict, secondsToRecovered, left }) => [
     fault,
     point,
+    injected,
     verdict ?? '',
     secondsToRecovered.toFixed(1),
     left.join(', ') || 'nothing',
   ])
-  const heads = ['fault', 'point', 'the run says', 's to recovered', 'left behind']
+  const heads = ['fault', 'point', 'experiment', 'the run says', 's to recovered', 'left behind']
   return {
     table: `${table(heads, cells)}\nguard: ${guardSeconds} s; left behind: ${leftBehind}; slowest recovery after the loss of a run: ${slowestSecondsToRecovered.toFixed(1)} s of ${limitSeconds} s`,
     result: { leftBehind, slowestSecondsToRecovered, guardSeconds, limitSeconds, faults: rows },

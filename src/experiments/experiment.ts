@@ -3,6 +3,7 @@
 import { noRequests } from '../canary/analysis/request-counts.ts'
 import { ApiError } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
+import type { Forward } from '../cluster/forward.ts'
 import { belongs } from '../cluster/labels.ts'
 import type { Pod, Workload } from '../cluster/objects.ts'
 import { watch, type ObjectWatch } from '../cluster/watch.ts'
@@ -12,6 +13,7 @@ import { persist } from '../runtime/retry.ts'
 import type { FaultObject } from './faults/fault-object.ts'
 import { planFault, targetOf, targetWorkload } from './faults/fault-plan.ts'
 import { createInjector, type Injector } from './faults/injector.ts'
+import { experimentLoad, watchGateway, type ExperimentLoad, type Exposure } from './load.ts'
 import { createSampler, type Sampler } from './metrics/sampler.ts'
 import { LeaseLost, openSession, type ExperimentSession, type SessionDeps } from './session.ts'
 import { abort, isInjected, next, start } from './state/machine.ts'
@@ -28,23 +30,25 @@ export type FaultIntent = {
 }
 
 /** `intent`: the fault that may be in the cluster from now on; undefined when it is removed. */
-export type ExperimentDeps = SessionDeps & { intent: (intent: FaultIntent | undefined) => void }
+export type ExperimentDeps = SessionDeps & { intent: (intent: FaultIntent | undefined) => void; forward: Forward }
 
 export type EndedExperiment = { name: string; experiment: ExperimentConfig; state: EndedState }
 
-/** @throws Error if the experiment cannot start; then nothing was injected. */
+/** `exposure`: for `load`. @throws Error if the experiment cannot start; then nothing was injected. */
 export async function runExperiment(
   cluster: Cluster,
   namespace: string,
   name: string,
   experiment: ExperimentConfig,
   deps: ExperimentDeps,
+  exposure?: Exposure,
 ): Promise<EndedExperiment> {
   const target = targetOf(experiment)
   const services: [string, ...string[]] = [target, ...(target === experiment.service ? [] : [experiment.service])]
   const objectName = `mesh-canary-experiment-${target}`
   const planned = (await planFault(cluster, namespace, objectName, experiment)).objects
   const watches = await watchPods(cluster, [...new Set([namespace, ...(experiment.clients ?? [])])])
+  if (exposure) watches.push(...(await watchGateway(cluster, experiment, exposure)))
   try {
     const session = await openSession(cluster, { namespace, name, experiment, services }, planned, deps)
     const run = new ExperimentRun(cluster, {
@@ -57,6 +61,7 @@ export async function runExperiment(
       watches,
       session,
       deps,
+      exposure,
     })
     return { name, experiment, state: await run.toItsEnd() }
   } finally {
@@ -78,6 +83,7 @@ type RunSettings = {
   watches: ObjectWatch<Pod>[]
   session: ExperimentSession
   deps: ExperimentDeps
+  exposure: Exposure | undefined
 }
 
 const cancelled = 'the run was cancelled'
@@ -89,6 +95,7 @@ class ExperimentRun {
   private workload: Workload | undefined
   private injector!: Injector
   private sampler!: Sampler
+  private load: ExperimentLoad | undefined
   private isLeaseLost = false
   /** The latest write of the fault. It must not follow the removal. */
   private writing: Promise<void> | undefined
@@ -141,7 +148,8 @@ class ExperimentRun {
   }
 
   private async prepare(): Promise<void> {
-    const { namespace, name, experiment, services, objectName, planned, watches, session, deps } = this.settings
+    const { namespace, name, experiment, services, objectName, planned, watches, session, deps, exposure } =
+      this.settings
     const of = targetWorkload(experiment)
     this.workload = of && (await this.cluster.get<Workload>(of.kind, namespace, of.name))
     const pods = () =>
@@ -161,6 +169,9 @@ class ExperimentRun {
     })
     const sampled = { namespace, experiment, workload: this.workload }
     this.sampler = await createSampler(this.cluster, watches, sampled, deps.note)
+    const all = () => watches.flatMap((each) => each.current())
+    const { forward, clock } = deps
+    this.load = exposure && (await experimentLoad(this.cluster, experiment, exposure, all, forward, clock))
   }
 
   private async tick(): Promise<void> {
@@ -180,12 +191,13 @@ class ExperimentRun {
   private async observe(): Promise<Observation> {
     const sample = await this.attempt('the sidecars', () => this.sampler.sample())
     const touched = await this.attempt('the objects of the fault', () => this.injector.touched())
-    const evicted = this.injector.takeEvicted()
+    const affected = (await this.attempt('the fault', () => this.injector.takeAffected())) ?? 0
+    if (sample) this.load?.aim(sample.users.requests)
     const signs = sample?.signs ?? { calls: 0, faulted: 0 }
     return {
       users: sample?.users ?? noRequests,
       mesh: sample?.mesh ?? noMeshCounts,
-      signs: { calls: signs.calls + evicted, faulted: signs.faulted + evicted },
+      signs: { calls: signs.calls + affected, faulted: signs.faulted + affected },
       isGuarded: this.settings.session.isGuarded(),
       isWritten: this.injector.isWritten(),
       isRemoved: this.injector.isRemoved(),
@@ -265,6 +277,7 @@ class ExperimentRun {
   /** Without the fault, nothing is left to guard. Else the Lease stays, unrenewed, and the guard removes the fault. */
   private async close({ recovery }: EndedState): Promise<void> {
     const { session, deps } = this.settings
+    this.load?.stop()
     if (recovery.kind === 'unconfirmed' && !recovery.isRemoved) return
     await session.end().catch((problem: unknown) => deps.note(`the Lease could not be deleted: ${messageOf(problem)}`))
     deps.intent(undefined)

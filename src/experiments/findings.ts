@@ -14,11 +14,12 @@ export function findings({ service, inject }: ExperimentConfig, state: EndedStat
 }
 
 function faultSentence(
-  { delay, abort, podKill, partition }: ExperimentConfig['inject'],
+  { delay, abort, podKill, partition, chaosMesh }: ExperimentConfig['inject'],
   { calls, faulted }: FaultSigns,
   target: string,
 ): string {
   if (podKill) return `${faulted} pod${faulted === 1 ? ' was' : 's were'} evicted`
+  if (chaosMesh) return `Chaos Mesh injected its fault into ${faulted} pod${faulted === 1 ? '' : 's'}`
   if (partition) return `the sidecars of ${partition.workload.name} refused ${faulted} requests or connections`
   const what = delay ? 'were delayed' : abort ? 'were aborted' : 'were refused by the connection limits'
   return `${faulted} of ${calls} calls to ${target} ${what}`

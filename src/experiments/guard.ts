@@ -2,6 +2,7 @@
 import { guardName, guardObjects } from '../canary/ownership/guard-manifest.ts'
 import type { KubeObject, Lease } from '../cluster/objects.ts'
 import type { ExperimentConfig } from '../config/schema.ts'
+import { chaosKinds } from '../config/schema/chaos-mesh.ts'
 import type { FaultObject } from './faults/fault-object.ts'
 import type { ExperimentGuardSpec } from './guard-spec.ts'
 
@@ -18,6 +19,7 @@ const resources: Partial<Record<FaultObject['kind'], [group: string, resource: s
   VirtualService: ['networking.istio.io', 'virtualservices'],
   DestinationRule: ['networking.istio.io', 'destinationrules'],
   AuthorizationPolicy: ['security.istio.io', 'authorizationpolicies'],
+  ...Object.fromEntries(chaosKinds.map((kind) => [kind, ['chaos-mesh.org', kind.toLowerCase()]])),
 }
 
 function rules({ service, identity, lease, otherLeases, objects }: ExperimentGuardSpec): object[] {

@@ -1,11 +1,13 @@
 // Whether the experiments may run here: the namespace allows them, what they name exists, a fault affects few enough
 // pods, and the account has the rights. Only reads.
-import type { Cluster, Right } from '../cluster/client.ts'
+import type { Cluster } from '../cluster/client.ts'
 import { belongs } from '../cluster/labels.ts'
-import type { KubeObject, Pod, Service, Workload } from '../cluster/objects.ts'
+import { systemNamespace, type KubeObject, type Pod, type Service, type Workload } from '../cluster/objects.ts'
 import { isLive } from '../cluster/pods.ts'
 import { nearest } from '../config/nearest.ts'
 import type { Config, ExperimentConfig } from '../config/schema.ts'
+import { chaosFaults, chaosRights } from './chaos-safety.ts'
+import { verbs, type Needed } from './rights.ts'
 import { podsToEvict } from './faults/pod-kill.ts'
 import { targetOf, targetWorkload } from './faults/fault-plan.ts'
 
@@ -22,6 +24,7 @@ export async function experimentClusterFaults(cluster: Cluster, config: Config):
       [
         ...serviceFaults(namespace, experiment, services),
         ...(await workloadFaults(cluster, namespace, experiment, pods)),
+        ...(await chaosFaults(cluster, namespace, experiment, pods)),
       ].map((fault) => `experiments.${name}.${fault}`),
     ),
   )
@@ -91,10 +94,6 @@ async function workloadFaults(
 
 const networking = 'networking.istio.io'
 
-type Needed = Omit<Right, 'namespace'>
-const verbs = (group: string, resource: string, ...all: string[]): Needed[] =>
-  all.map((verb) => ({ group, resource, verb }))
-
 /** What every experiment needs beyond reading pods, services and routes, which the run has done by then. */
 const always: Needed[] = [
   { group: '', resource: 'pods', subresource: 'proxy', verb: 'get' },
@@ -109,23 +108,47 @@ const always: Needed[] = [
 ]
 
 function rightsFor({ inject }: ExperimentConfig): Needed[] {
+  if (inject.chaosMesh) return []
   if (inject.podKill) return [{ group: '', resource: 'pods', subresource: 'eviction', verb: 'create' }]
   if (inject.partition) return verbs('security.istio.io', 'authorizationpolicies', 'get', 'create', 'delete')
   const resource = inject.overload ? 'destinationrules' : 'virtualservices'
   return verbs(networking, resource, 'get', 'create', 'patch', 'delete')
 }
 
+/** `load`: the gateway's sidecars count the requests, and a connection to its port sends them. */
+const forLoad: Needed[] = [
+  ...verbs('', 'services', 'list'),
+  ...verbs('', 'pods', 'list', 'watch'),
+  { group: '', resource: 'pods', subresource: 'proxy', verb: 'get' },
+  { group: '', resource: 'pods', subresource: 'portforward', verb: 'create' },
+]
+
 async function rightFaults(cluster: Cluster, namespace: string, experiments: ExperimentConfig[]): Promise<string[]> {
-  const needed = new Map([...always, ...experiments.flatMap(rightsFor)].map((each) => [JSON.stringify(each), each]))
-  const missing = await Promise.all(
-    [...needed.values()].map(async (right) => ((await cluster.isAllowed({ namespace, ...right })) ? [] : [right])),
-  )
-  const names = missing
-    .flat()
-    .map(({ verb, resource, subresource }) => `${verb} ${[resource, subresource].filter(Boolean).join('/')}`)
-  if (names.length === 0) return []
+  const specific = experiments.flatMap((each) => [...rightsFor(each), ...chaosRights(each, namespace)])
+  const atGateway = experiments.some(({ load }) => load) ? forLoad : []
+  const [own, others] = await Promise.all([
+    missingRights(cluster, namespace, [...always, ...specific]),
+    missingRights(cluster, systemNamespace, atGateway),
+  ])
   return [
-    `experiments: this account lacks rights in the namespace ${namespace}: ${names.join(', ')}; ` +
-      'give it those of deploy/rbac/experiment.yaml',
+    ...lackOf(namespace, own, 'give it those of deploy/rbac/experiment.yaml'),
+    ...lackOf(
+      systemNamespace,
+      others,
+      'give it those that deploy/rbac/experiment.yaml names for `load`, or remove `load`',
+    ),
   ]
+}
+
+async function missingRights(cluster: Cluster, namespace: string, needed: Needed[]): Promise<string[]> {
+  const unique = [...new Map(needed.map((each) => [JSON.stringify(each), each])).values()]
+  const allowed = await Promise.all(unique.map((right) => cluster.isAllowed({ namespace, ...right })))
+  return unique
+    .filter((_, i) => !allowed[i])
+    .map(({ verb, resource, subresource }) => `${verb} ${[resource, subresource].filter(Boolean).join('/')}`)
+}
+
+function lackOf(namespace: string, names: string[], remedy: string): string[] {
+  if (names.length === 0) return []
+  return [`experiments: this account lacks rights in the namespace ${namespace}: ${names.join(', ')}; ${remedy}`]
 }

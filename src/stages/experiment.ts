@@ -1,11 +1,15 @@
 // The stage experiment: injects the faults of the config, one after the other, and reports how the mesh took them.
 import { readApplications, gitopsWarnings } from '../canary/traffic/gitops.ts'
+import { forward } from '../cluster/forward.ts'
 import type { VirtualService } from '../cluster/objects.ts'
+import type { Config, ExperimentConfig } from '../config/schema.ts'
 import { runExperiment, type EndedExperiment } from '../experiments/experiment.ts'
+import type { Exposure } from '../experiments/load.ts'
 import { targetOf } from '../experiments/faults/fault-plan.ts'
 import { routesToService } from '../experiments/faults/http-fault.ts'
 import { readMeshFacts, type MeshFacts } from '../experiments/route-policies.ts'
 import { experimentReport, type ExperimentReport } from '../report/experiment-report.ts'
+import { exposedHost, gatewayLabel } from '../policies/compile/names.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { warn, type StageContext, type StageOutcome } from './context.ts'
 
@@ -30,22 +34,36 @@ export async function experiment(context: StageContext): Promise<StageOutcome> {
 }
 
 async function runOne(context: StageContext, name: string): Promise<void> {
-  const { config, host, cluster, recorder } = context
+  const { config, host, cluster, connection, recorder } = context
   const settings = config.experiments![name]!
-  const ended = await runExperiment(cluster, config.namespace, name, settings, {
-    run: host.runName,
-    readGuardProgram: host.readGuardProgram,
-    signal: host.signal,
-    clock: systemClock,
-    note: host.info,
-    intent: host.onFaultIntent,
-  })
+  const ended = await runExperiment(
+    cluster,
+    config.namespace,
+    name,
+    settings,
+    {
+      run: host.runName,
+      readGuardProgram: host.readGuardProgram,
+      signal: host.signal,
+      clock: systemClock,
+      note: host.info,
+      intent: host.onFaultIntent,
+      forward: (...where) => forward(connection, ...where),
+    },
+    exposureFor(config, settings),
+  )
   const report = experimentReport(ended, await factsOf(context, ended))
   ;[...report.findings, ...report.advice].forEach((line) => host.info(`${name}: ${line}`))
   const { experiments = [], error } = recorder.current()
   recorder.record({ experiments: [...experiments, report] })
   const problems = [error, ...errorsOf(report)].filter((line) => line !== undefined)
   if (problems.length > 0) recorder.record({ error: problems.join('\n') })
+}
+
+/** Of the gateway that the experiment's own requests go through; undefined without `load`. */
+function exposureFor(config: Config, { service, load }: ExperimentConfig): Exposure | undefined {
+  const gateway = gatewayLabel(config, service)
+  return load && gateway !== undefined ? { gateway, host: load.host ?? exposedHost(config, service) } : undefined
 }
 
 function errorsOf({ name, verdict, reason, problem }: ExperimentReport): string[] {

@@ -34,6 +34,7 @@ const tools = {
   act: tool('github.com/nektos/act'),
   actionlint: tool('github.com/rhysd/actionlint/cmd/actionlint'),
   alertmanager: tool('github.com/prometheus/alertmanager/cmd/alertmanager', 'alertmanager'),
+  'chaos-controller-manager': tool('github.com/chaos-mesh/chaos-mesh/cmd/chaos-controller-manager', 'chaos-mesh'),
   crictl: tool('sigs.k8s.io/cri-tools/cmd/crictl', 'crictl'),
   jaeger: tool('github.com/jaegertracing/jaeger/cmd/jaeger', 'jaeger'),
   kind: tool('sigs.k8s.io/kind'),

@@ -1,21 +1,26 @@
 // Contradictions inside the experiments, and between an experiment and the namespace.
 import type { Config, ExperimentConfig } from '../schema.ts'
 import { meshExpectations } from '../schema/experiments.ts'
+import { chaosObjectFaults } from './chaos-mesh.ts'
 import { withPrefix, type Fault } from './fault.ts'
+import { loadFaults } from './load.ts'
 
 /** Where a fault would break more than the application. */
 const systemNamespaces = ['istio-system', 'kube-system', 'kube-public', 'kube-node-lease']
 
-export function experimentFaults({ namespace, experiments = {} }: Config): Fault[] {
+export function experimentFaults(config: Config): Fault[] {
+  const { namespace, experiments = {} } = config
   return Object.entries(experiments).flatMap(([name, experiment]) =>
     withPrefix(
       ['experiments', name],
       [
         ...namespaceFaults(namespace),
         ...timeFaults(experiment),
+        ...(experiment.load ? loadFaults(config, experiment.service) : []),
         ...limitFaults(experiment),
         ...routeFaults(experiment),
         ...guardFaults(experiment),
+        ...chaosFaults(experiment, namespace),
       ],
     ),
   )
@@ -84,4 +89,10 @@ function routeFaults({ service, inject, expect }: ExperimentConfig): Fault[] {
 function guardFaults({ guard }: ExperimentConfig): Fault[] {
   const message = 'an experiment needs its guard, which removes the fault if the run is lost; remove `guard: off`'
   return guard.enabled ? [] : [{ path: ['guard'], message }]
+}
+
+/** Of an object in the config; one in a file is checked when the run reads it. */
+function chaosFaults({ inject: { chaosMesh } }: ExperimentConfig, namespace: string): Fault[] {
+  const { kind, spec } = chaosMesh ?? {}
+  return kind && spec ? withPrefix(['inject', 'chaosMesh'], chaosObjectFaults({ kind, spec }, namespace)) : []
 }

@@ -6,7 +6,9 @@ import { strings } from '../values/lists.ts'
 import { fraction, parseWholeNumber, percentage, wholeNumber } from '../values/numbers.ts'
 import { parsedValue } from '../values/parsed-value.ts'
 import { publicValue } from '../values/public-value.ts'
+import { chaosMesh } from './chaos-mesh.ts'
 import { guard } from './guard.ts'
+import { load, loadPurpose } from './load.ts'
 import { metricNames } from './metric-names.ts'
 import { countOfValues, hasExactlyOne, podLabels, shareOfRequests } from './parts.ts'
 import { requestMatches } from './request-match.ts'
@@ -63,8 +65,9 @@ const inject = z
     podKill: podKill.optional().describe('Evicts pods. PodDisruptionBudgets are respected.'),
     partition: partition.optional().describe('Cuts a workload off.'),
     overload: overload.optional().describe("Shrinks the callers' connection pool for a service."),
+    chaosMesh: chaosMesh.optional().describe('A fault that Chaos Mesh injects.'),
   })
-  .refine(hasExactlyOne, { error: 'expected exactly one of delay, abort, podKill, partition, overload' })
+  .refine(hasExactlyOne, { error: 'expected exactly one of delay, abort, podKill, partition, overload, chaosMesh' })
 
 /** How often something must have happened: from `min` to `max` times. */
 export type CountBounds = { min?: number; max?: number }
@@ -127,6 +130,7 @@ export const experiment = z.strictObject({
   service: objectName.describe('Service whose users are watched.'),
   inject: inject.describe('The fault; exactly one.'),
   expect: expect.prefault({}).describe('The hypothesis: what users get, and what the mesh does, while the fault acts.'),
+  load: load.optional().describe(loadPurpose),
   steadyState: duration
     .prefault('30s')
     .describe(

@@ -3,6 +3,7 @@ import type { Cluster, PatchOperation } from '../../cluster/client.ts'
 import type { DestinationRule, KubeObject, VirtualService, Workload } from '../../cluster/objects.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
 import { object } from '../../policies/compile/names.ts'
+import { chaosManifest } from './chaos-mesh.ts'
 import { fieldsPatch, overloadRule, poolFields, rulesOf } from './connection-pool.ts'
 import type { FaultObject, Undo } from './fault-object.ts'
 import { faultRoutesPatch, faultVirtualService, httpFaultOf, routesToService } from './http-fault.ts'
@@ -37,6 +38,7 @@ export async function planFault(
   if (httpFaultOf(inject)) return planHttpFault(cluster, namespace, name, target, inject)
   if (inject.overload) return planOverload(cluster, namespace, name, target, inject.overload)
   if (inject.partition) return planPartition(cluster, namespace, name, inject.partition.workload)
+  if (inject.chaosMesh) return created(chaosManifest(namespace, name, experiment))
   return { writes: [], objects: [] }
 }
 

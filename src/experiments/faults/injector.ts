@@ -4,6 +4,7 @@ import type { Cluster } from '../../cluster/client.ts'
 import type { Pod } from '../../cluster/objects.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
 import type { ExperimentSession } from '../session.ts'
+import { actingOn } from './chaos-mesh.ts'
 import { planFault } from './fault-plan.ts'
 import type { FaultObject } from './fault-object.ts'
 import { injectFault } from './inject.ts'
@@ -18,8 +19,8 @@ export type Injector = {
   isRemoved: () => boolean
   /** Titles of the objects that somebody else has changed since. */
   touched: () => Promise<string[]>
-  /** How many pods were evicted since the last call. */
-  takeEvicted: () => number
+  /** On how many pods it acts that the last call did not know: evicted ones, or those that Chaos Mesh names. */
+  takeAffected: () => Promise<number>
 }
 
 /**
@@ -41,10 +42,10 @@ export type InjectorSettings = {
 export function createInjector(cluster: Cluster, settings: InjectorSettings): Injector {
   const { namespace, name, experiment, objectName, session, intend, pods, note } = settings
   const { maxAffected } = experiment
-  const { podKill } = experiment.inject
+  const { podKill, chaosMesh } = experiment.inject
   const killer = podKill && createPodKiller(cluster, namespace, podKill, maxAffected, note)
   let objects = settings.planned
-  let [isWritten, isRemoved, evicted] = [false, true, 0]
+  let [isWritten, isRemoved, affected, isActing] = [false, true, 0, false]
 
   async function write(): Promise<void> {
     if (isWritten) return
@@ -73,23 +74,37 @@ export function createInjector(cluster: Cluster, settings: InjectorSettings): In
       isRemoved = false
       const names = await killer.evict(pods(), now)
       names.forEach((each) => note(`evicted the pod ${each}`))
-      evicted += names.length
+      affected += names.length
       isWritten ||= names.length > 0
     },
     remove: async () => {
       for (const key of await restoreObjects(cluster, objects)) note(`removed the fault from ${key}`)
-      isRemoved = true
+      isRemoved = !chaosMesh || (await areGone(cluster, objects))
     },
     isWritten: () => isWritten,
     isRemoved: () => isRemoved,
     touched: async () => {
       if (!isWritten || isRemoved) return []
-      return (await findTouched(cluster, objects)).map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`)
+      const hasEnded = async (object: FaultObject) => isActing && (await actingOn(cluster, object)) === 0
+      const touched = chaosMesh
+        ? (await Promise.all(objects.map(async (each) => ((await hasEnded(each)) ? [each] : [])))).flat()
+        : await findTouched(cluster, objects)
+      return touched.map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`)
     },
-    takeEvicted: () => {
-      const taken = evicted
-      evicted = 0
+    takeAffected: async () => {
+      if (chaosMesh && isWritten && !isRemoved && !isActing) {
+        affected = (await Promise.all(objects.map((each) => actingOn(cluster, each)))).reduce((a, b) => a + b, 0)
+        isActing = affected > 0
+      }
+      const taken = affected
+      affected = 0
       return taken
     },
   }
+}
+
+/** Chaos Mesh keeps a deleted object until it has recovered. */
+async function areGone(cluster: Cluster, objects: FaultObject[]): Promise<boolean> {
+  const found = await Promise.all(objects.map(({ kind, namespace, name }) => cluster.get(kind, namespace, name)))
+  return found.every((each) => each === undefined)
 }

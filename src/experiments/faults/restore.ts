@@ -3,6 +3,7 @@ import { fencePatch } from '../../canary/traffic/patch-routes.ts'
 import type { Cluster, PatchOperation } from '../../cluster/client.ts'
 import { emptyWhenUnread, isConflict } from '../../cluster/api-error.ts'
 import { keyOf, type KubeObject } from '../../cluster/objects.ts'
+import { chaosKinds } from '../../config/schema/chaos-mesh.ts'
 import { retry } from '../../runtime/retry.ts'
 import { settleAll } from '../../runtime/settle-all.ts'
 import { experimentAnnotation, isIntact, markedObject, undoPatch, type FaultObject } from './fault-object.ts'
@@ -34,6 +35,8 @@ async function restoreObject(
   if (undo.kind === 'delete') {
     // Without the annotation, it is someone else's object of the same name.
     if (object.metadata.annotations?.[experimentAnnotation] === undefined) return undefined
+    // It goes as soon as Chaos Mesh has recovered.
+    if (object.metadata.deletionTimestamp !== undefined) return undefined
     await cluster.remove(kind, namespace, name, object.metadata.uid)
     return keyOf(object)
   }
@@ -49,7 +52,7 @@ async function restoreObject(
 }
 
 /** The kinds of the objects that a fault changes or creates. */
-export const faultKinds = ['VirtualService', 'DestinationRule', 'AuthorizationPolicy'] as const
+export const faultKinds = ['VirtualService', 'DestinationRule', 'AuthorizationPolicy', ...chaosKinds] as const
 
 /** What earlier experiments under these Leases left in the namespace. */
 export async function findLeftovers(cluster: Cluster, namespace: string, leases: string[]): Promise<FaultObject[]> {

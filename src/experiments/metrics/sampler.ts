@@ -15,6 +15,7 @@ import { hasRunningSidecar, sidecarRestarts } from '../../mesh/sidecar.ts'
 import { parseCounters } from '../../metrics/counters.ts'
 import { hostOf } from '../../policies/compile/names.ts'
 import { parseClusters } from '../../verify/proxy-counters.ts'
+import { chaosTarget } from '../faults/chaos-mesh.ts'
 import { targetOf } from '../faults/fault-plan.ts'
 import type { MeshCounts } from '../state/mesh-counts.ts'
 import type { FaultSigns } from '../state/types.ts'
@@ -42,8 +43,10 @@ export async function createSampler(
   const services = [...new Set([service, target])].map((each) => ({ service: each, host: hostOf(each, namespace) }))
   const pods = () => watches.flatMap((watch) => watch.current())
   const running = () => pods().filter(hasRunningSidecar)
+  const ofChaos = chaosTarget(experiment, namespace)
   const isTarget = (pod: Pod) =>
-    workload !== undefined && pod.metadata.namespace === namespace && belongs(workload, pod)
+    workload ? pod.metadata.namespace === namespace && belongs(workload, pod) : (ofChaos?.(pod) ?? false)
+  const wanted = workload ? replicasOf(workload) : readyIn(pods().filter(isTarget))
   const chooser = createPodSampler(maxPods, () => 'client', note)
   const memory = createCounterMemory()
   const read = sidecarReader(cluster, names, {
@@ -72,7 +75,7 @@ export async function createSampler(
       users: counted.reduce(addRequests, noRequests),
       mesh: countMeshWork(readings, names, services),
       signs: signs.reduce((a, b) => ({ calls: a.calls + b.calls, faulted: a.faulted + b.faulted }), noSigns),
-      unready: workload ? missingPods(workload, pods().filter(isTarget)) : 0,
+      unready: Math.max(0, wanted - readyIn(pods().filter(isTarget))),
       callers: counted.filter(({ requests }) => requests > 0).length,
     }
   }
@@ -97,8 +100,10 @@ function statsPath(requests: string): string {
     : '/stats/prometheus'
 }
 
-function missingPods({ spec, status }: Workload, pods: Pod[]): number {
-  const replicas = spec.replicas ?? status?.desiredNumberScheduled ?? 1
-  const ready = pods.filter((pod) => isReady(pod) && pod.metadata.deletionTimestamp === undefined).length
-  return Math.max(0, replicas - ready)
+function replicasOf({ spec, status }: Workload): number {
+  return spec.replicas ?? status?.desiredNumberScheduled ?? 1
+}
+
+function readyIn(pods: Pod[]): number {
+  return pods.filter((pod) => isReady(pod) && pod.metadata.deletionTimestamp === undefined).length
 }

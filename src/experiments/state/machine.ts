@@ -107,6 +107,8 @@ function earlyOutcome(experiment: ExperimentConfig, state: State, { touched }: O
 function withoutEffect({ inject, confirmTimeout }: ExperimentConfig, { isWritten }: Observation): string {
   const within = `within ${seconds(confirmTimeout)}`
   if (inject.podKill) return `no pod was evicted ${within}`
+  if (inject.chaosMesh && isWritten)
+    return `Chaos Mesh did not report the fault as injected ${within}; look at its controller and its daemon`
   if (!isWritten) return `the fault could not be written ${within}`
   if (inject.overload)
     return `the limit was never reached: no request was refused for it ${within}; lower it, or send more requests`

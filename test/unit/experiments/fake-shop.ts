@@ -78,6 +78,7 @@ export class FakeShop {
       clock: this.clock,
       note: (line) => this.notes.push(line),
       intent: (each) => this.intents.push(each),
+      forward: () => Promise.reject(new Error('no experiment here has a load')),
     })
   }
 }
