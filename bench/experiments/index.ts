@@ -128,9 +128,12 @@ async function play(setup: ExperimentBench, each: Case): Promise<Row> {
   const trigger = await fault.arm(setup.testCluster)
   const watch = waitForPoint(setup.testCluster, point)
   let kill: (signal: NodeJS.Signals) => void = () => undefined
-  const inputs = { config, kubeconfig: setup.kubeconfig, stages: 'experiment' }
+  // The mesh's input `metrics` is for a canary, and the config has none.
+  const inputs = { config, kubeconfig: setup.kubeconfig, stages: 'experiment', metrics: '' }
   const ended = setup.act(inputs, { onLine: watch.onLine, onStart: (_, how) => (kill = how) })
-  await Promise.race([watch.reached, ended])
+  const early = await Promise.race([watch.reached, ended])
+  // A run that never gets there shows nothing, and nothing would be left of it.
+  if (early) throw new Error(`the run ended before the point "${point.name}":\n${early.log}`)
   const faultAt = Date.now()
   await trigger({ kill: (signal) => kill(signal), ended, act: (more) => setup.act({ ...inputs, ...more }) })
   const main = await ended

@@ -16,6 +16,7 @@ import { createInjector, type Injector } from './faults/injector.ts'
 import { experimentLoad, watchGateway, type ExperimentLoad, type Exposure } from './load.ts'
 import { createSampler, type Sampler } from './metrics/sampler.ts'
 import { LeaseLost, openSession, type ExperimentSession, type SessionDeps } from './session.ts'
+import { endAtOnce } from './state/end-at-once.ts'
 import { abort, isInjected, next, start } from './state/machine.ts'
 import { noMeshCounts } from './state/mesh-counts.ts'
 import type { EndedState, Observation, State, Step } from './state/types.ts'
@@ -244,25 +245,10 @@ class ExperimentRun {
   /** Removes the fault without waiting for the counters to show it. */
   private async endAtOnce(reason: string): Promise<void> {
     await this.writing?.catch(() => undefined)
-    const { deps } = this.settings
     const before = this.state
     if (before.phase === 'ended') return
     const failure = isInjected(before) ? await this.removeAtOnce() : undefined
-    const now = deps.clock.now()
-    const problem =
-      failure === undefined
-        ? `${reason} before the counters could show the recovery`
-        : `the fault could not be removed (${failure}); the guard continues to try`
-    this.enter({
-      ...recordOf(before),
-      phase: 'ended',
-      since: now,
-      timeline: [...before.timeline, { phase: 'ended', at: now }],
-      outcome: { verdict: 'inconclusive', reason },
-      recovery: isInjected(before)
-        ? { kind: 'unconfirmed', problem, isRemoved: failure === undefined }
-        : { kind: 'unneeded' },
-    })
+    this.enter(endAtOnce(before, reason, failure, this.settings.deps.clock.now()))
   }
 
   /** Returns why it failed, if it did. */
@@ -312,8 +298,4 @@ const removalLimitMs = 5_000
 /** The server does not answer, is busy, or somebody else was faster. */
 function isTransient(problem: unknown): boolean {
   return problem instanceof ApiError && (problem.status === 0 || problem.status >= 409)
-}
-
-function recordOf({ steady, acting, evidence, mesh, signs }: State) {
-  return { steady, acting, evidence, mesh, signs }
 }

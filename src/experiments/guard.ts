@@ -2,7 +2,7 @@
 import { guardName, guardObjects } from '../canary/ownership/guard-manifest.ts'
 import type { KubeObject, Lease } from '../cluster/objects.ts'
 import type { ExperimentConfig } from '../config/schema.ts'
-import { chaosKinds } from '../config/schema/chaos-mesh.ts'
+import { chaosKinds } from '../config/chaos-kinds.ts'
 import type { FaultObject } from './faults/fault-object.ts'
 import type { ExperimentGuardSpec } from './guard-spec.ts'
 

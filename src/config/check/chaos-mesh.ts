@@ -1,6 +1,6 @@
 // What an object of Chaos Mesh must not say in an experiment: whom it concerns has to be known before anything is touched,
 // and how long it acts is for the experiment to decide. Pure.
-import type { ChaosKind } from '../schema/chaos-mesh.ts'
+import type { ChaosKind } from '../chaos-kinds.ts'
 import type { Fault } from './fault.ts'
 
 /** An object of Chaos Mesh without its name. */

@@ -1,11 +1,8 @@
 // `inject.chaosMesh`: a fault that Chaos Mesh injects, written in the config or in a file of its own.
 import * as z from 'zod'
+import { chaosKinds } from '../chaos-kinds.ts'
 import { nonEmptyString } from '../values/strings.ts'
 import { hasExactlyOne } from './parts.ts'
-
-/** What Chaos Mesh can do to pods beside a sidecar. Its other kinds concern clouds, kernels, or an application's own code. */
-export const chaosKinds = ['PodChaos', 'NetworkChaos', 'StressChaos', 'IOChaos', 'TimeChaos'] as const
-export type ChaosKind = (typeof chaosKinds)[number]
 
 const aloneKinds: Record<string, string> = {
   Schedule: 'a Schedule injects again and again, and an experiment injects once: write the object that it repeats',

@@ -9,6 +9,13 @@ const configText = (settings: string, more = '') =>
 const trial = (settings: string) => configOf(configText(settings)).experiments!['trial']!
 const rejected = (settings: string) => refusal(configText(settings))
 
+/** An object of Chaos Mesh with these keys instead of its own. */
+function chaos(more: string, kind = 'PodChaos'): string {
+  const keys = ['action: pod-kill', 'mode: one', 'selector: { labelSelectors: { app: front } }']
+  const kept = keys.filter((key) => !more.startsWith(key.split(':')[0]!))
+  return `inject: { chaosMesh: { kind: ${kind}, spec: { ${[...kept, more].filter(Boolean).join(', ')} } } }`
+}
+
 test('an experiment needs a service and a fault, and everything else has a default', () => {
   expect(trial(`inject: ${inject}`)).toMatchObject({
     service: 'front',
@@ -91,6 +98,41 @@ describe('is rejected:', () => {
     ['a hasty guard', `inject: ${inject}, guard: 1s`, 'a duration of 5s or more'],
     ['an impatient tolerance', `inject: ${inject}, expect: { tolerance: 1 }`, 'expected a number from 1.1'],
     ['an empty list of clients', `inject: ${inject}, clients: []`, 'clients'],
+    ['no object', 'inject: { chaosMesh: {} }', 'expected either `file`, or `kind` and `spec`'],
+    ['two objects', `inject: { chaosMesh: { file: a.yaml, kind: PodChaos, spec: {} } }`, 'expected either `file`'],
+    [
+      'an object without its content',
+      'inject: { chaosMesh: { kind: PodChaos } }',
+      'expected `kind` and `spec` together',
+    ],
+    ['a Schedule', chaos('', 'Schedule'), 'write the object that it repeats'],
+    ['a fault of HTTP beside a sidecar', chaos('', 'HTTPChaos'), 'use `delay` or `abort`'],
+    ['a duration of its own', chaos('duration: 10m'), 'the experiment sets it'],
+    ['a remote cluster', chaos('remoteCluster: other'), 'the users of one cluster'],
+    ['an unknown action', chaos('action: pod-eat'), '"pod-eat": expected pod-kill, pod-failure, container-kill'],
+    ['an unknown mode', chaos('mode: some'), '"some": expected one of one, all, fixed'],
+    ['a mode without its value', chaos('mode: fixed'), 'a whole number as a string for the mode fixed'],
+    ['a selector without labels', chaos('selector: {}'), 'spec.selector.labelSelectors: expected at least one label'],
+    [
+      'pods that cannot be counted',
+      chaos('selector: { labelSelectors: { app: a }, nodes: [n1] }'),
+      'spec.selector.nodes: the run cannot tell how many pods',
+    ],
+    [
+      'pods of another namespace',
+      chaos('selector: { labelSelectors: { app: a }, namespaces: [arcade, prod] }'),
+      '"prod": an experiment concerns its own namespace (arcade)',
+    ],
+    [
+      'another side in another namespace',
+      chaos('target: { mode: all, selector: { labelSelectors: { app: a }, namespaces: [prod] } }', 'NetworkChaos'),
+      'spec.target.selector.namespaces',
+    ],
+    [
+      'requests to a service that no gateway exposes',
+      `inject: ${inject}, load: {}`,
+      'load: needs a gateway; expose front',
+    ],
   ])('%s', (_, settings, message) => {
     const error = rejected(settings)
     expect(error).toContain('experiments.trial')
