@@ -34,10 +34,10 @@ const at = (name: string, line: RegExp, ...delays: number[]): Point[] =>
 const points: Point[] = [
   ...at('before the claim', /^::group::experiment/, 0, 300),
   ...at('steady state', /trial: watching the steady state/, 0, 1_500),
-  ...at('the fault is written', /trial: injecting the fault/, 0, 30, 100, 300),
+  ...at('the fault is written', /trial: injecting the fault/, 0, 100, 300),
   ...at('the fault acts', /trial: the fault acts/, 0, 700, 2_000),
-  ...at('the fault is removed', /trial: removing the fault/, 0, 100),
-  ...at('the recovery is watched', /removed the fault from/, 0, 1_000),
+  ...at('the fault is removed', /trial: removing the fault/, 0),
+  ...at('the recovery is watched', /removed the fault from/, 0),
 ]
 
 /** `injects`: the experiment of the run. */
@@ -164,14 +164,29 @@ async function leftAfterLimit(setup: ExperimentBench, main: ActionRun): Promise<
   }
 }
 
+type Found = {
+  kind: string
+  metadata: { name: string; annotations?: Record<string, string> }
+  spec?: { renewTime?: string; leaseDurationSeconds?: number }
+}
+
 async function leftOf(setup: Bench): Promise<string[]> {
   const kinds = 'leases,jobs,virtualservices,destinationrules,authorizationpolicies,podchaos'
-  const { items } = JSON.parse(await kubectl(setup, 'get', kinds, '-o', 'json')) as {
-    items: { kind: string; metadata: { name: string } }[]
-  }
-  const isLeft = (object: object) =>
+  const { items } = JSON.parse(await kubectl(setup, 'get', kinds, '-o', 'json')) as { items: Found[] }
+  const isOurs = (object: Found) =>
     /mesh-canary-fault|mesh-canary.io.experiment|mesh-canary-(experiment-)?backend/.test(JSON.stringify(object))
-  return items.filter(isLeft).map(({ kind, metadata }) => `${kind} ${metadata.name}`)
+  return items
+    .filter((each) => isOurs(each) && !hasExpired(each))
+    .map(({ kind, metadata }) => `${kind} ${metadata.name}`)
+}
+
+/**
+ * A Lease of a run that was killed before its guard began to watch. Nothing was injected by then, nobody is there to delete
+ * it, and it holds nobody up once it has expired.
+ */
+function hasExpired({ kind, metadata, spec: { renewTime = '', leaseDurationSeconds = 0 } = {} }: Found): boolean {
+  const isGuarded = metadata.annotations?.['mesh-canary.io/guard'] !== undefined
+  return kind === 'Lease' && !isGuarded && Date.parse(renewTime) + leaseDurationSeconds * 1_000 < Date.now()
 }
 
 /** Seconds until the last failed response. */
