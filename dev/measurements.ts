@@ -197,7 +197,7 @@ const benchTexts: Record<(typeof benches)[number], () => [string, string]> = {
     const { leftBehind, slowestSecondsToRecovered, guardSeconds, cases } = read('experiments').result
     return [
       `${cases} ends of an experiment on the real mesh: the run killed or cancelled at every point; API server, istiod or Chaos Mesh's controller killed while the fault acts`,
-      `${leftBehind} faults left behind; users without failures at most ${slowestSecondsToRecovered} s after the run is lost (guard ${guardSeconds} s)`,
+      `${leftBehind} faults left behind; users without failures at most ${slowestSecondsToRecovered.toFixed(1)} s after the run is lost (guard ${guardSeconds} s)`,
     ]
   },
   split: () => {
