@@ -100,6 +100,8 @@ class ExperimentRun {
   private isLeaseLost = false
   /** The latest write of the fault. It must not follow the removal. */
   private writing: Promise<void> | undefined
+  /** From now on, no poll that still runs may decide anything. */
+  private ending: Promise<void> | undefined
 
   constructor(cluster: Cluster, settings: RunSettings) {
     this.cluster = cluster
@@ -208,6 +210,7 @@ class ExperimentRun {
   }
 
   private async perform({ state, actions }: Step): Promise<void> {
+    if (this.ending) return
     const { experiment, deps } = this.settings
     this.enter(state)
     const isEvicting = state.phase === 'observing' && experiment.inject.podKill?.every !== undefined
@@ -242,8 +245,13 @@ class ExperimentRun {
     await this.perform({ state, actions })
   }
 
-  /** Removes the fault without waiting for the counters to show it. */
-  private async endAtOnce(reason: string): Promise<void> {
+  /** Removes the fault without waiting for the counters to show it. Only the first reason counts. */
+  private endAtOnce(reason: string): Promise<void> {
+    this.ending ??= this.removeAndEnd(reason)
+    return this.ending
+  }
+
+  private async removeAndEnd(reason: string): Promise<void> {
     await this.writing?.catch(() => undefined)
     const before = this.state
     if (before.phase === 'ended') return

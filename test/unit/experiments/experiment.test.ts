@@ -168,3 +168,23 @@ test('a fault that the account may not write is not tried again and again', asyn
   expect(state.outcome.verdict).toBe('inconclusive')
   expect(state.outcome.reason).toContain('the fault could not be written: no')
 })
+
+test('a poll that a cancellation interrupts does not write the fault afterwards', async () => {
+  let refusals = 0
+  shop.leases.before = (verb, kind) =>
+    verb === 'patch' && kind === 'VirtualService' && !shop.isFaulted && refusals++ === 0
+      ? new ApiError(503, 'away')
+      : undefined
+  const read = shop.api.pod
+  shop.api.pod = (...where) => {
+    // The first attempt to write failed, and the next poll reads the counters.
+    if (refusals === 1) shop.controller.abort(new Error('cancelled'))
+    return read(...where)
+  }
+  await shop.run(tolerant())
+  // What the interrupted poll may still do needs no time of the clock.
+  await new Promise((resolve) => setImmediate(resolve))
+  expectClean()
+  expect(shop.leases.lease).toBeUndefined()
+  expect(shop.intents.at(-1)).toBeUndefined()
+})
