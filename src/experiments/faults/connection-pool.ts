@@ -4,12 +4,11 @@ import type { DestinationRule } from '../../cluster/objects.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
 import { hostOf, object } from '../../policies/compile/names.ts'
 import { fullHost } from '../../policies/routes.ts'
-import type { ChangedField } from './fault-object.ts'
+import { changedField, withFields, type ChangedField, type PathStep } from './changed-fields.ts'
 
 type Overload = NonNullable<ExperimentConfig['inject']['overload']>
-type Pool = { tcp?: object; http?: object; [key: string]: unknown }
-type Policy = { connectionPool?: Pool; portLevelSettings?: Policy[]; [key: string]: unknown }
-type Rule = { spec: { trafficPolicy?: Policy; subsets?: { trafficPolicy?: Policy }[] } }
+type Policy = { connectionPool?: object; portLevelSettings?: { port?: { number?: number } }[] }
+type Rule = { spec: { trafficPolicy?: Policy; subsets?: { name: string; trafficPolicy?: Policy }[] } }
 
 export function rulesOf(rules: DestinationRule[], namespace: string, service: string): DestinationRule[] {
   return rules.filter(
@@ -17,47 +16,47 @@ export function rulesOf(rules: DestinationRule[], namespace: string, service: st
   )
 }
 
-/** Every place of the rule that limits connections, and the policy of the whole host. */
+/** What shrinks every pool of the rule, and the pool of the whole host. */
 export function poolFields(rule: DestinationRule, overload: Overload): ChangedField[] {
-  const { trafficPolicy, subsets = [] } = (rule as Rule).spec
-  const ofSubsets = subsets.flatMap(({ trafficPolicy: policy }, i) =>
-    policy ? fieldsOf(policy, `/spec/subsets/${i}/trafficPolicy`, overload, policy.connectionPool !== undefined) : [],
+  return poolsOf(rule as Rule).flatMap((pool) =>
+    limitsOf(overload).map(([path, value]) => changedField(rule, [...pool, ...path], value)),
   )
-  if (!trafficPolicy)
-    return [{ path: '/spec/trafficPolicy', wrote: { connectionPool: smallPool({}, overload) } }, ...ofSubsets]
-  return [...fieldsOf(trafficPolicy, '/spec/trafficPolicy', overload, true), ...ofSubsets]
+}
+
+function poolsOf({ spec: { trafficPolicy, subsets = [] } }: Rule): PathStep[][] {
+  const ofHost: PathStep[] = ['spec', 'trafficPolicy']
+  return [
+    [...ofHost, 'connectionPool'],
+    ...portPoolsOf(trafficPolicy, ofHost),
+    // A subset without a pool of its own has that of the host.
+    ...subsets.flatMap(({ name, trafficPolicy: own }) => {
+      const path: PathStep[] = ['spec', 'subsets', { name }, 'trafficPolicy']
+      return [...(own?.connectionPool ? [[...path, 'connectionPool']] : []), ...portPoolsOf(own, path)]
+    }),
+  ]
 }
 
 /** A port's settings inherit no connection pool, so each of them needs its own. */
-function fieldsOf(policy: Policy, path: string, overload: Overload, isOwn: boolean): ChangedField[] {
-  const { connectionPool: before, portLevelSettings = [] } = policy
-  const own: ChangedField = {
-    path: `${path}/connectionPool`,
-    ...(before ? { before } : {}),
-    wrote: smallPool(before ?? {}, overload),
-  }
-  const ofPorts = portLevelSettings.flatMap((each, i) =>
-    fieldsOf(each, `${path}/portLevelSettings/${i}`, overload, true),
+function portPoolsOf({ portLevelSettings = [] }: Policy = {}, path: PathStep[]): PathStep[][] {
+  return portLevelSettings.flatMap(({ port }) =>
+    port?.number === undefined ? [] : [[...path, 'portLevelSettings', { port: port.number }, 'connectionPool']],
   )
-  return [...(isOwn ? [own] : []), ...ofPorts]
 }
 
 /** HTTP/1.1 needs a connection for each request, and HTTP/2 sends many over one. */
-function smallPool(pool: Pool, { maxConnections, maxPendingRequests }: Overload): Pool {
-  return {
-    ...pool,
-    tcp: { ...pool.tcp, maxConnections },
-    http: { ...pool.http, http1MaxPendingRequests: maxPendingRequests, http2MaxRequests: maxConnections },
-  }
+function limitsOf({ maxConnections, maxPendingRequests }: Overload): [path: string[], value: number][] {
+  return [
+    [['tcp', 'maxConnections'], maxConnections],
+    [['http', 'http1MaxPendingRequests'], maxPendingRequests],
+    [['http', 'http2MaxRequests'], maxConnections],
+  ]
 }
 
-export function fieldsPatch(fields: ChangedField[]): PatchOperation[] {
-  return fields.map(({ path, wrote }) => ({ op: 'add', path, value: wrote }))
+export function fieldsPatch(rule: DestinationRule, fields: ChangedField[]): PatchOperation[] {
+  return [{ op: 'replace', path: '/spec', value: withFields(rule, fields).spec }]
 }
 
 export function overloadRule(namespace: string, service: string, name: string, overload: Overload) {
-  return object('DestinationRule', namespace, name, {
-    host: hostOf(service, namespace),
-    trafficPolicy: { connectionPool: smallPool({}, overload) },
-  })
+  const rule: DestinationRule = object('DestinationRule', namespace, name, { host: hostOf(service, namespace) })
+  return withFields(rule, poolFields(rule, overload))
 }

@@ -1,12 +1,9 @@
 // An object that a fault changes or creates, and how it becomes what it was before. Plain data, because the guard and
 // the post step need it as well. Pure.
-import { isDeepStrictEqual } from 'node:util'
 import type { PatchOperation } from '../../cluster/client.ts'
 import { kindOf, type HttpRoute, type Kind, type KubeObject } from '../../cluster/objects.ts'
 import { faultRouteName } from '../../config/names.ts'
-
-/** A field that the fault changes. Without `before` it did not exist. */
-export type ChangedField = { path: string; before?: unknown; wrote: unknown }
+import { isAsWritten, isChanged, withoutFields, type ChangedField } from './changed-fields.ts'
 
 /** `delete`: the fault created it. `routes`: our routes leave it. `fields`: those that still are as the fault wrote them. */
 export type Undo = { kind: 'delete' } | { kind: 'routes' } | { kind: 'fields'; fields: ChangedField[] }
@@ -47,7 +44,7 @@ export function undoPatch(object: KubeObject, undo: Undo): PatchOperation[] {
   return [
     ...(marks ? [{ op: 'remove' as const, path: annotationPath }] : []),
     ...(undo.kind === 'routes' ? routeRemovals(object) : []),
-    ...(undo.kind === 'fields' ? undo.fields.flatMap((field) => fieldUndo(object, field)) : []),
+    ...(undo.kind === 'fields' ? fieldUndo(object as KubeObject & { spec: object }, undo.fields) : []),
   ]
 }
 
@@ -61,10 +58,10 @@ function routeRemovals(object: KubeObject): PatchOperation[] {
     .reverse()
 }
 
-/** Nothing if the fault did not change it, or if somebody has changed it since: that is theirs now. */
-function fieldUndo(object: KubeObject, { path, before, wrote }: ChangedField): PatchOperation[] {
-  if (isDeepStrictEqual(before, wrote) || !isDeepStrictEqual(valueAt(object, path), wrote)) return []
-  return before === undefined ? [{ op: 'remove', path }] : [{ op: 'replace', path, value: before }]
+/** Nothing if somebody has changed all of them since: that is theirs now. */
+function fieldUndo(object: KubeObject & { spec: object }, fields: ChangedField[]): PatchOperation[] {
+  if (!fields.some((field) => isChanged(object, field))) return []
+  return [{ op: 'replace', path: '/spec', value: withoutFields(object, fields).spec }]
 }
 
 /** True while the object still has what the fault wrote into it. */
@@ -72,12 +69,5 @@ export function isIntact(object: KubeObject | undefined, { undo }: FaultObject):
   if (!object) return false
   if (undo.kind === 'delete') return object.metadata.deletionTimestamp === undefined
   if (undo.kind === 'routes') return routeRemovals(object).length > 0
-  return undo.fields.every(({ path, wrote }) => isDeepStrictEqual(valueAt(object, path), wrote))
-}
-
-function valueAt(object: object, path: string): unknown {
-  return path
-    .slice(1)
-    .split('/')
-    .reduce<unknown>((value, key) => (value as Record<string, unknown> | undefined)?.[key], object)
+  return undo.fields.every((field) => isAsWritten(object, field))
 }

@@ -72,7 +72,7 @@ async function planOverload(
   return patched(
     found.map((rule) => {
       const fields = poolFields(rule, overload)
-      return { object: rule, operations: fieldsPatch(fields), undo: { kind: 'fields', fields } }
+      return { object: rule, operations: fieldsPatch(rule, fields), undo: { kind: 'fields', fields } }
     }),
   )
 }

@@ -229,6 +229,43 @@ describe('removing the fault', () => {
     expect(cluster.objects[0]).toMatchObject({ spec: { trafficPolicy: { connectionPool: theirs } } })
   })
 
+  describe('of an overload, beside what somebody else has changed since:', () => {
+    const limits = { connectionPool: { tcp: { maxConnections: 100 } } }
+    type Rule = { trafficPolicy?: Record<string, unknown>; subsets?: object[] }
+    test.each<[string, Rule, (spec: Rule) => Rule, Rule]>([
+      [
+        'another policy of the host',
+        {},
+        (spec) => ({ trafficPolicy: { ...spec.trafficPolicy, outlierDetection: {} } }),
+        { trafficPolicy: { outlierDetection: {} } },
+      ],
+      [
+        'another limit of the same pool',
+        { trafficPolicy: limits },
+        (spec) => {
+          const pool = spec.trafficPolicy!['connectionPool'] as { tcp: object }
+          return { trafficPolicy: { connectionPool: { ...pool, tcp: { ...pool.tcp, connectTimeout: '3s' } } } }
+        },
+        { trafficPolicy: { connectionPool: { tcp: { maxConnections: 100, connectTimeout: '3s' } } } },
+      ],
+      [
+        'a subset in front',
+        { trafficPolicy: limits, subsets: [{ name: 'v1', trafficPolicy: limits }] },
+        (spec) => ({ ...spec, subsets: [{ name: 'v0' }, ...spec.subsets!] }),
+        { trafficPolicy: limits, subsets: [{ name: 'v0' }, { name: 'v1', trafficPolicy: limits }] },
+      ],
+    ])('%s', async (_, before, change, after) => {
+      const cluster = new FakeObjects(rule(before))
+      const plan = await inject(cluster.api, overload)
+      const { spec } = cluster.objects[0] as KubeObject & { spec: Rule }
+      const value = { host: 'backend', ...change(spec) }
+      await cluster.api.patch('DestinationRule', 'shop', 'backend', [{ op: 'replace', path: '/spec', value }])
+      await restoreObjects(cluster.api, plan.objects)
+      expect(cluster.objects[0]).toMatchObject({ spec: { host: 'backend', ...after } })
+      expect(JSON.stringify(cluster.objects[0])).not.toContain('"maxConnections":2')
+    })
+  })
+
   test('leaves an object of the same name that is not of an experiment', async () => {
     const cluster = new FakeObjects(workload({ app: 'backend' }))
     const { objects } = await inject(cluster.api, '{ partition: { workload: deploy/backend } }')
