@@ -21,7 +21,7 @@ export type PostState = {
   context?: string
   intents?: RecoveryIntent[]
   held?: boolean
-  fault?: FaultIntent | undefined
+  faults?: FaultIntent[]
   kind?: KindClusterToDelete
 }
 
@@ -46,7 +46,10 @@ export function recordPostState(config: Config, save: (state: PostState) => void
     },
     onKindCluster: (kind) => add({ kind }),
     onRecoveryIntents: (intents) => add({ intents }),
-    onFaultIntent: (fault) => add({ fault }),
+    onFaultIntent: (experiment, fault) => {
+      const others = (state.faults ?? []).filter((each) => each.experiment !== experiment)
+      add({ faults: fault ? [...others, fault] : others })
+    },
   }
 }
 
@@ -58,15 +61,18 @@ export async function runPost(state: PostState, info: (line: string) => void): P
   const { kind, temporaryFile = kind?.kubeconfig } = state
   const problems: string[] = []
   const done = await recoverPromotions(state, info).catch((error: unknown) => void problems.push(messageOf(error)))
-  const removed = await removeFault(state).catch((error: unknown) => void problems.push(messageOf(error)))
+  const removed: string[] = []
+  for (const fault of state.faults ?? [])
+    await removeFault(state, fault)
+      .then((lines) => removed.push(...lines))
+      .catch((error: unknown) => problems.push(messageOf(error)))
   if (kind?.remove) await removeKindCluster(kind, info).catch((error: unknown) => void problems.push(messageOf(error)))
   if (temporaryFile) rmSync(dirname(temporaryFile), { recursive: true, force: true })
   if (problems.length > 0) throw new Error(problems.join('\n'))
-  return [...(done ?? []), ...(removed ?? [])]
+  return [...(done ?? []), ...removed]
 }
 
-async function removeFault({ fault, kubeconfig, context }: PostState): Promise<string[]> {
-  if (!fault) return []
+async function removeFault({ kubeconfig, context }: PostState, fault: FaultIntent): Promise<string[]> {
   try {
     const [{ createClient }, { connection }, { recoverFault }] = await Promise.all([
       import('./cluster/client.ts'),

@@ -47,8 +47,8 @@ export type Host = {
   onConnected: (connection: Connection) => void
   /** The promotions to recover if this process dies; none when all have ended safely. */
   onRecoveryIntents: (intents: RecoveryIntent[]) => void
-  /** The fault to remove if this process dies; undefined when there is none. */
-  onFaultIntent: (intent: FaultIntent | undefined) => void
+  /** The fault of an experiment to remove if this process dies; undefined when there is none. */
+  onFaultIntent: (experiment: string, intent: FaultIntent | undefined) => void
 }
 
 /** What every run has from the start. The host's lines are redacted already. */

@@ -26,14 +26,30 @@ export async function experiment(context: StageContext): Promise<StageOutcome> {
     return { changed: false }
   }
   await warnOfGitops(context)
-  for (const [name] of experiments) {
+  const names = experiments.map(([name]) => name)
+  const runNext = (name: string) => {
     host.signal.throwIfAborted()
-    await runOne(context, name)
+    return runOne(context, name)
   }
+  const skipped = await runUntilOneIsLeft(names, runNext)
+  if (skipped.length > 0)
+    host.info(`did not run because a fault is not removed, and another one would act on top of it: ${skipped.join(', ')}`)
   return { changed: recorder.current().experiments?.some(({ recovery }) => recovery !== 'unneeded') ?? false }
 }
 
-async function runOne(context: StageContext, name: string): Promise<void> {
+/** Runs them in turn, until one cannot remove its fault. Returns those that did not run. */
+export async function runUntilOneIsLeft(
+  names: string[],
+  run: (name: string) => Promise<Pick<EndedExperiment, 'state'>>,
+): Promise<string[]> {
+  for (const [i, name] of names.entries()) {
+    const { recovery } = (await run(name)).state
+    if (recovery.kind === 'unconfirmed' && !recovery.isRemoved) return names.slice(i + 1)
+  }
+  return []
+}
+
+async function runOne(context: StageContext, name: string): Promise<EndedExperiment> {
   const { config, host, cluster, connection, recorder } = context
   const settings = config.experiments![name]!
   const ended = await runExperiment(
@@ -47,7 +63,7 @@ async function runOne(context: StageContext, name: string): Promise<void> {
       signal: host.signal,
       clock: systemClock,
       note: host.info,
-      intent: host.onFaultIntent,
+      intent: (fault) => host.onFaultIntent(name, fault),
       forward: (...where) => forward(connection, ...where),
     },
     exposureFor(config, settings),
@@ -58,6 +74,7 @@ async function runOne(context: StageContext, name: string): Promise<void> {
   recorder.record({ experiments: [...experiments, report] })
   const problems = [error, ...errorsOf(report)].filter((line) => line !== undefined)
   if (problems.length > 0) recorder.record({ error: problems.join('\n') })
+  return ended
 }
 
 /** Of the gateway that the experiment's own requests go through; undefined without `load`. */

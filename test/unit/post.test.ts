@@ -60,8 +60,20 @@ describe('the state for the post step', () => {
   })
 
   test('contains the fault of an experiment until it is removed', () => {
-    expect(saved('', ({ onFaultIntent }) => onFaultIntent(fault)).fault).toEqual(fault)
-    expect(saved('', ({ onFaultIntent }) => (onFaultIntent(fault), onFaultIntent(undefined))).fault).toBeUndefined()
+    const { experiment } = fault
+    expect(saved('', ({ onFaultIntent }) => onFaultIntent(experiment, fault)).faults).toEqual([fault])
+    expect(
+      saved('', ({ onFaultIntent }) => (onFaultIntent(experiment, fault), onFaultIntent(experiment, undefined))).faults,
+    ).toEqual([])
+  })
+
+  test('keeps the fault that an experiment could not remove when another one begins and ends', () => {
+    const left = saved('', ({ onFaultIntent }) => {
+      onFaultIntent(fault.experiment, fault)
+      onFaultIntent('next', { ...fault, experiment: 'next' })
+      onFaultIntent('next', undefined)
+    })
+    expect(left.faults).toEqual([fault])
   })
 
   test('says to hold the weights only when onCancel asks for it and the run was cancelled', () => {
@@ -100,7 +112,7 @@ describe('the post step', () => {
   test('names the experiment whose fault it cannot remove', async () => {
     const own = folder()
     await expect(
-      runPost({ fault, kubeconfig: '/nowhere', temporaryFile: join(own, 'kubeconfig') }, () => undefined),
+      runPost({ faults: [fault], kubeconfig: '/nowhere', temporaryFile: join(own, 'kubeconfig') }, () => undefined),
     ).rejects.toThrow(
       'in the middle of the experiment slow-backend, and its fault is not removed: kubeconfig: the file',
     )

@@ -3,7 +3,8 @@ import { expect, test } from 'vitest'
 import { createRecorder } from '../../../src/report/recorder.ts'
 import { emptyReport } from '../../../src/report/report.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
-import { experiment } from '../../../src/stages/experiment.ts'
+import { experiment, runUntilOneIsLeft } from '../../../src/stages/experiment.ts'
+import type { EndedState, Recovery } from '../../../src/experiments/state/types.ts'
 import { clusterWith, configOf } from '../fixtures.ts'
 
 const text = 'experiments: { trial: { service: front, inject: { abort: { status: 503, service: shop } } } }'
@@ -28,4 +29,19 @@ test('a run that has failed injects nothing: the fault would hide the cause', as
   const { context, lines } = contextFor(text, 'the canary of front was not promoted')
   expect(await experiment(context)).toEqual({ changed: false })
   expect(lines).toEqual(['the experiments did not run, because the run has failed before'])
+})
+
+test('no experiment follows one whose fault is not removed', async () => {
+  const ran: string[] = []
+  const recoveries: Record<string, Recovery> = {
+    one: { kind: 'confirmed', seconds: 3 },
+    two: { kind: 'unconfirmed', problem: 'no user called', isRemoved: true },
+    three: { kind: 'unconfirmed', problem: 'the fault could not be removed', isRemoved: false },
+  }
+  const skipped = await runUntilOneIsLeft(['one', 'two', 'three', 'four'], (name) => {
+    ran.push(name)
+    return Promise.resolve({ state: { recovery: recoveries[name]! } as EndedState })
+  })
+  expect(ran).toEqual(['one', 'two', 'three'])
+  expect(skipped).toEqual(['four'])
 })
