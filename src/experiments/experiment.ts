@@ -262,7 +262,11 @@ class ExperimentRun {
   /** Returns why it failed, if it did. */
   private removeAtOnce(): Promise<string | undefined> {
     const limits = { limitMs: removalLimitMs, intervalMs: 500, isTransient: () => true }
-    return persist(() => this.injector.remove(), { ...limits, clock: this.settings.deps.clock }).then(
+    const remove = async () => {
+      await this.injector.remove()
+      if (!this.injector.isRemoved()) throw new Error('Chaos Mesh has not ended it yet')
+    }
+    return persist(remove, { ...limits, clock: this.settings.deps.clock }).then(
       () => undefined,
       (problem: unknown) => messageOf(problem),
     )

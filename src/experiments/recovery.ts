@@ -2,16 +2,25 @@
 import { leaseName } from '../canary/ownership/lease-object.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { FaultIntent } from './experiment.ts'
-import { restoreObjects } from './faults/restore.ts'
+import { systemClock, type Clock } from '../runtime/clock.ts'
+import { poll } from '../runtime/retry.ts'
+import { describeUnfinished, findUnfinished, restoreObjects } from './faults/restore.ts'
 import { deleteOwnLeases } from './own-leases.ts'
+
+/** How long Chaos Mesh may take to end a fault. */
+const finishLimitMs = 30_000
 
 /**
  * Returns one sentence about what it did, if anything. @throws Error if the fault cannot be removed; then the Lease
  * stays, and the guard continues to try.
  */
-export async function recoverFault(cluster: Cluster, intent: FaultIntent): Promise<string | undefined> {
+export async function recoverFault(cluster: Cluster, intent: FaultIntent, clock: Clock = systemClock): Promise<string | undefined> {
   const { experiment, namespace, services, identity, objects } = intent
-  const restored = await restoreObjects(cluster, objects)
+  const restored = await restoreObjects(cluster, objects, { identity })
+  const isGone = (left: unknown[]) => left.length === 0
+  const wait = { limitMs: finishLimitMs, intervalMs: 1_000, clock }
+  const unfinished = await poll(() => findUnfinished(cluster, objects, identity), isGone, wait)
+  if (unfinished.length > 0) throw new Error(describeUnfinished(unfinished))
   // The guard's Lease goes last: with it, Kubernetes deletes the guard.
   await deleteOwnLeases(cluster, namespace, services.map(leaseName).toReversed(), identity)
   return restored.length === 0

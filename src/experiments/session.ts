@@ -10,8 +10,9 @@ import type { Cluster } from '../cluster/client.ts'
 import type { Lease } from '../cluster/objects.ts'
 import type { ExperimentConfig } from '../config/schema.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { poll } from '../runtime/retry.ts'
 import type { FaultObject } from './faults/fault-object.ts'
-import { findLeftovers, restoreObjects } from './faults/restore.ts'
+import { describeUnfinished, findLeftovers, findUnfinished, restoreObjects } from './faults/restore.ts'
 import { experimentGuard } from './guard.ts'
 
 export type SessionDeps = {
@@ -129,15 +130,21 @@ function withRemedy(problem: unknown): never {
   )
 }
 
+/** How long Chaos Mesh may take to end a fault. */
+const leftoverLimits = { limitMs: 10_000, intervalMs: 1_000 }
+
 /** What a lost run left whose guard is lost as well. */
 async function removeLeftovers(
   cluster: Cluster,
   { namespace, services }: SessionSettings,
-  { note }: SessionDeps,
+  { note, clock }: SessionDeps,
 ): Promise<void> {
   const leftovers = await findLeftovers(cluster, namespace, services.map(leaseName))
   for (const key of await restoreObjects(cluster, leftovers))
     note(`removed what an earlier experiment had left in ${key}`)
+  const isGone = (left: unknown[]) => left.length === 0
+  const unfinished = await poll(() => findUnfinished(cluster, leftovers), isGone, { ...leftoverLimits, clock })
+  if (unfinished.length > 0) throw new Error(`an earlier experiment is not over: ${describeUnfinished(unfinished)}`)
 }
 
 async function guardFault(

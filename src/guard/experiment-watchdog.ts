@@ -7,7 +7,7 @@ import type { Cluster } from '../cluster/client.ts'
 import { lacksRights } from '../cluster/api-error.ts'
 import type { ConfigMap, KubeObject, Lease } from '../cluster/objects.ts'
 import type { FaultObject } from '../experiments/faults/fault-object.ts'
-import { restoreObjects } from '../experiments/faults/restore.ts'
+import { describeUnfinished, findUnfinished, restoreObjects } from '../experiments/faults/restore.ts'
 import type { ExperimentGuardSpec } from '../experiments/guard-spec.ts'
 import { deleteOwnLeases } from '../experiments/own-leases.ts'
 import { messageOf } from '../runtime/errors.ts'
@@ -27,11 +27,26 @@ export async function watchExperiment(
     recovered: 'removed the fault',
   })
   if (outcome === 'removed the fault') return outcome
-  // Nothing is left of it if the run removed it itself.
-  const left = await restoreObjects(cluster, spec.objects, { fences: false })
-  await deleteOwnLeases(cluster, spec.namespace, spec.otherLeases, spec.identity)
-  left.forEach((key) => deps.log(`removed the fault from ${key}`))
-  return outcome
+  let problem: string | undefined
+  for (; ; await deps.clock.sleep(pollMs)) {
+    const next = await removeRest(cluster, spec, deps.log).catch(messageOf)
+    if (next === undefined) return outcome
+    if (next !== problem) deps.log(`the fault is not removed yet: ${next}`)
+    problem = next
+  }
+}
+
+const pollMs = 1_000
+
+/** Of a fault whose Lease is gone or somebody else's. Nothing is left of it if the run removed it itself. */
+async function removeRest(cluster: Cluster, spec: ExperimentGuardSpec, log: (line: string) => void): Promise<undefined> {
+  const { namespace, otherLeases, identity } = spec
+  const objects = await objectsToRestore(cluster, spec)
+  const removed = await restoreObjects(cluster, objects, { fences: false, identity })
+  removed.forEach((key) => log(`removed the fault from ${key}`))
+  const unfinished = await findUnfinished(cluster, objects, identity)
+  if (unfinished.length > 0) throw new Error(describeUnfinished(unfinished))
+  await deleteOwnLeases(cluster, namespace, otherLeases, identity)
 }
 
 function outcomeOf(lease: Lease | undefined, { identity }: ExperimentGuardSpec): ExperimentGuardOutcome | undefined {
@@ -49,7 +64,10 @@ async function removeFault(
 ): Promise<boolean> {
   const { namespace, service, lease, otherLeases, identity, experiment, afterMs } = spec
   try {
-    const restored = await restoreObjects(cluster, await objectsToRestore(cluster, spec))
+    const objects = await objectsToRestore(cluster, spec)
+    const restored = await restoreObjects(cluster, objects, { identity })
+    const unfinished = await findUnfinished(cluster, objects, identity)
+    if (unfinished.length > 0) throw new Error(describeUnfinished(unfinished))
     const what =
       `the run ${lost} did not renew its Lease for ${afterMs / 1000} s, and the guard removed the fault of the ` +
       `experiment ${experiment} (${restored.length === 0 ? 'nothing was left of it' : restored.join(', ')})`

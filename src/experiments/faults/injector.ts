@@ -9,11 +9,12 @@ import { planFault } from './fault-plan.ts'
 import type { FaultObject } from './fault-object.ts'
 import { injectFault } from './inject.ts'
 import { createPodKiller } from './pod-kill.ts'
-import { findTouched, restoreObjects } from './restore.ts'
+import { findTouched, findUnfinished, restoreObjects } from './restore.ts'
 
 export type Injector = {
   /** Writes the fault, or evicts the pods that are due. Repeating it is harmless. */
   inject: (now: number) => Promise<void>
+  /** Afterwards it may still be there: Chaos Mesh needs time to end a fault. */
   remove: () => Promise<void>
   isWritten: () => boolean
   isRemoved: () => boolean
@@ -50,7 +51,7 @@ export function createInjector(cluster: Cluster, settings: InjectorSettings): In
   async function write(): Promise<void> {
     if (isWritten) return
     // An attempt that failed may have written some of it.
-    if (!isRemoved) await restoreObjects(cluster, objects)
+    if (!isRemoved) await restoreObjects(cluster, objects, { identity: session.identity })
     const plan = await planFault(cluster, namespace, objectName, experiment)
     objects = plan.objects
     await session.cover(objects)
@@ -78,8 +79,9 @@ export function createInjector(cluster: Cluster, settings: InjectorSettings): In
       isWritten ||= names.length > 0
     },
     remove: async () => {
-      for (const key of await restoreObjects(cluster, objects)) note(`removed the fault from ${key}`)
-      isRemoved = !chaosMesh || (await areGone(cluster, objects))
+      for (const key of await restoreObjects(cluster, objects, { identity: session.identity }))
+        note(`removed the fault from ${key}`)
+      isRemoved = (await findUnfinished(cluster, objects, session.identity)).length === 0
     },
     isWritten: () => isWritten,
     isRemoved: () => isRemoved,
@@ -101,10 +103,4 @@ export function createInjector(cluster: Cluster, settings: InjectorSettings): In
       return taken
     },
   }
-}
-
-/** Chaos Mesh keeps a deleted object until it has recovered. */
-async function areGone(cluster: Cluster, objects: FaultObject[]): Promise<boolean> {
-  const found = await Promise.all(objects.map(({ kind, namespace, name }) => cluster.get(kind, namespace, name)))
-  return found.every((each) => each === undefined)
 }

@@ -6,32 +6,35 @@ import { keyOf, type KubeObject } from '../../cluster/objects.ts'
 import { chaosKinds } from '../../config/chaos-kinds.ts'
 import { retry } from '../../runtime/retry.ts'
 import { settleAll } from '../../runtime/settle-all.ts'
-import { experimentAnnotation, isIntact, markedObject, undoPatch, type FaultObject } from './fault-object.ts'
+import { experimentAnnotation, isIntact, markedObject, undoPatch, type FaultObject, type Undo } from './fault-object.ts'
 
 /**
  * Restores every object, also when another one cannot be restored. Returns the keys of those that it changed.
  * `fences`: also writes to an object that needs no change, so that a frozen run cannot inject what it has prepared.
+ * `identity`: whose fault it is; without it, anybody's. What another experiment has marked since stays.
  * @throws Error with a line for each object that it could not restore; a later call restores the rest.
  */
 export async function restoreObjects(
   cluster: Cluster,
   objects: FaultObject[],
-  { fences = true }: { fences?: boolean } = {},
+  { fences = true, identity }: { fences?: boolean; identity?: string } = {},
 ): Promise<string[]> {
   const isTransient = (error: unknown) => isConflict(error)
   const restored = objects.map((object) =>
-    retry(() => restoreObject(cluster, object, fences), { attempts: 5, firstDelayMs: 100, isTransient }),
+    retry(() => restoreObject(cluster, object, fences, identity), { attempts: 5, firstDelayMs: 100, isTransient }),
   )
   return (await settleAll(restored)).flatMap((key) => key ?? [])
 }
 
 async function restoreObject(
   cluster: Cluster,
-  { kind, namespace, name, undo }: FaultObject,
+  { kind, namespace, name, undo: known }: FaultObject,
   fences: boolean,
+  identity: string | undefined,
 ): Promise<string | undefined> {
   const object = await cluster.get<KubeObject>(kind, namespace, name)
-  if (!object) return undefined
+  if (!object || isForeign(object, identity)) return undefined
+  const undo = writtenUndo(object) ?? known
   if (undo.kind === 'delete') {
     // Without the annotation, it is someone else's object of the same name.
     if (object.metadata.annotations?.[experimentAnnotation] === undefined) return undefined
@@ -49,6 +52,37 @@ async function restoreObject(
   if (operations.length === 0 && !fences) return undefined
   await cluster.patch(kind, namespace, name, [asRead, ...(operations.length > 0 ? operations : fencePatch(object))])
   return operations.length > 0 ? keyOf(object) : undefined
+}
+
+function isForeign(object: KubeObject, identity: string | undefined): boolean {
+  const holder = markedObject(object)?.mark.identity
+  return identity !== undefined && holder !== undefined && holder !== identity
+}
+
+/** What the fault changed when it was written: the object may have been different when the caller planned it. */
+function writtenUndo(object: KubeObject): Undo | undefined {
+  const undo = markedObject(object)?.mark.undo
+  return undo?.kind === 'fields' ? undo : undefined
+}
+
+/**
+ * Those objects of the fault that are deleted, and still there: Chaos Mesh keeps an object until it has recovered, and
+ * until then the fault acts.
+ */
+export async function findUnfinished(cluster: Cluster, objects: FaultObject[], identity?: string): Promise<FaultObject[]> {
+  const created = objects.filter(({ undo }) => undo.kind === 'delete')
+  const found = await Promise.all(
+    created.map(({ kind, namespace, name }) => cluster.get<KubeObject>(kind, namespace, name)),
+  )
+  const isOurs = (object: KubeObject | undefined) =>
+    object?.metadata.annotations?.[experimentAnnotation] !== undefined && !isForeign(object, identity)
+  return created.filter((_, i) => isOurs(found[i]))
+}
+
+/** What to tell a person about them. */
+export function describeUnfinished(objects: FaultObject[]): string {
+  const titles = objects.map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`).join(', ')
+  return `${titles} is deleted, but still there, so its fault may still act; look at Chaos Mesh's controller and daemon`
 }
 
 /** The kinds of the objects that a fault changes or creates. */

@@ -57,10 +57,12 @@ function wait({ confirmTimeout }: ExperimentConfig, state: State, { isGuarded }:
   return stay(endUntouched(state, { verdict: 'inconclusive', reason }, now))
 }
 
-function watchSteadyState(experiment: ExperimentConfig, before: State, { users }: Observation, now: number): Step {
-  const { steadyState, minRequests, service } = experiment
+function watchSteadyState(experiment: ExperimentConfig, before: State, seen: Observation, now: number): Step {
+  const { users, isGuarded } = seen
+  const { steadyState, minRequests, service, confirmTimeout } = experiment
   const state: State = { ...before, steady: addRequests(before.steady, users) }
   if (now - state.since < steadyState) return stay(state)
+  if (!isGuarded && now - state.since < steadyState + confirmTimeout) return stay(state)
   const { requests } = state.steady
   const broken = brokenLimits(experiment, state.steady)
   const reason =
@@ -68,7 +70,9 @@ function watchSteadyState(experiment: ExperimentConfig, before: State, { users }
       ? `${requests} requests of users of ${service} in ${seconds(steadyState)}, fewer than \`minRequests\` (${minRequests})`
       : broken.length > 0
         ? `not steady before the fault: ${broken.join(', and ')}`
-        : undefined
+        : isGuarded
+          ? undefined
+          : `the guard stopped watching, and did not come back within ${seconds(confirmTimeout)}`
   if (reason === undefined) return { state: enter(state, 'injecting', now), actions: ['inject'] }
   return stay(endUntouched(state, { verdict: 'inconclusive', reason: `${reason}; nothing was injected` }, now))
 }
@@ -82,7 +86,7 @@ function act(experiment: ExperimentConfig, before: State, seen: Observation, now
   if (seen.isWritten && state.signs.faulted > 0) return stay(enter(state, 'observing', now))
   const { confirmTimeout } = experiment
   if (now - (state as { since: number }).since < confirmTimeout)
-    return { state, actions: seen.isWritten ? [] : ['inject'] }
+    return { state, actions: seen.isWritten || !seen.isGuarded ? [] : ['inject'] }
   return startRecovery(state, { verdict: 'inconclusive', reason: withoutEffect(experiment, seen) }, now)
 }
 

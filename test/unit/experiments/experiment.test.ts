@@ -1,6 +1,7 @@
 // An experiment from its Lease to its end, with failures of the cluster in between.
 import { beforeEach, describe, expect, test } from 'vitest'
 import { ApiError } from '../../../src/cluster/api-error.ts'
+import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { leaseHeldBy } from '../canary/ownership/fake-leases.ts'
 import { to, virtualService } from '../fixtures.ts'
 import { FakeShop } from './fake-shop.ts'
@@ -68,6 +69,17 @@ describe('does not begin', () => {
     shop.leases.lease = leaseHeldBy('run 6, experiment other (deadbeef)')
     shop.everySecond = () => shop.leases.lease && shop.leases.renew()
     await expect(shop.run(tolerant())).rejects.toThrow('another run experiments with backend: run 6, experiment other')
+  })
+
+  test('while Chaos Mesh has not ended what an earlier run left', async () => {
+    const mark = { experiment: 'old', lease: 'mesh-canary-backend', identity: 'run 5', undo: { kind: 'delete' } }
+    const annotations = { 'mesh-canary.io/experiment': JSON.stringify(mark) }
+    const metadata = { name: 'x', namespace: 'shop', uid: 'u', deletionTimestamp: 'now', annotations }
+    shop.leases.others['NetworkChaos'] = { apiVersion: 'chaos-mesh.org/v1alpha1', kind: 'NetworkChaos', metadata }
+    await expect(shop.run(tolerant())).rejects.toThrow(
+      'an earlier experiment is not over: NetworkChaos shop/x is deleted, but still there',
+    )
+    expect(shop.leases.lease).toBeUndefined()
   })
 
   test('before it has removed what an earlier run left', async () => {
@@ -138,6 +150,28 @@ describe('while the fault acts,', () => {
     expect(shop.leases.holder).toContain('run 7, experiment trial')
     expect(shop.intents.at(-1)).toBeDefined()
   })
+})
+
+test('a cancellation leaves a fault that Chaos Mesh has not ended to the guard, and says so', async () => {
+  const settings = '{ action: loss, mode: one, selector: { labelSelectors: { app: backend } } }'
+  const create = shop.api.create
+  const status = {
+    conditions: ['Selected', 'AllInjected'].map((type) => ({ type, status: 'True' })),
+    experiment: { desiredPhase: 'Run', containerRecords: [{ phase: 'Injected' }] },
+  }
+  // Chaos Mesh injects at once. Its finalizer keeps the object for ever.
+  shop.api.create = <T extends KubeObject>(object: T) => {
+    if (object.kind !== 'NetworkChaos') return create<T>(object)
+    return Promise.resolve((shop.leases.others['NetworkChaos'] = { ...object, status }) as unknown as T)
+  }
+  shop.everySecond = () => {
+    if (shop.notes.includes('trial: the fault acts; observing')) shop.controller.abort(new Error('cancelled'))
+  }
+  const { state } = await shop.run(experimentOf('', `{ chaosMesh: { kind: NetworkChaos, spec: ${settings} } }`))
+  expect(state.recovery).toMatchObject({ kind: 'unconfirmed', isRemoved: false })
+  expect((state.recovery as { problem: string }).problem).toContain('Chaos Mesh has not ended it yet')
+  expect(shop.leases.holder).toContain('run 7')
+  expect(shop.intents.at(-1)).toBeDefined()
 })
 
 test('a cancellation during the write removes what it wrote', async () => {

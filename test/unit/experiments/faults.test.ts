@@ -274,6 +274,25 @@ describe('removing the fault', () => {
     expect(cluster.objects).toHaveLength(2)
   })
 
+  test('undoes what the fault wrote, also where the caller knows an older plan', async () => {
+    const cluster = new FakeObjects(rule({ trafficPolicy: { connectionPool: { tcp: { maxConnections: 100 } } } }))
+    const { objects } = await planFault(cluster.api, 'shop', 'x', experimentOf('', overload))
+    const value = { tcp: { maxConnections: 50 } }
+    await cluster.api.patch('DestinationRule', 'shop', 'backend', [
+      { op: 'replace', path: '/spec/trafficPolicy/connectionPool', value },
+    ])
+    await inject(cluster.api, overload)
+    await restoreObjects(cluster.api, objects)
+    expect(cluster.objects[0]).toMatchObject({ spec: { trafficPolicy: { connectionPool: value } } })
+  })
+
+  test('leaves the fault of another run in the same object', async () => {
+    const cluster = new FakeObjects(routed())
+    const { objects } = await inject(cluster.api, abort)
+    expect(await restoreObjects(cluster.api, objects, { identity: 'run 6 (00000000)' })).toEqual([])
+    expect(await restoreObjects(cluster.api, objects, { identity: mark.identity })).toHaveLength(1)
+  })
+
   test('invalidates what a frozen run has prepared', async () => {
     const cluster = new FakeObjects(routed())
     const plan = await planFault(cluster.api, 'shop', 'x', experimentOf('', abort))

@@ -52,6 +52,15 @@ describe('nothing is injected', () => {
     expect(state.recovery).toEqual({ kind: 'unneeded' })
   })
 
+  test('while the guard, which watched before, is gone; it may come back', () => {
+    const gone = run(experimentOf(), ({ phase }) => ({ isGuarded: phase === 'waiting' }))
+    expect(gone.actions).toEqual([])
+    expect(gone.state.outcome.reason).toContain('the guard stopped watching, and did not come back within 15 s')
+    const back = run(experimentOf(), (state, now) => ({ ...usual()(state), isGuarded: now < 5_000 || now > 20_000 }))
+    expect(back.actions).toEqual(['inject', 'recover'])
+    expect(back.state.timeline.find(({ phase }) => phase === 'injecting')!.at).toBe(21_000)
+  })
+
   test.each([
     ['while too few users call', { users: served(1) }, 'fewer than `minRequests` (50)'],
     ['while users fail', { users: served(50, 2) }, 'not steady before the fault: 20 of 500 requests of users failed'],

@@ -4,6 +4,7 @@ import { guardIdentity } from '../../../src/canary/ownership/lease-object.ts'
 import type { VirtualService } from '../../../src/cluster/objects.ts'
 import type { FaultIntent } from '../../../src/experiments/experiment.ts'
 import { recoverFault } from '../../../src/experiments/recovery.ts'
+import { FakeClock } from '../fake-clock.ts'
 import { FakeLeaseCluster, leaseHeldBy } from '../canary/ownership/fake-leases.ts'
 import { to, virtualService } from '../fixtures.ts'
 
@@ -47,4 +48,14 @@ test('says nothing if the guard was faster', async () => {
   cluster.lease = undefined
   cluster.others['VirtualService'] = virtualService([{ route: [to('v1')] }])
   expect(await recoverFault(cluster.api, intent)).toBeUndefined()
+})
+
+test('keeps the Lease while Chaos Mesh has not ended the fault, and says so', async () => {
+  const metadata = { name: 'x', namespace: 'shop', uid: 'u', annotations: { 'mesh-canary.io/experiment': '{}' } }
+  cluster.others['NetworkChaos'] = { apiVersion: 'chaos-mesh.org/v1alpha1', kind: 'NetworkChaos', metadata }
+  const objects = [{ kind: 'NetworkChaos', namespace: 'shop', name: 'x', undo: { kind: 'delete' } } as const]
+  await expect(recoverFault(cluster.api, { ...intent, objects }, new FakeClock())).rejects.toThrow(
+    'NetworkChaos shop/x is deleted, but still there',
+  )
+  expect(cluster.holder).toBe(identity)
 })

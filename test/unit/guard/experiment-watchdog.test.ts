@@ -91,6 +91,38 @@ describe('removes at once', () => {
   })
 })
 
+describe('when another run has taken the Lease,', () => {
+  const marked = (holder: string) => {
+    const mark = { experiment: 'trial', lease: spec.lease, identity: holder, undo: { kind: 'routes' } }
+    cluster.others['VirtualService']!.metadata.annotations = { 'mesh-canary.io/experiment': JSON.stringify(mark) }
+  }
+  beforeEach(() => cluster.heldBy('run 7 (00000000)'))
+
+  test('also removes what its run has added since the guard began', async () => {
+    const latest = { data: { 'guard-spec.json': JSON.stringify(spec) } }
+    cluster.others['ConfigMap'] = Object.assign({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'x' } }, latest)
+    await watch({ objects: [] })
+    expect(routes()).toEqual([undefined])
+  })
+
+  test('tries again until the API server takes the removal', async () => {
+    let failures = 0
+    cluster.before = (_, kind) => (kind === 'VirtualService' && failures++ < 3 ? new ApiError(503, 'away') : undefined)
+    expect(await watch()).toBe('another run has taken over')
+    expect(routes()).toEqual([undefined])
+    expect(lines).toEqual(['the fault is not removed yet: away', 'removed the fault from VirtualService shop/backend'])
+  })
+
+  test('removes what its own run has marked, and nothing of the other one', async () => {
+    marked('run 7, experiment trial (00000000)')
+    await watch()
+    expect(routes()).toEqual(['mesh-canary-fault', undefined])
+    marked(identity)
+    await watch()
+    expect(routes()).toEqual([undefined])
+  })
+})
+
 test('writes nothing when the run has ended and left nothing', async () => {
   cluster.lease = undefined
   cluster.others['VirtualService'] = virtualService([{ route: [to('v1')] }])
@@ -103,4 +135,18 @@ test('removes what the run has added since the guard began', async () => {
   cluster.others['ConfigMap'] = Object.assign({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'x' } }, latest)
   expect(await watch({ objects: [] })).toBe('removed the fault')
   expect(routes()).toEqual([undefined])
+})
+
+test('waits until Chaos Mesh has ended the fault, and holds the Lease until then', async () => {
+  const metadata = { name: 'x', namespace: 'shop', uid: 'u', annotations: { 'mesh-canary.io/experiment': '{}' } }
+  cluster.others['NetworkChaos'] = { apiVersion: 'chaos-mesh.org/v1alpha1', kind: 'NetworkChaos', metadata }
+  clock.afterSleep = () => {
+    if (clock.time <= 40_000) return
+    expect(cluster.holder).toBe(guardIdentity(identity))
+    delete cluster.others['NetworkChaos']
+  }
+  const objects = [{ kind: 'NetworkChaos', namespace: 'shop', name: 'x', undo: { kind: 'delete' } } as const]
+  expect(await watch({ objects })).toBe('removed the fault')
+  expect(clock.time).toBeGreaterThan(40_000)
+  expect(lines.join('\n')).toContain('the fault is not removed yet: NetworkChaos shop/x is deleted, but still there')
 })
