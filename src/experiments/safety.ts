@@ -111,8 +111,9 @@ function rightsFor({ inject }: ExperimentConfig): Needed[] {
   if (inject.chaosMesh) return []
   if (inject.podKill) return [{ group: '', resource: 'pods', subresource: 'eviction', verb: 'create' }]
   if (inject.partition) return verbs('security.istio.io', 'authorizationpolicies', 'get', 'create', 'delete')
-  const resource = inject.overload ? 'destinationrules' : 'virtualservices'
-  return verbs(networking, resource, 'get', 'create', 'patch', 'delete')
+  const all = ['get', 'create', 'patch', 'delete']
+  if (inject.overload) return verbs(networking, 'destinationrules', ...all)
+  return [...verbs(networking, 'virtualservices', ...all), ...verbs('gateway.networking.k8s.io', 'httproutes', 'list')]
 }
 
 /** `load`: the gateway's sidecars count the requests, and a connection to its port sends them. */

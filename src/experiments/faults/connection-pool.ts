@@ -3,6 +3,7 @@ import type { PatchOperation } from '../../cluster/client.ts'
 import type { DestinationRule } from '../../cluster/objects.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
 import { hostOf, object } from '../../policies/compile/names.ts'
+import { coversHost } from '../../policies/merge-hosts.ts'
 import { fullHost } from '../../policies/routes.ts'
 import { changedField, withFields, type ChangedField, type PathStep } from './changed-fields.ts'
 
@@ -56,7 +57,29 @@ export function fieldsPatch(rule: DestinationRule, fields: ChangedField[]): Patc
   return [{ op: 'replace', path: '/spec', value: withFields(rule, fields).spec }]
 }
 
-export function overloadRule(namespace: string, service: string, name: string, overload: Overload) {
-  const rule: DestinationRule = object('DestinationRule', namespace, name, { host: hostOf(service, namespace) })
+/**
+ * The rule that callers follow for a service without a rule of its own: with the longest pattern in the first of the
+ * lists that has one, as Istio looks into the namespace first, and then into that of the mesh.
+ */
+export function ruleInForce(lists: DestinationRule[][], namespace: string, service: string): DestinationRule | undefined {
+  const host = hostOf(service, namespace)
+  for (const rules of lists) {
+    const covering = rules.filter((rule) => rule.spec.host === host || coversHost(rule, host))
+    const [longest] = covering.sort((a, b) => b.spec.host.length - a.spec.host.length)
+    if (longest) return longest
+  }
+  return undefined
+}
+
+/** A rule for the service alone. Callers follow no other one beside it, so it keeps what `replaced` says. */
+export function overloadRule(
+  namespace: string,
+  service: string,
+  name: string,
+  overload: Overload,
+  replaced?: DestinationRule,
+): DestinationRule {
+  const spec = { ...replaced?.spec, host: hostOf(service, namespace) }
+  const rule: DestinationRule = object('DestinationRule', namespace, name, spec)
   return withFields(rule, poolFields(rule, overload))
 }

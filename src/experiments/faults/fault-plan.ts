@@ -1,12 +1,20 @@
 // Plans a fault from what is in the cluster: what to write, and how each object is restored. Writes nothing.
 import type { Cluster, PatchOperation } from '../../cluster/client.ts'
-import type { DestinationRule, KubeObject, VirtualService, Workload } from '../../cluster/objects.ts'
+import { emptyWhenAbsent, emptyWhenUnread } from '../../cluster/api-error.ts'
+import {
+  systemNamespace,
+  type DestinationRule,
+  type KubeObject,
+  type VirtualService,
+  type Workload,
+} from '../../cluster/objects.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
 import { object } from '../../policies/compile/names.ts'
 import { chaosManifest } from './chaos-mesh.ts'
-import { fieldsPatch, overloadRule, poolFields, rulesOf } from './connection-pool.ts'
+import { fieldsPatch, overloadRule, poolFields, ruleInForce, rulesOf } from './connection-pool.ts'
 import type { FaultObject, Undo } from './fault-object.ts'
-import { faultRoutesPatch, faultVirtualService, httpFaultOf, routesToService } from './http-fault.ts'
+import { faultRoutesPatch, faultVirtualService, httpFaultOf } from './http-fault.ts'
+import { findHostRoutes } from './host-routes.ts'
 
 /** An object to create, or a patch of an object as it was read. */
 export type FaultWrite =
@@ -49,15 +57,20 @@ async function planHttpFault(
   service: string,
   inject: ExperimentConfig['inject'],
 ): Promise<FaultPlan> {
-  const found = routesToService(await cluster.list<VirtualService>('VirtualService', namespace), namespace, service)
-  if (found.length === 0) return created(faultVirtualService(namespace, service, name, inject))
-  return patched(
-    found.map((each) => ({
-      object: each,
-      operations: faultRoutesPatch(each, namespace, service, inject),
-      undo: { kind: 'routes' },
-    })),
-  )
+  const [virtualServices, httpRoutes] = await Promise.all([
+    cluster.list<VirtualService>('VirtualService', namespace),
+    cluster.list<KubeObject>('HTTPRoute', namespace).catch(emptyWhenAbsent),
+  ])
+  // An earlier attempt may have written it.
+  const others = virtualServices.filter(({ metadata }) => metadata.name !== name)
+  const { found, needsOwn } = findHostRoutes(others, httpRoutes, namespace, service)
+  const patches = found.map((each) => ({
+    object: each,
+    operations: faultRoutesPatch(each, namespace, service, inject),
+    undo: { kind: 'routes' as const },
+  }))
+  const own = needsOwn ? [created(faultVirtualService(namespace, service, name, inject))] : []
+  return joined(patched(patches), ...own)
 }
 
 async function planOverload(
@@ -67,8 +80,14 @@ async function planOverload(
   service: string,
   overload: NonNullable<ExperimentConfig['inject']['overload']>,
 ): Promise<FaultPlan> {
-  const found = rulesOf(await cluster.list<DestinationRule>('DestinationRule', namespace), namespace, service)
-  if (found.length === 0) return created(overloadRule(namespace, service, name, overload))
+  const rules = await cluster.list<DestinationRule>('DestinationRule', namespace)
+  const others = rules.filter(({ metadata }) => metadata.name !== name)
+  const found = rulesOf(others, namespace, service)
+  if (found.length === 0) {
+    const ofMesh = await cluster.list<DestinationRule>('DestinationRule', systemNamespace).catch(emptyWhenUnread)
+    const replaced = ruleInForce([others, ofMesh], namespace, service)
+    return created(overloadRule(namespace, service, name, overload, replaced))
+  }
   return patched(
     found.map((rule) => {
       const fields = poolFields(rule, overload)
@@ -91,6 +110,10 @@ async function planPartition(
   return created(
     object('AuthorizationPolicy', namespace, name, { selector: { matchLabels }, action: 'DENY', rules: [{}] }),
   )
+}
+
+function joined(...plans: FaultPlan[]): FaultPlan {
+  return { writes: plans.flatMap(({ writes }) => writes), objects: plans.flatMap(({ objects }) => objects) }
 }
 
 function created(write: KubeObject): FaultPlan {

@@ -1,6 +1,6 @@
 // Delays and aborts: a route of ours before each route to the service, with Istio's fault. Pure.
 import type { PatchOperation } from '../../cluster/client.ts'
-import type { HttpRoute, VirtualService } from '../../cluster/objects.ts'
+import { titleOf, type HttpRoute, type VirtualService } from '../../cluster/objects.ts'
 import { faultRouteName } from '../../config/names.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
 import { conditions } from '../../policies/compile/http.ts'
@@ -37,7 +37,7 @@ function indicesOf(object: VirtualService, namespace: string, service: string): 
 
 /**
  * The JSON Patch that adds our routes. A route of ours keeps everything of the route after it, and adds the fault.
- * @throws Error if a route already has another condition on the same part of the request.
+ * @throws Error if a route already has another condition on the same part of the request, or other destinations.
  */
 export function faultRoutesPatch(
   virtualService: VirtualService,
@@ -46,6 +46,7 @@ export function faultRoutesPatch(
   inject: Inject,
 ): PatchOperation[] {
   const { fault, added } = httpFaultOf(inject)!
+  requireNoOther(virtualService, namespace, service)
   // From the last to the first, so that the indices stay right.
   return indicesOf(virtualService, namespace, service)
     .reverse()
@@ -54,6 +55,19 @@ export function faultRoutesPatch(
       path: `/spec/http/${index}`,
       value: faultRoute(virtualService, virtualService.spec.http![index]!, fault, added),
     }))
+}
+
+/** A route has one fault for all of its destinations. */
+function requireNoOther(object: VirtualService, namespace: string, service: string): void {
+  const host = hostOf(service, namespace)
+  for (const { section, name, targets } of routesOf(object, namespace)) {
+    const other = targets.find((each) => each.host !== host && each.weight > 0)
+    if (section !== 'http' || name === faultRouteName || !other || !targets.some((each) => each.host === host)) continue
+    throw new Error(
+      `a route ${name ?? 'without a name'} of the ${titleOf(object)} also sends requests to ${other.host}, which would ` +
+        `get the fault as well; set the weight of one of the two to 0, or inject into another service`,
+    )
+  }
 }
 
 function faultRoute(object: VirtualService, route: HttpRoute, fault: object, added: Conditions[]): HttpRoute {

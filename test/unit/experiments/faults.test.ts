@@ -128,6 +128,72 @@ describe('an abort', () => {
   })
 })
 
+describe('an abort meets', () => {
+  const route = { route: [to('v1')] }
+  const forGateway = () => {
+    const found = virtualService([route])
+    Object.assign(found.spec, { hosts: ['shop.example.com'], gateways: ['shop'] })
+    return found
+  }
+
+  test('the calls from sidecars as well where the only routes are for a gateway', async () => {
+    const cluster = new FakeObjects(forGateway())
+    const { writes } = await inject(cluster.api, abort)
+    expect(writes.map(({ kind, object }) => `${kind} ${object.metadata.name}`)).toEqual([
+      'patch backend',
+      'create mesh-canary-experiment-backend',
+    ])
+  })
+
+  test('them through the routes for sidecars, if there are some', async () => {
+    const mixed = forGateway()
+    Object.assign(mixed.spec, { hosts: ['shop.example.com', 'backend'], gateways: ['shop', 'mesh'] })
+    expect((await inject(new FakeObjects(mixed).api, abort)).writes).toHaveLength(1)
+  })
+
+  test('them through a VirtualService to which another one delegates', async () => {
+    const parent = virtualService([{ delegate: { name: 'part' } }])
+    const part = virtualService([route], { name: 'part' })
+    delete part.spec.hosts
+    const { writes } = await inject(new FakeObjects(parent, part).api, abort)
+    expect(writes.map(({ object }) => object.metadata.name)).toEqual(['part'])
+  })
+
+  const split = (...weights: [string, number][]) =>
+    virtualService([{ route: weights.map(([host, weight]) => ({ destination: { host }, weight })) }])
+  const httpRoute = (spec: object) => ({
+    apiVersion: 'gateway.networking.k8s.io/v1',
+    kind: 'HTTPRoute',
+    metadata: { name: 'web', namespace: 'shop' },
+    spec,
+  })
+
+  test.each<[string, KubeObject, string]>([
+    [
+      'other services behind the same host',
+      split(['backend-v1', 50], ['backend-v2', 50]),
+      'the VirtualService shop/backend sends the requests for backend to other services',
+    ],
+    [
+      'another service in the same route',
+      split(['backend', 10], ['other', 90]),
+      'also sends requests to other.shop.svc.cluster.local, which would get the fault as well',
+    ],
+    [
+      'an HTTPRoute for a gateway',
+      httpRoute({ rules: [{ backendRefs: [{ name: 'backend' }] }] }),
+      'the HTTPRoute shop/web sends requests to backend',
+    ],
+    [
+      'an HTTPRoute for sidecars',
+      httpRoute({ parentRefs: [{ kind: 'Service', name: 'backend' }], rules: [] }),
+      'the HTTPRoute shop/web sends requests to backend',
+    ],
+  ])('nobody, and is refused, with %s', async (_, object, message) => {
+    await expect(inject(new FakeObjects(object).api, abort)).rejects.toThrow(message)
+  })
+})
+
 test('a delay is one of Istio', async () => {
   const cluster = new FakeObjects(routed())
   await inject(cluster.api, '{ delay: { time: 1500ms, percent: 30% } }')
@@ -156,6 +222,19 @@ test('an overload shrinks every connection pool of the rule, and keeps its other
       },
       subsets: [{ name: 'v1' }, { trafficPolicy: { connectionPool: small } }],
     },
+  })
+})
+
+test('an overload of a service without a rule of its own keeps what the rule for all says', async () => {
+  const spec = { host: '*.shop.svc.cluster.local', trafficPolicy: { tls: { mode: 'DISABLE' } } }
+  const forAll = rule(spec)
+  forAll.metadata.name = 'all'
+  const cluster = new FakeObjects(forAll)
+  await inject(cluster.api, overload)
+  expect(cluster.objects[0]).toEqual(forAll)
+  expect(cluster.objects[1]).toMatchObject({
+    metadata: { name: 'mesh-canary-experiment-backend' },
+    spec: { host: 'backend.shop.svc.cluster.local', trafficPolicy: { tls: { mode: 'DISABLE' }, connectionPool: small } },
   })
 })
 
