@@ -206,6 +206,7 @@ class ExperimentRun {
       isRemoved: this.injector.isRemoved(),
       touched: touched ?? [],
       unready: sample?.unready,
+      unread: sample?.unread ?? 0,
     }
   }
 

@@ -4,7 +4,8 @@ import type { ExperimentConfig } from '../config/schema.ts'
 import { targetOf } from './faults/fault-plan.ts'
 import type { MeshFacts, RoutePolicy } from './route-policies.ts'
 import type { MeshCounts } from './state/mesh-counts.ts'
-import type { EndedState, FaultSigns } from './state/types.ts'
+import type { FaultSigns } from './state/presence.ts'
+import type { EndedState } from './state/types.ts'
 
 /** One sentence each. Empty if nothing was injected. */
 export function findings({ service, inject }: ExperimentConfig, state: EndedState, target: string): string[] {

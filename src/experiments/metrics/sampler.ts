@@ -7,23 +7,26 @@ import { createPodSampler } from '../../canary/metrics/pod-sampling.ts'
 import { sidecarReader } from '../../canary/metrics/sidecars.ts'
 import type { Cluster } from '../../cluster/client.ts'
 import { belongs } from '../../cluster/labels.ts'
-import type { Pod, Workload } from '../../cluster/objects.ts'
+import type { Kind, Pod, Workload } from '../../cluster/objects.ts'
 import { isReady } from '../../cluster/pods.ts'
 import type { ObjectWatch } from '../../cluster/watch.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
 import { hasRunningSidecar, sidecarRestarts } from '../../mesh/sidecar.ts'
-import { parseCounters } from '../../metrics/counters.ts'
+import { parseCounters, type Reading } from '../../metrics/counters.ts'
 import { hostOf } from '../../policies/compile/names.ts'
 import { parseClusters } from '../../verify/proxy-counters.ts'
 import { chaosTarget } from '../faults/chaos-mesh.ts'
 import { targetOf } from '../faults/fault-plan.ts'
 import type { MeshCounts } from '../state/mesh-counts.ts'
-import type { FaultSigns } from '../state/types.ts'
+import type { FaultSigns } from '../state/presence.ts'
 import { countMeshWork } from './mesh-work.ts'
 import { countFaultedCalls, countRefusals, countUsers, parseDenials } from './users.ts'
 
-/** `unready`: of the target's pods. `callers`: how many pods called the service in this sample. */
-export type Sample = { users: RequestCounts; mesh: MeshCounts; signs: FaultSigns; unready: number; callers: number }
+/**
+ * `unready`: of the target's pods. `unread`: pods that may have called the service, and whose counters could not be read.
+ * Their next reading has what is missing here.
+ */
+export type Sample = { users: RequestCounts; mesh: MeshCounts; signs: FaultSigns; unready: number; unread: number }
 
 /** `workload`: whose pods the fault concerns, if it is one of pods. */
 export type SampledExperiment = { namespace: string; experiment: ExperimentConfig; workload: Workload | undefined }
@@ -46,9 +49,11 @@ export async function createSampler(
   const ofChaos = chaosTarget(experiment, namespace)
   const isTarget = (pod: Pod) =>
     workload ? pod.metadata.namespace === namespace && belongs(workload, pod) : (ofChaos?.(pod) ?? false)
-  const wanted = workload ? replicasOf(workload) : readyIn(pods().filter(isTarget))
+  const countUnready = createReadiness(cluster, namespace, workload, () => pods().filter(isTarget))
   const chooser = createPodSampler(maxPods, () => 'client', note)
   const memory = createCounterMemory()
+  const hasCalled = (reading: Reading, host: string) => countUsers(reading, { ...counting, host }).requests > 0
+  const unreadIn = createRollCall((reading) => services.some(({ host }) => hasCalled(reading, host)))
   const read = sidecarReader(cluster, names, {
     path: statsPath(names.requests),
     parse: (text) => new Map([...parseCounters(text, names), ...parseClusters(text), ...parseDenials(text)]),
@@ -65,7 +70,7 @@ export async function createSampler(
     const counted = readings.map(({ delta }) => countUsers(delta, counting))
     // A sidecar that has never called a service of the experiment is read less often.
     const isIdle = ({ pod, reading }: (typeof readings)[number]) =>
-      !isTarget(pod) && services.every(({ host }) => countUsers(reading, { ...counting, host }).requests === 0)
+      !isTarget(pod) && services.every(({ host }) => !hasCalled(reading, host))
     chooser.skipIdle(readings.filter(isIdle).map(({ pod }) => pod))
     const signs = readings.map(({ pod, delta }) => {
       if (inject.partition) return isTarget(pod) ? countRefusals(delta, names) : noSigns
@@ -75,15 +80,17 @@ export async function createSampler(
       users: counted.reduce(addRequests, noRequests),
       mesh: countMeshWork(readings, names, services),
       signs: signs.reduce((a, b) => ({ calls: a.calls + b.calls, faulted: a.faulted + b.faulted }), noSigns),
-      unready: Math.max(0, wanted - readyIn(pods().filter(isTarget))),
-      callers: counted.filter(({ requests }) => requests > 0).length,
+      unready: await countUnready(),
+      unread: unreadIn(chosen, answers),
     }
   }
 
   // The first reading is the base of all later ones.
   memory.register(running(), [])
   const first = chooser.choose(running())
-  for (const [id, reading] of await read(first)) {
+  const answers = await read(first)
+  unreadIn(first, answers)
+  for (const [id, reading] of answers) {
     const pod = first.find((each) => podId(each) === id)!
     memory.deltaSince(id, reading, sidecarRestarts(pod))
   }
@@ -98,6 +105,30 @@ function statsPath(requests: string): string {
   return requests.includes('istio')
     ? `/stats/prometheus?filter=${encodeURIComponent(`istio.request|${counters}`)}`
     : '/stats/prometheus'
+}
+
+/** Counts the pods without an answer, unless an earlier answer showed that they do not call the service. */
+function createRollCall(isCaller: (reading: Reading) => boolean) {
+  const idle = new Set<string>()
+  return (asked: Pod[], answers: ReadonlyMap<string, Reading>): number => {
+    for (const [id, reading] of answers)
+      if (isCaller(reading)) idle.delete(id)
+      else idle.add(id)
+    return asked.map(podId).filter((id) => !answers.has(id) && !idle.has(id)).length
+  }
+}
+
+/** Counts pods that are not ready or missing. A workload may be scaled meanwhile. */
+function createReadiness(cluster: Cluster, namespace: string, workload: Workload | undefined, pods: () => Pod[]) {
+  let wanted = workload ? replicasOf(workload) : readyIn(pods())
+  return async (): Promise<number> => {
+    if (workload && readyIn(pods()) < wanted) {
+      const { kind, metadata } = workload
+      const current = await cluster.get<Workload>(kind as Kind, namespace, metadata.name).catch(() => undefined)
+      if (current) wanted = replicasOf(current)
+    }
+    return Math.max(0, wanted - readyIn(pods()))
+  }
 }
 
 function replicasOf({ spec, status }: Workload): number {

@@ -3,7 +3,7 @@ import { isFailed, isCallTo } from '../../canary/metrics/request-outcomes.ts'
 import { noRequests, type RequestCounts, type Times } from '../../canary/analysis/request-counts.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
 import { labelsOf, type MetricNames, type Reading, type SeriesLabels } from '../../metrics/counters.ts'
-import type { FaultSigns } from '../state/types.ts'
+import type { FaultSigns } from '../state/presence.ts'
 
 /** `refusals`: an AuthorizationPolicy cuts a workload off, so its refusals are failures. */
 export type UserCounting = { names: MetricNames; host: string; refusals: boolean }

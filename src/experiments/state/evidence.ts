@@ -12,12 +12,11 @@ import { countSlower, type LimitCounts, type RequestCounts } from '../../canary/
 import type { ExperimentConfig } from '../../config/schema.ts'
 
 type Test = { against: objective.Objective; for: certificate.Certificate }
-/** `stop`: is the success rate below `stopBelow`? */
-export type Evidence = { successRate: Test; p99?: Test; stop: objective.Objective }
+export type Evidence = { successRate: Test; p99?: Test }
 
-type Limits = Pick<ExperimentConfig, 'expect' | 'stopBelow'>
+type Limits = Pick<ExperimentConfig, 'expect'>
 
-export function createEvidence({ expect, stopBelow }: Limits): Evidence {
+export function createEvidence({ expect }: Limits): Evidence {
   const { successRate, p99, tolerance, falseResilient: beta } = expect
   const testOf = (limit: number): Test => ({
     against: objective.create(limit),
@@ -26,7 +25,6 @@ export function createEvidence({ expect, stopBelow }: Limits): Evidence {
   return {
     successRate: testOf(1 - successRate),
     ...(p99 === undefined ? {} : { p99: testOf(slowShare) }),
-    stop: objective.create(1 - stopBelow),
   }
 }
 
@@ -40,7 +38,6 @@ export function addEvidence({ expect }: Limits, evidence: Evidence, users: Reque
   return {
     successRate: add(evidence.successRate, failures),
     ...(evidence.p99 ? { p99: add(evidence.p99, countSlower(users.times, expect.p99!)) } : {}),
-    stop: objective.add(evidence.stop, failures, false),
   }
 }
 
@@ -86,14 +83,8 @@ export function userChecks({ expect }: Limits, evidence: Evidence, acting: Reque
   ]
 }
 
-/** True if decisively fewer requests succeed than `stopBelow`. */
-export function mustStop({ expect, stopBelow }: Limits, { stop }: Evidence, acting: RequestCounts): boolean {
-  const isBelow = isOverLimit(countFailures(acting), 1 - stopBelow)
-  return isBelow && objective.evidence(stop).overLimit >= 1 / expect.falseFragile
-}
-
 /** Of the requests themselves, without regard to chance. */
-export function isOverLimit({ requests, violations }: LimitCounts, limit: number): boolean {
+function isOverLimit({ requests, violations }: LimitCounts, limit: number): boolean {
   return requests > 0 && violations / requests > limit
 }
 

@@ -2,12 +2,16 @@
 import type { ExperimentConfig } from '../../config/schema.ts'
 import { userChecks, type UserCheck } from './evidence.ts'
 import { compareCounts } from './mesh-counts.ts'
+import { absence } from './presence.ts'
 import type { Outcome, State } from './types.ts'
 
-export function judge(experiment: ExperimentConfig, { evidence, acting, mesh }: State): Outcome {
+export function judge(experiment: ExperimentConfig, { evidence, acting, mesh, presence }: State): Outcome {
   const checks = userChecks(experiment, evidence, acting)
   const { missed, unseen } = compareCounts(experiment.expect, mesh)
   const failed = checks.filter(({ result }) => result === 'fail')
+  const absent = absence(experiment, presence)
+  // Users who fail are a fact. What the mesh did not do says nothing if the fault did not act.
+  if (absent !== undefined && failed.length === 0) return { verdict: 'inconclusive', reason: absent }
   if (failed.length > 0 || missed.length > 0)
     return { verdict: 'fragile', reason: [...failed.map(describe), ...missed].join('; ') }
   const undecided = checks.filter(({ result }) => result === 'undecided')

@@ -1,24 +1,16 @@
 // The state machine of an experiment: waiting → steady → injecting → observing → recovering → ended. Pure: it knows no
 // clock and no cluster. Whatever happens, a fault that may be written is removed before the experiment ends.
-import { addRequests, noRequests, type RequestCounts } from '../../canary/analysis/request-counts.ts'
+import { addRequests, type LimitCounts } from '../../canary/analysis/request-counts.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
-import { addEvidence, brokenLimits, createEvidence, mustStop } from './evidence.ts'
+import { brokenLimits } from './evidence.ts'
 import { judge } from './judge.ts'
-import { addMeshCounts, noMeshCounts } from './mesh-counts.ts'
+import { addActing, isComplete, newRecord, recordOf } from './record.ts'
 import { recover } from './recovering.ts'
+import { mustStop, watchUsers } from './stop.ts'
 import type { Action, EndedState, Observation, Outcome, Phase, State, Step } from './types.ts'
 
 export function start(experiment: ExperimentConfig, now: number): State {
-  return {
-    phase: 'waiting',
-    since: now,
-    timeline: [{ phase: 'waiting', at: now }],
-    steady: noRequests,
-    acting: noRequests,
-    evidence: createEvidence(experiment),
-    mesh: noMeshCounts,
-    signs: { calls: 0, faulted: 0 },
-  }
+  return { phase: 'waiting', since: now, ...newRecord(experiment, now) }
 }
 
 /** `now`: milliseconds, by the same clock each time. */
@@ -64,7 +56,11 @@ function watchSteadyState(experiment: ExperimentConfig, before: State, seen: Obs
   if (now - state.since < steadyState) return stay(state)
   if (!isGuarded && now - state.since < steadyState + confirmTimeout) return stay(state)
   const { requests } = state.steady
-  const broken = brokenLimits(experiment, state.steady)
+  const unready = seen.unready ?? 0
+  const broken = [
+    ...brokenLimits(experiment, state.steady),
+    ...(unready > 0 ? [`${unready} of the pods are not ready`] : []),
+  ]
   const reason =
     requests < minRequests
       ? `${requests} requests of users of ${service} in ${seconds(steadyState)}, fewer than \`minRequests\` (${minRequests})`
@@ -77,32 +73,51 @@ function watchSteadyState(experiment: ExperimentConfig, before: State, seen: Obs
   return stay(endUntouched(state, { verdict: 'inconclusive', reason: `${reason}; nothing was injected` }, now))
 }
 
-function act(experiment: ExperimentConfig, before: State, seen: Observation, now: number): Step {
-  const state = addSample(experiment, before, seen)
+type Acting = Extract<State, { phase: 'waiting' | 'steady' | 'injecting' | 'observing' }>
+
+function act(experiment: ExperimentConfig, before: Acting, seen: Observation, now: number): Step {
+  const state = addSample(experiment, before, seen, now)
   const early = earlyOutcome(experiment, state, seen)
   if (early) return startRecovery(state, early, now)
-  if (state.phase === 'observing')
-    return now - state.since < experiment.duration ? stay(state) : startRecovery(state, judge(experiment, state), now)
-  if (seen.isWritten && state.signs.faulted > 0) return stay(enter(state, 'observing', now))
+  if (state.phase === 'observing') {
+    if (now - state.since < experiment.duration) return stay(state)
+    return isComplete(seen)
+      ? startRecovery(state, judge(experiment, state), now)
+      : startRecovery(state, { verdict: 'inconclusive', reason: unreadCallers }, now, true)
+  }
+  if (isShown(seen)) return stay(enter(state, 'observing', now))
   const { confirmTimeout } = experiment
-  if (now - (state as { since: number }).since < confirmTimeout)
+  if (now - state.since < confirmTimeout)
     return { state, actions: seen.isWritten || !seen.isGuarded ? [] : ['inject'] }
   return startRecovery(state, { verdict: 'inconclusive', reason: withoutEffect(experiment, seen) }, now)
 }
 
-function addSample(experiment: ExperimentConfig, state: State, { users, mesh, signs }: Observation): State {
-  return {
-    ...state,
-    acting: addRequests(state.acting, users),
-    evidence: addEvidence(experiment, state.evidence, users),
-    mesh: addMeshCounts(state.mesh, mesh),
-    signs: { calls: state.signs.calls + signs.calls, faulted: state.signs.faulted + signs.faulted },
-  }
+const unreadCallers = 'the counters of some callers could not be read when the fault had acted'
+
+function isShown({ isWritten, signs }: Observation): boolean {
+  return isWritten && signs.faulted > 0
+}
+
+/**
+ * What users get before the fault acts says nothing of it. Only the last sample before counts, once the fault shows
+ * itself: Chaos Mesh kills a pod a moment before it says so.
+ */
+function addSample(experiment: ExperimentConfig, before: Acting, seen: Observation, now: number): Acting {
+  const { lead, ...rest } = before
+  const state = { ...rest, stop: watchUsers(before.stop, seen.users, now) }
+  if (state.phase === 'observing') return addActing(experiment, state, seen, now)
+  if (!isShown(seen)) return seen.isWritten ? { ...state, lead: seen } : state
+  return addActing(experiment, lead ? addActing(experiment, state, lead, now) : state, seen, now)
 }
 
 function earlyOutcome(experiment: ExperimentConfig, state: State, { touched }: Observation): Outcome | undefined {
-  if (mustStop(experiment, state.evidence, state.acting))
-    return { verdict: 'fragile', reason: `${failed(state.acting)}: fewer succeeded than \`stopBelow\` allows` }
+  const tooMany = mustStop(experiment, state.stop)
+  if (tooMany) {
+    const reason = `${failed(tooMany)}: fewer succeeded than \`stopBelow\` allows`
+    return state.acting.requests > 0
+      ? { verdict: 'fragile', reason }
+      : { verdict: 'inconclusive', reason: `${reason}, before the fault showed itself` }
+  }
   if (touched.length === 0) return undefined
   const reason = `somebody else changed what the fault had written (${touched.join(', ')})`
   return { verdict: 'inconclusive', reason }
@@ -119,8 +134,8 @@ function withoutEffect({ inject, confirmTimeout }: ExperimentConfig, { isWritten
   return `the fault was written, and no sidecar counted a request that it concerned ${within}`
 }
 
-function failed({ failures, requests }: RequestCounts): string {
-  return `${failures} of ${requests} requests of users failed`
+function failed({ violations, requests }: LimitCounts): string {
+  return `${violations} of ${requests} requests of users failed`
 }
 
 const seconds = (ms: number) => `${ms / 1000} s`
@@ -133,17 +148,14 @@ function enter(state: State, phase: Exclude<Phase, 'recovering' | 'ended'>, now:
   return { ...recordOf(state), phase, since: now, timeline: [...state.timeline, { phase, at: now }] }
 }
 
-function startRecovery(state: State, outcome: Outcome, now: number): Step {
+function startRecovery(state: State, outcome: Outcome, now: number, isUnjudged = false): Step {
   const timeline = [...state.timeline, { phase: 'recovering' as const, at: now }]
   const actions: Action[] = ['recover']
-  return { state: { ...recordOf(state), phase: 'recovering', since: now, outcome, after: [], timeline }, actions }
+  const recovering = { phase: 'recovering', since: now, seenAt: now, outcome, isUnjudged } as const
+  return { state: { ...recordOf(state), ...recovering, after: [], timeline }, actions }
 }
 
 function endUntouched(state: State, outcome: Outcome, now: number): EndedState {
   const timeline = [...state.timeline, { phase: 'ended' as const, at: now }]
   return { ...recordOf(state), phase: 'ended', since: now, outcome, recovery: { kind: 'unneeded' }, timeline }
-}
-
-function recordOf({ timeline, steady, acting, evidence, mesh, signs }: State) {
-  return { timeline, steady, acting, evidence, mesh, signs }
 }

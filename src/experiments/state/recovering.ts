@@ -1,8 +1,10 @@
 // The end of an experiment: the fault is removed, and then the counters have to show that it and its effects are gone. Pure.
-import { addRequests, noRequests, type RequestCounts } from '../../canary/analysis/request-counts.ts'
+import { addRequests, noRequests } from '../../canary/analysis/request-counts.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
 import { brokenLimits } from './evidence.ts'
-import type { EndedState, Observation, Outcome, Recovery, State, Step } from './types.ts'
+import { judge } from './judge.ts'
+import { addActing, isComplete, recordOf } from './record.ts'
+import type { AfterSample, EndedState, Observation, Outcome, Phase, Recovery, State, Step } from './types.ts'
 
 type Recovering = Extract<State, { phase: 'recovering' }>
 
@@ -11,22 +13,27 @@ const shownBy = { samples: 3, requests: 10 }
 const longestWindow = 10
 
 export function recover(experiment: ExperimentConfig, before: Recovering, seen: Observation, now: number): Step {
-  const { removedAt, ...rest } = before
+  const { removedAt, ...rest } = judgeLate(experiment, before, seen, now)
   if (!seen.isRemoved) {
-    const isLate = now - before.since >= experiment.recoverWithin + experiment.confirmTimeout
-    return isLate
-      ? {
-          state: end(before, notRemoved(before.outcome), { kind: 'unconfirmed', problem, isRemoved: false }, now),
-          actions: [],
-        }
-      : { state: before, actions: ['recover'] }
+    const state: Recovering = { ...rest, seenAt: now }
+    if (now - before.since < experiment.recoverWithin + experiment.confirmTimeout) return { state, actions: ['recover'] }
+    const recovery = { kind: 'unconfirmed', problem, isRemoved: false } as const
+    return { state: end(state, notRemoved(state.outcome), recovery, now), actions: [] }
   }
-  const state: Recovering = { ...rest, removedAt: removedAt ?? now, after: addSample(before, seen) }
+  const after = addSample(before, seen, now)
+  const state: Recovering = { ...rest, removedAt: removedAt ?? now, seenAt: now, after }
   const elapsed = now - state.removedAt!
-  if (isBack(experiment, state.after) && seen.unready === 0)
+  if (!state.isUnjudged && isBack(experiment, state) && seen.unready === 0)
     return { state: end(state, state.outcome, { kind: 'confirmed', seconds: elapsed / 1000 }, now), actions: [] }
   if (elapsed < experiment.recoverWithin) return { state, actions: [] }
   return { state: endLate(experiment, state, seen, now), actions: [] }
+}
+
+/** Callers that were not read while the fault acted tell of that time with their next sample. */
+function judgeLate(experiment: ExperimentConfig, state: Recovering, seen: Observation, now: number): Recovering {
+  if (!state.isUnjudged) return state
+  const added = addActing(experiment, state, seen, now)
+  return isComplete(seen) ? { ...added, isUnjudged: false, outcome: judge(experiment, added) } : added
 }
 
 const problem = 'the fault could not be removed; the guard continues to try'
@@ -36,19 +43,33 @@ function notRemoved({ reason }: Outcome): Outcome {
 }
 
 /** A sample that still shows the fault starts the count again. */
-function addSample({ after, removedAt }: Recovering, { users, signs }: Observation): RequestCounts[] {
+function addSample({ after, removedAt, seenAt }: Recovering, { users, signs }: Observation, now: number): AfterSample[] {
   if (removedAt === undefined || signs.faulted > 0) return []
-  return [...after, users].slice(-longestWindow)
+  const all = [...after, { users, ms: now - seenAt }]
+  // Where users call seldom, the window has to be longer.
+  const spare = all.findIndex((_, i) => sum(all.slice(i + 1)).requests < shownBy.requests)
+  return all.slice(Math.min(Math.max(0, all.length - longestWindow), Math.max(0, spare)))
 }
 
+const sum = (samples: AfterSample[]) => samples.map(({ users }) => users).reduce(addRequests, noRequests)
+
 /** Any window of the latest samples may show it, so that old failures do not count for ever. */
-function isBack(experiment: ExperimentConfig, after: RequestCounts[]): boolean {
-  return after.some((_, i) => {
-    const window = after.slice(i)
-    const users = window.reduce(addRequests, noRequests)
+function isBack(experiment: ExperimentConfig, state: Recovering): boolean {
+  return state.after.some((_, i) => {
+    const window = state.after.slice(i)
+    const users = sum(window)
     const isShown = window.length >= shownBy.samples && users.requests >= shownBy.requests
-    return isShown && brokenLimits(experiment, users).length === 0
+    return isShown && brokenLimits(experiment, users).length === 0 && shareOfSteadyRate(state, window) >= backRate
   })
+}
+
+/** Of the rate before the fault. Users come and go, so this part of it is enough. */
+const backRate = 0.5
+
+function shareOfSteadyRate({ steady, timeline }: Recovering, window: AfterSample[]): number {
+  const at = (phase: Phase) => timeline.find((each) => each.phase === phase)?.at ?? 0
+  const ms = window.reduce((total, each) => total + each.ms, 0)
+  return sum(window).requests / ms / (steady.requests / (at('injecting') - at('steady')))
 }
 
 function endLate(
@@ -59,7 +80,7 @@ function endLate(
 ): EndedState {
   const { outcome, after } = state
   const within = `within ${experiment.recoverWithin / 1000} s after the fault was removed`
-  const users = after.reduce(addRequests, noRequests)
+  const users = sum(after)
   const broken = brokenLimits(experiment, users)
   const causes = [
     ...(signs.faulted > 0 ? ['the sidecars still apply it'] : []),
@@ -67,8 +88,8 @@ function endLate(
     ...broken,
   ]
   const isSeen = causes.length > 0
-  const what = isSeen ? causes.join(', and ') : `too few requests of users (${users.requests})`
-  const verdict = isSeen && signs.faulted === 0 ? 'fragile' : 'inconclusive'
+  const what = isSeen ? causes.join(', and ') : tooFew(state)
+  const verdict = isSeen && signs.faulted === 0 && !state.isUnjudged ? 'fragile' : 'inconclusive'
   const late: Outcome = { verdict, reason: `no recovery was seen ${within}: ${what}; before that: ${outcome.reason}` }
   return end(
     state,
@@ -78,8 +99,14 @@ function endLate(
   )
 }
 
+function tooFew(state: Recovering): string {
+  if (state.isUnjudged) return 'the counters of some callers could not be read'
+  const { requests } = sum(state.after)
+  if (requests < shownBy.requests) return `too few requests of users (${requests})`
+  return `users call at ${Math.round(100 * shareOfSteadyRate(state, state.after))}% of their rate before the fault`
+}
+
 function end(state: Recovering, outcome: Outcome, recovery: Recovery, now: number): EndedState {
-  const { steady, acting, evidence, mesh, signs } = state
   const timeline = [...state.timeline, { phase: 'ended' as const, at: now }]
-  return { steady, acting, evidence, mesh, signs, timeline, phase: 'ended', since: now, outcome, recovery }
+  return { ...recordOf(state), timeline, phase: 'ended', since: now, outcome, recovery }
 }

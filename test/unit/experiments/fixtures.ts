@@ -22,6 +22,7 @@ export function seen(more: Partial<Observation> = {}): Observation {
     isRemoved: false,
     touched: [],
     unready: 0,
+    unread: 0,
     ...more,
   }
 }

@@ -15,7 +15,7 @@ function run(
   let state: State = start(experiment, 0)
   const actions: Action[] = []
   for (let now = 1_000; state.phase !== 'ended'; now += 1_000) {
-    if (now > 600_000) throw new Error('the experiment never ends')
+    if (now > 1_000_000) throw new Error('the experiment never ends')
     const step = next(experiment, state, seen(look(state, now)), now)
     state = step.state
     actions.push(...step.actions)
@@ -63,6 +63,7 @@ describe('nothing is injected', () => {
 
   test.each([
     ['while too few users call', { users: served(1) }, 'fewer than `minRequests` (50)'],
+    ['while a pod is not ready', { unready: 1 }, 'not steady before the fault: 1 of the pods are not ready'],
     ['while users fail', { users: served(50, 2) }, 'not steady before the fault: 20 of 500 requests of users failed'],
   ])('%s', (_, users, reason) => {
     const { state, actions } = run(experimentOf(), () => users)
@@ -135,7 +136,109 @@ describe('the verdict', () => {
   })
 })
 
+describe('the evidence is of the time in which the fault acts:', () => {
+  test.each([0, 14_000])('a burst counts as much after %i ms until it does', (slow) => {
+    const state = run({ ...experimentOf(), duration: 30_000 }, (state, now) => {
+      const since = now - (state as { since: number }).since
+      if (state.phase === 'injecting') return since <= slow && slow > 0 ? {} : acts
+      if (state.phase === 'observing') return { ...acts, users: served(50, since <= 2_000 ? 20 : 0) }
+      return usual()(state)
+    }).state
+    expect(state.acting.requests).toBe(31 * 50)
+    expect(state.outcome.verdict).toBe('fragile')
+  })
+
+  test('the sample before the fault shows itself counts if it was written already', () => {
+    let polls = 0
+    const { state } = run(experimentOf(), (state) => {
+      if (state.phase !== 'injecting') return usual()(state)
+      polls++
+      return polls < 5 ? { isWritten: polls > 2, users: served(50, polls) } : acts
+    })
+    expect(state.acting.failures).toBe(4)
+  })
+
+  const unread = { ...nobody, isWritten: true, unready: undefined }
+  test.each<[string, Partial<Observation>]>([
+    ['no sidecar', unread],
+    ['one caller', { ...acts, unread: 1 }],
+  ])('what comes later, because %s could be read at its end, counts as well', (_, atEnd) => {
+    const { state } = run(experimentOf(), (state, now) => {
+      const since = now - (state as { since: number }).since
+      if (state.phase === 'observing') return since < 15_000 ? acts : atEnd
+      if (state.phase === 'recovering' && since < 3_000) return { ...isGone, users: served(1_000, 1_000) }
+      return usual()(state)
+    })
+    expect(state.outcome.verdict).toBe('fragile')
+    expect(state.outcome.reason).toContain('1000 of')
+    expect(state.recovery.kind).toBe('confirmed')
+  })
+
+  test('without what a caller counted that is never read again, there is no verdict', () => {
+    const { state } = run(experimentOf(), (state) => ({
+      ...usual()(state),
+      unread: state.phase === 'observing' || state.phase === 'recovering' ? 1 : 0,
+    }))
+    expect(state.outcome.verdict).toBe('inconclusive')
+    expect(state.outcome.reason).toContain('the counters of some callers could not be read')
+    expect(state.recovery).toMatchObject({ kind: 'unconfirmed', isRemoved: true })
+  })
+})
+
+describe('a fault that shows itself', () => {
+  const shows = (faulted: (since: number) => number, settings = '{ abort: { status: 503, percent: 20% } }') =>
+    run(experimentOf('', settings), (state, now) => {
+      const since = now - (state as { since: number }).since
+      return state.phase === 'observing' ? { ...acts, signs: { calls: 50, faulted: faulted(since) } } : usual()(state)
+    }).state.outcome
+
+  test.each<[string, (since: number) => number, string]>([
+    ['once', () => 0, 'the fault showed itself in only 1 of 10 parts of its time'],
+    ['until shortly before its end', (since) => (since < 15_000 ? 10 : 0), 'not in the last part of its time'],
+  ])('%s gives no verdict', (_, faulted, reason) => {
+    const { verdict, reason: given } = shows(faulted)
+    expect(verdict).toBe('inconclusive')
+    expect(given).toContain(reason)
+  })
+
+  test('now and then acts, if so few calls have to get it', () => {
+    const rarely = (since: number) => (since % 5_000 === 0 ? 1 : 0)
+    expect(shows(rarely, '{ abort: { status: 503, percent: 1% } }').verdict).toBe('resilient')
+  })
+
+  test('once is enough where it kills a pod', () => {
+    expect(shows(() => 0, '{ podKill: { workload: deploy/backend } }').verdict).toBe('resilient')
+  })
+})
+
 describe('the fault is removed early', () => {
+  test('when an outage follows good minutes, within seconds', () => {
+    const { state } = run({ ...experimentOf(), duration: 600_000 }, (state, now) => {
+      if (state.phase !== 'observing') return usual()(state)
+      return { ...acts, users: served(50, now - state.since > 300_000 ? 50 : 0) }
+    })
+    const at = (phase: string) => state.timeline.find((each) => each.phase === phase)!.at
+    expect(at('recovering') - at('observing') - 300_000).toBeLessThan(10_000)
+    expect(state.outcome.verdict).toBe('fragile')
+  })
+
+  test('not for a second in which all users fail', () => {
+    const { phases, state } = run({ ...experimentOf(), duration: 180_000 }, (state, now) => {
+      if (state.phase !== 'observing') return usual()(state)
+      return { ...acts, users: served(50, now - state.since === 60_000 ? 50 : 0) }
+    })
+    expect(phases).toContain('observing')
+    expect(state.outcome.reason).not.toContain('stopBelow')
+  })
+
+  test('when users fail before the fault is seen to act, without a verdict', () => {
+    const { state } = run(experimentOf(), (state) =>
+      state.phase === 'injecting' ? { users: served(50, 50) } : usual()(state),
+    )
+    expect(state.outcome.verdict).toBe('inconclusive')
+    expect(state.outcome.reason).toContain('than `stopBelow` allows, before the fault showed itself')
+  })
+
   test('when fewer users succeed than the experiment may cost', () => {
     const { state, phases } = run(experimentOf('stopBelow: 50%'), usual({ users: served(50, 40) }))
     expect(state.outcome.verdict).toBe('fragile')
@@ -222,6 +325,23 @@ describe('the recovery', () => {
     )
     expect(state.outcome.verdict).toBe('fragile')
     expect(state.outcome.reason).toContain(reason)
+  })
+
+  test('is seen where users call less than once a second', () => {
+    const times = { steadyState: 100_000, duration: 600_000, recoverWithin: 100_000 }
+    const { state } = run({ ...experimentOf(), ...times }, (state, now) => ({
+      ...usual()(state),
+      users: now % 4_000 === 0 ? nobody.users : served(1),
+    }))
+    expect(state.recovery.kind).toBe('confirmed')
+  })
+
+  test('is not confirmed while most users stay away, and the verdict claims nothing', () => {
+    const { state } = run(experimentOf(), (state) =>
+      state.phase === 'recovering' ? { ...isGone, users: served(4) } : usual()(state),
+    )
+    expect(state.outcome.verdict).toBe('inconclusive')
+    expect(state.outcome.reason).toContain('users call at 8% of their rate before the fault')
   })
 
   test('without users is not confirmed, and the verdict claims nothing', () => {
