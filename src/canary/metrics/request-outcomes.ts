@@ -29,6 +29,10 @@ export function isFailed(labels: SeriesLabels): boolean {
   return outcomeOf(labels) === 'failed'
 }
 
+export function isAbandoned(labels: SeriesLabels): boolean {
+  return outcomeOf(labels) === 'abandoned'
+}
+
 /** The gRPC status of a series; undefined when the requests were not gRPC, or got no status. */
 function grpcStatusOf({
   request_protocol: protocol = 'grpc',

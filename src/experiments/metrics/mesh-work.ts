@@ -6,7 +6,7 @@ import type { Pod } from '../../cluster/objects.ts'
 import { addMeshCounts, noMeshCounts, type MeshCount, type MeshCounts } from '../state/mesh-counts.ts'
 
 /** A pod whose sidecar was read: all of its counters, and what they gained. */
-export type CallerReading = { pod: Pod; delta: Reading }
+export type CallerReading = { pod: Pod; reading: Reading; delta: Reading }
 export type CalledService = { service: string; host: string }
 
 /** Sums over the services that a fault concerns, each of them once. */
@@ -15,7 +15,8 @@ export function countMeshWork(callers: CallerReading[], names: MetricNames, serv
 }
 
 function countForService(callers: CallerReading[], names: MetricNames, target: CalledService): MeshCounts {
-  const calling = callers.filter(({ delta }) => hasCalls(delta, names, target.host))
+  // A call that is still waiting has been retried already, and ejections come between calls.
+  const calling = callers.filter(({ reading }) => hasCalls(reading, names, target.host))
   const counted = (...counters: ClusterCounter[]) => sumOf(calling, target, counters)
   const flagged = (flag: string) => flaggedCalls(calling, names, target.host, flag)
   return {
@@ -27,8 +28,8 @@ function countForService(callers: CallerReading[], names: MetricNames, target: C
   }
 }
 
-function hasCalls(delta: Reading, { requests }: MetricNames, host: string): boolean {
-  return [...delta].some(
+function hasCalls(reading: Reading, { requests }: MetricNames, host: string): boolean {
+  return [...reading].some(
     ([series, count]) => count > 0 && series.startsWith(`${requests}{`) && isCallTo([host], labelsOf(series)),
   )
 }
@@ -39,12 +40,13 @@ function sumOf(calling: CallerReading[], target: CalledService, counters: Cluste
   return {
     count: sums.reduce<number>((total, each) => total + (each ?? 0), 0),
     isComplete: sums.every((each) => each !== undefined),
+    isPublished: sums.some((each) => each !== undefined),
   }
 }
 
 /** The flag of a request tells only of its last try. */
 function atLeast(counted: MeshCount, seen: number): MeshCount {
-  return counted.isComplete ? counted : { count: Math.max(counted.count, seen), isComplete: false }
+  return counted.isComplete ? counted : { ...counted, count: Math.max(counted.count, seen) }
 }
 
 function flaggedCalls(calling: CallerReading[], { requests }: MetricNames, host: string, flag: string): number {

@@ -1,5 +1,5 @@
 // Counts what the callers' sidecars saw: the users' requests with their times, and the calls that a fault concerned. Pure.
-import { isFailed, isCallTo } from '../../canary/metrics/request-outcomes.ts'
+import { isAbandoned, isFailed, isCallTo } from '../../canary/metrics/request-outcomes.ts'
 import { noRequests, type RequestCounts, type Times } from '../../canary/analysis/request-counts.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
 import { labelsOf, type MetricNames, type Reading, type SeriesLabels } from '../../metrics/counters.ts'
@@ -8,12 +8,16 @@ import type { FaultSigns } from '../state/presence.ts'
 /** `refusals`: an AuthorizationPolicy cuts a workload off, so its refusals are failures. */
 export type UserCounting = { names: MetricNames; host: string; refusals: boolean }
 
-/** The calls of one pod to the service, with the outcome after all retries. */
+/**
+ * The calls of one pod to the service, with the outcome after all retries. A user who gives up waiting has no answer, and
+ * one who gets an injected error gets an error, whatever its status is.
+ */
 export function countUsers(delta: Reading, { names, host, refusals }: UserCounting): RequestCounts {
   let [requests, failures] = [0, 0]
   for (const [labels, count] of callsIn(delta, names, host)) {
     requests += count
-    if (isFailed(labels) || (refusals && isRefused(labels))) failures += count
+    const isWithoutAnswer = isFailed(labels) || isAbandoned(labels) || hasFlag(labels, flagsOf.abort)
+    if (isWithoutAnswer || (refusals && isRefused(labels))) failures += count
   }
   return requests === 0 ? noRequests : { ...noRequests, requests, failures, times: timesOf(delta, names, host) }
 }
@@ -26,6 +30,10 @@ function isRefused({ response_code: code, grpc_response_status: status }: Series
 /** Envoy's flags for an injected delay, an injected abort, and a request that the connection limits refuse. */
 const flagsOf = { delay: 'DI', abort: 'FI', overload: 'UO' } as const
 
+function hasFlag({ response_flags: flags = '' }: SeriesLabels, flag: string): boolean {
+  return flags.split(',').includes(flag)
+}
+
 /** Calls of one pod to the target of the fault, and those that carry its flag. */
 export function countFaultedCalls(
   delta: Reading,
@@ -36,28 +44,26 @@ export function countFaultedCalls(
   const kind = (['delay', 'abort', 'overload'] as const).find((each) => inject[each] !== undefined)
   const total = { calls: 0, faulted: 0 }
   if (kind === undefined) return total
-  for (const [{ response_flags: flags = '' }, count] of callsIn(delta, names, host)) {
+  for (const [labels, count] of callsIn(delta, names, host)) {
     total.calls += count
-    if (flags.split(',').includes(flagsOf[kind])) total.faulted += count
+    if (hasFlag(labels, flagsOf[kind])) total.faulted += count
   }
   return total
 }
 
-/** Requests and connections that one pod's sidecar has refused by policy. */
+/**
+ * Requests and connections that one pod's sidecar has refused by policy. Envoy's own counters say so; a 403 may as well be
+ * the application's.
+ */
 export function countRefusals(delta: Reading, names: MetricNames): FaultSigns {
-  const total = { calls: 0, faulted: 0 }
+  let [served, requests, connections] = [0, 0, 0]
   for (const [series, count] of delta) {
-    if (count === 0) continue
-    const isServed = series.startsWith(`${names.requests}{`) && labelsOf(series)['reporter'] === 'destination'
-    if (isServed) total.calls += count
-    if (isServed ? isRefused(labelsOf(series)) : isDenialOfConnection(series)) total.faulted += count
+    if (series.startsWith(`${names.requests}{`) && labelsOf(series)['reporter'] === 'destination') served += count
+    else if (/^envoy_tcp_[^{]*rbac_denied/.test(series)) connections += count
+    else if (/^envoy_[^{]*rbac_denied/.test(series)) requests += count
   }
-  return total
-}
-
-/** Envoy's own counter for a listener of plain TCP; the one for HTTP would count a request twice. */
-function isDenialOfConnection(series: string): boolean {
-  return /^envoy_tcp_[^{]*rbac_denied/.test(series)
+  // Istio publishes its counters a little later than Envoy.
+  return { calls: Math.max(served, requests) + connections, faulted: requests + connections }
 }
 
 /** The lines of Envoy's counters of refusals. */

@@ -1,11 +1,18 @@
 // What the callers' sidecars counted of the mesh's own work, and whether it is as expected. Pure.
 import { meshExpectations, type CountBounds, type MeshExpectation } from '../../config/schema/experiments.ts'
 
-/** `isComplete`: false if some caller does not publish the counter, so that there may be more. */
-export type MeshCount = { count: number; isComplete: boolean }
+/**
+ * `isComplete`: false if some caller does not publish the counter, so that there may be more. `isPublished`: true if some
+ * caller does.
+ */
+export type MeshCount = { count: number; isComplete: boolean; isPublished: boolean }
 export type MeshCounts = Record<MeshExpectation, MeshCount>
 
-export const noMeshCounts: MeshCounts = mapCounts(() => ({ count: 0, isComplete: true }))
+export const noMeshCounts: MeshCounts = mapCounts(() => ({
+  count: 0,
+  isComplete: true,
+  isPublished: false,
+}))
 
 function mapCounts(of: (name: MeshExpectation) => MeshCount): MeshCounts {
   return Object.fromEntries(meshExpectations.map((name) => [name, of(name)])) as MeshCounts
@@ -15,6 +22,7 @@ export function addMeshCounts(a: MeshCounts, b: MeshCounts): MeshCounts {
   return mapCounts((name) => ({
     count: a[name].count + b[name].count,
     isComplete: a[name].isComplete && b[name].isComplete,
+    isPublished: a[name].isPublished || b[name].isPublished,
   }))
 }
 
@@ -37,12 +45,13 @@ export function compareCounts(
   for (const name of meshExpectations) {
     const bounds = expected[name]
     if (!bounds) continue
-    const { count, isComplete } = counts[name]
+    const { count, isComplete, isPublished } = counts[name]
+    const isKnown = isComplete && isPublished
     const { min = 0, max = Infinity } = bounds
     const what = `expected ${describeBounds(bounds)} ${meshCountNames[name]}`
-    if (count > max || (count < min && isComplete)) missed.push(`${what}, counted ${count}`)
-    else if (!isComplete && (count < min || max !== Infinity))
-      unseen.push(`${what}, and not every caller publishes them`)
+    if (count > max || (count < min && isKnown)) missed.push(`${what}, counted ${count}`)
+    else if (!isKnown && (count < min || max !== Infinity))
+      unseen.push(`${what}, and ${isPublished || !isComplete ? 'not every caller publishes them' : 'nobody called'}`)
   }
   return { missed, unseen }
 }

@@ -10,7 +10,7 @@ import { experimentSection } from '../../../src/report/experiment-summary.ts'
 import { clusterWith, pod, served, to, virtualService } from '../fixtures.ts'
 import { experimentOf } from './fixtures.ts'
 
-const unseen = { count: 0, isComplete: false }
+const unseen = { count: 0, isComplete: false, isPublished: false }
 const ofFront = '{ abort: { status: 503, service: shop } }'
 
 function ended(more: Partial<EndedState> = {}): EndedState {
@@ -45,8 +45,8 @@ const facts = (more: Partial<MeshFacts> = {}): MeshFacts => ({ policies: [policy
 describe('what the mesh did is told', () => {
   test('with the numbers of the fault, of the users and of the retries', () => {
     const mesh = counts({
-      retries: { count: 409, isComplete: true },
-      retrySuccesses: { count: 397, isComplete: true },
+      retries: { count: 409, isComplete: true, isPublished: true },
+      retrySuccesses: { count: 397, isComplete: true, isPublished: true },
     })
     expect(findings(experimentOf('', ofFront), ended({ mesh }), 'shop')).toEqual([
       '412 of 1236 calls to shop were aborted',
@@ -57,7 +57,7 @@ describe('what the mesh did is told', () => {
   })
 
   test('without what no sidecar publishes', () => {
-    const mesh = counts({ retries: unseen, timeouts: { count: 2, isComplete: false }, ejections: unseen })
+    const mesh = counts({ retries: unseen, timeouts: { count: 2, isComplete: false, isPublished: false }, ejections: unseen })
     const lines = findings(experimentOf('', ofFront), ended({ mesh }), 'shop')
     expect(lines).toContain('retries were not seen: not every caller publishes that counter')
     expect(lines).toContain('at least 2 timeouts, 0 requests over a connection limit')
@@ -84,7 +84,7 @@ describe('advice', () => {
 
   test('names retry conditions that did not cover the failures', () => {
     expect(of({})).toContain('retry on gateway-error, and nothing was retried')
-    expect(of({}, { mesh: counts({ retries: { count: 3, isComplete: true } }) })).not.toContain('nothing was retried')
+    expect(of({}, { mesh: counts({ retries: { count: 3, isComplete: true, isPublished: true } }) })).not.toContain('nothing was retried')
     expect(of({}, { mesh: counts({ retries: unseen }) })).not.toContain('nothing was retried')
   })
 

@@ -119,7 +119,7 @@ describe('the verdict', () => {
   })
 
   const retried = (count: number, isComplete = true) => ({
-    mesh: { ...noMeshCounts, retries: { count, isComplete } },
+    mesh: { ...noMeshCounts, retries: { count, isComplete, isPublished: isComplete } },
   })
 
   test.each([
@@ -134,6 +134,13 @@ describe('the verdict', () => {
     const experiment = experimentOf(`expect: { retries: ${expected} }`, '{ podKill: { workload: deploy/backend } }')
     expect(outcome(run(experiment, usual(retried(count, isComplete)))).verdict).toBe(verdict)
   })
+})
+
+test('without callers, nothing is known of what the mesh does, and the verdict claims nothing', () => {
+  const experiment = experimentOf('expect: { retries: some }', '{ podKill: { workload: deploy/backend } }')
+  const result = outcome(run(experiment, usual()))
+  expect(result.verdict).toBe('inconclusive')
+  expect(result.reason).toContain('expected at least 1 retries, and nobody called')
 })
 
 describe('the evidence is of the time in which the fault acts:', () => {

@@ -37,6 +37,22 @@ describe('users', () => {
     })
   })
 
+  test('who give up waiting have failed: they got no answer', () => {
+    const delta = reading([
+      [series({ code: 0, flags: 'DC' }), 90],
+      [series({}), 10],
+    ])
+    expect(countUsers(delta, counting)).toMatchObject({ requests: 100, failures: 90 })
+  })
+
+  test('who get an injected error have failed, whatever its status is', () => {
+    const delta = reading([
+      [series({ code: 429, flags: 'FI' }), 50],
+      [series({ code: 429 }), 5],
+    ])
+    expect(countUsers(delta, counting).failures).toBe(50)
+  })
+
   test('whom a policy refuses count as failed only where the experiment is a partition', () => {
     const delta = reading([[series({ code: 403 }), 5]])
     expect(countUsers(delta, counting).failures).toBe(0)
@@ -66,7 +82,13 @@ describe('the fault shows itself', () => {
       [series({ reporter: 'destination', code: 403 }), 3],
       [series({ reporter: 'destination' }), 5],
     ])
-    expect(countRefusals(delta, names)).toEqual({ calls: 8, faulted: 5 })
+    // Eight requests, of which three were refused, and two connections.
+    expect(countRefusals(delta, names)).toEqual({ calls: 10, faulted: 5 })
+  })
+
+  test("but not by the application's own 403", () => {
+    const delta = reading([[series({ reporter: 'destination', code: 403 }), 1]])
+    expect(countRefusals(delta, names)).toEqual({ calls: 1, faulted: 0 })
   })
 })
 
@@ -74,7 +96,7 @@ describe("the mesh's work", () => {
   const cluster = (counter: string) => `envoy_cluster_${counter}{cluster_name="outbound|3001||${host}"}`
   const work = (...deltas: Reading[]) =>
     countMeshWork(
-      deltas.map((delta) => ({ pod: pod(), delta })),
+      deltas.map((delta) => ({ pod: pod(), reading: new Map([called, ...delta]), delta })),
       names,
       [{ service: 'backend', host }],
     )
@@ -89,20 +111,29 @@ describe("the mesh's work", () => {
       [cluster('upstream_rq_per_try_timeout'), 2],
     ])
     const counts = work(publishing, publishing)
-    expect(counts.retries).toEqual({ count: 8, isComplete: true })
-    expect(counts.retrySuccesses).toEqual({ count: 6, isComplete: true })
-    expect(counts.timeouts).toEqual({ count: 6, isComplete: true })
+    expect(counts.retries).toMatchObject({ count: 8, isComplete: true })
+    expect(counts.retrySuccesses).toMatchObject({ count: 6, isComplete: true })
+    expect(counts.timeouts).toMatchObject({ count: 6, isComplete: true })
   })
 
   test('is incomplete if one caller publishes nothing, and then the flags tell the least', () => {
     const silent = reading([called, [series({ code: 504, flags: 'UT' }), 2], [series({ code: 503, flags: 'UO' }), 3]])
     const counts = work(reading([called, [cluster('upstream_rq_retry'), 4]]), silent)
-    expect(counts.retries).toEqual({ count: 4, isComplete: false })
-    expect(counts.timeouts).toEqual({ count: 2, isComplete: false })
-    expect(counts.overflows).toEqual({ count: 3, isComplete: false })
+    expect(counts.retries).toMatchObject({ count: 4, isComplete: false })
+    expect(counts.timeouts).toMatchObject({ count: 2, isComplete: false })
+    expect(counts.overflows).toMatchObject({ count: 3, isComplete: false })
   })
 
-  test('is complete without callers, and nothing', () => {
-    expect(work(reading([])).retries).toEqual({ count: 0, isComplete: true })
+  test('counts between two calls as well, as for a call that is waiting', () => {
+    const between = reading([[cluster('outlier_detection_ejections_enforced_total'), 1]])
+    expect(work(between).ejections).toMatchObject({ count: 1, isComplete: true })
+  })
+
+  test('is unknown without callers', () => {
+    expect(countMeshWork([], names, [{ service: 'backend', host }]).retries).toEqual({
+      count: 0,
+      isComplete: true,
+      isPublished: false,
+    })
   })
 })
