@@ -5,7 +5,7 @@ import { withPrefix, type Fault } from './fault.ts'
 import { loadFaults } from './load.ts'
 import { releaseFaults } from './release.ts'
 
-const minimumPollIntervalMs = 250
+export const minimumPollIntervalMs = 250
 
 export function canaryFaults(config: Config): Fault[] {
   const { canary, canaries } = config

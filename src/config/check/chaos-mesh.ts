@@ -12,10 +12,11 @@ const modes = ['one', 'all', 'fixed', 'fixed-percent', 'random-max-percent']
 
 /** Paths start at `spec`. */
 export function chaosObjectFaults({ kind, spec }: ChaosObject, namespace: string): Fault[] {
-  const { target } = spec as { target?: { selector?: Selector } }
+  const { target } = spec as { target?: { selector?: Selector; mode?: unknown; value?: unknown } }
   return [
     ...ownFaults(kind, spec),
-    ...modeFaults(spec),
+    ...modeFaults(spec, ['spec']),
+    ...(target === undefined ? [] : modeFaults(target, ['spec', 'target'])),
     ...selectorFaults(spec['selector'] as Selector | undefined, ['spec', 'selector'], namespace),
     ...(target === undefined ? [] : selectorFaults(target.selector, ['spec', 'target', 'selector'], namespace)),
   ]
@@ -29,25 +30,28 @@ function ownFaults(kind: ChaosKind, spec: Record<string, unknown>): Fault[] {
   const faults = Object.entries(refused).flatMap(([key, message]) =>
     spec[key] === undefined ? [] : [{ path: ['spec', key], message }],
   )
-  if (kind !== 'PodChaos' || podActions.includes(spec['action'] as string)) return faults
-  return [
-    ...faults,
-    { path: ['spec', 'action'], message: `${shown(spec['action'])}: expected ${podActions.join(', ')}` },
-  ]
+  const known = actions[kind]
+  if (!known || known.includes(spec['action'] as string)) return faults
+  return [...faults, { path: ['spec', 'action'], message: `${shown(spec['action'])}: expected ${known.join(', ')}` }]
 }
 
-const podActions = ['pod-kill', 'pod-failure', 'container-kill']
+/** The kinds without an action are missing. */
+const actions: Partial<Record<ChaosKind, string[]>> = {
+  PodChaos: ['pod-kill', 'pod-failure', 'container-kill'],
+  NetworkChaos: ['netem', 'delay', 'loss', 'duplicate', 'corrupt', 'partition', 'bandwidth'],
+  IOChaos: ['latency', 'fault', 'attrOverride', 'mistake'],
+}
 
-function modeFaults({ mode, value }: Record<string, unknown>): Fault[] {
+function modeFaults({ mode, value }: { mode?: unknown; value?: unknown }, path: string[]): Fault[] {
   if (!modes.includes(mode as string))
-    return [{ path: ['spec', 'mode'], message: `${shown(mode)}: expected one of ${modes.join(', ')}` }]
-  if (mode === 'one' || mode === 'all' || (typeof value === 'string' && /^\d+$/.test(value))) return []
-  return [
-    {
-      path: ['spec', 'value'],
-      message: `${shown(value)}: expected a whole number as a string for the mode ${mode as string}`,
-    },
-  ]
+    return [{ path: [...path, 'mode'], message: `${shown(mode)}: expected one of ${modes.join(', ')}` }]
+  if (mode === 'one' || mode === 'all') return []
+  const most = mode === 'fixed' ? Infinity : 100
+  const isValid = typeof value === 'string' && /^\d+$/.test(value) && Number(value) >= 1 && Number(value) <= most
+  if (isValid) return []
+  const range = mode === 'fixed' ? 'of 1 or more' : 'from 1 to 100'
+  const message = `${shown(value)}: expected a whole number ${range} as a string for the mode ${mode as string}`
+  return [{ path: [...path, 'value'], message }]
 }
 
 function selectorFaults(selector: Selector | undefined, path: string[], namespace: string): Fault[] {

@@ -1,6 +1,7 @@
 // Contradictions inside the experiments, and between an experiment and the namespace.
 import type { Config, ExperimentConfig } from '../schema.ts'
 import { meshExpectations } from '../schema/experiments.ts'
+import { minimumPollIntervalMs } from './canary.ts'
 import { chaosObjectFaults } from './chaos-mesh.ts'
 import { withPrefix, type Fault } from './fault.ts'
 import { loadFaults } from './load.ts'
@@ -32,7 +33,7 @@ function namespaceFaults(namespace: string): Fault[] {
   return [{ path: [], message }]
 }
 
-function timeFaults({ duration, steadyState, pollInterval, inject }: ExperimentConfig): Fault[] {
+function timeFaults({ duration, steadyState, pollInterval, inject, guard }: ExperimentConfig): Fault[] {
   const { delay, podKill } = inject
   const longer = (key: string[], ms: number) => ({
     path: key,
@@ -44,10 +45,29 @@ function timeFaults({ duration, steadyState, pollInterval, inject }: ExperimentC
       ? [longer(['inject', 'podKill', 'every'], podKill.every)]
       : []),
     ...(pollInterval > duration ? [longer(['pollInterval'], pollInterval)] : []),
+    ...pollFaults(pollInterval, guard.after),
     ...(pollInterval > steadyState
       ? [{ path: ['steadyState'], message: `is shorter than \`pollInterval\` (${pollInterval} ms); make it longer` }]
       : []),
   ]
+}
+
+/** Each poll renews the Lease. One renewal may come late or get lost before the guard takes over. */
+function pollFaults(pollInterval: number, guardMs: number): Fault[] {
+  if (pollInterval < minimumPollIntervalMs)
+    return [
+      {
+        path: ['pollInterval'],
+        message:
+          `${pollInterval} ms is too short for the sidecars and the API server; ` +
+          `make it ${minimumPollIntervalMs}ms or longer`,
+      },
+    ]
+  if (pollInterval <= guardMs / 3) return []
+  const message =
+    `${pollInterval} ms is longer than a third of \`guard\` (${guardMs} ms), so the guard could take over from a run that ` +
+    'is alive; make it shorter, or `guard` longer'
+  return [{ path: ['pollInterval'], message }]
 }
 
 function limitFaults({ expect, stopBelow, maxAffected, inject: { podKill, partition } }: ExperimentConfig): Fault[] {

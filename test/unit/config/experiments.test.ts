@@ -111,6 +111,28 @@ describe('is rejected:', () => {
     ['a remote cluster', chaos('remoteCluster: other'), 'the users of one cluster'],
     ['an unknown action', chaos('action: pod-eat'), '"pod-eat": expected pod-kill, pod-failure, container-kill'],
     ['an unknown mode', chaos('mode: some'), '"some": expected one of one, all, fixed'],
+    ['an unknown action of a network fault', chaos('action: cut', 'NetworkChaos'), '"cut": expected netem, delay, loss'],
+    [
+      'no pods',
+      'inject: { chaosMesh: { kind: PodChaos, spec: { action: pod-kill, mode: fixed, value: "0", selector: { labelSelectors: { app: a } } } } }',
+      '"0": expected a whole number of 1 or more',
+    ],
+    [
+      'more than all pods',
+      'inject: { chaosMesh: { kind: PodChaos, spec: { action: pod-kill, mode: fixed-percent, value: "900", selector: { labelSelectors: { app: a } } } } }',
+      '"900": expected a whole number from 1 to 100',
+    ],
+    [
+      'another side without a mode',
+      chaos('target: { selector: { labelSelectors: { app: a } } }', 'NetworkChaos'),
+      'spec.target.mode: nothing: expected one of one, all',
+    ],
+    ['polls that come too fast', `inject: ${inject}, pollInterval: 1ms`, 'make it 250ms or longer'],
+    [
+      'polls so rare that the guard takes over',
+      `inject: ${inject}, pollInterval: 11s`,
+      '11000 ms is longer than a third of `guard` (30000 ms)',
+    ],
     ['a mode without its value', chaos('mode: fixed'), 'a whole number as a string for the mode fixed'],
     ['a selector without labels', chaos('selector: {}'), 'spec.selector.labelSelectors: expected at least one label'],
     [
