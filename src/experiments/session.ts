@@ -2,7 +2,7 @@
 // hold at the same time, and the guard that removes the fault.
 import { isDeepStrictEqual } from 'node:util'
 import { applyGuardObjects } from '../canary/ownership/guard-job.ts'
-import { claimLease, LeaseLost, type LeaseClaim } from '../canary/ownership/lease.ts'
+import { claimIdentity, claimLease, LeaseLost, type LeaseClaim } from '../canary/ownership/lease.ts'
 import { experimentRun, holderOf, leaseName, runOfHolder, stateAnnotation } from '../canary/ownership/lease-object.ts'
 import { startGuard, type SessionGuard } from '../canary/ownership/session-guard.ts'
 import { lacksRights } from '../cluster/api-error.ts'
@@ -81,6 +81,9 @@ async function claimLeases(
   { run, signal, clock, note }: SessionDeps,
 ): Promise<LeaseClaim[]> {
   const claims: LeaseClaim[] = []
+  const holder = experimentRun(run, name)
+  // The same in all Leases: whoever cleans up after the run finds them by it.
+  const identity = claimIdentity(holder)
   try {
     for (const service of services) {
       await requireNoPromotion(cluster, namespace, service)
@@ -88,7 +91,8 @@ async function claimLeases(
       const claim = await claimLease(cluster, {
         namespace,
         service,
-        run: experimentRun(run, name),
+        run: holder,
+        identity,
         leaseMs,
         waitMs,
         signal,

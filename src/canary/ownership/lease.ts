@@ -63,11 +63,17 @@ export class LeaseLost extends Error {
   }
 }
 
-/** `leaseMs`: how long the holder may go without renewing; `waitMs`: how long to wait for a holder that is alive. */
+/** A new name for a claim: no other one has it, not even of the same run. */
+export function claimIdentity(run: string): string {
+  return `${run} (${randomUUID().slice(0, 8)})`
+}
+
+/** `identity`: of the claim, if it belongs to another one; by default a new one. `leaseMs`: how long the holder may go without renewing; `waitMs`: how long to wait for a holder that is alive. */
 export type ClaimOptions = {
   namespace: string
   service: string
   run: string
+  identity?: string
   leaseMs: number
   waitMs: number
   signal: AbortSignal
@@ -82,7 +88,7 @@ const attempts = 5
 /** @throws Error naming the run that holds the Lease, when that run is alive and `waitMs` is over. */
 export async function claimLease(cluster: Cluster, claiming: ClaimOptions): Promise<LeaseClaim> {
   const { run, signal, clock } = claiming
-  const identity = `${run} (${randomUUID().slice(0, 8)})`
+  const identity = claiming.identity ?? claimIdentity(run)
   const untilFree = freeLeases(cluster, claiming)
   for (let conflicts = 0; ; await clock.sleep(pollMs, signal)) {
     const { lease, decision, hasWaited } = await untilFree()

@@ -6,10 +6,10 @@ import { clusterWith } from '../fixtures.ts'
 
 const identity = 'run 6, experiment trial (deadbeef)'
 
-test('only those that the run or its guard holds are deleted, whatever the suffix of the claim is', async () => {
+test('only those that the experiment or its guard holds are deleted, not those of another job of the same run', async () => {
   const holders: Record<string, string> = {
     own: identity,
-    second: 'run 6, experiment trial (00000000)',
+    parallel: 'run 6, experiment trial (00000000)',
     guarded: guardIdentity(identity),
     other: 'run 7, experiment trial (deadbeef)',
     promotion: 'run 6 (deadbeef)',
@@ -24,5 +24,5 @@ test('only those that the run or its guard holds are deleted, whatever the suffi
     remove: (_: string, __: string, name: string, uid: string) => Promise.resolve(deleted.push(`${name} ${uid}`)),
   })
   await deleteOwnLeases(cluster, 'shop', [...Object.keys(holders), 'absent'], identity)
-  expect(deleted).toEqual(['own own', 'second second', 'guarded guarded'])
+  expect(deleted).toEqual(['own own', 'guarded guarded'])
 })
