@@ -2,6 +2,7 @@
 import type { Cluster } from '../../cluster/client.ts'
 import type { Pod } from '../../cluster/objects.ts'
 import { isLive, isReady } from '../../cluster/pods.ts'
+import { messageOf } from '../../runtime/errors.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
 
 export type PodKill = NonNullable<ExperimentConfig['inject']['podKill']>
@@ -39,10 +40,16 @@ export function createPodKiller(
       const evicted: string[] = []
       for (const { metadata } of chosen) {
         const { name, uid } = metadata
-        if (await cluster.evict(namespace, name, uid)) evicted.push(name)
-        else if (!refused.has(name)) {
-          refused.add(name)
-          note(`the pod ${name} may not be evicted now: a PodDisruptionBudget forbids it, or the pod is gone`)
+        try {
+          if (await cluster.evict(namespace, name, uid)) evicted.push(name)
+          else if (!refused.has(name)) {
+            refused.add(name)
+            note(`the pod ${name} may not be evicted now: a PodDisruptionBudget forbids it, or the pod is gone`)
+          }
+        } catch (problem) {
+          // What is evicted is evicted, and the next call must not evict as many again.
+          if (evicted.length === 0) throw problem
+          note(`the pod ${name} could not be evicted: ${messageOf(problem)}`)
         }
       }
       if (evicted.length > 0) lastAt = now

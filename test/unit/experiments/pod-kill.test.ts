@@ -1,5 +1,6 @@
 // Which pods are evicted, and when.
 import { beforeEach, expect, test } from 'vitest'
+import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { Pod } from '../../../src/cluster/objects.ts'
 import { createPodKiller, type PodKill } from '../../../src/experiments/faults/pod-kill.ts'
 import { clusterWith, pod } from '../fixtures.ts'
@@ -60,4 +61,16 @@ test('a refusal is noted once, and tried again', async () => {
   expect(notes).toHaveLength(1)
   forbids = false
   expect(await evict(pods(2), 2_000)).toEqual(['p0'])
+})
+
+test('an eviction that fails after another one does not make the next call evict as many again', async () => {
+  let calls = 0
+  const failing = clusterWith({
+    evict: () => (++calls === 2 ? Promise.reject(new ApiError(500, 'away')) : Promise.resolve(true)),
+  })
+  const settings = { workload: { kind: 'Deployment', name: 'p' }, count: 2 } as const
+  const { evict } = createPodKiller(failing, 'shop', settings, 50, (line) => notes.push(line))
+  expect(await evict(pods(4), 0)).toEqual(['p0'])
+  expect(notes).toEqual(['the pod p1 could not be evicted: away'])
+  expect(await evict(pods(4), 20_000)).toEqual([])
 })
