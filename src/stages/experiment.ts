@@ -1,10 +1,11 @@
 // The stage experiment: injects the faults of the config, one after the other, and reports how the mesh took them.
 import { readApplications, gitopsWarnings } from '../canary/traffic/gitops.ts'
 import { forward } from '../cluster/forward.ts'
-import type { VirtualService } from '../cluster/objects.ts'
+import type { DestinationRule, VirtualService } from '../cluster/objects.ts'
 import type { Config, ExperimentConfig } from '../config/schema.ts'
 import { runExperiment, type EndedExperiment } from '../experiments/experiment.ts'
 import type { Exposure } from '../experiments/load.ts'
+import { rulesOf } from '../experiments/faults/connection-pool.ts'
 import { targetOf } from '../experiments/faults/fault-plan.ts'
 import { routesToService } from '../experiments/faults/http-fault.ts'
 import { readMeshFacts, type MeshFacts } from '../experiments/route-policies.ts'
@@ -98,15 +99,22 @@ async function factsOf({ config, host, cluster }: StageContext, { experiment }: 
   })
 }
 
-/** A GitOps controller that applies the same routes would remove the fault in the middle of the experiment. */
+/** A GitOps controller that applies the same routes or rules would remove the fault in the middle of the experiment. */
 async function warnOfGitops(context: StageContext): Promise<void> {
   const { config, cluster } = context
-  const targets = Object.values(config.experiments ?? {})
-    .filter(({ inject }) => inject.delay ?? inject.abort)
-    .map(targetOf)
-  if (targets.length === 0) return
-  const all = await cluster.list<VirtualService>('VirtualService', config.namespace)
-  const routes = targets.flatMap((service) => routesToService(all, config.namespace, service))
+  const experiments = Object.values(config.experiments ?? {})
+  const routed = experiments.filter(({ inject }) => inject.delay ?? inject.abort).map(targetOf)
+  const overloaded = experiments.filter(({ inject }) => inject.overload).map(targetOf)
+  const { namespace } = config
+  const [routes, rules] = await Promise.all([
+    routed.length > 0 ? cluster.list<VirtualService>('VirtualService', namespace) : [],
+    overloaded.length > 0 ? cluster.list<DestinationRule>('DestinationRule', namespace) : [],
+  ])
+  const changed = [
+    ...routed.flatMap((service) => routesToService(routes, namespace, service)),
+    ...overloaded.flatMap((service) => rulesOf(rules, namespace, service)),
+  ]
+  if (changed.length === 0) return
   const applications = await readApplications(cluster)
-  warn(context, [...new Set(routes.flatMap((object) => gitopsWarnings(object, applications)))])
+  warn(context, [...new Set(changed.flatMap((object) => gitopsWarnings(object, applications)))])
 }

@@ -1,4 +1,5 @@
 // Writes a planned fault into the cluster.
+import { isConflict } from '../../cluster/api-error.ts'
 import type { Cluster, PatchOperation } from '../../cluster/client.ts'
 import type { Lease } from '../../cluster/objects.ts'
 import { ownerReference } from '../../canary/ownership/lease-object.ts'
@@ -16,6 +17,12 @@ export async function injectFault(
     await writeFault(cluster, write, objects[i]!, lease, { ...mark, undo: objects[i]!.undo })
 }
 
+/** Nothing that the run could wait for: the object is invalid, or somebody else has one of that name. */
+function explain(problem: unknown, kind: string, namespace: string, name: string): never {
+  if (!isConflict(problem)) throw problem
+  throw new Error(`${kind} ${namespace}/${name} is refused: ${[problem.message, ...problem.causes].join('; ')}`)
+}
+
 async function writeFault(
   cluster: Cluster,
   write: FaultWrite,
@@ -26,7 +33,7 @@ async function writeFault(
   if (write.kind === 'create') {
     const annotations = { [experimentAnnotation]: JSON.stringify(mark) }
     const metadata = { ...write.object.metadata, annotations, ownerReferences: [ownerReference(lease)] }
-    await cluster.create({ ...write.object, metadata })
+    await cluster.create({ ...write.object, metadata }).catch((problem: unknown) => explain(problem, kind, namespace, name))
     return
   }
   const { object, operations } = write

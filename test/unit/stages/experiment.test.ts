@@ -9,6 +9,8 @@ import { clusterWith, configOf } from '../fixtures.ts'
 
 const text = 'experiments: { trial: { service: front, inject: { abort: { status: 503, service: shop } } } }'
 
+const managedByArgoCd = { 'argocd.argoproj.io/tracking-id': 'web:networking.istio.io/DestinationRule:default/shop' }
+
 /** A cluster that refuses every call. */
 function contextFor(config: string, error?: string) {
   const lines: string[] = []
@@ -29,6 +31,21 @@ test('a run that has failed injects nothing: the fault would hide the cause', as
   const { context, lines } = contextFor(text, 'the canary of front was not promoted')
   expect(await experiment(context)).toEqual({ changed: false })
   expect(lines).toEqual(['the experiments did not run, because the run has failed before'])
+})
+
+test('warns of a GitOps controller that manages the rule which an overload changes', async () => {
+  const { context } = contextFor('experiments: { trial: { service: shop, inject: { overload: {} } } }')
+  const rule = {
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'DestinationRule',
+    metadata: { name: 'shop', namespace: context.config.namespace, annotations: managedByArgoCd },
+    spec: { host: 'shop' },
+  }
+  const warnings: string[] = []
+  Object.assign(context.host, { warning: (line: string) => warnings.push(line) })
+  context.cluster.list = (kind) => Promise.resolve((kind === 'DestinationRule' ? [rule] : []) as never)
+  await expect(experiment(context)).rejects.toThrow()
+  expect(warnings.join()).toContain('DestinationRule')
 })
 
 test('no experiment follows one whose fault is not removed', async () => {
