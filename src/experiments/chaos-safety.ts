@@ -6,7 +6,7 @@ import { isLive } from '../cluster/pods.ts'
 import type { ChaosObject } from '../config/check/chaos-mesh.ts'
 import { ConfigError } from '../config/error.ts'
 import type { ExperimentConfig } from '../config/schema.ts'
-import { affectedByChaos, chaosObjectOf, labelsOfChaos, type ChaosMesh } from './faults/chaos-mesh.ts'
+import { affectedByChaos, chaosObjectOf, labelsOfChaos, targetLabels, type ChaosMesh } from './faults/chaos-mesh.ts'
 import { verbs, type Needed } from './rights.ts'
 
 type Budget = KubeObject & {
@@ -34,6 +34,7 @@ export async function chaosFaults(
   const affected = affectedByChaos(chaos, selected.length)
   return [
     ...shareFaults(selected, affected, maxAffected),
+    ...otherSideFaults(chaos, pods, maxAffected),
     ...(chaos.kind === 'PodChaos' ? await budgetFaults(cluster, namespace, selected, affected) : []),
   ].map((fault) => `${key}: ${fault}`)
 }
@@ -66,6 +67,17 @@ function shareFaults(selected: Pod[], affected: number, maxAffected: number): st
     `may affect ${worst} of ${smallest} pods of a workload, more than \`maxAffected\` (${maxAffected}%); ` +
       'run more replicas, affect fewer, or raise `maxAffected`',
   ]
+}
+
+/** With this direction Chaos Mesh also changes the network of the pods on the other side. */
+function otherSideFaults(chaos: ChaosObject, pods: Pod[], maxAffected: number): string[] {
+  const labels = targetLabels(chaos)
+  const { direction, target } = chaos.spec as { direction?: string; target?: Record<string, unknown> }
+  if (!labels || !target || (direction !== 'both' && direction !== 'from')) return []
+  const selected = pods.filter((pod) => isLive(pod) && matches(labels, pod.metadata.labels))
+  if (selected.length === 0) return ['spec.target.selector: no pod has these labels; correct them']
+  const affected = affectedByChaos({ kind: chaos.kind, spec: target }, selected.length)
+  return shareFaults(selected, affected, maxAffected).map((fault) => `on the side of \`target\`: ${fault}`)
 }
 
 /** Chaos Mesh deletes pods without asking a PodDisruptionBudget. */

@@ -4,17 +4,19 @@ import { noRequests } from '../canary/analysis/request-counts.ts'
 import { ApiError } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { Forward } from '../cluster/forward.ts'
-import { belongs } from '../cluster/labels.ts'
+import { owns } from '../cluster/labels.ts'
 import type { Pod, Workload } from '../cluster/objects.ts'
 import { watch, type ObjectWatch } from '../cluster/watch.ts'
 import type { ExperimentConfig } from '../config/schema.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { persist } from '../runtime/retry.ts'
+import { affectedServices } from './faults/affected-services.ts'
 import type { FaultObject } from './faults/fault-object.ts'
-import { planFault, targetOf, targetWorkload } from './faults/fault-plan.ts'
+import { planFault, targetWorkload } from './faults/fault-plan.ts'
 import { createInjector, type Injector } from './faults/injector.ts'
 import { experimentLoad, watchGateway, type ExperimentLoad, type Exposure } from './load.ts'
 import { createSampler, type Sampler } from './metrics/sampler.ts'
+import { injectionFaults } from './safety.ts'
 import { LeaseLost, openSession, type ExperimentSession, type SessionDeps } from './session.ts'
 import { endAtOnce } from './state/end-at-once.ts'
 import { abort, isInjected, next, start } from './state/machine.ts'
@@ -44,9 +46,8 @@ export async function runExperiment(
   deps: ExperimentDeps,
   exposure?: Exposure,
 ): Promise<EndedExperiment> {
-  const target = targetOf(experiment)
-  const services: [string, ...string[]] = [target, ...(target === experiment.service ? [] : [experiment.service])]
-  const objectName = `mesh-canary-experiment-${target}`
+  const services = await affectedServices(cluster, namespace, experiment)
+  const objectName = `mesh-canary-experiment-${services[0]}`
   const planned = (await planFault(cluster, namespace, objectName, experiment)).objects
   const watches = await watchPods(cluster, [...new Set([namespace, ...(experiment.clients ?? [])])])
   if (exposure) watches.push(...(await watchGateway(cluster, experiment, exposure)))
@@ -158,7 +159,7 @@ class ExperimentRun {
     const pods = () =>
       watches
         .flatMap((each) => each.current())
-        .filter((pod) => pod.metadata.namespace === namespace && this.workload && belongs(this.workload, pod))
+        .filter((pod) => pod.metadata.namespace === namespace && this.workload && owns(this.workload, pod))
     this.injector = createInjector(this.cluster, {
       namespace,
       name,
@@ -170,7 +171,7 @@ class ExperimentRun {
       pods,
       note: deps.note,
     })
-    const sampled = { namespace, experiment, workload: this.workload }
+    const sampled = { namespace, experiment, services, workload: this.workload }
     this.sampler = await createSampler(this.cluster, watches, sampled, deps.note)
     const all = () => watches.flatMap((each) => each.current())
     const { forward, clock } = deps
@@ -212,14 +213,25 @@ class ExperimentRun {
 
   private async perform({ state, actions }: Step): Promise<void> {
     if (this.ending) return
-    const { experiment, deps } = this.settings
+    const { experiment } = this.settings
     this.enter(state)
     const isEvicting = state.phase === 'observing' && experiment.inject.podKill?.every !== undefined
     if (actions.includes('inject') || isEvicting) {
-      this.writing = this.injector.inject(deps.clock.now())
+      this.writing = this.inject()
       await this.writing.catch((problem: unknown) => this.injectionFailed(problem))
     }
     if (actions.includes('recover')) await this.attempt('the fault', () => this.injector.remove())
+  }
+
+  /** @throws Error if the pods have changed so that the fault would affect too many of them. */
+  private async inject(): Promise<void> {
+    const { namespace, experiment, deps } = this.settings
+    if (this.injector.isRemoved()) {
+      const faults = await injectionFaults(this.cluster, namespace, experiment)
+      if (faults.length > 0) throw new Error(faults.join('; '))
+      if (this.ending) return
+    }
+    await this.injector.inject(deps.clock.now())
   }
 
   private enter(state: State): void {

@@ -1,11 +1,12 @@
 // Whether the experiments may run here: the namespace allows them, what they name exists, a fault affects few enough
 // pods, and the account has the rights. Only reads.
 import type { Cluster } from '../cluster/client.ts'
-import { belongs } from '../cluster/labels.ts'
+import { matches, owns } from '../cluster/labels.ts'
 import { systemNamespace, type KubeObject, type Pod, type Service, type Workload } from '../cluster/objects.ts'
 import { isLive } from '../cluster/pods.ts'
 import { nearest } from '../config/nearest.ts'
 import type { Config, ExperimentConfig } from '../config/schema.ts'
+import { hasRunningSidecar } from '../mesh/sidecar.ts'
 import { chaosFaults, chaosRights } from './chaos-safety.ts'
 import { verbs, type Needed } from './rights.ts'
 import { podsToEvict } from './faults/pod-kill.ts'
@@ -23,8 +24,8 @@ export async function experimentClusterFaults(cluster: Cluster, config: Config):
     Object.entries(experiments).map(async ([name, experiment]) =>
       [
         ...serviceFaults(namespace, experiment, services),
-        ...(await workloadFaults(cluster, namespace, experiment, pods)),
-        ...(await chaosFaults(cluster, namespace, experiment, pods)),
+        ...(await podFaults(cluster, namespace, experiment, pods)),
+        ...(await clientFaults(cluster, experiment)),
       ].map((fault) => `experiments.${name}.${fault}`),
     ),
   )
@@ -34,6 +35,51 @@ export async function experimentClusterFaults(cluster: Cluster, config: Config):
     ...(await rightFaults(cluster, namespace, Object.values(experiments))),
   ]
 }
+
+/** Why the fault must not be injected now: the pods may be other ones than when the run began. Only reads. */
+export async function injectionFaults(
+  cluster: Cluster,
+  namespace: string,
+  experiment: ExperimentConfig,
+): Promise<string[]> {
+  const pods = await cluster.list<Pod>('Pod', namespace)
+  return [
+    ...(await namespaceFaults(cluster, namespace, pods)),
+    ...(await podFaults(cluster, namespace, experiment, pods)),
+  ]
+}
+
+async function podFaults(
+  cluster: Cluster,
+  namespace: string,
+  experiment: ExperimentConfig,
+  pods: Pod[],
+): Promise<string[]> {
+  return [
+    ...(await workloadFaults(cluster, namespace, experiment, pods)),
+    ...(await chaosFaults(cluster, namespace, experiment, pods)),
+  ]
+}
+
+/** Users in a namespace that is misspelt, or whose counters cannot be read, would be missing in the verdict. */
+async function clientFaults(cluster: Cluster, { clients = [] }: ExperimentConfig): Promise<string[]> {
+  const faults = await Promise.all(
+    clients.map(async (namespace) => {
+      const lacking = await missingRights(cluster, namespace, toCount)
+      if (lacking.length > 0)
+        return `this account lacks rights in the namespace ${namespace}: ${lacking.join(', ')}; bind the ClusterRole mesh-canary-callers of deploy/rbac/deliver.yaml there`
+      const pods = await cluster.list<Pod>('Pod', namespace)
+      const isCaller = (pod: Pod) => pod.metadata.namespace === namespace && hasRunningSidecar(pod)
+      return pods.some(isCaller) ? [] : `the namespace ${namespace} has no running pod with a sidecar; correct the name`
+    }),
+  )
+  return faults.flat().map((fault) => `clients: ${fault}`)
+}
+
+const toCount: Needed[] = [
+  ...verbs('', 'pods', 'list', 'watch'),
+  { group: '', resource: 'pods', subresource: 'proxy', verb: 'get' },
+]
 
 async function namespaceFaults(cluster: Cluster, namespace: string, pods: Pod[]): Promise<string[]> {
   const controlPlane = pods.find(({ metadata: { labels } }) => labels?.['app'] === 'istiod')
@@ -81,7 +127,14 @@ async function workloadFaults(
     return [
       `${key}.workload: the ${of.kind} ${namespace}/${of.name} does not exist; deploy it first, or correct the name`,
     ]
-  const own = pods.filter((pod) => isLive(pod) && belongs(workload, pod)).length
+  const own = pods.filter((pod) => isLive(pod) && owns(workload, pod)).length
+  const selector = workload.spec.selector.matchLabels ?? {}
+  const foreign = pods.find((pod) => isLive(pod) && !owns(workload, pod) && matches(selector, pod.metadata.labels))
+  if (inject.partition && foreign)
+    return [
+      `${key}.workload: the pod ${foreign.metadata.name} has the labels that select the pods of ${of.name}, and is not of ` +
+        'it, so a policy would cut it off as well; give the two different labels',
+    ]
   const affected = inject.podKill ? podsToEvict(inject.podKill, own) : own
   if (own > 0 && affected <= (maxAffected / 100) * own) return []
   const title = `the ${of.kind} ${namespace}/${of.name}`

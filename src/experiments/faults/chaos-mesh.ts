@@ -61,6 +61,20 @@ export function labelsOfChaos({ spec }: ChaosObject): Record<string, string> {
   return (spec['selector'] as { labelSelectors: Record<string, string> }).labelSelectors
 }
 
+/** The labels that select pods: of the object itself, and of the other side of a network fault. */
+export function chaosSelectors({ inject: { chaosMesh } }: ExperimentConfig, namespace: string): Record<string, string>[] {
+  if (!chaosMesh) return []
+  const chaos = chaosObjectOf(chaosMesh, namespace)
+  const target = targetLabels(chaos)
+  return [labelsOfChaos(chaos), ...(target ? [target] : [])]
+}
+
+/** Of the other side of a network fault. */
+export function targetLabels({ spec }: ChaosObject): Record<string, string> | undefined {
+  const target = spec['target'] as { selector?: { labelSelectors?: Record<string, string> } } | undefined
+  return target?.selector?.labelSelectors
+}
+
 /** Whether the fault concerns the pod. */
 export function chaosTarget(experiment: ExperimentConfig, namespace: string): ((pod: Pod) => boolean) | undefined {
   const { chaosMesh } = experiment.inject

@@ -6,7 +6,7 @@ import { podId } from '../../canary/metrics/counter-reader.ts'
 import { createPodSampler } from '../../canary/metrics/pod-sampling.ts'
 import { sidecarReader } from '../../canary/metrics/sidecars.ts'
 import type { Cluster } from '../../cluster/client.ts'
-import { belongs } from '../../cluster/labels.ts'
+import { owns } from '../../cluster/labels.ts'
 import type { Kind, Pod, Workload } from '../../cluster/objects.ts'
 import { isReady } from '../../cluster/pods.ts'
 import type { ObjectWatch } from '../../cluster/watch.ts'
@@ -28,8 +28,16 @@ import { countFaultedCalls, countRefusals, countUsers, parseDenials } from './us
  */
 export type Sample = { users: RequestCounts; mesh: MeshCounts; signs: FaultSigns; unready: number; unread: number }
 
-/** `workload`: whose pods the fault concerns, if it is one of pods. */
-export type SampledExperiment = { namespace: string; experiment: ExperimentConfig; workload: Workload | undefined }
+/**
+ * `services`: all that the fault concerns, between whose pods the mesh may retry. `workload`: whose pods the fault
+ * concerns, if it is one of pods.
+ */
+export type SampledExperiment = {
+  namespace: string
+  experiment: ExperimentConfig
+  services: string[]
+  workload: Workload | undefined
+}
 
 export type Sampler = { sample: () => Promise<Sample> }
 
@@ -37,18 +45,18 @@ export type Sampler = { sample: () => Promise<Sample> }
 export async function createSampler(
   cluster: Cluster,
   watches: ObjectWatch<Pod>[],
-  { namespace, experiment, workload }: SampledExperiment,
+  { namespace, experiment, services: affected, workload }: SampledExperiment,
   note: (line: string) => void,
 ): Promise<Sampler> {
   const { metrics: names, service, inject, maxPods } = experiment
   const target = targetOf(experiment)
   const counting = { names, host: hostOf(service, namespace), refusals: inject.partition !== undefined }
-  const services = [...new Set([service, target])].map((each) => ({ service: each, host: hostOf(each, namespace) }))
+  const services = affected.map((each) => ({ service: each, host: hostOf(each, namespace) }))
   const pods = () => watches.flatMap((watch) => watch.current())
   const running = () => pods().filter(hasRunningSidecar)
   const ofChaos = chaosTarget(experiment, namespace)
   const isTarget = (pod: Pod) =>
-    workload ? pod.metadata.namespace === namespace && belongs(workload, pod) : (ofChaos?.(pod) ?? false)
+    workload ? pod.metadata.namespace === namespace && owns(workload, pod) : (ofChaos?.(pod) ?? false)
   const countUnready = createReadiness(cluster, namespace, workload, () => pods().filter(isTarget))
   const chooser = createPodSampler(maxPods, () => 'client', note)
   const memory = createCounterMemory()

@@ -148,8 +148,8 @@ describe('the injector', () => {
 })
 
 describe('is refused', () => {
-  type World = { serves?: boolean; owners?: string[]; allowed?: number; settings?: string }
-  function faults({ serves = true, owners = ['a', 'a', 'a'], allowed, settings = '' }: World) {
+  type World = { serves?: boolean; owners?: string[]; allowed?: number; settings?: string; inject?: string }
+  function faults({ serves = true, owners = ['a', 'a', 'a'], allowed, settings = '', inject = kill }: World) {
     const labels = { app: 'backend' }
     const own = owners.map((uid, i) => {
       const ownerReferences = [{ kind: 'ReplicaSet', name: uid, uid, controller: true }]
@@ -172,9 +172,19 @@ describe('is refused', () => {
       serves: () => Promise.resolve(serves),
       isAllowed: () => Promise.resolve(true),
     })
-    const trial = `service: backend, inject: ${kill}, ${settings}`
+    const trial = `service: backend, inject: ${inject}, ${settings}`
     return experimentClusterFaults(cluster, configOf(`namespace: shop\nexperiments: { trial: { ${trial} } }`))
   }
+
+  test('all pods of the other side, if the fault changes their network as well', async () => {
+    const both = (direction: string) => {
+      const side = '{ mode: all, selector: { labelSelectors: { app: backend } } }'
+      const spec = `{ action: partition, direction: ${direction}, mode: one, selector: { labelSelectors: { app: backend } }, target: ${side} }`
+      return faults({ inject: `{ chaosMesh: { kind: NetworkChaos, spec: ${spec} } }` })
+    }
+    expect(await both('to')).toEqual([])
+    expect((await both('both')).join()).toContain('on the side of `target`: may affect 3 of 3 pods of a workload')
+  })
 
   test.each<[string, World, string | undefined]>([
     ['nothing where one of three pods is affected', {}, undefined],

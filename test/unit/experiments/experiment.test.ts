@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { leaseHeldBy } from '../canary/ownership/fake-leases.ts'
-import { to, virtualService } from '../fixtures.ts'
+import { pod, to, virtualService } from '../fixtures.ts'
 import { FakeShop } from './fake-shop.ts'
 import { experimentOf } from './fixtures.ts'
 
@@ -153,12 +153,14 @@ describe('while the fault acts,', () => {
 })
 
 test('a cancellation leaves a fault that Chaos Mesh has not ended to the guard, and says so', async () => {
-  const settings = '{ action: loss, mode: one, selector: { labelSelectors: { app: backend } } }'
+  const settings = '{ action: loss, mode: one, selector: { labelSelectors: { app: web } } }'
   const create = shop.api.create
   const status = {
     conditions: ['Selected', 'AllInjected'].map((type) => ({ type, status: 'True' })),
     experiment: { desiredPhase: 'Run', containerRecords: [{ phase: 'Injected' }] },
   }
+  shop.api.serves = () => Promise.resolve(true)
+  shop.leases.pods = ['web-1', 'web-2'].map((name) => pod({ metadata: { name, uid: name, labels: { app: 'web' } } }))
   // Chaos Mesh injects at once. Its finalizer keeps the object for ever.
   shop.api.create = <T extends KubeObject>(object: T) => {
     if (object.kind !== 'NetworkChaos') return create<T>(object)
@@ -221,4 +223,29 @@ test('a poll that a cancellation interrupts does not write the fault afterwards'
   expectClean()
   expect(shop.leases.lease).toBeUndefined()
   expect(shop.intents.at(-1)).toBeUndefined()
+})
+
+test('nothing is injected if it is no longer allowed when the time has come', async () => {
+  shop.everySecond = () => {
+    expect(shop.isFaulted).toBe(false)
+    delete shop.leases.others['Namespace']!.metadata.labels
+  }
+  const { state } = await shop.run(tolerant())
+  expect(state.outcome.verdict).toBe('inconclusive')
+  expect(state.outcome.reason).toContain('the namespace shop does not allow them')
+  expectClean()
+})
+
+test.each([
+  [422, 'NetworkChaos is invalid: spec.loss: Required value'],
+  [409, 'networkchaos "mesh-canary-experiment-backend" already exists'],
+])('an object that the API server refuses (%i) ends the experiment with its reason', async (status, message) => {
+  const settings = '{ action: loss, mode: one, selector: { labelSelectors: { app: web } } }'
+  shop.leases.before = (verb, kind) =>
+    verb === 'create' && kind === 'NetworkChaos' ? new ApiError(status, message) : undefined
+  shop.api.serves = () => Promise.resolve(true)
+  shop.leases.pods = ['web-1', 'web-2'].map((name) => pod({ metadata: { name, uid: name, labels: { app: 'web' } } }))
+  const { state } = await shop.run(experimentOf('', `{ chaosMesh: { kind: NetworkChaos, spec: ${settings} } }`))
+  expect(state.outcome.reason).toContain(`NetworkChaos shop/mesh-canary-experiment-backend is refused: ${message}`)
+  expect(state.timeline.map(({ phase }) => phase)).not.toContain('observing')
 })

@@ -26,6 +26,7 @@ export class FakeShop {
 
   constructor() {
     this.leases.others['VirtualService'] = virtualService([{ route: [to('v1')] }])
+    this.leases.others['Namespace'] = allowing('shop')
     this.clock.afterSleep = () => {
       this.count()
       this.everySecond()
@@ -81,6 +82,11 @@ export class FakeShop {
       forward: () => Promise.reject(new Error('no experiment here has a load')),
     })
   }
+}
+
+/** A namespace that allows experiments. */
+function allowing(name: string): KubeObject {
+  return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels: { 'mesh-canary.io/experiments': 'allowed' } } }
 }
 
 const caller: Pod = pod({ metadata: { name: 'web-1', uid: 'web-1', labels: { app: 'web' } } })

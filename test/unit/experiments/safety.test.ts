@@ -5,18 +5,21 @@ import type { Meta } from '../../../src/cluster/objects.ts'
 import { experimentClusterFaults } from '../../../src/experiments/safety.ts'
 import { clusterWith, configOf, pod } from '../fixtures.ts'
 
-type World = { namespace?: Partial<Meta>; pods?: number; lacks?: string[]; istiod?: boolean }
+type World = { namespace?: Partial<Meta>; pods?: number; lacks?: string[]; istiod?: boolean; canary?: boolean }
 
 const allowed = { labels: { 'mesh-canary.io/experiments': 'allowed' } }
 
-function clusterOf({ namespace = allowed, pods = 3, lacks = [], istiod = false }: World): Cluster {
+function clusterOf({ namespace = allowed, pods = 3, lacks = [], istiod = false, canary = false }: World): Cluster {
   const service = (name: string) => ({ kind: 'Service', metadata: { name, namespace: 'shop' }, spec: { ports: [] } })
   const own = Array.from({ length: pods }, (_, i) => pod({ metadata: { name: `backend-${i}`, uid: `${i}` } }))
   const controlPlane = istiod ? [pod({ metadata: { name: 'istiod-1', labels: { app: 'istiod' } } })] : []
+  const ownerReferences = [{ kind: 'ReplicaSet', name: 'backend-canary-6f', uid: 'rs', controller: true }]
+  const labels = { app: 'backend', track: 'canary' }
+  const ofCanary = canary ? [pod({ metadata: { name: 'canary-1', uid: 'c', labels, ownerReferences } })] : []
   const template = { metadata: { labels: { app: 'backend' } }, spec: { containers: [] } }
   return clusterWith({
     list: (kind: string) =>
-      Promise.resolve(kind === 'Pod' ? [...own, ...controlPlane] : [service('backend'), service('front')]),
+      Promise.resolve(kind === 'Pod' ? [...own, ...controlPlane, ...ofCanary] : [service('backend'), service('front')]),
     get: (kind: string, _: string, name: string) => {
       if (kind === 'Namespace') return Promise.resolve({ kind, metadata: { name: 'shop', ...namespace } })
       const found = { kind, metadata: { name }, spec: { selector: { matchLabels: { app: 'backend' } }, template } }
@@ -84,6 +87,33 @@ describe('of the pods', () => {
     const found = await faults({ pods }, settings)
     expect(found).toHaveLength(messages.length)
     messages.forEach((message, i) => expect(found[i]).toContain(message))
+  })
+})
+
+describe('the pods of another workload with all of the labels,', () => {
+  test('such as a canary, are not of the workload', async () => {
+    const kill = 'service: front, inject: { podKill: { workload: deploy/backend, count: 2 } }'
+    expect((await faults({ pods: 3, canary: true }, kill)).join()).toContain('affects 2 of 3 pods')
+  })
+
+  test('would be cut off as well, so a partition is refused', async () => {
+    const cut = 'service: front, inject: { partition: { workload: deploy/backend } }, maxAffected: 100%'
+    expect(await faults({ canary: true }, cut)).toEqual([expect.stringContaining('the pod canary-1 has the labels')])
+    expect(await faults({}, cut)).toEqual([])
+  })
+})
+
+describe('clients', () => {
+  test('in a namespace without any are refused: the name may be wrong', async () => {
+    expect(await faults({}, `${abort}, clients: [no-such]`)).toEqual([
+      'experiments.trial.clients: the namespace no-such has no running pod with a sidecar; correct the name',
+    ])
+    expect(await faults({}, `${abort}, clients: [shop]`)).toEqual([])
+  })
+
+  test('whose counters may not be read are refused', async () => {
+    const all = await faults({ lacks: ['get pods/proxy'] }, `${abort}, clients: [web]`)
+    expect(all[0]).toContain('clients: this account lacks rights in the namespace web: get pods/proxy; bind')
   })
 })
 

@@ -21,7 +21,7 @@ test('a caller that cannot be read is missing, until its next reading has all th
     },
   })
   const pods = ['a', 'b', 'idle'].map((name) => named(name))
-  const settings = { namespace: 'shop', experiment: experimentOf(), workload: undefined }
+  const settings = { namespace: 'shop', experiment: experimentOf(), services: ['backend'], workload: undefined }
   const { sample } = await createSampler(cluster, [live(() => pods)], settings, () => undefined)
   ;[seconds, isAway] = [1, true]
   expect(await sample()).toMatchObject({ users: { requests: 50 }, unread: 1 })
@@ -35,7 +35,7 @@ test('a workload that is scaled down has no missing pods, and one that lost a po
   const backend = (count: number) => workload('Deployment', 'backend', {}, { replicas: count })
   const cluster = clusterWith({ pod: () => Promise.resolve(counter(1)), get: () => Promise.resolve(backend(replicas)) })
   const experiment = experimentOf('', '{ podKill: { workload: deploy/backend } }')
-  const settings = { namespace: 'shop', experiment, workload: backend(3) }
+  const settings = { namespace: 'shop', experiment, services: ['backend'], workload: backend(3) }
   const { sample } = await createSampler(cluster, [live(() => pods)], settings, () => undefined)
   pods = pods.slice(1)
   expect((await sample()).unready).toBe(0)
