@@ -100,8 +100,8 @@ const expect = z.strictObject({
   successRate: fraction
     .prefault('99%')
     .describe(
-      "Minimum share of the users' requests that do not fail while the fault acts. Failures are 5xx, no response, and " +
-        'gRPC statuses of server errors, after all retries.',
+      "Minimum share of the users' requests that do not fail while the fault acts. Failures are 5xx, no response, gRPC " +
+        'statuses of server errors, injected errors of any status, and requests whose caller gave up; all after retries.',
     ),
   p99: duration.optional().describe('Time limit for 99 of 100 requests of users while the fault acts.'),
   retries: meshCount("Retries by the users' sidecars"),
@@ -146,7 +146,7 @@ export const experiment = z.strictObject({
   stopBelow: fraction
     .prefault('50%')
     .describe(
-      "Success rate of the users' requests below which the experiment ends at once, with the verdict `fragile`.",
+      "Success rate of the users' requests, in the last ten seconds or on the whole, below which the experiment ends at once.",
     ),
   minRequests: wholeNumber(1, 1_000_000)
     .prefault(50)
@@ -160,12 +160,14 @@ export const experiment = z.strictObject({
     .optional()
     .describe(
       'Other namespaces whose pods call the service, such as `istio-system` with the ingress gateway. Their sidecars count ' +
-        'users as well.',
+        'users as well. Each needs a running pod with a sidecar.',
     ),
   maxPods: wholeNumber(1, 10_000)
     .prefault(50)
     .describe('Maximum number of sidecars to read. If there are more pods, a sample of them is read.'),
-  pollInterval: duration.prefault('1s').describe('Time between two samples of the counters.'),
+  pollInterval: duration
+    .prefault('1s')
+    .describe('Time between two samples of the counters, from 250ms to a third of `guard`.'),
   confirmTimeout: duration.prefault('1m').describe('Time limit for the guard to watch, and then for the fault to act.'),
   leaseWaitTimeout: durationOrZero
     .prefault('0s')

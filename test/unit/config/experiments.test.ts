@@ -133,7 +133,7 @@ describe('is rejected:', () => {
       `inject: ${inject}, pollInterval: 11s`,
       '11000 ms is longer than a third of `guard` (30000 ms)',
     ],
-    ['a mode without its value', chaos('mode: fixed'), 'a whole number as a string for the mode fixed'],
+    ['a mode without its value', chaos('mode: fixed'), 'nothing: expected a whole number of 1 or more as a string for the mode fixed'],
     ['a selector without labels', chaos('selector: {}'), 'spec.selector.labelSelectors: expected at least one label'],
     [
       'pods that cannot be counted',
