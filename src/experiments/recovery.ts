@@ -14,7 +14,11 @@ const finishLimitMs = 30_000
  * Returns one sentence about what it did, if anything. @throws Error if the fault cannot be removed; then the Lease
  * stays, and the guard continues to try.
  */
-export async function recoverFault(cluster: Cluster, intent: FaultIntent, clock: Clock = systemClock): Promise<string | undefined> {
+export async function recoverFault(
+  cluster: Cluster,
+  intent: FaultIntent,
+  clock: Clock = systemClock,
+): Promise<string | undefined> {
   const { experiment, namespace, services, identity, objects } = intent
   const restored = await restoreObjects(cluster, objects, { identity })
   const isGone = (left: unknown[]) => left.length === 0

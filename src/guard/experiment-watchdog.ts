@@ -39,7 +39,11 @@ export async function watchExperiment(
 const pollMs = 1_000
 
 /** Of a fault whose Lease is gone or somebody else's. Nothing is left of it if the run removed it itself. */
-async function removeRest(cluster: Cluster, spec: ExperimentGuardSpec, log: (line: string) => void): Promise<undefined> {
+async function removeRest(
+  cluster: Cluster,
+  spec: ExperimentGuardSpec,
+  log: (line: string) => void,
+): Promise<undefined> {
   const { namespace, otherLeases, identity } = spec
   const objects = await objectsToRestore(cluster, spec)
   const removed = await restoreObjects(cluster, objects, { fences: false, identity })

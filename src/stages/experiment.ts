@@ -34,7 +34,9 @@ export async function experiment(context: StageContext): Promise<StageOutcome> {
   }
   const skipped = await runUntilOneIsLeft(names, runNext)
   if (skipped.length > 0)
-    host.info(`did not run because a fault is not removed, and another one would act on top of it: ${skipped.join(', ')}`)
+    host.info(
+      `did not run because a fault is not removed, and another one would act on top of it: ${skipped.join(', ')}`,
+    )
   return { changed: recorder.current().experiments?.some(({ recovery }) => recovery !== 'unneeded') ?? false }
 }
 

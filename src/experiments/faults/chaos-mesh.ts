@@ -62,7 +62,10 @@ export function labelsOfChaos({ spec }: ChaosObject): Record<string, string> {
 }
 
 /** The labels that select pods: of the object itself, and of the other side of a network fault. */
-export function chaosSelectors({ inject: { chaosMesh } }: ExperimentConfig, namespace: string): Record<string, string>[] {
+export function chaosSelectors(
+  { inject: { chaosMesh } }: ExperimentConfig,
+  namespace: string,
+): Record<string, string>[] {
   if (!chaosMesh) return []
   const chaos = chaosObjectOf(chaosMesh, namespace)
   const target = targetLabels(chaos)

@@ -61,7 +61,11 @@ export function fieldsPatch(rule: DestinationRule, fields: ChangedField[]): Patc
  * The rule that callers follow for a service without a rule of its own: with the longest pattern in the first of the
  * lists that has one, as Istio looks into the namespace first, and then into that of the mesh.
  */
-export function ruleInForce(lists: DestinationRule[][], namespace: string, service: string): DestinationRule | undefined {
+export function ruleInForce(
+  lists: DestinationRule[][],
+  namespace: string,
+  service: string,
+): DestinationRule | undefined {
   const host = hostOf(service, namespace)
   for (const rules of lists) {
     const covering = rules.filter((rule) => rule.spec.host === host || coversHost(rule, host))

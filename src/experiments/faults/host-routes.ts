@@ -50,6 +50,8 @@ function routesCallsTo(route: HTTPRoute, namespace: string, service: string): bo
   const host = hostOf(service, namespace)
   const { parentRefs = [] } = route.spec
   const own = route.metadata.namespace ?? namespace
-  const isParent = parentRefs.some((each) => each.kind === 'Service' && hostOf(each.name, each.namespace ?? own) === host)
+  const isParent = parentRefs.some(
+    (each) => each.kind === 'Service' && hostOf(each.name, each.namespace ?? own) === host,
+  )
   return isParent || routesOf(route, namespace).some(({ targets }) => targets.some((target) => target.host === host))
 }

@@ -33,7 +33,9 @@ async function writeFault(
   if (write.kind === 'create') {
     const annotations = { [experimentAnnotation]: JSON.stringify(mark) }
     const metadata = { ...write.object.metadata, annotations, ownerReferences: [ownerReference(lease)] }
-    await cluster.create({ ...write.object, metadata }).catch((problem: unknown) => explain(problem, kind, namespace, name))
+    await cluster
+      .create({ ...write.object, metadata })
+      .catch((problem: unknown) => explain(problem, kind, namespace, name))
     return
   }
   const { object, operations } = write

@@ -69,7 +69,11 @@ function writtenUndo(object: KubeObject): Undo | undefined {
  * Those objects of the fault that are deleted, and still there: Chaos Mesh keeps an object until it has recovered, and
  * until then the fault acts.
  */
-export async function findUnfinished(cluster: Cluster, objects: FaultObject[], identity?: string): Promise<FaultObject[]> {
+export async function findUnfinished(
+  cluster: Cluster,
+  objects: FaultObject[],
+  identity?: string,
+): Promise<FaultObject[]> {
   const created = objects.filter(({ undo }) => undo.kind === 'delete')
   const found = await Promise.all(
     created.map(({ kind, namespace, name }) => cluster.get<KubeObject>(kind, namespace, name)),

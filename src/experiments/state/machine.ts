@@ -87,8 +87,7 @@ function act(experiment: ExperimentConfig, before: Acting, seen: Observation, no
   }
   if (isShown(seen)) return stay(enter(state, 'observing', now))
   const { confirmTimeout } = experiment
-  if (now - state.since < confirmTimeout)
-    return { state, actions: seen.isWritten || !seen.isGuarded ? [] : ['inject'] }
+  if (now - state.since < confirmTimeout) return { state, actions: seen.isWritten || !seen.isGuarded ? [] : ['inject'] }
   return startRecovery(state, { verdict: 'inconclusive', reason: withoutEffect(experiment, seen) }, now)
 }
 

@@ -16,7 +16,8 @@ export function recover(experiment: ExperimentConfig, before: Recovering, seen: 
   const { removedAt, ...rest } = judgeLate(experiment, before, seen, now)
   if (!seen.isRemoved) {
     const state: Recovering = { ...rest, seenAt: now }
-    if (now - before.since < experiment.recoverWithin + experiment.confirmTimeout) return { state, actions: ['recover'] }
+    if (now - before.since < experiment.recoverWithin + experiment.confirmTimeout)
+      return { state, actions: ['recover'] }
     const recovery = { kind: 'unconfirmed', problem, isRemoved: false } as const
     return { state: end(state, notRemoved(state.outcome), recovery, now), actions: [] }
   }
@@ -43,7 +44,11 @@ function notRemoved({ reason }: Outcome): Outcome {
 }
 
 /** A sample that still shows the fault starts the count again. */
-function addSample({ after, removedAt, seenAt }: Recovering, { users, signs }: Observation, now: number): AfterSample[] {
+function addSample(
+  { after, removedAt, seenAt }: Recovering,
+  { users, signs }: Observation,
+  now: number,
+): AfterSample[] {
   if (removedAt === undefined || signs.faulted > 0) return []
   const all = [...after, { users, ms: now - seenAt }]
   // Where users call seldom, the window has to be longer.

@@ -111,7 +111,11 @@ describe('is rejected:', () => {
     ['a remote cluster', chaos('remoteCluster: other'), 'the users of one cluster'],
     ['an unknown action', chaos('action: pod-eat'), '"pod-eat": expected pod-kill, pod-failure, container-kill'],
     ['an unknown mode', chaos('mode: some'), '"some": expected one of one, all, fixed'],
-    ['an unknown action of a network fault', chaos('action: cut', 'NetworkChaos'), '"cut": expected netem, delay, loss'],
+    [
+      'an unknown action of a network fault',
+      chaos('action: cut', 'NetworkChaos'),
+      '"cut": expected netem, delay, loss',
+    ],
     [
       'no pods',
       'inject: { chaosMesh: { kind: PodChaos, spec: { action: pod-kill, mode: fixed, value: "0", selector: { labelSelectors: { app: a } } } } }',
@@ -133,7 +137,11 @@ describe('is rejected:', () => {
       `inject: ${inject}, pollInterval: 11s`,
       '11000 ms is longer than a third of `guard` (30000 ms)',
     ],
-    ['a mode without its value', chaos('mode: fixed'), 'nothing: expected a whole number of 1 or more as a string for the mode fixed'],
+    [
+      'a mode without its value',
+      chaos('mode: fixed'),
+      'nothing: expected a whole number of 1 or more as a string for the mode fixed',
+    ],
     ['a selector without labels', chaos('selector: {}'), 'spec.selector.labelSelectors: expected at least one label'],
     [
       'pods that cannot be counted',

@@ -154,7 +154,7 @@ describe('while the fault acts,', () => {
 
 test('a cancellation leaves a fault that Chaos Mesh has not ended to the guard, and says so', async () => {
   const settings = '{ action: loss, mode: one, selector: { labelSelectors: { app: web } } }'
-  const create = shop.api.create
+  const create = shop.api.create.bind(shop.api)
   const status = {
     conditions: ['Selected', 'AllInjected'].map((type) => ({ type, status: 'True' })),
     experiment: { desiredPhase: 'Run', containerRecords: [{ phase: 'Injected' }] },
@@ -211,7 +211,7 @@ test('a poll that a cancellation interrupts does not write the fault afterwards'
     verb === 'patch' && kind === 'VirtualService' && !shop.isFaulted && refusals++ === 0
       ? new ApiError(503, 'away')
       : undefined
-  const read = shop.api.pod
+  const read = shop.api.pod.bind(shop.api)
   shop.api.pod = (...where) => {
     // The first attempt to write failed, and the next poll reads the counters.
     if (refusals === 1) shop.controller.abort(new Error('cancelled'))

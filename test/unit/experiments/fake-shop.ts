@@ -86,7 +86,11 @@ export class FakeShop {
 
 /** A namespace that allows experiments. */
 function allowing(name: string): KubeObject {
-  return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels: { 'mesh-canary.io/experiments': 'allowed' } } }
+  return {
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: { name, labels: { 'mesh-canary.io/experiments': 'allowed' } },
+  }
 }
 
 const caller: Pod = pod({ metadata: { name: 'web-1', uid: 'web-1', labels: { app: 'web' } } })

@@ -234,7 +234,10 @@ test('an overload of a service without a rule of its own keeps what the rule for
   expect(cluster.objects[0]).toEqual(forAll)
   expect(cluster.objects[1]).toMatchObject({
     metadata: { name: 'mesh-canary-experiment-backend' },
-    spec: { host: 'backend.shop.svc.cluster.local', trafficPolicy: { tls: { mode: 'DISABLE' }, connectionPool: small } },
+    spec: {
+      host: 'backend.shop.svc.cluster.local',
+      trafficPolicy: { tls: { mode: 'DISABLE' }, connectionPool: small },
+    },
   })
 })
 

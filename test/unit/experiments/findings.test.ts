@@ -57,7 +57,11 @@ describe('what the mesh did is told', () => {
   })
 
   test('without what no sidecar publishes', () => {
-    const mesh = counts({ retries: unseen, timeouts: { count: 2, isComplete: false, isPublished: false }, ejections: unseen })
+    const mesh = counts({
+      retries: unseen,
+      timeouts: { count: 2, isComplete: false, isPublished: false },
+      ejections: unseen,
+    })
     const lines = findings(experimentOf('', ofFront), ended({ mesh }), 'shop')
     expect(lines).toContain('retries were not seen: not every caller publishes that counter')
     expect(lines).toContain('at least 2 timeouts, 0 requests over a connection limit')
@@ -84,7 +88,9 @@ describe('advice', () => {
 
   test('names retry conditions that did not cover the failures', () => {
     expect(of({})).toContain('retry on gateway-error, and nothing was retried')
-    expect(of({}, { mesh: counts({ retries: { count: 3, isComplete: true, isPublished: true } }) })).not.toContain('nothing was retried')
+    expect(of({}, { mesh: counts({ retries: { count: 3, isComplete: true, isPublished: true } }) })).not.toContain(
+      'nothing was retried',
+    )
     expect(of({}, { mesh: counts({ retries: unseen }) })).not.toContain('nothing was retried')
   })
 

@@ -100,7 +100,10 @@ describe('when another run has taken the Lease,', () => {
 
   test('also removes what its run has added since the guard began', async () => {
     const latest = { data: { 'guard-spec.json': JSON.stringify(spec) } }
-    cluster.others['ConfigMap'] = Object.assign({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'x' } }, latest)
+    cluster.others['ConfigMap'] = Object.assign(
+      { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'x' } },
+      latest,
+    )
     await watch({ objects: [] })
     expect(routes()).toEqual([undefined])
   })
