@@ -7,7 +7,7 @@ import { createPodSampler } from '../../canary/metrics/pod-sampling.ts'
 import { sidecarReader } from '../../canary/metrics/sidecars.ts'
 import type { Cluster } from '../../cluster/client.ts'
 import { owns } from '../../cluster/labels.ts'
-import type { Kind, Pod, Workload } from '../../cluster/objects.ts'
+import { systemNamespace, type Kind, type Pod, type Workload } from '../../cluster/objects.ts'
 import { isReady } from '../../cluster/pods.ts'
 import type { ObjectWatch } from '../../cluster/watch.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
@@ -50,7 +50,12 @@ export async function createSampler(
 ): Promise<Sampler> {
   const { metrics: names, service, inject, maxPods } = experiment
   const target = targetOf(experiment)
-  const counting = { names, host: hostOf(service, namespace), refusals: inject.partition !== undefined }
+  const counting = {
+    names,
+    host: hostOf(service, namespace),
+    refusals: inject.partition !== undefined,
+    namespaces: [namespace, ...(experiment.clients ?? []), ...(experiment.load ? [systemNamespace] : [])],
+  }
   const services = affected.map((each) => ({ service: each, host: hostOf(each, namespace) }))
   const pods = () => watches.flatMap((watch) => watch.current())
   const running = () => pods().filter(hasRunningSidecar)

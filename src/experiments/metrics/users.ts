@@ -1,25 +1,44 @@
 // Counts what the callers' sidecars saw: the users' requests with their times, and the calls that a fault concerned. Pure.
 import { isAbandoned, isFailed, isCallTo } from '../../canary/metrics/request-outcomes.ts'
-import { noRequests, type RequestCounts, type Times } from '../../canary/analysis/request-counts.ts'
+import { noRequests, type Origins, type RequestCounts, type Times } from '../../canary/analysis/request-counts.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
 import { labelsOf, type MetricNames, type Reading, type SeriesLabels } from '../../metrics/counters.ts'
 import type { FaultSigns } from '../state/presence.ts'
 
-/** `refusals`: an AuthorizationPolicy cuts a workload off, so its refusals are failures. */
-export type UserCounting = { names: MetricNames; host: string; refusals: boolean }
+/**
+ * `refusals`: an AuthorizationPolicy cuts a workload off, so its refusals are failures. `namespaces`: those whose sidecars
+ * are read.
+ */
+export type UserCounting = { names: MetricNames; host: string; refusals: boolean; namespaces: string[] }
 
 /**
  * The calls of one pod to the service, with the outcome after all retries. A user who gives up waiting has no answer, and
  * one who gets an injected error gets an error, whatever its status is.
  */
-export function countUsers(delta: Reading, { names, host, refusals }: UserCounting): RequestCounts {
+export function countUsers(delta: Reading, counting: UserCounting): RequestCounts {
+  const { names, host, refusals } = counting
   let [requests, failures] = [0, 0]
   for (const [labels, count] of callsIn(delta, names, host)) {
     requests += count
     const isWithoutAnswer = isFailed(labels) || isAbandoned(labels) || hasFlag(labels, flagsOf.abort)
     if (isWithoutAnswer || (refusals && isRefused(labels))) failures += count
   }
-  return requests === 0 ? noRequests : { ...noRequests, requests, failures, times: timesOf(delta, names, host) }
+  const origins = countOrigins(delta, counting)
+  if (requests === 0) return origins.tries === 0 ? noRequests : { ...noRequests, origins }
+  return { ...noRequests, requests, failures, origins, times: timesOf(delta, names, host) }
+}
+
+/** What a pod of the service served. Nobody reads the answers of a caller without a sidecar, or in another namespace. */
+function countOrigins(delta: Reading, { names, host, namespaces }: UserCounting): Origins {
+  const total = { tries: 0, withoutSidecar: 0 }
+  for (const [series, count] of delta) {
+    if (count === 0 || !series.startsWith(`${names.requests}{`)) continue
+    const { reporter, destination_service: to, source_workload_namespace: from } = labelsOf(series)
+    if (reporter !== 'destination' || to !== host) continue
+    total.tries += count
+    if (from !== undefined && !namespaces.includes(from)) total.withoutSidecar += count
+  }
+  return total
 }
 
 /** HTTP's 403, and gRPC's PermissionDenied. */

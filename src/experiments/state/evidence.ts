@@ -8,7 +8,8 @@
 import * as certificate from '../../canary/analysis/certificate.ts'
 import { countFailures, slowShare } from '../../canary/analysis/checks.ts'
 import * as objective from '../../canary/analysis/objective.ts'
-import { countSlower, type LimitCounts, type RequestCounts } from '../../canary/analysis/request-counts.ts'
+import { shareWithoutSidecar } from '../../canary/analysis/share.ts'
+import { countSlower, noRequests, type LimitCounts, type RequestCounts } from '../../canary/analysis/request-counts.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
 
 type Test = { against: objective.Objective; for: certificate.Certificate }
@@ -86,6 +87,16 @@ export function userChecks({ expect }: Limits, evidence: Evidence, acting: Reque
 /** Of the requests themselves, without regard to chance. */
 function isOverLimit({ requests, violations }: LimitCounts, limit: number): boolean {
   return requests > 0 && violations / requests > limit
+}
+
+/** Whether too many users are not counted, in words. In a promotion, as many make it fail. */
+export function unseenUsers(users: RequestCounts): string | undefined {
+  const share = shareWithoutSidecar(users, noRequests)
+  if (share === undefined) return undefined
+  return (
+    `${Math.round(100 * share)}% of the requests come from callers whose sidecars are not read: they have none, or are in ` +
+    'a namespace that `clients` does not name'
+  )
 }
 
 /** The limits that the users' requests themselves break, in words. */

@@ -1,6 +1,6 @@
 // The verdict at the end of the fault: what the users got, and what the mesh did. Pure.
 import type { ExperimentConfig } from '../../config/schema.ts'
-import { userChecks, type UserCheck } from './evidence.ts'
+import { unseenUsers, userChecks, type UserCheck } from './evidence.ts'
 import { compareCounts } from './mesh-counts.ts'
 import { absence } from './presence.ts'
 import type { Outcome, State } from './types.ts'
@@ -17,6 +17,8 @@ export function judge(experiment: ExperimentConfig, { evidence, acting, mesh, pr
   const undecided = checks.filter(({ result }) => result === 'undecided')
   if (undecided.length > 0 || unseen.length > 0)
     return { verdict: 'inconclusive', reason: [...undecided.map(describeUndecided), ...unseen].join('; ') }
+  const others = unseenUsers(acting)
+  if (others !== undefined) return { verdict: 'inconclusive', reason: others }
   return { verdict: 'resilient', reason: checks.map(describe).join('; ') }
 }
 

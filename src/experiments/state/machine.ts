@@ -2,7 +2,7 @@
 // clock and no cluster. Whatever happens, a fault that may be written is removed before the experiment ends.
 import { addRequests, type LimitCounts } from '../../canary/analysis/request-counts.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
-import { brokenLimits } from './evidence.ts'
+import { brokenLimits, unseenUsers } from './evidence.ts'
 import { judge } from './judge.ts'
 import { addActing, isComplete, newRecord, recordOf } from './record.ts'
 import { recover } from './recovering.ts'
@@ -57,7 +57,9 @@ function watchSteadyState(experiment: ExperimentConfig, before: State, seen: Obs
   if (!isGuarded && now - state.since < steadyState + confirmTimeout) return stay(state)
   const { requests } = state.steady
   const unready = seen.unready ?? 0
+  const unseen = unseenUsers(state.steady)
   const broken = [
+    ...(unseen === undefined ? [] : [unseen]),
     ...brokenLimits(experiment, state.steady),
     ...(unready > 0 ? [`${unready} of the pods are not ready`] : []),
   ]

@@ -192,6 +192,22 @@ describe('the evidence is of the time in which the fault acts:', () => {
   })
 })
 
+describe('users who are not counted', () => {
+  const with40 = { ...served(50), origins: { tries: 50, withoutSidecar: 20 } }
+
+  test('are noticed before anything is injected', () => {
+    const { actions, state } = run(experimentOf(), () => ({ users: with40 }))
+    expect(actions).toEqual([])
+    expect(state.outcome.reason).toContain('40% of the requests come from callers whose sidecars are not read')
+  })
+
+  test('make a good result say nothing if they come later', () => {
+    const result = outcome(run(experimentOf(), usual({ users: with40 })))
+    expect(result.verdict).toBe('inconclusive')
+    expect(result.reason).toContain('40% of the requests')
+  })
+})
+
 describe('a fault that shows itself', () => {
   const shows = (faulted: (since: number) => number, settings = '{ abort: { status: 503, percent: 20% } }') =>
     run(experimentOf('', settings), (state, now) => {

@@ -16,7 +16,7 @@ const bucket = (le: string, reporter = 'source') =>
   `istio_request_duration_milliseconds_bucket{reporter="${reporter}",destination_service="${host}",le="${le}"}`
 const reading = (entries: [string, number][]): Reading => new Map(entries)
 
-const counting = { names, host, refusals: false }
+const counting = { names, host, refusals: false, namespaces: ['shop'] }
 
 describe('users', () => {
   test('are the calls to the service as their own sidecars counted them, with their times', () => {
@@ -58,6 +58,18 @@ describe('users', () => {
     expect(countUsers(delta, counting).failures).toBe(0)
     expect(countUsers(delta, { ...counting, refusals: true }).failures).toBe(5)
   })
+})
+
+test('the pods of the service know which of their callers are not counted', () => {
+  const from = (place: string, to = host) =>
+    series({ reporter: 'destination', to }).replace('{', `{source_workload_namespace="${place}",`)
+  const delta = reading([
+    [from('shop'), 50],
+    [from('unknown'), 7],
+    [from('web'), 3],
+    [from('web', 'other.shop.svc.cluster.local'), 90],
+  ])
+  expect(countUsers(delta, counting)).toMatchObject({ requests: 0, origins: { tries: 60, withoutSidecar: 10 } })
 })
 
 describe('the fault shows itself', () => {
