@@ -13,6 +13,8 @@ export const noPresence: Presence = { parts: [], open: { calls: 0, faulted: 0, s
 /** So many faulted calls are expected in a part: that there is none by chance has a probability below 0.01%. */
 const expectedInPart = 10
 const mostParts = 10
+/** A connection limit refuses the calls of a busy moment, so its parts are longer. */
+const mostPartsOfOverload = 4
 
 export function addSigns(
   { inject, duration }: Pick<ExperimentConfig, 'inject' | 'duration'>,
@@ -22,7 +24,9 @@ export function addSigns(
 ): Presence {
   const { since = now } = open
   const next = { calls: open.calls + signs.calls, faulted: open.faulted + signs.faulted, since }
-  const isComplete = next.calls * shareOf(inject) >= expectedInPart && now - since >= duration / mostParts
+  const isComplete =
+    next.calls * shareOf(inject) >= expectedInPart &&
+    now - since >= duration / (inject.overload ? mostPartsOfOverload : mostParts)
   return isComplete
     ? { parts: [...parts, next.faulted > 0], open: { ...noPresence.open, since: now } }
     : { parts, open: next }

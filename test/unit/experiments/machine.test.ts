@@ -229,6 +229,13 @@ describe('a fault that shows itself', () => {
     expect(shows(rarely, '{ abort: { status: 503, percent: 1% } }').verdict).toBe('resilient')
   })
 
+  test('in busy moments only acts where it is a connection limit', () => {
+    const busy = (since: number) => (since % 5_000 === 0 ? 3 : 0)
+    expect(shows(busy).verdict).toBe('inconclusive')
+    expect(shows(busy, '{ overload: {} }').verdict).toBe('resilient')
+    expect(shows(() => 0, '{ overload: {} }').verdict).toBe('inconclusive')
+  })
+
   test('once is enough where it kills a pod', () => {
     expect(shows(() => 0, '{ podKill: { workload: deploy/backend } }').verdict).toBe('resilient')
   })
