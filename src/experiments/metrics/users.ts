@@ -78,16 +78,20 @@ export function countRefusals(delta: Reading, names: MetricNames): FaultSigns {
   let [served, requests, connections] = [0, 0, 0]
   for (const [series, count] of delta) {
     if (series.startsWith(`${names.requests}{`) && labelsOf(series)['reporter'] === 'destination') served += count
-    else if (/^envoy_tcp_[^{]*rbac_denied/.test(series)) connections += count
-    else if (/^envoy_[^{]*rbac_denied/.test(series)) requests += count
+    else if (!denial.test(series)) continue
+    else if (series.startsWith('envoy_tcp')) connections += count
+    else requests += count
   }
   // Istio publishes its counters a little later than Envoy.
   return { calls: Math.max(served, requests) + connections, faulted: requests + connections }
 }
 
+/** `envoy_http_rbac` and `envoy_tcp`, by Istio's labels. What a policy would only refuse (`dry-run`) has another label. */
+const denial = /^envoy_(http|tcp)[^{]*\{[^}]*\bauthz_enforce_result="denied"/
+
 /** The lines of Envoy's counters of refusals. */
 export function parseDenials(text: string): Reading {
-  const lines = text.split('\n').filter((line) => /^envoy_[^ ]*rbac_denied/.test(line))
+  const lines = text.split('\n').filter((line) => denial.test(line))
   return new Map(
     lines.map((line): [string, number] => {
       const end = line.lastIndexOf(' ')

@@ -88,7 +88,14 @@ describe('the fault shows itself', () => {
   })
 
   test('as a partition by what the sidecars of the workload refuse', () => {
-    const text = 'envoy_tcp_inbound_0_rbac_denied{} 2\nenvoy_http_inbound_rbac_denied{} 3\nenvoy_other{} 9\n'
+    const text = [
+      'envoy_tcp{authz_enforce_result="denied",tcp_prefix="rbac"} 2',
+      'envoy_http_rbac{authz_enforce_result="denied",http_conn_manager_prefix="inbound_0.0.0.0_3001"} 3',
+      'envoy_http_rbac{authz_enforce_result="allowed",http_conn_manager_prefix="inbound_0.0.0.0_3001"} 9',
+      'envoy_http_rbac{authz_dry_run_action="allow",authz_dry_run_result="denied",http_conn_manager_prefix="inbound_0.0.0.0_3001"} 9',
+      'envoy_tcp{tcp_prefix="other"} 9',
+      '',
+    ].join('\n')
     const delta = reading([
       ...parseDenials(text),
       [series({ reporter: 'destination', code: 403 }), 3],
