@@ -19,7 +19,8 @@ import { createSampler, type Sampler } from './metrics/sampler.ts'
 import { injectionFaults } from './safety.ts'
 import { LeaseLost, openSession, type ExperimentSession, type SessionDeps } from './session.ts'
 import { endAtOnce } from './state/end-at-once.ts'
-import { abort, isInjected, next, start } from './state/machine.ts'
+import { noSigns } from './state/coverage.ts'
+import { abort, isAboutToEnd, isInjected, next, start } from './state/machine.ts'
 import { noMeshCounts } from './state/mesh-counts.ts'
 import type { EndedState, Observation, State, Step } from './state/types.ts'
 
@@ -159,7 +160,7 @@ class ExperimentRun {
     const pods = () =>
       watches
         .flatMap((each) => each.current())
-        .filter((pod) => pod.metadata.namespace === namespace && this.workload && owns(this.workload, pod))
+        .filter((pod) => pod.metadata.namespace === namespace && (!this.workload || owns(this.workload, pod)))
     this.injector = createInjector(this.cluster, {
       namespace,
       name,
@@ -193,21 +194,26 @@ class ExperimentRun {
 
   /** A sample that fails shows nothing, and the time goes on. */
   private async observe(): Promise<Observation> {
-    const sample = await this.attempt('the sidecars', () => this.sampler.sample())
-    const touched = await this.attempt('the objects of the fault', () => this.injector.touched())
+    const isLast = isAboutToEnd(this.settings.experiment, this.state, this.settings.deps.clock.now())
+    const sample = await this.attempt('the sidecars', () => this.sampler.sample(isLast))
+    const disturbed = await this.attempt('the objects of the fault', () => this.injector.findDisturbances())
     const affected = (await this.attempt('the fault', () => this.injector.takeAffected())) ?? 0
     if (sample) this.load?.aim(sample.users.requests)
-    const signs = sample?.signs ?? { calls: 0, faulted: 0 }
+    const signs = sample?.signs ?? noSigns
+    const nothing = { users: noRequests, mesh: noMeshCounts }
+    const { users, mesh, late } = sample ?? { ...nothing, late: nothing }
     return {
-      users: sample?.users ?? noRequests,
-      mesh: sample?.mesh ?? noMeshCounts,
+      users,
+      mesh,
+      late,
       signs: { calls: signs.calls + affected, faulted: signs.faulted + affected },
       isGuarded: this.settings.session.isGuarded(),
       isWritten: this.injector.isWritten(),
       isRemoved: this.injector.isRemoved(),
-      touched: touched ?? [],
-      unready: sample?.unready,
-      unread: sample?.unread ?? 0,
+      disturbed: disturbed ?? [],
+      podsNotReady: sample?.podsNotReady,
+      callersNotRead: sample?.callersNotRead ?? 0,
+      isBlind: sample?.isBlind ?? true,
     }
   }
 

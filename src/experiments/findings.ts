@@ -4,7 +4,7 @@ import type { ExperimentConfig } from '../config/schema.ts'
 import { targetOf } from './faults/fault-plan.ts'
 import type { MeshFacts, RoutePolicy } from './route-policies.ts'
 import type { MeshCounts } from './state/mesh-counts.ts'
-import type { FaultSigns } from './state/presence.ts'
+import type { FaultSigns } from './state/coverage.ts'
 import type { EndedState } from './state/types.ts'
 
 /** One sentence each. Empty if nothing was injected. */

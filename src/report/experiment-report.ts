@@ -7,7 +7,7 @@ import { advice, findings } from '../experiments/findings.ts'
 import type { MeshFacts } from '../experiments/route-policies.ts'
 import { userChecks, type UserCheck } from '../experiments/state/evidence.ts'
 import type { MeshCounts } from '../experiments/state/mesh-counts.ts'
-import type { FaultSigns } from '../experiments/state/presence.ts'
+import type { FaultSigns } from '../experiments/state/coverage.ts'
 import type { ExperimentVerdict, Phase } from '../experiments/state/types.ts'
 
 /** `p99Ms`: as exact as the buckets of the sidecars' histogram are; undefined without timed requests. */

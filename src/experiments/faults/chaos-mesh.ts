@@ -104,17 +104,26 @@ export function affectedByChaos({ spec }: ChaosObject, selected: number): number
 
 type ChaosStatus = {
   conditions?: { type: string; status: string }[]
-  experiment?: { desiredPhase?: string; containerRecords?: { phase?: string }[] }
+  experiment?: { desiredPhase?: string; containerRecords?: { id?: string; phase?: string }[] }
 }
 
 /**
  * On how many pods or containers the fault acts; 0 until it acts on all. The condition AllInjected outlives the fault's
- * end, so Chaos Mesh must also want it to run.
+ * end, so Chaos Mesh must also want it to run. Chaos Mesh does not notice that a pod is replaced, so only `live` pods count;
+ * a killed pod is one that no longer exists.
  */
-export async function actingOn(cluster: Cluster, { kind, namespace, name }: FaultObject): Promise<number> {
+export async function actingOn(
+  cluster: Cluster,
+  { kind, namespace, name }: FaultObject,
+  live: readonly Pod[],
+): Promise<number> {
   const found = await cluster.get<KubeObject & { status?: ChaosStatus }>(kind, namespace, name)
   const { conditions = [], experiment } = found?.status ?? {}
   const isTrue = (type: string) => conditions.some((each) => each.type === type && each.status === 'True')
   if (!isTrue('Selected') || !isTrue('AllInjected') || experiment?.desiredPhase !== 'Run') return 0
-  return experiment.containerRecords?.filter(({ phase }) => phase === 'Injected').length ?? 0
+  const names = new Set(live.map((pod) => `${pod.metadata.namespace}/${pod.metadata.name}`))
+  // namespace/pod, or namespace/pod/container
+  const isLive = (id = '') => names.has(id.split('/', 2).join('/'))
+  const injected = experiment.containerRecords?.filter(({ phase }) => phase === 'Injected') ?? []
+  return injected.filter(({ id }) => kind === 'PodChaos' || isLive(id)).length
 }

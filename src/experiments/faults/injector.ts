@@ -18,15 +18,15 @@ export type Injector = {
   remove: () => Promise<void>
   isWritten: () => boolean
   isRemoved: () => boolean
-  /** Titles of the objects that somebody else has changed since. */
-  touched: () => Promise<string[]>
+  /** What keeps the fault from acting as it was written, in words. */
+  findDisturbances: () => Promise<string[]>
   /** On how many pods it acts that the last call did not know: evicted ones, or those that Chaos Mesh names. */
   takeAffected: () => Promise<number>
 }
 
 /**
  * `name`: of the objects that the fault creates. `intend`: called with what to restore, before anything of it is
- * written. `pods`: of the workload that the fault concerns.
+ * written. `pods`: of the workload that the fault concerns, or all of the namespace.
  */
 export type InjectorSettings = {
   namespace: string
@@ -47,6 +47,11 @@ export function createInjector(cluster: Cluster, settings: InjectorSettings): In
   const killer = podKill && createPodKiller(cluster, namespace, podKill, maxAffected, note)
   let objects = settings.planned
   let [isWritten, isRemoved, affected, isActing] = [false, true, 0, false]
+
+  async function countActing(): Promise<number> {
+    const counts = await Promise.all(objects.map((each) => actingOn(cluster, each, pods())))
+    return counts.reduce((a, b) => a + b, 0)
+  }
 
   async function write(): Promise<void> {
     if (isWritten) return
@@ -85,17 +90,19 @@ export function createInjector(cluster: Cluster, settings: InjectorSettings): In
     },
     isWritten: () => isWritten,
     isRemoved: () => isRemoved,
-    touched: async () => {
+    findDisturbances: async () => {
       if (!isWritten || isRemoved) return []
-      const hasEnded = async (object: FaultObject) => isActing && (await actingOn(cluster, object)) === 0
-      const touched = chaosMesh
-        ? (await Promise.all(objects.map(async (each) => ((await hasEnded(each)) ? [each] : [])))).flat()
-        : await findTouched(cluster, objects)
-      return touched.map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`)
+      const title = ({ kind, namespace, name }: FaultObject) => `${kind} ${namespace}/${name}`
+      if (!chaosMesh) {
+        const touched = await findTouched(cluster, objects)
+        return touched.map((each) => `somebody else changed what the fault had written in ${title(each)}`)
+      }
+      if (!isActing || (await countActing()) > 0) return []
+      return objects.map((each) => `${title(each)} acts no more: it was paused or has ended, or its pods were replaced`)
     },
     takeAffected: async () => {
       if (chaosMesh && isWritten && !isRemoved && !isActing) {
-        affected = (await Promise.all(objects.map((each) => actingOn(cluster, each)))).reduce((a, b) => a + b, 0)
+        affected = await countActing()
         isActing = affected > 0
       }
       const taken = affected

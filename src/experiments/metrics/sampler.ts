@@ -18,15 +18,24 @@ import { parseClusters } from '../../verify/proxy-counters.ts'
 import { chaosTarget } from '../faults/chaos-mesh.ts'
 import { targetOf } from '../faults/fault-plan.ts'
 import type { MeshCounts } from '../state/mesh-counts.ts'
-import type { FaultSigns } from '../state/presence.ts'
+import { addSigns, noSigns, type FaultSigns } from '../state/coverage.ts'
 import { countMeshWork } from './mesh-work.ts'
 import { countFaultedCalls, countRefusals, countUsers, parseDenials } from './users.ts'
 
 /**
- * `unready`: of the target's pods. `unread`: pods that may have called the service, and whose counters could not be read.
- * Their next reading has what is missing here.
+ * `podsNotReady`: of the target. `callersNotRead`: pods that may have called the service, and whose counters were not read.
+ * Their next reading has what is missing here; `late` is what came in that way with this sample. `isBlind`: no counter could
+ * be read.
  */
-export type Sample = { users: RequestCounts; mesh: MeshCounts; signs: FaultSigns; unready: number; unread: number }
+export type Sample = {
+  users: RequestCounts
+  mesh: MeshCounts
+  late: { users: RequestCounts; mesh: MeshCounts }
+  signs: FaultSigns
+  podsNotReady: number
+  callersNotRead: number
+  isBlind: boolean
+}
 
 /**
  * `services`: all that the fault concerns, between whose pods the mesh may retry. `workload`: whose pods the fault
@@ -39,7 +48,8 @@ export type SampledExperiment = {
   workload: Workload | undefined
 }
 
-export type Sampler = { sample: () => Promise<Sample> }
+/** `isLast`: read all pods, also those that are read less often. */
+export type Sampler = { sample: (isLast: boolean) => Promise<Sample> }
 
 /** @throws Error if the counters cannot be read at all. */
 export async function createSampler(
@@ -62,25 +72,34 @@ export async function createSampler(
   const ofChaos = chaosTarget(experiment, namespace)
   const isTarget = (pod: Pod) =>
     workload ? pod.metadata.namespace === namespace && owns(workload, pod) : (ofChaos?.(pod) ?? false)
-  const countUnready = createReadiness(cluster, namespace, workload, () => pods().filter(isTarget))
+  const countNotReady = createReadiness(cluster, namespace, workload, () => pods().filter(isTarget))
   const chooser = createPodSampler(maxPods, () => 'client', note)
   const memory = createCounterMemory()
   const hasCalled = (reading: Reading, host: string) => countUsers(reading, { ...counting, host }).requests > 0
-  const unreadIn = createRollCall((reading) => services.some(({ host }) => hasCalled(reading, host)))
+  const asked = new Set<string>()
+  let notRead = new Set<string>()
   const read = sidecarReader(cluster, names, {
     path: statsPath(names.requests),
     parse: (text) => new Map([...parseCounters(text, names), ...parseClusters(text), ...parseDenials(text)]),
   })
 
-  async function sample(): Promise<Sample> {
-    const [all, chosen] = [running(), chooser.choose(running())]
+  async function sample(isLast: boolean): Promise<Sample> {
+    if (isLast) chooser.wakeAll()
+    const all = running()
+    const chosen = chooser.choose(all)
     memory.register(all, chosen)
     const answers = await read(chosen)
     const readings = chosen.flatMap((pod) => {
       const reading = answers.get(podId(pod))
       return reading ? [{ pod, reading, delta: memory.deltaSince(podId(pod), reading, sidecarRestarts(pod)) }] : []
     })
-    const counted = readings.map(({ delta }) => countUsers(delta, counting))
+    const countCalls = (of: typeof readings) => ({
+      users: of.map(({ delta }) => countUsers(delta, counting)).reduce(addRequests, noRequests),
+      mesh: countMeshWork(of, names, services),
+    })
+    const late = readings.filter(({ pod }) => notRead.has(podId(pod)))
+    chosen.forEach((pod) => asked.add(podId(pod)))
+    notRead = new Set(all.map(podId).filter((id) => asked.has(id) && !answers.has(id)))
     // A sidecar that has never called a service of the experiment is read less often.
     const isIdle = ({ pod, reading }: (typeof readings)[number]) =>
       !isTarget(pod) && services.every(({ host }) => !hasCalled(reading, host))
@@ -90,11 +109,12 @@ export async function createSampler(
       return countFaultedCalls(delta, names, hostOf(target, namespace), inject)
     })
     return {
-      users: counted.reduce(addRequests, noRequests),
-      mesh: countMeshWork(readings, names, services),
-      signs: signs.reduce((a, b) => ({ calls: a.calls + b.calls, faulted: a.faulted + b.faulted }), noSigns),
-      unready: await countUnready(),
-      unread: unreadIn(chosen, answers),
+      ...countCalls(readings),
+      late: countCalls(late),
+      signs: signs.reduce(addSigns, noSigns),
+      podsNotReady: await countNotReady(),
+      callersNotRead: notRead.size,
+      isBlind: chosen.length > 0 && readings.length === 0,
     }
   }
 
@@ -102,15 +122,14 @@ export async function createSampler(
   memory.register(running(), [])
   const first = chooser.choose(running())
   const answers = await read(first)
-  unreadIn(first, answers)
-  for (const [id, reading] of answers) {
-    const pod = first.find((each) => podId(each) === id)!
-    memory.deltaSince(id, reading, sidecarRestarts(pod))
+  for (const pod of first) {
+    const [id, reading] = [podId(pod), answers.get(podId(pod))]
+    asked.add(id)
+    if (reading) memory.deltaSince(id, reading, sidecarRestarts(pod))
+    else notRead.add(id)
   }
   return { sample }
 }
-
-const noSigns: FaultSigns = { calls: 0, faulted: 0 }
 
 /** Counters at zero must be there too: they show that the sidecar publishes them. */
 function statsPath(requests: string): string {
@@ -120,22 +139,15 @@ function statsPath(requests: string): string {
     : '/stats/prometheus'
 }
 
-/** Counts the pods without an answer, unless an earlier answer showed that they do not call the service. */
-function createRollCall(isCaller: (reading: Reading) => boolean) {
-  const idle = new Set<string>()
-  return (asked: Pod[], answers: ReadonlyMap<string, Reading>): number => {
-    for (const [id, reading] of answers)
-      if (isCaller(reading)) idle.delete(id)
-      else idle.add(id)
-    return asked.map(podId).filter((id) => !answers.has(id) && !idle.has(id)).length
-  }
-}
-
-/** Counts pods that are not ready or missing. A workload may be scaled meanwhile. */
+/**
+ * Counts pods that are not ready or missing. A workload may be scaled meanwhile. Without one, nobody knows how many pods
+ * there should be, and those that are there count.
+ */
 function createReadiness(cluster: Cluster, namespace: string, workload: Workload | undefined, pods: () => Pod[]) {
-  let wanted = workload ? replicasOf(workload) : readyIn(pods())
+  if (!workload) return () => Promise.resolve(pods().filter(hasNotEnded).length - readyIn(pods()))
+  let wanted = replicasOf(workload)
   return async (): Promise<number> => {
-    if (workload && readyIn(pods()) < wanted) {
+    if (readyIn(pods()) < wanted) {
       const { kind, metadata } = workload
       const current = await cluster.get<Workload>(kind as Kind, namespace, metadata.name).catch(() => undefined)
       if (current) wanted = replicasOf(current)
@@ -148,6 +160,10 @@ function replicasOf({ spec, status }: Workload): number {
   return spec.replicas ?? status?.desiredNumberScheduled ?? 1
 }
 
+function hasNotEnded({ metadata, status }: Pod): boolean {
+  return metadata.deletionTimestamp === undefined && status?.phase !== 'Succeeded' && status?.phase !== 'Failed'
+}
+
 function readyIn(pods: Pod[]): number {
-  return pods.filter((pod) => isReady(pod) && pod.metadata.deletionTimestamp === undefined).length
+  return pods.filter((pod) => isReady(pod) && hasNotEnded(pod)).length
 }

@@ -3,7 +3,7 @@ import { isAbandoned, isFailed, isCallTo } from '../../canary/metrics/request-ou
 import { noRequests, type Origins, type RequestCounts, type Times } from '../../canary/analysis/request-counts.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
 import { labelsOf, type MetricNames, type Reading, type SeriesLabels } from '../../metrics/counters.ts'
-import type { FaultSigns } from '../state/presence.ts'
+import type { FaultSigns } from '../state/coverage.ts'
 
 /**
  * `refusals`: an AuthorizationPolicy cuts a workload off, so its refusals are failures. `namespaces`: those whose sidecars

@@ -1,10 +1,10 @@
 // Do the users get what is expected while the fault acts? The same tests as of a promotion's limits, for the users'
 // requests alone: valid however often they are looked at, with a stated chance of error on both sides. Pure.
 //
-// Against: E of a rate above the limit (objective.ts). Failures come in bursts when a pod dies, and a burst is hundreds
-// of failures at a moment at which the limit does not hold, even if it holds on the whole. So the verdict `fragile` also
-// needs a share above the limit on the whole: the smaller claim of two errs no more often than either.
-// For: E of a rate below the tolerated one (certificate.ts).
+// Against: an e-value for a failure rate above the limit (objective.ts). Failures come in bursts when a pod dies, and a
+// burst rejects the limit of its moment even if the limit holds on the whole. So `fragile` needs both: the test rejects
+// the limit, and the share of all requests is above it. Its error is then at most that of the test.
+// For: an e-value for a failure rate below the tolerated one (certificate.ts).
 import * as certificate from '../../canary/analysis/certificate.ts'
 import { countFailures, slowShare } from '../../canary/analysis/checks.ts'
 import * as objective from '../../canary/analysis/objective.ts'
@@ -90,7 +90,7 @@ function isOverLimit({ requests, violations }: LimitCounts, limit: number): bool
 }
 
 /** Whether too many users are not counted, in words. In a promotion, as many make it fail. */
-export function unseenUsers(users: RequestCounts): string | undefined {
+export function usersNotCounted(users: RequestCounts): string | undefined {
   const share = shareWithoutSidecar(users, noRequests)
   if (share === undefined) return undefined
   return (

@@ -1,23 +1,23 @@
 // The verdict at the end of the fault: what the users got, and what the mesh did. Pure.
 import type { ExperimentConfig } from '../../config/schema.ts'
-import { unseenUsers, userChecks, type UserCheck } from './evidence.ts'
+import { whyNotActingThroughout } from './coverage.ts'
+import { userChecks, usersNotCounted, type UserCheck } from './evidence.ts'
 import { compareCounts } from './mesh-counts.ts'
-import { absence } from './presence.ts'
 import type { Outcome, State } from './types.ts'
 
-export function judge(experiment: ExperimentConfig, { evidence, acting, mesh, presence }: State): Outcome {
+export function judge(experiment: ExperimentConfig, { evidence, acting, mesh, coverage }: State): Outcome {
   const checks = userChecks(experiment, evidence, acting)
-  const { missed, unseen } = compareCounts(experiment.expect, mesh)
+  const { missed, notPublished } = compareCounts(experiment.expect, mesh)
   const failed = checks.filter(({ result }) => result === 'fail')
-  const absent = absence(experiment, presence)
+  const absent = whyNotActingThroughout(experiment, coverage)
   // Users who fail are a fact. What the mesh did not do says nothing if the fault did not act.
   if (absent !== undefined && failed.length === 0) return { verdict: 'inconclusive', reason: absent }
   if (failed.length > 0 || missed.length > 0)
     return { verdict: 'fragile', reason: [...failed.map(describe), ...missed].join('; ') }
   const undecided = checks.filter(({ result }) => result === 'undecided')
-  if (undecided.length > 0 || unseen.length > 0)
-    return { verdict: 'inconclusive', reason: [...undecided.map(describeUndecided), ...unseen].join('; ') }
-  const others = unseenUsers(acting)
+  if (undecided.length > 0 || notPublished.length > 0)
+    return { verdict: 'inconclusive', reason: [...undecided.map(describeUndecided), ...notPublished].join('; ') }
+  const others = usersNotCounted(acting)
   if (others !== undefined) return { verdict: 'inconclusive', reason: others }
   return { verdict: 'resilient', reason: checks.map(describe).join('; ') }
 }

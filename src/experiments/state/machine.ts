@@ -2,7 +2,8 @@
 // clock and no cluster. Whatever happens, a fault that may be written is removed before the experiment ends.
 import { addRequests, type LimitCounts } from '../../canary/analysis/request-counts.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
-import { brokenLimits, unseenUsers } from './evidence.ts'
+import { addSigns, noSigns } from './coverage.ts'
+import { brokenLimits, usersNotCounted } from './evidence.ts'
 import { judge } from './judge.ts'
 import { addActing, isComplete, newRecord, recordOf } from './record.ts'
 import { recover } from './recovering.ts'
@@ -37,6 +38,15 @@ export function abort(state: State, reason: string, now: number): Step {
   return isInjected(state) ? startRecovery(state, outcome, now) : stay(endUntouched(state, outcome, now))
 }
 
+/** Whether the next sample may be the last one of the time in which the fault acts, or comes after it. */
+export function isAboutToEnd(
+  { duration, pollInterval }: ExperimentConfig,
+  { phase, since }: State,
+  now: number,
+): boolean {
+  return phase === 'recovering' || (phase === 'observing' && now - since + pollInterval >= duration)
+}
+
 /** Whether something of the fault may be in the cluster. */
 export function isInjected({ phase }: State): boolean {
   return phase === 'injecting' || phase === 'observing' || phase === 'recovering'
@@ -52,16 +62,18 @@ function wait({ confirmTimeout }: ExperimentConfig, state: State, { isGuarded }:
 function watchSteadyState(experiment: ExperimentConfig, before: State, seen: Observation, now: number): Step {
   const { users, isGuarded } = seen
   const { steadyState, minRequests, service, confirmTimeout } = experiment
-  const state: State = { ...before, steady: addRequests(before.steady, users) }
+  const signs = addSigns(before.signs, seen.signs)
+  const state: State = { ...before, steady: addRequests(before.steady, users), signs }
   if (now - state.since < steadyState) return stay(state)
   if (!isGuarded && now - state.since < steadyState + confirmTimeout) return stay(state)
   const { requests } = state.steady
-  const unready = seen.unready ?? 0
-  const unseen = unseenUsers(state.steady)
+  const notReady = seen.podsNotReady ?? 0
+  const notCounted = usersNotCounted(state.steady)
   const broken = [
-    ...(unseen === undefined ? [] : [unseen]),
+    ...(notCounted === undefined ? [] : [notCounted]),
     ...brokenLimits(experiment, state.steady),
-    ...(unready > 0 ? [`${unready} of the pods are not ready`] : []),
+    ...(notReady > 0 ? [`${notReady} of the pods are not ready`] : []),
+    ...(signs.faulted > 0 ? [`${signs.faulted} calls already look as if the fault concerned them`] : []),
   ]
   const reason =
     requests < minRequests
@@ -71,7 +83,7 @@ function watchSteadyState(experiment: ExperimentConfig, before: State, seen: Obs
         : isGuarded
           ? undefined
           : `the guard stopped watching, and did not come back within ${seconds(confirmTimeout)}`
-  if (reason === undefined) return { state: enter(state, 'injecting', now), actions: ['inject'] }
+  if (reason === undefined) return { state: enter({ ...state, signs: noSigns }, 'injecting', now), actions: ['inject'] }
   return stay(endUntouched(state, { verdict: 'inconclusive', reason: `${reason}; nothing was injected` }, now))
 }
 
@@ -79,13 +91,13 @@ type Acting = Extract<State, { phase: 'waiting' | 'steady' | 'injecting' | 'obse
 
 function act(experiment: ExperimentConfig, before: Acting, seen: Observation, now: number): Step {
   const state = addSample(experiment, before, seen, now)
-  const early = earlyOutcome(experiment, state, seen)
+  const early = earlyOutcome(experiment, state, seen, now)
   if (early) return startRecovery(state, early, now)
   if (state.phase === 'observing') {
     if (now - state.since < experiment.duration) return stay(state)
     return isComplete(seen)
       ? startRecovery(state, judge(experiment, state), now)
-      : startRecovery(state, { verdict: 'inconclusive', reason: unreadCallers }, now, true)
+      : startRecovery(state, { verdict: 'inconclusive', reason: callersNotRead }, now, true)
   }
   if (isShown(seen)) return stay(enter(state, 'observing', now))
   const { confirmTimeout } = experiment
@@ -93,25 +105,38 @@ function act(experiment: ExperimentConfig, before: Acting, seen: Observation, no
   return startRecovery(state, { verdict: 'inconclusive', reason: withoutEffect(experiment, seen) }, now)
 }
 
-const unreadCallers = 'the counters of some callers could not be read when the fault had acted'
+const callersNotRead = 'the counters of some callers could not be read when the fault had acted'
 
 function isShown({ isWritten, signs }: Observation): boolean {
   return isWritten && signs.faulted > 0
 }
 
 /**
- * What users get before the fault acts says nothing of it. Only the last sample before counts, once the fault shows
- * itself: Chaos Mesh kills a pod a moment before it says so.
+ * What users get before the fault acts says nothing of it. Only the last samples before count, once the fault shows
+ * itself: a sidecar publishes its counters a moment later, and Chaos Mesh kills a pod seconds before it says so.
  */
 function addSample(experiment: ExperimentConfig, before: Acting, seen: Observation, now: number): Acting {
-  const { lead, ...rest } = before
-  const state = { ...rest, stop: watchUsers(before.stop, seen.users, now) }
+  const { beforeFirstSign = [], blindSince = now, ...rest } = before
+  const state: Acting = {
+    ...rest,
+    stop: watchUsers(before.stop, seen.users, now),
+    ...(seen.isBlind ? { blindSince } : {}),
+  }
   if (state.phase === 'observing') return addActing(experiment, state, seen, now)
-  if (!isShown(seen)) return seen.isWritten ? { ...state, lead: seen } : state
-  return addActing(experiment, lead ? addActing(experiment, state, lead, now) : state, seen, now)
+  const samples = [...beforeFirstSign.slice(experiment.inject.chaosMesh ? -chaosMeshDelay : -1), { seen, at: now }]
+  if (isShown(seen)) return samples.reduce((sum, each) => addActing(experiment, sum, each.seen, each.at), state)
+  return seen.isWritten ? { ...state, beforeFirstSign: samples } : state
 }
 
-function earlyOutcome(experiment: ExperimentConfig, state: State, { touched }: Observation): Outcome | undefined {
+/** So many samples, a second each unless `pollInterval` says otherwise, may pass until Chaos Mesh says what it has done. */
+const chaosMeshDelay = 5
+
+function earlyOutcome(
+  experiment: ExperimentConfig,
+  state: Acting,
+  { disturbed }: Observation,
+  now: number,
+): Outcome | undefined {
   const tooMany = mustStop(experiment, state.stop)
   if (tooMany) {
     const reason = `${failed(tooMany)}: fewer succeeded than \`stopBelow\` allows`
@@ -119,10 +144,15 @@ function earlyOutcome(experiment: ExperimentConfig, state: State, { touched }: O
       ? { verdict: 'fragile', reason }
       : { verdict: 'inconclusive', reason: `${reason}, before the fault showed itself` }
   }
-  if (touched.length === 0) return undefined
-  const reason = `somebody else changed what the fault had written (${touched.join(', ')})`
-  return { verdict: 'inconclusive', reason }
+  if (disturbed.length > 0) return { verdict: 'inconclusive', reason: disturbed.join('; ') }
+  const blindMs = now - (state.blindSince ?? now)
+  if (blindMs < Math.max(longestBlindMs, blindPolls * experiment.pollInterval)) return undefined
+  return { verdict: 'inconclusive', reason: `no counter of any sidecar could be read for ${seconds(blindMs)}` }
 }
+
+/** Nobody would notice what the fault does to users. */
+const longestBlindMs = 10_000
+const blindPolls = 3
 
 function withoutEffect({ inject, confirmTimeout }: ExperimentConfig, { isWritten }: Observation): string {
   const within = `within ${seconds(confirmTimeout)}`
@@ -149,10 +179,10 @@ function enter(state: State, phase: Exclude<Phase, 'recovering' | 'ended'>, now:
   return { ...recordOf(state), phase, since: now, timeline: [...state.timeline, { phase, at: now }] }
 }
 
-function startRecovery(state: State, outcome: Outcome, now: number, isUnjudged = false): Step {
+function startRecovery(state: State, outcome: Outcome, now: number, waitsForCallers = false): Step {
   const timeline = [...state.timeline, { phase: 'recovering' as const, at: now }]
   const actions: Action[] = ['recover']
-  const recovering = { phase: 'recovering', since: now, seenAt: now, outcome, isUnjudged } as const
+  const recovering = { phase: 'recovering', since: now, seenAt: now, outcome, waitsForCallers } as const
   return { state: { ...recordOf(state), ...recovering, after: [], timeline }, actions }
 }
 

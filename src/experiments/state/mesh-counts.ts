@@ -35,13 +35,13 @@ export const meshCountNames: Record<MeshExpectation, string> = {
   overflows: 'requests over a connection limit',
 }
 
-/** One sentence for each expectation that is not met (`missed`), and that the counters cannot answer (`unseen`). */
+/** One sentence for each expectation that is not met (`missed`), and that the counters cannot answer (`notPublished`). */
 export function compareCounts(
   expected: Partial<Record<MeshExpectation, CountBounds | undefined>>,
   counts: MeshCounts,
-): { missed: string[]; unseen: string[] } {
+): { missed: string[]; notPublished: string[] } {
   const missed: string[] = []
-  const unseen: string[] = []
+  const notPublished: string[] = []
   for (const name of meshExpectations) {
     const bounds = expected[name]
     if (!bounds) continue
@@ -51,9 +51,11 @@ export function compareCounts(
     const what = `expected ${describeBounds(bounds)} ${meshCountNames[name]}`
     if (count > max || (count < min && isKnown)) missed.push(`${what}, counted ${count}`)
     else if (!isKnown && (count < min || max !== Infinity))
-      unseen.push(`${what}, and ${isPublished || !isComplete ? 'not every caller publishes them' : 'nobody called'}`)
+      notPublished.push(
+        `${what}, and ${isPublished || !isComplete ? 'not every caller publishes them' : 'nobody called'}`,
+      )
   }
-  return { missed, unseen }
+  return { missed, notPublished }
 }
 
 function describeBounds({ min, max }: CountBounds): string {

@@ -3,7 +3,7 @@ import { addRequests, noRequests } from '../../canary/analysis/request-counts.ts
 import type { ExperimentConfig } from '../../config/schema.ts'
 import { brokenLimits } from './evidence.ts'
 import { judge } from './judge.ts'
-import { addActing, isComplete, recordOf } from './record.ts'
+import { addCounts, isComplete, recordOf } from './record.ts'
 import type { AfterSample, EndedState, Observation, Outcome, Phase, Recovery, State, Step } from './types.ts'
 
 type Recovering = Extract<State, { phase: 'recovering' }>
@@ -13,7 +13,7 @@ const shownBy = { samples: 3, requests: 10 }
 const longestWindow = 10
 
 export function recover(experiment: ExperimentConfig, before: Recovering, seen: Observation, now: number): Step {
-  const { removedAt, ...rest } = judgeLate(experiment, before, seen, now)
+  const { removedAt, ...rest } = judgeWithLateReadings(experiment, before, seen)
   if (!seen.isRemoved) {
     const state: Recovering = { ...rest, seenAt: now }
     if (now - before.since < experiment.recoverWithin + experiment.confirmTimeout)
@@ -24,17 +24,17 @@ export function recover(experiment: ExperimentConfig, before: Recovering, seen: 
   const after = addSample(before, seen, now)
   const state: Recovering = { ...rest, removedAt: removedAt ?? now, seenAt: now, after }
   const elapsed = now - state.removedAt!
-  if (!state.isUnjudged && isBack(experiment, state) && seen.unready === 0)
+  if (!state.waitsForCallers && isBack(experiment, state) && seen.podsNotReady === 0)
     return { state: end(state, state.outcome, { kind: 'confirmed', seconds: elapsed / 1000 }, now), actions: [] }
   if (elapsed < experiment.recoverWithin) return { state, actions: [] }
   return { state: endLate(experiment, state, seen, now), actions: [] }
 }
 
-/** Callers that were not read while the fault acted tell of that time with their next sample. */
-function judgeLate(experiment: ExperimentConfig, state: Recovering, seen: Observation, now: number): Recovering {
-  if (!state.isUnjudged) return state
-  const added = addActing(experiment, state, seen, now)
-  return isComplete(seen) ? { ...added, isUnjudged: false, outcome: judge(experiment, added) } : added
+/** Callers that were not read when the fault had acted tell of that time with their next reading, and only with that one. */
+function judgeWithLateReadings(experiment: ExperimentConfig, state: Recovering, seen: Observation): Recovering {
+  if (!state.waitsForCallers) return state
+  const added = addCounts(experiment, state, seen.late)
+  return isComplete(seen) ? { ...added, waitsForCallers: false, outcome: judge(experiment, added) } : added
 }
 
 const problem = 'the fault could not be removed; the guard continues to try'
@@ -80,7 +80,7 @@ function shareOfSteadyRate({ steady, timeline }: Recovering, window: AfterSample
 function endLate(
   experiment: ExperimentConfig,
   state: Recovering,
-  { signs, unready }: Observation,
+  { signs, podsNotReady = 0 }: Observation,
   now: number,
 ): EndedState {
   const { outcome, after } = state
@@ -89,12 +89,12 @@ function endLate(
   const broken = brokenLimits(experiment, users)
   const causes = [
     ...(signs.faulted > 0 ? ['the sidecars still apply it'] : []),
-    ...(unready !== undefined && unready > 0 ? [`${unready} of the pods are not ready`] : []),
+    ...(podsNotReady > 0 ? [`${podsNotReady} of the pods are not ready`] : []),
     ...broken,
   ]
   const isSeen = causes.length > 0
   const what = isSeen ? causes.join(', and ') : tooFew(state)
-  const verdict = isSeen && signs.faulted === 0 && !state.isUnjudged ? 'fragile' : 'inconclusive'
+  const verdict = isSeen && signs.faulted === 0 && !state.waitsForCallers ? 'fragile' : 'inconclusive'
   const late: Outcome = { verdict, reason: `no recovery was seen ${within}: ${what}; before that: ${outcome.reason}` }
   return end(
     state,
@@ -105,7 +105,7 @@ function endLate(
 }
 
 function tooFew(state: Recovering): string {
-  if (state.isUnjudged) return 'the counters of some callers could not be read'
+  if (state.waitsForCallers) return 'the counters of some callers could not be read'
   const { requests } = sum(state.after)
   if (requests < shownBy.requests) return `too few requests of users (${requests})`
   return `users call at ${Math.round(100 * shareOfSteadyRate(state, state.after))}% of their rate before the fault`

@@ -79,7 +79,10 @@ const withStatus = ({ selected = true, injected = true, phase = 'Run', pods = 1 
       { type: 'Selected', status: selected ? 'True' : 'False' },
       { type: 'AllInjected', status: injected ? 'True' : 'False' },
     ],
-    experiment: { desiredPhase: phase, containerRecords: Array.from({ length: pods }, () => ({ phase: 'Injected' })) },
+    experiment: {
+      desiredPhase: phase,
+      containerRecords: Array.from({ length: pods }, (_, i) => ({ id: `shop/p${i}`, phase: 'Injected' })),
+    },
   },
 })
 
@@ -93,7 +96,14 @@ test.each<[string, object | undefined, number]>([
 ])('a fault that %s', async (_, object, acting) => {
   const cluster = clusterWith({ get: () => Promise.resolve(object) })
   const found = { kind: 'PodChaos', namespace: 'shop', name: 'x', undo: { kind: 'delete' } } as const
-  expect(await actingOn(cluster, found)).toBe(acting)
+  expect(await actingOn(cluster, found, [])).toBe(acting)
+})
+
+test('a fault of the network acts only on pods that still exist', async () => {
+  const cluster = clusterWith({ get: () => Promise.resolve(withStatus({ pods: 2 })) })
+  const found = { kind: 'NetworkChaos', namespace: 'shop', name: 'x', undo: { kind: 'delete' } } as const
+  const named = (name: string) => pod({ metadata: { name, uid: name, namespace: 'shop' } })
+  expect(await actingOn(cluster, found, [named('p1'), named('p2')])).toBe(1)
 })
 
 describe('the injector', () => {
@@ -125,15 +135,15 @@ describe('the injector', () => {
   }
 
   test('counts the fault once Chaos Mesh has injected it, and notices when it ends', async () => {
-    const { inject, takeAffected, touched } = await injector()
+    const { inject, takeAffected, findDisturbances } = await injector()
     await inject(0)
     expect(await takeAffected()).toBe(0)
     current = { ...current, ...statusOf({ pods: 2 }) }
     expect(await takeAffected()).toBe(2)
     expect(await takeAffected()).toBe(0)
-    expect(await touched()).toEqual([])
+    expect(await findDisturbances()).toEqual([])
     current = { ...current, ...statusOf({ phase: 'Stop' }) }
-    expect(await touched()).toEqual(['PodChaos shop/x'])
+    expect(await findDisturbances()).toEqual([expect.stringContaining('PodChaos shop/x acts no more')])
   })
 
   test('has removed it only when the object is gone', async () => {

@@ -157,7 +157,7 @@ test('a cancellation leaves a fault that Chaos Mesh has not ended to the guard, 
   const create = shop.api.create.bind(shop.api)
   const status = {
     conditions: ['Selected', 'AllInjected'].map((type) => ({ type, status: 'True' })),
-    experiment: { desiredPhase: 'Run', containerRecords: [{ phase: 'Injected' }] },
+    experiment: { desiredPhase: 'Run', containerRecords: [{ id: 'shop/web-1', phase: 'Injected' }] },
   }
   shop.api.serves = () => Promise.resolve(true)
   shop.leases.pods = ['web-1', 'web-2'].map((name) => pod({ metadata: { name, uid: name, labels: { app: 'web' } } }))

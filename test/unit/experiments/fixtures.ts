@@ -20,13 +20,15 @@ export function seen(more: Partial<Observation> = {}): Observation {
     isGuarded: true,
     isWritten: false,
     isRemoved: false,
-    touched: [],
-    unready: 0,
-    unread: 0,
+    late: { users: noRequests, mesh: noMeshCounts },
+    disturbed: [],
+    podsNotReady: 0,
+    callersNotRead: 0,
+    isBlind: false,
     ...more,
   }
 }
 
-export const acts = { isWritten: true, signs: { calls: 50, faulted: 10 } }
+export const acts = { isWritten: true, signs: { calls: 50, faulted: 50 } }
 export const isGone = { isWritten: true, isRemoved: true }
 export const nobody = { users: noRequests, signs: { calls: 0, faulted: 0 } }

@@ -63,10 +63,15 @@ describe('nothing is injected', () => {
 
   test.each([
     ['while too few users call', { users: served(1) }, 'fewer than `minRequests` (50)'],
-    ['while a pod is not ready', { unready: 1 }, 'not steady before the fault: 1 of the pods are not ready'],
+    ['while a pod is not ready', { podsNotReady: 1 }, 'not steady before the fault: 1 of the pods are not ready'],
+    [
+      'while calls look already as the fault makes them',
+      { signs: { calls: 50, faulted: 1 } },
+      'not steady before the fault: 10 calls already look as if the fault concerned them',
+    ],
     ['while users fail', { users: served(50, 2) }, 'not steady before the fault: 20 of 500 requests of users failed'],
-  ])('%s', (_, users, reason) => {
-    const { state, actions } = run(experimentOf(), () => users)
+  ])('%s', (_, more: Partial<Observation>, reason) => {
+    const { state, actions } = run(experimentOf(), () => more)
     expect(actions).toEqual([])
     expect(state.outcome.reason).toContain(reason)
     expect(state.outcome.verdict).toBe('inconclusive')
@@ -165,26 +170,40 @@ describe('the evidence is of the time in which the fault acts:', () => {
     expect(state.acting.failures).toBe(4)
   })
 
-  const unread = { ...nobody, isWritten: true, unready: undefined }
+  const blind = { ...nobody, isWritten: true, podsNotReady: undefined, isBlind: true }
   test.each<[string, Partial<Observation>]>([
-    ['no sidecar', unread],
-    ['one caller', { ...acts, unread: 1 }],
+    ['no sidecar', blind],
+    ['one caller', { ...acts, callersNotRead: 1 }],
   ])('what comes later, because %s could be read at its end, counts as well', (_, atEnd) => {
     const { state } = run(experimentOf(), (state, now) => {
       const since = now - (state as { since: number }).since
       if (state.phase === 'observing') return since < 15_000 ? acts : atEnd
-      if (state.phase === 'recovering' && since < 3_000) return { ...isGone, users: served(1_000, 1_000) }
-      return usual()(state)
+      if (state.phase !== 'recovering' || since > 3_000) return usual()(state)
+      const late = { users: served(1_000, 1_000), mesh: noMeshCounts }
+      return { ...isGone, users: served(1_000, 1_000), late, callersNotRead: since < 2_000 ? 1 : 0 }
     })
     expect(state.outcome.verdict).toBe('fragile')
-    expect(state.outcome.reason).toContain('1000 of')
+    expect(state.outcome.reason).toContain('2000 of')
     expect(state.recovery.kind).toBe('confirmed')
+  })
+
+  test('what others get after its end does not count', () => {
+    const few = { isWritten: true, signs: { calls: 1, faulted: 1 }, users: served(5) }
+    const { state } = run(experimentOf('', '{ podKill: { workload: deploy/backend } }'), (state, now) => {
+      const since = now - (state as { since: number }).since
+      if (state.phase === 'injecting' || state.phase === 'observing')
+        return { ...few, callersNotRead: since >= 19_000 ? 1 : 0 }
+      if (state.phase === 'recovering') return { ...isGone, callersNotRead: since < 15_000 ? 1 : 0 }
+      return {}
+    })
+    expect(state.acting.requests).toBe(105)
+    expect(state.outcome.verdict).toBe('inconclusive')
   })
 
   test('without what a caller counted that is never read again, there is no verdict', () => {
     const { state } = run(experimentOf(), (state) => ({
       ...usual()(state),
-      unread: state.phase === 'observing' || state.phase === 'recovering' ? 1 : 0,
+      callersNotRead: state.phase === 'observing' || state.phase === 'recovering' ? 1 : 0,
     }))
     expect(state.outcome.verdict).toBe('inconclusive')
     expect(state.outcome.reason).toContain('the counters of some callers could not be read')
@@ -222,6 +241,25 @@ describe('a fault that shows itself', () => {
     const { verdict, reason: given } = shows(faulted)
     expect(verdict).toBe('inconclusive')
     expect(given).toContain(reason)
+  })
+
+  test('in far fewer calls than it should concern gives no verdict', () => {
+    expect(shows(() => 1, '{ abort: { status: 503, percent: 50% } }').verdict).toBe('inconclusive')
+    const scoped = '{ abort: { status: 503, percent: 50%, match: { headers: { team: shop } } } }'
+    expect(shows(() => 1, scoped).verdict).toBe('resilient')
+  })
+
+  test.each<[string, (since: number) => { calls: number; faulted: number }]>([
+    ['in the only call', () => ({ calls: 0, faulted: 0 })],
+    ['in few calls', (since) => (since % 10_000 === 0 ? { calls: 1, faulted: 1 } : { calls: 0, faulted: 0 })],
+    ['until few calls were left', (since) => (since < 6_000 ? { calls: 50, faulted: 50 } : { calls: 1, faulted: 0 })],
+  ])('%s gives no verdict', (_, signs) => {
+    const { state } = run(experimentOf('', '{ abort: { status: 503 } }'), (state, now) => {
+      if (state.phase === 'injecting') return { isWritten: true, signs: { calls: 1, faulted: 1 } }
+      if (state.phase !== 'observing') return usual()(state)
+      return { isWritten: true, signs: signs(now - state.since) }
+    })
+    expect(state.outcome.verdict).toBe('inconclusive')
   })
 
   test('now and then acts, if so few calls have to get it', () => {
@@ -278,11 +316,18 @@ describe('the fault is removed early', () => {
   })
 
   test('when somebody else changes what it wrote', () => {
-    const { state } = run(experimentOf(), usual({ touched: ['VirtualService shop/backend'] }))
-    expect(state.outcome).toEqual({
-      verdict: 'inconclusive',
-      reason: 'somebody else changed what the fault had written (VirtualService shop/backend)',
+    const { state } = run(experimentOf(), usual({ disturbed: ['somebody else changed it'] }))
+    expect(state.outcome).toEqual({ verdict: 'inconclusive', reason: 'somebody else changed it' })
+  })
+
+  test('when no counter can be read for ten seconds', () => {
+    const { state } = run({ ...experimentOf(), duration: 600_000 }, (state, now) => {
+      if (state.phase !== 'observing') return usual()(state)
+      return now - state.since > 60_000 ? { ...nobody, isWritten: true, isBlind: true } : acts
     })
+    expect(state.outcome.reason).toBe('no counter of any sidecar could be read for 10 s')
+    const at = (phase: string) => state.timeline.find((each) => each.phase === phase)!.at
+    expect(at('recovering') - at('observing')).toBe(71_000)
   })
 
   test('when the run is aborted', () => {
@@ -348,7 +393,7 @@ describe('the recovery', () => {
 
   test.each([
     ['users still fail', { users: served(50, 20) }, '20'],
-    ['pods are not back', { unready: 1 }, '1 of the pods are not ready'],
+    ['pods are not back', { podsNotReady: 1 }, '1 of the pods are not ready'],
   ])('that takes too long because %s is fragile', (_, after, reason) => {
     const { state } = run(experimentOf(), (state) =>
       state.phase === 'recovering' ? { ...isGone, ...after } : usual()(state),

@@ -1,5 +1,6 @@
 // What a sample of an experiment says of pods that are not read, or not there.
 import { expect, test } from 'vitest'
+import { noRequests } from '../../../src/canary/analysis/request-counts.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { Pod } from '../../../src/cluster/objects.ts'
 import { createSampler } from '../../../src/experiments/metrics/sampler.ts'
@@ -24,9 +25,13 @@ test('a caller that cannot be read is missing, until its next reading has all th
   const settings = { namespace: 'shop', experiment: experimentOf(), services: ['backend'], workload: undefined }
   const { sample } = await createSampler(cluster, [live(() => pods)], settings, () => undefined)
   ;[seconds, isAway] = [1, true]
-  expect(await sample()).toMatchObject({ users: { requests: 50 }, unread: 1 })
+  expect(await sample(false)).toMatchObject({ users: { requests: 50 }, callersNotRead: 2, late: { users: noRequests } })
   ;[seconds, isAway] = [2, false]
-  expect(await sample()).toMatchObject({ users: { requests: 150 }, unread: 0 })
+  expect(await sample(false)).toMatchObject({
+    users: { requests: 150 },
+    callersNotRead: 0,
+    late: { users: { requests: 100 } },
+  })
 })
 
 test('a workload that is scaled down has no missing pods, and one that lost a pod has', async () => {
@@ -38,8 +43,38 @@ test('a workload that is scaled down has no missing pods, and one that lost a po
   const settings = { namespace: 'shop', experiment, services: ['backend'], workload: backend(3) }
   const { sample } = await createSampler(cluster, [live(() => pods)], settings, () => undefined)
   pods = pods.slice(1)
-  expect((await sample()).unready).toBe(0)
+  expect((await sample(false)).podsNotReady).toBe(0)
   replicas = 3
   pods = pods.slice(1)
-  expect((await sample()).unready).toBe(2)
+  expect((await sample(false)).podsNotReady).toBe(2)
+})
+
+test('a caller that never called is read less often, is missing meanwhile, and is read at the end', async () => {
+  let failing = 0
+  const cluster = clusterWith({
+    pod: (_: string, name: string) =>
+      Promise.resolve(name === 'a' ? counter(1) : failing > 0 ? counter(failing) : counter(1, 'other')),
+  })
+  const settings = { namespace: 'shop', experiment: experimentOf(), services: ['backend'], workload: undefined }
+  const pods = [named('a'), named('idle')]
+  const { sample } = await createSampler(cluster, [live(() => pods)], settings, () => undefined)
+  for (let i = 0; i < 20; i++) await sample(false)
+  failing = 100
+  const last = await sample(true)
+  expect(last).toMatchObject({ users: { requests: 100 }, callersNotRead: 0 })
+})
+
+test('pods of no workload may be scaled down, and are missing only if they are there and not ready', async () => {
+  let pods = ['a', 'b', 'c'].map((name) => named(name, { app: 'backend' }))
+  const stress =
+    '{ chaosMesh: { kind: StressChaos, spec: { mode: one, selector: { labelSelectors: { app: backend } }, stressors: {} } } }'
+  const experiment = experimentOf('', stress)
+  const settings = { namespace: 'shop', experiment, services: ['backend'], workload: undefined }
+  const cluster = clusterWith({ pod: () => Promise.resolve(counter(1)) })
+  const { sample } = await createSampler(cluster, [live(() => pods)], settings, () => undefined)
+  pods = pods.slice(1)
+  expect((await sample(false)).podsNotReady).toBe(0)
+  const status = { conditions: [{ type: 'Ready', status: 'False' }] }
+  pods = [...pods, pod({ metadata: { name: 'd', uid: 'd', labels: { app: 'backend' } }, status })]
+  expect((await sample(false)).podsNotReady).toBe(1)
 })
