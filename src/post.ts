@@ -63,7 +63,7 @@ export async function runPost(state: PostState, info: (line: string) => void): P
   const done = await recoverPromotions(state, info).catch((error: unknown) => void problems.push(messageOf(error)))
   const removed: string[] = []
   for (const fault of state.faults ?? [])
-    await removeFault(state, fault)
+    await restoreFault(state, fault)
       .then((lines) => removed.push(...lines))
       .catch((error: unknown) => problems.push(messageOf(error)))
   if (kind?.remove) await removeKindCluster(kind, info).catch((error: unknown) => void problems.push(messageOf(error)))
@@ -72,14 +72,14 @@ export async function runPost(state: PostState, info: (line: string) => void): P
   return [...(done ?? []), ...removed]
 }
 
-async function removeFault({ kubeconfig, context }: PostState, fault: FaultIntent): Promise<string[]> {
+async function restoreFault({ kubeconfig, context }: PostState, fault: FaultIntent): Promise<string[]> {
   try {
-    const [{ createClient }, { connection }, { recoverFault }] = await Promise.all([
+    const [{ createClient }, { connection }, { restoreAfterRun }] = await Promise.all([
       import('./cluster/client.ts'),
       import('./cluster/connect.ts'),
       import('./experiments/recovery.ts'),
     ])
-    const done = await recoverFault(createClient(connection(kubeconfig, context, tempDir())), fault)
+    const done = await restoreAfterRun(createClient(connection(kubeconfig, context, tempDir())), fault)
     return done === undefined ? [] : [`the run ended in the middle of an experiment: ${done}`]
   } catch (error) {
     throw new Error(

@@ -10,27 +10,31 @@ import { watch, type ObjectWatch } from '../cluster/watch.ts'
 import type { ExperimentConfig } from '../config/schema.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { persist } from '../runtime/retry.ts'
-import { affectedServices } from './faults/affected-services.ts'
+import { affectedServices, type AffectedServices } from './faults/affected-services.ts'
 import type { FaultObject } from './faults/fault-object.ts'
-import { planFault, targetWorkload } from './faults/fault-plan.ts'
+import { objectsOf, planFault, targetWorkload } from './faults/fault-plan.ts'
 import { createInjector, type Injector } from './faults/injector.ts'
 import { experimentLoad, watchGateway, type ExperimentLoad, type Exposure } from './load.ts'
 import { createSampler, type Sampler } from './metrics/sampler.ts'
 import { injectionFaults } from './safety.ts'
 import { LeaseLost, openSession, type ExperimentSession, type SessionDeps } from './session.ts'
-import { endAtOnce } from './state/end-at-once.ts'
 import { noSigns } from './state/coverage.ts'
+import { endedEarly } from './state/ended-early.ts'
 import { abort, isAboutToEnd, isInjected, next, start } from './state/machine.ts'
 import { noMeshCounts } from './state/mesh-counts.ts'
 import type { EndedState, Observation, State, Step } from './state/types.ts'
 
-/** What the post step needs to remove the fault of a run that died. Plain data. */
+/**
+ * What the post step needs to remove the fault of a run that died. `services`: whose Leases the run
+ * holds. `unseen`: why the sidecars may still apply it, although its objects are restored. Plain data.
+ */
 export type FaultIntent = {
   experiment: string
   namespace: string
-  services: string[]
+  services: AffectedServices
   identity: string
   objects: FaultObject[]
+  unseen?: string
 }
 
 /** `intent`: the fault that may be in the cluster from now on; undefined when it is removed. */
@@ -48,8 +52,8 @@ export async function runExperiment(
   exposure?: Exposure,
 ): Promise<EndedExperiment> {
   const services = await affectedServices(cluster, namespace, experiment)
-  const objectName = `mesh-canary-experiment-${services[0]}`
-  const planned = (await planFault(cluster, namespace, objectName, experiment)).objects
+  const objectName = `mesh-canary-experiment-${services.target}`
+  const planned = objectsOf(await planFault(cluster, namespace, objectName, experiment))
   const watches = await watchPods(cluster, [...new Set([namespace, ...(experiment.clients ?? [])])])
   if (exposure) watches.push(...(await watchGateway(cluster, experiment, exposure)))
   try {
@@ -80,7 +84,7 @@ type RunSettings = {
   namespace: string
   name: string
   experiment: ExperimentConfig
-  services: [string, ...string[]]
+  services: AffectedServices
   objectName: string
   planned: FaultObject[]
   watches: ObjectWatch<Pod>[]
@@ -123,7 +127,7 @@ class ExperimentRun {
     while (this.state.phase !== 'ended') {
       await clock.sleep(experiment.pollInterval, signal).catch(() => undefined)
       if (!signal.aborted) await this.withHeartbeat(this.tickUntilAborted())
-      if (signal.aborted) await this.endAtOnce(cancelled)
+      if (signal.aborted) await this.endEarly(cancelled)
     }
     const ended = await this.withCause(this.state)
     await this.close(ended)
@@ -168,15 +172,22 @@ class ExperimentRun {
       objectName,
       session,
       planned,
-      intend: (objects) => deps.intent({ experiment: name, namespace, services, identity: session.identity, objects }),
+      intend: (objects) => this.intend(objects),
       pods,
       note: deps.note,
     })
-    const sampled = { namespace, experiment, services, workload: this.workload }
+    const all = [services.target, ...services.others]
+    const sampled = { namespace, experiment, services: all, workload: this.workload }
     this.sampler = await createSampler(this.cluster, watches, sampled, deps.note)
-    const all = () => watches.flatMap((each) => each.current())
+    const current = () => watches.flatMap((each) => each.current())
     const { forward, clock } = deps
-    this.load = exposure && (await experimentLoad(this.cluster, experiment, exposure, all, forward, clock))
+    this.load = exposure && (await experimentLoad(this.cluster, experiment, exposure, current, forward, clock))
+  }
+
+  private intend(objects: FaultObject[], unseen?: string): void {
+    const { namespace, name, services, session, deps } = this.settings
+    const intent = { experiment: name, namespace, services, identity: session.identity, objects }
+    deps.intent({ ...intent, ...(unseen === undefined ? {} : { unseen }) })
   }
 
   private async tick(): Promise<void> {
@@ -221,12 +232,14 @@ class ExperimentRun {
     if (this.ending) return
     const { experiment } = this.settings
     this.enter(state)
-    const isEvicting = state.phase === 'observing' && experiment.inject.podKill?.every !== undefined
+    // Some evictions are refused, or due later.
+    const isActing = state.phase === 'injecting' || state.phase === 'observing'
+    const isEvicting = experiment.inject.podKill !== undefined && this.injector.isWritten() && isActing
     if (actions.includes('inject') || isEvicting) {
       this.writing = this.inject()
       await this.writing.catch((problem: unknown) => this.injectionFailed(problem))
     }
-    if (actions.includes('recover')) await this.attempt('the fault', () => this.injector.remove())
+    if (actions.includes('recover')) await this.attempt('the fault', () => this.injector.restore())
   }
 
   /** @throws Error if the pods have changed so that the fault would affect too many of them. */
@@ -235,9 +248,20 @@ class ExperimentRun {
     if (this.injector.isRemoved()) {
       const faults = await injectionFaults(this.cluster, namespace, experiment)
       if (faults.length > 0) throw new Error(faults.join('; '))
+      await this.requireLeases()
       if (this.ending) return
     }
     await this.injector.inject(deps.clock.now())
+  }
+
+  /** @throws Error if routes or pods of other services have appeared, which a promotion may be changing now. */
+  private async requireLeases(): Promise<void> {
+    const { namespace, experiment, services } = this.settings
+    const { others } = await affectedServices(this.cluster, namespace, experiment)
+    const isNew = (service: string) => !services.others.includes(service)
+    const added = others.filter(isNew)
+    if (added.length === 0) return
+    throw new Error(`it would also concern ${added.join(', ')} now, whose Lease the run does not hold; run it again`)
   }
 
   private enter(state: State): void {
@@ -256,7 +280,7 @@ class ExperimentRun {
   private async leaseLost({ message }: LeaseLost): Promise<void> {
     this.isLeaseLost = true
     this.settings.deps.note(`${this.settings.name}: this run lost its Lease: ${message}`)
-    await this.endAtOnce(`this run lost its Lease: ${message}`)
+    await this.endEarly(`this run lost its Lease: ${message}`)
   }
 
   private async abort(reason: string): Promise<void> {
@@ -264,38 +288,41 @@ class ExperimentRun {
     await this.perform({ state, actions })
   }
 
-  /** Removes the fault without waiting for the counters to show it. Only the first reason counts. */
-  private endAtOnce(reason: string): Promise<void> {
-    this.ending ??= this.removeAndEnd(reason)
+  /** Restores the objects, and does not wait for the counters to show it. Only the first reason counts. */
+  private endEarly(reason: string): Promise<void> {
+    this.ending ??= this.restoreAndEnd(reason)
     return this.ending
   }
 
-  private async removeAndEnd(reason: string): Promise<void> {
+  private async restoreAndEnd(reason: string): Promise<void> {
     await this.writing?.catch(() => undefined)
     const before = this.state
     if (before.phase === 'ended') return
-    const failure = isInjected(before) ? await this.removeAtOnce() : undefined
-    this.enter(endAtOnce(before, reason, failure, this.settings.deps.clock.now()))
+    const failure = isInjected(before) ? await this.restore() : undefined
+    this.enter(endedEarly(before, reason, failure, this.settings.deps.clock.now()))
   }
 
   /** Returns why it failed, if it did. */
-  private removeAtOnce(): Promise<string | undefined> {
-    const limits = { limitMs: removalLimitMs, intervalMs: 500, isTransient: () => true }
-    const remove = async () => {
-      await this.injector.remove()
+  private restore(): Promise<string | undefined> {
+    const limits = { limitMs: restoreLimitMs, intervalMs: 500, isTransient: () => true }
+    const restore = async () => {
+      await this.injector.restore()
       if (!this.injector.isRemoved()) throw new Error('Chaos Mesh has not ended it yet')
     }
-    return persist(remove, { ...limits, clock: this.settings.deps.clock }).then(
+    return persist(restore, { ...limits, clock: this.settings.deps.clock }).then(
       () => undefined,
       (problem: unknown) => messageOf(problem),
     )
   }
 
-  /** Without the fault, nothing is left to guard. Else the Lease stays, unrenewed, and the guard removes the fault. */
+  /** Without the fault, nothing is left to guard. Else the Lease stays, unrenewed, and the guard restores the objects. */
   private async close({ recovery }: EndedState): Promise<void> {
     const { session, deps } = this.settings
     this.load?.stop()
-    if (recovery.kind === 'unconfirmed' && !recovery.isRemoved) return
+    if (recovery.kind === 'unconfirmed' && !recovery.isRemoved) {
+      if (this.injector.isRemoved()) this.intend([], recovery.problem)
+      return
+    }
     await session.end().catch((problem: unknown) => deps.note(`the Lease could not be deleted: ${messageOf(problem)}`))
     deps.intent(undefined)
   }
@@ -324,7 +351,7 @@ class ExperimentRun {
 
 const heartbeatMs = 2_000
 /** A cancelled run has a few seconds. */
-const removalLimitMs = 5_000
+const restoreLimitMs = 5_000
 
 /** The server does not answer, is busy, or somebody else was faster. */
 function isTransient(problem: unknown): boolean {

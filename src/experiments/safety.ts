@@ -11,6 +11,7 @@ import { chaosFaults, chaosRights } from './chaos-safety.ts'
 import { verbs, type Needed } from './rights.ts'
 import { podsToEvict } from './faults/pod-kill.ts'
 import { targetOf, targetWorkload } from './faults/fault-plan.ts'
+import { httpFaultOf } from './faults/http-fault.ts'
 
 /** On a namespace, as a label or an annotation with the value `allowed`: experiments may run in it. */
 export const optIn = 'mesh-canary.io/experiments'
@@ -62,10 +63,10 @@ async function podFaults(
 }
 
 /** Users in a namespace that is misspelt, or whose counters cannot be read, would be missing in the verdict. */
-async function clientFaults(cluster: Cluster, { clients = [] }: ExperimentConfig): Promise<string[]> {
+async function clientFaults(cluster: Cluster, { clients = [], inject }: ExperimentConfig): Promise<string[]> {
   const faults = await Promise.all(
     clients.map(async (namespace) => {
-      const lacking = await missingRights(cluster, namespace, toCount)
+      const lacking = await missingRights(cluster, namespace, [...toCount, ...toRead(inject, namespace)])
       if (lacking.length > 0)
         return `this account lacks rights in the namespace ${namespace}: ${lacking.join(', ')}; bind the ClusterRole mesh-canary-callers of deploy/rbac/deliver.yaml there`
       const pods = await cluster.list<Pod>('Pod', namespace)
@@ -80,6 +81,13 @@ const toCount: Needed[] = [
   ...verbs('', 'pods', 'list', 'watch'),
   { group: '', resource: 'pods', subresource: 'proxy', verb: 'get' },
 ]
+
+/** The routes and rules there that would keep calls from a fault. */
+function toRead(inject: ExperimentConfig['inject'], namespace: string): Needed[] {
+  if (inject.overload) return namespace === systemNamespace ? [] : verbs(networking, 'destinationrules', 'list')
+  if (!httpFaultOf(inject)) return []
+  return [...verbs(networking, 'virtualservices', 'list'), ...gatewayRoutes]
+}
 
 async function namespaceFaults(cluster: Cluster, namespace: string, pods: Pod[]): Promise<string[]> {
   const controlPlane = pods.find(({ metadata: { labels } }) => labels?.['app'] === 'istiod')
@@ -146,6 +154,7 @@ async function workloadFaults(
 }
 
 const networking = 'networking.istio.io'
+const gatewayRoutes = ['httproutes', 'grpcroutes'].flatMap((each) => verbs('gateway.networking.k8s.io', each, 'list'))
 
 /** What every experiment needs beyond reading pods, services and routes, which the run has done by then. */
 const always: Needed[] = [
@@ -166,7 +175,7 @@ function rightsFor({ inject }: ExperimentConfig): Needed[] {
   if (inject.partition) return verbs('security.istio.io', 'authorizationpolicies', 'get', 'create', 'delete')
   const all = ['get', 'create', 'patch', 'delete']
   if (inject.overload) return verbs(networking, 'destinationrules', ...all)
-  return [...verbs(networking, 'virtualservices', ...all), ...verbs('gateway.networking.k8s.io', 'httproutes', 'list')]
+  return [...verbs(networking, 'virtualservices', ...all), ...gatewayRoutes]
 }
 
 /** `load`: the gateway's sidecars count the requests, and a connection to its port sends them. */
@@ -179,7 +188,9 @@ const forLoad: Needed[] = [
 
 async function rightFaults(cluster: Cluster, namespace: string, experiments: ExperimentConfig[]): Promise<string[]> {
   const specific = experiments.flatMap((each) => [...rightsFor(each), ...chaosRights(each, namespace)])
-  const atGateway = experiments.some(({ load }) => load) ? forLoad : []
+  const atGateway = experiments.flatMap(({ load, inject }) =>
+    load ? [...forLoad, ...toRead(inject, systemNamespace)] : [],
+  )
   const [own, others] = await Promise.all([
     missingRights(cluster, namespace, [...always, ...specific]),
     missingRights(cluster, systemNamespace, atGateway),

@@ -1,7 +1,8 @@
 // Keeps what an experiment needs to outlive its run: the Leases of the services that it concerns, which no promotion can
 // hold at the same time, and the guard that removes the fault.
 import { isDeepStrictEqual } from 'node:util'
-import { applyGuardObjects } from '../canary/ownership/guard-job.ts'
+import { applyGuardObjects, explainMissingGuard } from '../canary/ownership/guard-job.ts'
+import { guardName } from '../canary/ownership/guard-manifest.ts'
 import { claimIdentity, claimLease, LeaseLost, type LeaseClaim } from '../canary/ownership/lease.ts'
 import { experimentRun, holderOf, leaseName, runOfHolder, stateAnnotation } from '../canary/ownership/lease-object.ts'
 import { startGuard, type SessionGuard } from '../canary/ownership/session-guard.ts'
@@ -11,6 +12,7 @@ import type { Lease } from '../cluster/objects.ts'
 import type { ExperimentConfig } from '../config/schema.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { poll } from '../runtime/retry.ts'
+import type { AffectedServices } from './faults/affected-services.ts'
 import type { FaultObject } from './faults/fault-object.ts'
 import { describeUnfinished, findLeftovers, findUnfinished, restoreObjects } from './faults/restore.ts'
 import { experimentGuard } from './guard.ts'
@@ -23,12 +25,12 @@ export type SessionDeps = {
   note: (line: string) => void
 }
 
-/** `services`: the first one is the target of the fault, whose Lease the guard watches. */
+/** `services`: the guard watches the Lease of the target. */
 export type SessionSettings = {
   namespace: string
   name: string
   experiment: ExperimentConfig
-  services: [string, ...string[]]
+  services: AffectedServices
 }
 
 export type ExperimentSession = Pick<SessionGuard, 'isGuarded' | 'checkGuard' | 'explainMissingGuard'> & {
@@ -50,18 +52,19 @@ export async function openSession(
   deps: SessionDeps,
 ): Promise<ExperimentSession> {
   const claims = await claimLeases(cluster, settings, deps)
+  const renew = async () => void (await Promise.all(claims.map((claim) => claim.confirm())))
   const end = async () => {
     // The guard's Lease goes last, so that the fault is guarded until then.
     for (const claim of claims.toReversed()) await claim.end().catch(unlessLost)
   }
   try {
-    await removeLeftovers(cluster, settings, deps)
+    await removeLeftovers(cluster, settings, renew, deps)
     const guard = await guardFault(cluster, settings, claims[0]!, objects, deps)
     return {
       ...guard,
       identity: claims[0]!.identity,
       lease: claims[0]!.lease,
-      renew: async () => void (await Promise.all(claims.map((claim) => claim.confirm()))),
+      renew,
       end,
     }
   } catch (problem) {
@@ -75,6 +78,11 @@ function unlessLost(problem: unknown): void {
   if (!(problem instanceof LeaseLost)) throw problem
 }
 
+/** The next renewal may succeed. */
+function ifLost(problem: unknown): void {
+  if (problem instanceof LeaseLost) throw problem
+}
+
 async function claimLeases(
   cluster: Cluster,
   { namespace, name, experiment, services }: SessionSettings,
@@ -84,8 +92,12 @@ async function claimLeases(
   const holder = experimentRun(run, name)
   // The same in all Leases: whoever cleans up after the run finds them by it.
   const identity = claimIdentity(holder)
+  // Without this, another run could take over a Lease, and inject, while this one waits for the next Lease.
+  const whileWaiting = async () => {
+    for (const claim of claims) await claim.confirm().catch(ifLost)
+  }
   try {
-    for (const service of services) {
+    for (const service of [services.target, ...services.others]) {
       await requireNoPromotion(cluster, namespace, service)
       const [leaseMs, waitMs] = [experiment.guard.after, experiment.leaseWaitTimeout]
       const claim = await claimLease(cluster, {
@@ -98,6 +110,7 @@ async function claimLeases(
         signal,
         clock,
         note,
+        whileWaiting,
       }).catch(withRemedy)
       // A promotion may have begun, and died, while this run waited. Its guard still watches the Lease, and rolls back.
       if (claim.before) throw new Error(unfinished(namespace, service, 'a promotion'))
@@ -129,31 +142,45 @@ function unfinished(namespace: string, service: string, what: string): string {
 function withRemedy(problem: unknown): never {
   if (!lacksRights(problem)) throw problem
   throw new Error(
-    `the run cannot write the Lease of the experiment: ${problem.message}; ` +
-      'give the run the rights of deploy/rbac/experiment.yaml',
+    `the run cannot write the Lease of the experiment: ${problem.message}; ` + `give the run the rights of ${rights}`,
   )
 }
+
+const rights = 'deploy/rbac/experiment.yaml'
 
 /** How long Chaos Mesh may take to end a fault. */
 const leftoverLimits = { limitMs: 10_000, intervalMs: 1_000 }
 
-/** What a lost run left whose guard is lost as well. */
+/**
+ * What a lost run left whose guard is lost as well. `renew`: shows that the Leases are this run's, so that nothing here
+ * is the fault of a run that is alive.
+ */
 async function removeLeftovers(
   cluster: Cluster,
-  { namespace, services }: SessionSettings,
+  { namespace, services: { target, others } }: SessionSettings,
+  renew: () => Promise<void>,
   { note, clock }: SessionDeps,
 ): Promise<void> {
-  const leftovers = await findLeftovers(cluster, namespace, services.map(leaseName))
-  for (const key of await restoreObjects(cluster, leftovers))
-    note(`removed what an earlier experiment had left in ${key}`)
+  await renew()
+  const leftovers = await findLeftovers(cluster, namespace, [target, ...others].map(leaseName))
+  for (const { fault, identity } of leftovers)
+    for (const key of await restoreObjects(cluster, [fault], { identity }))
+      note(`removed what an earlier experiment had left in ${key}`)
   const isGone = (left: unknown[]) => left.length === 0
-  const unfinished = await poll(() => findUnfinished(cluster, leftovers), isGone, { ...leftoverLimits, clock })
+  const find = async () => {
+    await renew().catch(ifLost)
+    return findUnfinished(
+      cluster,
+      leftovers.map(({ fault }) => fault),
+    )
+  }
+  const unfinished = await poll(find, isGone, { ...leftoverLimits, clock })
   if (unfinished.length > 0) throw new Error(`an earlier experiment is not over: ${describeUnfinished(unfinished)}`)
 }
 
 async function guardFault(
   cluster: Cluster,
-  { namespace, name, experiment, services: [service, ...others] }: SessionSettings,
+  { namespace, name, experiment, services: { target: service, others } }: SessionSettings,
   claim: LeaseClaim,
   objects: FaultObject[],
   deps: SessionDeps,
@@ -173,11 +200,12 @@ async function guardFault(
       objects: covered,
     }
     const manifest = experimentGuard(spec, lease, deps.readGuardProgram(), guard)
-    return applyGuardObjects(cluster, service, manifest, isUpdate)
+    return applyGuardObjects(cluster, service, manifest, { rights, otherwise: '' }, isUpdate)
   }
   const started = await startGuard(cluster, { namespace, service }, { guard }, claim, [], () => apply(), deps)
   return {
     ...started,
+    explainMissingGuard: () => explainMissingGuard(cluster, namespace, guardName(service, claim.identity), false),
     cover: async (needed) => {
       if (isDeepStrictEqual(needed, covered)) return
       covered = needed

@@ -23,13 +23,13 @@ export async function watchExperiment(
   const outcome = await watchHolder<ExperimentGuardOutcome>(cluster, spec, deps, {
     outcomeOf: (lease) => outcomeOf(lease, spec),
     intent: `removing the fault of the experiment ${spec.experiment}`,
-    recover: (lost) => removeFault(cluster, spec, lost, deps.log),
+    recover: (lost) => restoreForSilentRun(cluster, spec, lost, deps.log),
     recovered: 'removed the fault',
   })
   if (outcome === 'removed the fault') return outcome
   let problem: string | undefined
   for (; ; await deps.clock.sleep(pollMs)) {
-    const next = await removeRest(cluster, spec, deps.log).catch(messageOf)
+    const next = await restoreRest(cluster, spec, deps.log).catch(messageOf)
     if (next === undefined) return outcome
     if (next !== problem) deps.log(`the fault is not removed yet: ${next}`)
     problem = next
@@ -39,14 +39,14 @@ export async function watchExperiment(
 const pollMs = 1_000
 
 /** Of a fault whose Lease is gone or somebody else's. Nothing is left of it if the run removed it itself. */
-async function removeRest(
+async function restoreRest(
   cluster: Cluster,
   spec: ExperimentGuardSpec,
   log: (line: string) => void,
 ): Promise<undefined> {
   const { namespace, otherLeases, identity } = spec
   const objects = await objectsToRestore(cluster, spec)
-  const removed = await restoreObjects(cluster, objects, { fences: false, identity })
+  const removed = await restoreObjects(cluster, objects, { invalidatesPreparedWrites: false, identity })
   removed.forEach((key) => log(`removed the fault from ${key}`))
   const unfinished = await findUnfinished(cluster, objects, identity)
   if (unfinished.length > 0) throw new Error(describeUnfinished(unfinished))
@@ -60,7 +60,7 @@ function outcomeOf(lease: Lease | undefined, { identity }: ExperimentGuardSpec):
 }
 
 /** Returns whether everything is restored. The next poll retries the rest. */
-async function removeFault(
+async function restoreForSilentRun(
   cluster: Cluster,
   spec: ExperimentGuardSpec,
   lost: string,

@@ -35,7 +35,7 @@ export async function experiment(context: StageContext): Promise<StageOutcome> {
   const skipped = await runUntilOneIsLeft(names, runNext)
   if (skipped.length > 0)
     host.info(
-      `did not run because a fault is not removed, and another one would act on top of it: ${skipped.join(', ')}`,
+      `did not run because a fault may still act, and another one would act on top of it: ${skipped.join(', ')}`,
     )
   return { changed: recorder.current().experiments?.some(({ recovery }) => recovery !== 'unneeded') ?? false }
 }

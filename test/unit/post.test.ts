@@ -23,7 +23,7 @@ const intents = [
 const fault: FaultIntent = {
   experiment: 'slow-backend',
   namespace: 'shop',
-  services: ['backend'],
+  services: { target: 'backend', others: [] },
   identity: 'me',
   objects: [],
 }

@@ -96,11 +96,13 @@ export function isSavedByOtherVersion(lease: Lease | undefined): boolean {
   return lease?.metadata.annotations?.[stateAnnotation] !== undefined && savedPromotion(lease) === undefined
 }
 
-/** Why a run no longer holds this Lease. */
-export function explainLoss(lease: Lease): string {
+/** Why a run no longer holds this Lease. `loser`: the identity of its claim. */
+export function explainLoss(lease: Lease, loser: string): string {
+  const isOfExperiment = loser.includes(experimentMark)
   const holder = holderOf(lease)
   const ended = lease.metadata.annotations?.[endedAnnotation]
   if (ended !== undefined) return ended
-  if (isGuardIdentity(holder)) return 'the guard is rolling back to stable'
-  return `${holder === '' ? 'someone' : runOfHolder(holder)} took over the promotion`
+  if (isGuardIdentity(holder))
+    return isOfExperiment ? 'the guard is removing the fault' : 'the guard is rolling back to stable'
+  return `${holder === '' ? 'someone' : runOfHolder(holder)} took over the ${isOfExperiment ? 'Lease' : 'promotion'}`
 }

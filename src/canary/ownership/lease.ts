@@ -68,7 +68,7 @@ export function claimIdentity(run: string): string {
   return `${run} (${randomUUID().slice(0, 8)})`
 }
 
-/** `identity`: of the claim, if it belongs to another one; by default a new one. `leaseMs`: how long the holder may go without renewing; `waitMs`: how long to wait for a holder that is alive. */
+/** `identity`: of the claim, if it belongs to another one; by default a new one. `leaseMs`: how long the holder may go without renewing; `waitMs`: how long to wait for a holder that is alive. `whileWaiting`: runs before each look at the Lease. */
 export type ClaimOptions = {
   namespace: string
   service: string
@@ -79,6 +79,7 @@ export type ClaimOptions = {
   signal: AbortSignal
   clock: Clock
   note: (line: string) => void
+  whileWaiting?: () => Promise<void>
 }
 
 const pollMs = 1_000
@@ -106,7 +107,7 @@ export async function claimLease(cluster: Cluster, claiming: ClaimOptions): Prom
   }
 }
 
-type WaitOptions = Pick<ClaimOptions, 'namespace' | 'service' | 'waitMs' | 'signal' | 'clock' | 'note'>
+type WaitOptions = Pick<ClaimOptions, 'namespace' | 'service' | 'waitMs' | 'signal' | 'clock' | 'note' | 'whileWaiting'>
 
 /** Waits until no run that is alive holds the Lease, without claiming it. @throws Error like `claimLease` */
 export async function waitForFreeLease(cluster: Cluster, waiting: WaitOptions): Promise<void> {
@@ -117,12 +118,13 @@ type FreeLease = { lease: Lease | undefined; decision: LeaseDecision; hasWaited:
 
 /** Each call reads the Lease until no run that is alive holds it. @throws Error when `waitMs` since the start are over. */
 function freeLeases(cluster: Cluster, waiting: WaitOptions): () => Promise<FreeLease> {
-  const { namespace, service, waitMs, signal, clock, note } = waiting
+  const { namespace, service, waitMs, signal, clock, note, whileWaiting } = waiting
   const startedAt = clock.now()
   let observed: ObservedLease | undefined
   let isAnnounced = false
   return async () => {
     for (let hasWaited = false; ; hasWaited = true) {
+      await whileWaiting?.()
       const lease = await cluster.get<Lease>('Lease', namespace, leaseName(service))
       const now = clock.now()
       observed = observe(observed, lease, now)
@@ -279,7 +281,7 @@ async function recreateLease(cluster: Cluster, identity: string, claiming: Claim
     if (!isConflict(error)) throw error
     return cluster.get<Lease>('Lease', claiming.namespace, leaseName(claiming.service))
   })
-  if (created && holderOf(created) !== identity) throw new LeaseLost(explainLoss(created))
+  if (created && holderOf(created) !== identity) throw new LeaseLost(explainLoss(created, identity))
   return created
 }
 
@@ -312,7 +314,7 @@ async function writeAsHolder(
     // The server refused for another reason, or the outcome is unknown: a later attempt may succeed.
     if (now === 'unread' || now?.spec?.holderIdentity === identity) throw error
     const deleted = `the Lease ${namespace ?? ''}/${name} was deleted`
-    throw now ? new LeaseLost(explainLoss(now)) : new LeaseLost(deleted, true)
+    throw now ? new LeaseLost(explainLoss(now, identity)) : new LeaseLost(deleted, true)
   }
 }
 

@@ -12,7 +12,15 @@ const modes = ['one', 'all', 'fixed', 'fixed-percent', 'random-max-percent']
 
 /** Paths start at `spec`. */
 export function chaosObjectFaults({ kind, spec }: ChaosObject, namespace: string): Fault[] {
+  if (!isMap(spec)) return [{ path: ['spec'], message: `${shown(spec)}: expected the settings of a ${kind}` }]
   const { target } = spec as { target?: { selector?: Selector; mode?: unknown; value?: unknown } }
+  if (target !== undefined && !isMap(target))
+    return [
+      {
+        path: ['spec', 'target'],
+        message: `${shown(target)}: expected \`mode\` and \`selector\`; write them, or remove it`,
+      },
+    ]
   return [
     ...ownFaults(kind, spec),
     ...modeFaults(spec, ['spec']),
@@ -21,6 +29,8 @@ export function chaosObjectFaults({ kind, spec }: ChaosObject, namespace: string
     ...(target === undefined ? [] : selectorFaults(target.selector, ['spec', 'target', 'selector'], namespace)),
   ]
 }
+
+const isMap = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function ownFaults(kind: ChaosKind, spec: Record<string, unknown>): Fault[] {
   const refused = {

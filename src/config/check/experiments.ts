@@ -33,7 +33,7 @@ function namespaceFaults(namespace: string): Fault[] {
   return [{ path: [], message }]
 }
 
-function timeFaults({ duration, steadyState, pollInterval, inject, guard }: ExperimentConfig): Fault[] {
+function timeFaults({ duration, steadyState, pollInterval, recoverWithin, inject, guard }: ExperimentConfig): Fault[] {
   const { delay, podKill } = inject
   const longer = (key: string[], ms: number) => ({
     path: key,
@@ -46,11 +46,24 @@ function timeFaults({ duration, steadyState, pollInterval, inject, guard }: Expe
       : []),
     ...(pollInterval > duration ? [longer(['pollInterval'], pollInterval)] : []),
     ...pollFaults(pollInterval, guard.after),
+    ...(recoverWithin < recoveryPolls * pollInterval
+      ? [
+          {
+            path: ['recoverWithin'],
+            message:
+              `${recoverWithin} ms is too short to see a recovery in: make it ${recoveryPolls * pollInterval} ms or longer, ` +
+              `which is ${recoveryPolls} times \`pollInterval\``,
+          },
+        ]
+      : []),
     ...(pollInterval > steadyState
       ? [{ path: ['steadyState'], message: `is shorter than \`pollInterval\` (${pollInterval} ms); make it longer` }]
       : []),
   ]
 }
+
+/** Three polls have to show the recovery, after the one that sees that the fault is removed. */
+const recoveryPolls = 4
 
 /** Each poll renews the Lease. One renewal may come late or get lost before the guard takes over. */
 function pollFaults(pollInterval: number, guardMs: number): Fault[] {

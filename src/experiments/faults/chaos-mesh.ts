@@ -5,7 +5,6 @@ import type { KubeObject, Pod } from '../../cluster/objects.ts'
 import { chaosObjectFaults, type ChaosObject } from '../../config/check/chaos-mesh.ts'
 import { ConfigError } from '../../config/error.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
-import type { ChaosKind } from '../../config/chaos-kinds.ts'
 import { chaosKindFault } from '../../config/schema/chaos-mesh.ts'
 import { object } from '../../policies/compile/names.ts'
 import { parseManifests } from '../../policies/manifests.ts'
@@ -21,12 +20,12 @@ export function chaosObjectOf({ file, kind, spec }: ChaosMesh, namespace: string
   const [found, another] = parseManifests(key, [file!])
   if (!found || another)
     throw new ConfigError(`${key}: ${file} has ${found ? 'several objects' : 'no object'}; write one`)
-  const { apiVersion = '', kind: written, spec: own = {} } = found.object as Partial<typeof found.object>
+  const { apiVersion = '', kind: written, spec: own } = found.object as Partial<typeof found.object>
   const fault = apiVersion.startsWith('chaos-mesh.org/')
     ? chaosKindFault(written)
     : 'expected an object of chaos-mesh.org'
   if (fault !== undefined) throw new ConfigError(`${key}: ${found.source}: ${written}: ${fault}`)
-  const read: ChaosObject = { kind: written as ChaosKind, spec: own }
+  const read = { kind: written, spec: own } as ChaosObject
   const faults = chaosObjectFaults(read, namespace)
   if (faults.length === 0) return read
   throw new ConfigError(

@@ -1,13 +1,13 @@
 // Overload: shrinks the callers' connection pool for a service, wherever a DestinationRule sets one. Pure.
 import type { PatchOperation } from '../../cluster/client.ts'
-import type { DestinationRule } from '../../cluster/objects.ts'
+import { titleOf, type DestinationRule } from '../../cluster/objects.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
 import { hostOf, object } from '../../policies/compile/names.ts'
 import { coversHost } from '../../policies/merge-hosts.ts'
 import { fullHost } from '../../policies/routes.ts'
 import { changedField, withFields, type ChangedField, type PathStep } from './changed-fields.ts'
 
-type Overload = NonNullable<ExperimentConfig['inject']['overload']>
+export type Overload = NonNullable<ExperimentConfig['inject']['overload']>
 type Policy = { connectionPool?: object; portLevelSettings?: { port?: { number?: number } }[] }
 type Rule = { spec: { trafficPolicy?: Policy; subsets?: { name: string; trafficPolicy?: Policy }[] } }
 
@@ -17,10 +17,41 @@ export function rulesOf(rules: DestinationRule[], namespace: string, service: st
   )
 }
 
-/** What shrinks every pool of the rule, and the pool of the whole host. */
+/** What shrinks every pool of the rule, and the pool of the whole host. @throws Error if a limit is smaller already. */
 export function poolFields(rule: DestinationRule, overload: Overload): ChangedField[] {
-  return poolsOf(rule as Rule).flatMap((pool) =>
+  const fields = poolsOf(rule as Rule).flatMap((pool) =>
     limitsOf(overload).map(([path, value]) => changedField(rule, [...pool, ...path], value)),
+  )
+  // Zero is no limit to Istio.
+  const raised = fields.find(({ before, wrote }) => Number(before) > 0 && Number(before) < Number(wrote))
+  if (!raised) return fields
+  const { path, before, wrote } = raised
+  throw new Error(
+    `the rule for ${rule.spec.host} limits ${path.at(-1) as string} to ${String(before)}, and the overload would raise it to ` +
+      `${String(wrote)}; set \`inject.overload\` to lower limits`,
+  )
+}
+
+/** @throws Error if the rules are for some of the callers: the others would get no limit. */
+export function requireForAll(rules: DestinationRule[]): void {
+  if (rules.some((rule) => !isForSome(rule))) return
+  throw new Error(
+    `the ${titleOf(rules[0]!)} is for the callers of its \`workloadSelector\` alone, so the others would get no limit; ` +
+      'write a rule for all callers as well',
+  )
+}
+
+const isForSome = ({ spec }: DestinationRule) => (spec as { workloadSelector?: unknown }).workloadSelector !== undefined
+
+/** `rules`: of the namespaces of callers. @throws Error that names one that these follow for the service. */
+export function requireNoRuleElsewhere(rules: DestinationRule[], namespace: string, service: string): void {
+  const found = rules.find(
+    (rule) => rulesOf([rule], namespace, service).length > 0 || ruleInForce([[rule]], namespace, service),
+  )
+  if (!found) return
+  throw new Error(
+    `callers in ${found.metadata.namespace ?? ''} follow the ${titleOf(found)} for ${service}, and the run changes nothing ` +
+      `outside of ${namespace}, so they would get no limit; move it into ${namespace}, or do not count calls from there`,
   )
 }
 

@@ -30,6 +30,12 @@ export function markedObject(object: KubeObject): { fault: FaultObject; mark: Fa
   }
 }
 
+/** True if another experiment has marked the object. */
+export function isForeign(object: KubeObject, identity: string | undefined): boolean {
+  const holder = markedObject(object)?.mark.identity
+  return identity !== undefined && holder !== undefined && holder !== identity
+}
+
 /** The part of a JSON Patch that marks the object. */
 export function markPatch({ metadata }: KubeObject, mark: FaultMark): PatchOperation[] {
   const value = JSON.stringify(mark)

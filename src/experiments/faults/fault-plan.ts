@@ -4,6 +4,7 @@ import { emptyWhenAbsent, emptyWhenUnread } from '../../cluster/api-error.ts'
 import {
   systemNamespace,
   type DestinationRule,
+  type GatewayRoute,
   type KubeObject,
   type VirtualService,
   type Workload,
@@ -11,18 +12,35 @@ import {
 import type { ExperimentConfig } from '../../config/schema.ts'
 import { object } from '../../policies/compile/names.ts'
 import { chaosManifest } from './chaos-mesh.ts'
-import { fieldsPatch, overloadRule, poolFields, ruleInForce, rulesOf } from './connection-pool.ts'
+import {
+  fieldsPatch,
+  overloadRule,
+  poolFields,
+  requireForAll,
+  requireNoRuleElsewhere,
+  ruleInForce,
+  rulesOf,
+  type Overload,
+} from './connection-pool.ts'
 import type { FaultObject, Undo } from './fault-object.ts'
 import { faultRoutesPatch, faultVirtualService, httpFaultOf } from './http-fault.ts'
-import { findHostRoutes } from './host-routes.ts'
+import { findHostRoutes, requireNoneElsewhere } from './host-routes.ts'
 
 /** An object to create, or a patch of an object as it was read. */
 export type FaultWrite =
   | { kind: 'create'; object: KubeObject }
   | { kind: 'patch'; object: KubeObject; operations: PatchOperation[] }
 
-/** `writes` and `objects` have the same order. A fault that only evicts pods has none. */
-export type FaultPlan = { writes: FaultWrite[]; objects: FaultObject[] }
+/** A write, and how its object becomes what it was before. */
+export type FaultChange = { write: FaultWrite; undo: Undo }
+
+/** What to restore, in the order of the writes. */
+export function objectsOf(changes: FaultChange[]): FaultObject[] {
+  return changes.map(({ write: { object }, undo }) => {
+    const { kind, metadata } = object
+    return { kind: kind as FaultObject['kind'], namespace: metadata.namespace ?? '', name: metadata.name, undo }
+  })
+}
 
 /** The service whose calls the fault concerns. */
 export function targetOf({ service, inject: { delay, abort, overload } }: ExperimentConfig): string {
@@ -34,66 +52,87 @@ export function targetWorkload({ inject: { podKill, partition } }: ExperimentCon
   return (podKill ?? partition)?.workload
 }
 
-/** `name`: of the objects that the fault creates. @throws Error if the fault cannot be injected. */
+/** `name`: of the objects that the fault creates. Empty if it only evicts pods. @throws Error if it cannot be injected. */
 export async function planFault(
   cluster: Cluster,
   namespace: string,
   name: string,
   experiment: ExperimentConfig,
-): Promise<FaultPlan> {
+): Promise<FaultChange[]> {
   const { inject } = experiment
-  const target = targetOf(experiment)
-  if (httpFaultOf(inject)) return planHttpFault(cluster, namespace, name, target, inject)
-  if (inject.overload) return planOverload(cluster, namespace, name, target, inject.overload)
+  if (httpFaultOf(inject)) return planHttpFault(cluster, namespace, name, experiment)
+  if (inject.overload) return planOverload(cluster, namespace, name, experiment, inject.overload)
   if (inject.partition) return planPartition(cluster, namespace, name, inject.partition.workload)
-  if (inject.chaosMesh) return created(chaosManifest(namespace, name, experiment))
-  return { writes: [], objects: [] }
+  if (inject.chaosMesh) return [created(chaosManifest(namespace, name, experiment))]
+  return []
+}
+
+/** The namespaces other than its own from which calls come that the experiment counts. */
+export function callingNamespaces({ clients = [], load }: ExperimentConfig, namespace: string): string[] {
+  return [...new Set([...clients, ...(load ? [systemNamespace] : [])])].filter((each) => each !== namespace)
 }
 
 async function planHttpFault(
   cluster: Cluster,
   namespace: string,
   name: string,
-  service: string,
-  inject: ExperimentConfig['inject'],
-): Promise<FaultPlan> {
-  const [virtualServices, httpRoutes] = await Promise.all([
-    cluster.list<VirtualService>('VirtualService', namespace),
-    cluster.list<KubeObject>('HTTPRoute', namespace).catch(emptyWhenAbsent),
-  ])
+  experiment: ExperimentConfig,
+): Promise<FaultChange[]> {
+  const { inject } = experiment
+  const service = targetOf(experiment)
+  const [own, ...elsewhere] = await Promise.all(
+    [namespace, ...callingNamespaces(experiment, namespace)].map((each) => listRoutes(cluster, each)),
+  )
+  requireNoneElsewhere(
+    elsewhere.flatMap((each) => [...each.virtualServices, ...each.gatewayRoutes]),
+    namespace,
+    service,
+  )
   // An earlier attempt may have written it.
-  const others = virtualServices.filter(({ metadata }) => metadata.name !== name)
-  const { found, needsOwn } = findHostRoutes(others, httpRoutes, namespace, service)
-  const patches = found.map((each) => ({
-    object: each,
-    operations: faultRoutesPatch(each, namespace, service, inject),
-    undo: { kind: 'routes' as const },
-  }))
-  const own = needsOwn ? [created(faultVirtualService(namespace, service, name, inject))] : []
-  return joined(patched(patches), ...own)
+  const others = own!.virtualServices.filter(({ metadata }) => metadata.name !== name)
+  const { found, needsOwn } = findHostRoutes(others, own!.gatewayRoutes, namespace, service)
+  const patches = found.map((each) =>
+    patched(each, faultRoutesPatch(each, namespace, service, inject), { kind: 'routes' }),
+  )
+  return needsOwn ? [...patches, created(faultVirtualService(namespace, service, name, inject))] : patches
+}
+
+async function listRoutes(cluster: Cluster, namespace: string) {
+  const [virtualServices, ...gatewayRoutes] = await Promise.all([
+    cluster.list<VirtualService>('VirtualService', namespace),
+    cluster.list<GatewayRoute>('HTTPRoute', namespace).catch(emptyWhenAbsent),
+    cluster.list<GatewayRoute>('GRPCRoute', namespace).catch(emptyWhenAbsent),
+  ])
+  return { virtualServices, gatewayRoutes: gatewayRoutes.flat() }
 }
 
 async function planOverload(
   cluster: Cluster,
   namespace: string,
   name: string,
-  service: string,
-  overload: NonNullable<ExperimentConfig['inject']['overload']>,
-): Promise<FaultPlan> {
-  const rules = await cluster.list<DestinationRule>('DestinationRule', namespace)
-  const others = rules.filter(({ metadata }) => metadata.name !== name)
+  experiment: ExperimentConfig,
+  overload: Overload,
+): Promise<FaultChange[]> {
+  const service = targetOf(experiment)
+  // Sidecars of the control plane's namespace follow the rule of the service's namespace first, as it is the mesh's own.
+  const calling = callingNamespaces(experiment, namespace).filter((each) => each !== systemNamespace)
+  const [rules, ...elsewhere] = await Promise.all(
+    [namespace, ...calling].map((each) => cluster.list<DestinationRule>('DestinationRule', each)),
+  )
+  requireNoRuleElsewhere(elsewhere.flat(), namespace, service)
+  const others = rules!.filter(({ metadata }) => metadata.name !== name)
   const found = rulesOf(others, namespace, service)
   if (found.length === 0) {
     const ofMesh = await cluster.list<DestinationRule>('DestinationRule', systemNamespace).catch(emptyWhenUnread)
     const replaced = ruleInForce([others, ofMesh], namespace, service)
-    return created(overloadRule(namespace, service, name, overload, replaced))
+    if (replaced) requireForAll([replaced])
+    return [created(overloadRule(namespace, service, name, overload, replaced))]
   }
-  return patched(
-    found.map((rule) => {
-      const fields = poolFields(rule, overload)
-      return { object: rule, operations: fieldsPatch(rule, fields), undo: { kind: 'fields', fields } }
-    }),
-  )
+  requireForAll(found)
+  return found.map((rule) => {
+    const fields = poolFields(rule, overload)
+    return patched(rule, fieldsPatch(rule, fields), { kind: 'fields', fields })
+  })
 }
 
 async function planPartition(
@@ -101,32 +140,20 @@ async function planPartition(
   namespace: string,
   name: string,
   { kind, name: workloadName }: ReturnType<typeof targetWorkload> & object,
-): Promise<FaultPlan> {
+): Promise<FaultChange[]> {
   const workload = await cluster.get<Workload>(kind, namespace, workloadName)
   const matchLabels = workload?.spec.selector.matchLabels ?? {}
   if (Object.keys(matchLabels).length === 0)
     throw new Error(`${kind} ${namespace}/${workloadName} selects its pods by no label, so no policy can select them`)
   // A rule without conditions matches every request and every connection.
-  return created(
-    object('AuthorizationPolicy', namespace, name, { selector: { matchLabels }, action: 'DENY', rules: [{}] }),
-  )
+  const spec = { selector: { matchLabels }, action: 'DENY', rules: [{}] }
+  return [created(object('AuthorizationPolicy', namespace, name, spec))]
 }
 
-function joined(...plans: FaultPlan[]): FaultPlan {
-  return { writes: plans.flatMap(({ writes }) => writes), objects: plans.flatMap(({ objects }) => objects) }
+function created(write: KubeObject): FaultChange {
+  return { write: { kind: 'create', object: write }, undo: { kind: 'delete' } }
 }
 
-function created(write: KubeObject): FaultPlan {
-  return { writes: [{ kind: 'create', object: write }], objects: [faultObject(write, { kind: 'delete' })] }
-}
-
-function patched(patches: { object: KubeObject; operations: PatchOperation[]; undo: Undo }[]): FaultPlan {
-  return {
-    writes: patches.map(({ object, operations }) => ({ kind: 'patch', object, operations })),
-    objects: patches.map(({ object, undo }) => faultObject(object, undo)),
-  }
-}
-
-function faultObject({ kind, metadata: { namespace = '', name } }: KubeObject, undo: Undo): FaultObject {
-  return { kind: kind as FaultObject['kind'], namespace, name, undo }
+function patched(read: KubeObject, operations: PatchOperation[], undo: Undo): FaultChange {
+  return { write: { kind: 'patch', object: read, operations }, undo }
 }

@@ -1,21 +1,21 @@
-// A fault in the cluster: writes it, looks whether it is still as written, and removes it.
+// A fault in the cluster: writes it, looks whether it is still as written, and restores its objects.
 import { isConflict } from '../../cluster/api-error.ts'
 import type { Cluster } from '../../cluster/client.ts'
 import type { Pod } from '../../cluster/objects.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
 import type { ExperimentSession } from '../session.ts'
 import { actingOn } from './chaos-mesh.ts'
-import { planFault } from './fault-plan.ts'
+import { objectsOf, planFault } from './fault-plan.ts'
 import type { FaultObject } from './fault-object.ts'
 import { injectFault } from './inject.ts'
 import { createPodKiller } from './pod-kill.ts'
-import { findTouched, findUnfinished, restoreObjects } from './restore.ts'
+import { describeUnfinished, findTouched, findUnfinished, restoreObjects } from './restore.ts'
 
 export type Injector = {
   /** Writes the fault, or evicts the pods that are due. Repeating it is harmless. */
   inject: (now: number) => Promise<void>
   /** Afterwards it may still be there: Chaos Mesh needs time to end a fault. */
-  remove: () => Promise<void>
+  restore: () => Promise<void>
   isWritten: () => boolean
   isRemoved: () => boolean
   /** What keeps the fault from acting as it was written, in words. */
@@ -46,7 +46,7 @@ export function createInjector(cluster: Cluster, settings: InjectorSettings): In
   const { podKill, chaosMesh } = experiment.inject
   const killer = podKill && createPodKiller(cluster, namespace, podKill, maxAffected, note)
   let objects = settings.planned
-  let [isWritten, isRemoved, affected, isActing] = [false, true, 0, false]
+  let [isWritten, isRemoved, affected, isActing, hasActed] = [false, true, 0, false, false]
 
   async function countActing(): Promise<number> {
     const counts = await Promise.all(objects.map((each) => actingOn(cluster, each, pods())))
@@ -56,9 +56,14 @@ export function createInjector(cluster: Cluster, settings: InjectorSettings): In
   async function write(): Promise<void> {
     if (isWritten) return
     // An attempt that failed may have written some of it.
-    if (!isRemoved) await restoreObjects(cluster, objects, { identity: session.identity })
+    if (!isRemoved) {
+      await restoreObjects(cluster, objects, { identity: session.identity })
+      const unfinished = await findUnfinished(cluster, objects, session.identity)
+      if (unfinished.length > 0)
+        return note(`the fault is written again when it is gone: ${describeUnfinished(unfinished)}`)
+    }
     const plan = await planFault(cluster, namespace, objectName, experiment)
-    objects = plan.objects
+    objects = objectsOf(plan)
     await session.cover(objects)
     intend(objects)
     isRemoved = false
@@ -83,7 +88,7 @@ export function createInjector(cluster: Cluster, settings: InjectorSettings): In
       affected += names.length
       isWritten ||= names.length > 0
     },
-    remove: async () => {
+    restore: async () => {
       for (const key of await restoreObjects(cluster, objects, { identity: session.identity }))
         note(`removed the fault from ${key}`)
       isRemoved = (await findUnfinished(cluster, objects, session.identity)).length === 0
@@ -105,6 +110,9 @@ export function createInjector(cluster: Cluster, settings: InjectorSettings): In
         affected = await countActing()
         isActing = affected > 0
       }
+      // Before all pods are evicted for the first time, it is another fault than the one that is asked for.
+      hasActed ||= killer?.isComplete() ?? true
+      if (!hasActed) return 0
       const taken = affected
       affected = 0
       return taken

@@ -156,7 +156,8 @@ const blindPolls = 3
 
 function withoutEffect({ inject, confirmTimeout }: ExperimentConfig, { isWritten }: Observation): string {
   const within = `within ${seconds(confirmTimeout)}`
-  if (inject.podKill) return `no pod was evicted ${within}`
+  if (inject.podKill)
+    return isWritten ? `not all pods to evict could be evicted ${within}` : `no pod was evicted ${within}`
   if (inject.chaosMesh && isWritten)
     return `Chaos Mesh did not report the fault as injected ${within}; look at its controller and its daemon`
   if (!isWritten) return `the fault could not be written ${within}`

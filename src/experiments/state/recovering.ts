@@ -99,14 +99,28 @@ function endLate(
   return end(
     state,
     late,
-    { kind: 'unconfirmed', problem: `no recovery was seen ${within}: ${what}`, isRemoved: true },
+    {
+      kind: 'unconfirmed',
+      problem: `no recovery was seen ${within}: ${what}`,
+      isRemoved: isSeenGone(experiment, state),
+    },
     now,
   )
+}
+
+/**
+ * Whether the calls since then show that no sidecar applies the fault any more. A restored object does not show it: the
+ * control plane may be away. Evictions and the objects of Chaos Mesh are nothing that a sidecar applies.
+ */
+function isSeenGone({ inject }: ExperimentConfig, { after }: Recovering): boolean {
+  if (inject.podKill || inject.chaosMesh) return true
+  return after.length >= shownBy.samples && sum(after).requests >= shownBy.requests
 }
 
 function tooFew(state: Recovering): string {
   if (state.waitsForCallers) return 'the counters of some callers could not be read'
   const { requests } = sum(state.after)
+  if (state.after.length < shownBy.samples) return `too few samples of the sidecars (${state.after.length})`
   if (requests < shownBy.requests) return `too few requests of users (${requests})`
   return `users call at ${Math.round(100 * shareOfSteadyRate(state, state.after))}% of their rate before the fault`
 }

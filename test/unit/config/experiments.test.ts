@@ -94,6 +94,13 @@ describe('is rejected:', () => {
       'is longer than',
     ],
     ['a steady state shorter than a poll', `inject: ${inject}, steadyState: 500ms`, 'shorter than `pollInterval`'],
+    ['a recovery that cannot be seen in time', `inject: ${inject}, recoverWithin: 1s`, 'make it 4000 ms or longer'],
+    [
+      'a side without content',
+      chaos('target: null', 'NetworkChaos'),
+      'spec.target: null: expected `mode` and `selector`',
+    ],
+    ['a side that is a name', chaos('target: db', 'NetworkChaos'), 'spec.target: "db": expected `mode` and `selector`'],
     ['no guard', `inject: ${inject}, guard: off`, 'an experiment needs its guard'],
     ['a hasty guard', `inject: ${inject}, guard: 1s`, 'a duration of 5s or more'],
     ['an impatient tolerance', `inject: ${inject}, expect: { tolerance: 1 }`, 'expected a number from 1.1'],

@@ -7,7 +7,7 @@ import type { KubeObject, Lease } from '../../../src/cluster/objects.ts'
 import { experimentClusterFaults } from '../../../src/experiments/safety.ts'
 import { actingOn, affectedByChaos, chaosManifest, chaosObjectOf } from '../../../src/experiments/faults/chaos-mesh.ts'
 import { createInjector } from '../../../src/experiments/faults/injector.ts'
-import { planFault } from '../../../src/experiments/faults/fault-plan.ts'
+import { objectsOf, planFault } from '../../../src/experiments/faults/fault-plan.ts'
 import { clusterWith, configOf, pod } from '../fixtures.ts'
 import { experimentOf } from './fixtures.ts'
 
@@ -54,6 +54,7 @@ describe('a file', () => {
     ['two objects', [podChaos, podChaos], 'has several objects; write one'],
     ['a Schedule', [{ ...podChaos, kind: 'Schedule' }], 'a Schedule injects again and again'],
     ['an object of another group', [{ ...podChaos, apiVersion: 'v1' }], 'expected an object of chaos-mesh.org'],
+    ['an empty spec', [{ ...podChaos, spec: null }], 'spec: null: expected the settings of a PodChaos'],
     ['a duration', [{ ...podChaos, spec: { ...spec, duration: '1h' } }], 'spec.duration: the experiment sets it'],
   ])('with %s is refused', (_, objects, message) => {
     expect(() => chaosObjectOf({ file: fileOf(...objects) }, 'shop')).toThrow(message)
@@ -118,7 +119,7 @@ describe('the injector', () => {
   const marks = () => (current as KubeObject).metadata
 
   async function injector() {
-    const planned = (await planFault(cluster, 'shop', 'x', experiment())).objects
+    const planned = objectsOf(await planFault(cluster, 'shop', 'x', experiment()))
     const session = { identity: 'run 7', lease: { metadata: { name: 'mesh-canary-backend', uid: '1' } } as Lease }
     const nothing = () => Promise.resolve()
     return createInjector(cluster, {
@@ -147,12 +148,12 @@ describe('the injector', () => {
   })
 
   test('has removed it only when the object is gone', async () => {
-    const { inject, remove, isRemoved } = await injector()
+    const { inject, restore, isRemoved } = await injector()
     await inject(0)
-    await remove()
+    await restore()
     expect(isRemoved()).toBe(false)
     current = undefined
-    await remove()
+    await restore()
     expect(isRemoved()).toBe(true)
   })
 })

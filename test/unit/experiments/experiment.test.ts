@@ -41,7 +41,7 @@ describe('an experiment', () => {
     await shop.run(tolerant())
     expect(shop.intents[0]).toMatchObject({
       experiment: 'trial',
-      services: ['backend'],
+      services: { target: 'backend', others: [] },
       objects: [{ kind: 'VirtualService', name: 'backend', undo: { kind: 'routes' } }],
     })
     expect(shop.intents.at(-1)).toBeUndefined()
@@ -63,6 +63,12 @@ describe('does not begin', () => {
       'a promotion by run 6 of backend has not ended (Lease shop/mesh-canary-backend)',
     )
     expect(shop.leases.holder).toBe('run 6 (deadbeef)')
+  })
+
+  test('if its guard cannot be created, and names what helps', async () => {
+    shop.leases.before = (verb, kind) =>
+      verb === 'apply' && kind === 'Job' ? new ApiError(403, 'cannot patch resource "jobs"') : undefined
+    await expect(shop.run(tolerant())).rejects.toThrow(/; give the run the rights of deploy\/rbac\/experiment.yaml$/)
   })
 
   test('during another experiment', async () => {
@@ -115,7 +121,7 @@ describe('while the fault acts,', () => {
   test('a lost Lease removes it, and leaves the Lease to its holder', async () => {
     later(() => shop.leases.heldBy('guard of run 7'))
     const { state } = await shop.run(tolerant())
-    expect(state.outcome.reason).toContain('this run lost its Lease')
+    expect(state.outcome.reason).toBe('this run lost its Lease: the guard is removing the fault')
     expectClean()
     expect(shop.leases.holder).toBe('guard of run 7')
   })
@@ -150,6 +156,44 @@ describe('while the fault acts,', () => {
     expect(shop.leases.holder).toContain('run 7, experiment trial')
     expect(shop.intents.at(-1)).toBeDefined()
   })
+})
+
+test('a fault that the sidecars still apply keeps the Lease, and the post step is told', async () => {
+  shop.everySecond = () => {
+    if (shop.isFaulted) shop.hasControlPlane = false
+  }
+  const { state } = await shop.run(tolerant())
+  expect(state.outcome.verdict).toBe('inconclusive')
+  expect(state.recovery).toMatchObject({ kind: 'unconfirmed', isRemoved: false })
+  expectClean()
+  expect(shop.leases.holder).toContain('run 7, experiment trial')
+  expect(shop.intents.at(-1)?.unseen).toContain('the sidecars still apply it')
+})
+
+test('an object that Chaos Mesh is still ending is awaited before it is written again', async () => {
+  let writes = 0
+  const create = shop.api.create.bind(shop.api)
+  shop.api.serves = () => Promise.resolve(true)
+  shop.leases.pods = ['web-1', 'web-2'].map((name) => pod({ metadata: { name, uid: name, labels: { app: 'web' } } }))
+  shop.api.create = <T extends KubeObject>(object: T) => {
+    if (object.kind !== 'NetworkChaos') return create<T>(object)
+    if (shop.leases.others['NetworkChaos']) return Promise.reject(new ApiError(409, 'it already exists'))
+    writes++
+    return Promise.resolve((shop.leases.others['NetworkChaos'] = object))
+  }
+  // The Lease cannot be renewed once, just after the write, and the object that this removes goes a few seconds later.
+  let refusals = 0
+  let secondsOfEnd = 0
+  shop.leases.before = (verb, kind) =>
+    verb === 'patch' && kind === 'Lease' && writes === 1 && refusals++ === 0 ? new ApiError(503, 'away') : undefined
+  shop.everySecond = () => {
+    if (shop.leases.calls.includes('remove NetworkChaos') && ++secondsOfEnd === 3)
+      delete shop.leases.others['NetworkChaos']
+  }
+  const settings = '{ action: loss, mode: one, selector: { labelSelectors: { app: web } } }'
+  const { state } = await shop.run(experimentOf('', `{ chaosMesh: { kind: NetworkChaos, spec: ${settings} } }`))
+  expect(writes).toBe(2)
+  expect(state.outcome.reason).not.toContain('already exists')
 })
 
 test('a cancellation leaves a fault that Chaos Mesh has not ended to the guard, and says so', async () => {

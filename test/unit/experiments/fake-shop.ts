@@ -20,6 +20,9 @@ export class FakeShop {
   abortedShare = 0.5
   /** Whether the guard starts. */
   hasGuard = true
+  /** Whether sidecars follow the routes, or keep those that they have. */
+  hasControlPlane = true
+  private applies = false
   /** After each second, before the run continues. */
   everySecond: () => void = () => undefined
   private counted = { good: 0, aborted: 0, until: 0 }
@@ -43,7 +46,8 @@ export class FakeShop {
 
   private count(): void {
     const requests = ((this.clock.time - this.counted.until) / 1000) * 50
-    const aborted = this.isFaulted ? requests * this.abortedShare : 0
+    if (this.hasControlPlane) this.applies = this.isFaulted
+    const aborted = this.applies ? requests * this.abortedShare : 0
     this.counted.aborted += aborted
     this.counted.good += requests - aborted
     this.counted.until = this.clock.time

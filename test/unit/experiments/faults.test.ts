@@ -1,62 +1,29 @@
 // How a fault changes objects, and that its removal restores them exactly.
 import { describe, expect, test } from 'vitest'
-import type { Cluster, PatchOperation } from '../../../src/cluster/client.ts'
-import { ApiError } from '../../../src/cluster/api-error.ts'
+import type { Cluster } from '../../../src/cluster/client.ts'
 import type { KubeObject, Lease, Workload } from '../../../src/cluster/objects.ts'
-import type { FaultPlan } from '../../../src/experiments/faults/fault-plan.ts'
-import { planFault } from '../../../src/experiments/faults/fault-plan.ts'
+import { objectsOf, planFault, type FaultChange } from '../../../src/experiments/faults/fault-plan.ts'
 import { injectFault } from '../../../src/experiments/faults/inject.ts'
-import { findLeftovers, findTouched, restoreObjects } from '../../../src/experiments/faults/restore.ts'
-import { clusterWith, to, virtualService } from '../fixtures.ts'
-import { patched } from '../patched.ts'
+import {
+  describeUnfinished,
+  findLeftovers,
+  findTouched,
+  findUnfinished,
+  restoreObjects,
+} from '../../../src/experiments/faults/restore.ts'
+import { to, virtualService } from '../fixtures.ts'
+import { FakeObjects } from './fake-objects.ts'
 import { experimentOf } from './fixtures.ts'
-
-/** Objects in the namespace shop, written as the API server writes them. */
-class FakeObjects {
-  objects: KubeObject[]
-  private version = 10
-  constructor(...objects: KubeObject[]) {
-    this.objects = objects
-  }
-
-  private at(kind: string, name: string): number {
-    return this.objects.findIndex((each) => each.kind === kind && each.metadata.name === name)
-  }
-
-  readonly api: Cluster = clusterWith({
-    list: (kind: string) => Promise.resolve(structuredClone(this.objects.filter((each) => each.kind === kind))),
-    get: (kind: string, _: string, name: string) => Promise.resolve(structuredClone(this.objects[this.at(kind, name)])),
-    create: (object: KubeObject) => Promise.resolve(void this.objects.push(object)),
-    remove: (kind: string, _: string, name: string) =>
-      Promise.resolve(this.objects.splice(this.at(kind, name), 1).length > 0),
-    patch: (kind: string, _: string, name: string, operations: PatchOperation[]) => {
-      try {
-        const object = patched(this.objects[this.at(kind, name)]!, operations)
-        if (Object.keys(object.metadata.annotations ?? {}).length === 0) delete object.metadata.annotations
-        object.metadata.resourceVersion = String(++this.version)
-        this.objects[this.at(kind, name)] = object
-        return Promise.resolve(object)
-      } catch (problem) {
-        return Promise.reject(new ApiError(422, String(problem)))
-      }
-    },
-  })
-
-  /** Without the versions, which every write changes. */
-  get content(): KubeObject[] {
-    return this.objects.map(({ metadata: { resourceVersion: _, ...metadata }, ...rest }) => ({ ...rest, metadata }))
-  }
-}
 
 const lease = { metadata: { name: 'mesh-canary-backend', uid: 'lease-1' } } as Lease
 const mark = { experiment: 'trial', lease: 'mesh-canary-backend', identity: 'run 7 (deadbeef)' }
 
-async function inject(cluster: Cluster, settings: string): Promise<FaultPlan> {
+async function inject(cluster: Cluster, settings: string, more = ''): Promise<FaultChange[]> {
   const plan = await planFault(
     cluster,
     'shop',
     'mesh-canary-experiment-backend',
-    experimentOf('maxAffected: 100%', settings),
+    experimentOf(`maxAffected: 100%, ${more}`, settings),
   )
   await injectFault(cluster, plan, lease, mark)
   return plan
@@ -138,8 +105,8 @@ describe('an abort meets', () => {
 
   test('the calls from sidecars as well where the only routes are for a gateway', async () => {
     const cluster = new FakeObjects(forGateway())
-    const { writes } = await inject(cluster.api, abort)
-    expect(writes.map(({ kind, object }) => `${kind} ${object.metadata.name}`)).toEqual([
+    const changes = await inject(cluster.api, abort)
+    expect(changes.map(({ write: { kind, object } }) => `${kind} ${object.metadata.name}`)).toEqual([
       'patch backend',
       'create mesh-canary-experiment-backend',
     ])
@@ -148,22 +115,22 @@ describe('an abort meets', () => {
   test('them through the routes for sidecars, if there are some', async () => {
     const mixed = forGateway()
     Object.assign(mixed.spec, { hosts: ['shop.example.com', 'backend'], gateways: ['shop', 'mesh'] })
-    expect((await inject(new FakeObjects(mixed).api, abort)).writes).toHaveLength(1)
+    expect(await inject(new FakeObjects(mixed).api, abort)).toHaveLength(1)
   })
 
   test('them through a VirtualService to which another one delegates', async () => {
     const parent = virtualService([{ delegate: { name: 'part' } }])
     const part = virtualService([route], { name: 'part' })
     delete part.spec.hosts
-    const { writes } = await inject(new FakeObjects(parent, part).api, abort)
-    expect(writes.map(({ object }) => object.metadata.name)).toEqual(['part'])
+    const changes = await inject(new FakeObjects(parent, part).api, abort)
+    expect(changes.map(({ write }) => write.object.metadata.name)).toEqual(['part'])
   })
 
   const split = (...weights: [string, number][]) =>
     virtualService([{ route: weights.map(([host, weight]) => ({ destination: { host }, weight })) }])
-  const httpRoute = (spec: object) => ({
+  const gatewayRoute = (kind: string, spec: object) => ({
     apiVersion: 'gateway.networking.k8s.io/v1',
-    kind: 'HTTPRoute',
+    kind,
     metadata: { name: 'web', namespace: 'shop' },
     spec,
   })
@@ -181,16 +148,37 @@ describe('an abort meets', () => {
     ],
     [
       'an HTTPRoute for a gateway',
-      httpRoute({ rules: [{ backendRefs: [{ name: 'backend' }] }] }),
+      gatewayRoute('HTTPRoute', { rules: [{ backendRefs: [{ name: 'backend' }] }] }),
       'the HTTPRoute shop/web sends requests to backend',
     ],
     [
       'an HTTPRoute for sidecars',
-      httpRoute({ parentRefs: [{ kind: 'Service', name: 'backend' }], rules: [] }),
+      gatewayRoute('HTTPRoute', { parentRefs: [{ kind: 'Service', name: 'backend' }], rules: [] }),
       'the HTTPRoute shop/web sends requests to backend',
+    ],
+    [
+      'a GRPCRoute for sidecars',
+      gatewayRoute('GRPCRoute', { parentRefs: [{ kind: 'Service', name: 'backend' }], rules: [] }),
+      'the GRPCRoute shop/web sends requests to backend',
+    ],
+    [
+      'a VirtualService of another namespace behind it',
+      virtualService([{ delegate: { name: 'part', namespace: 'web' } }]),
+      'hands requests for backend to the VirtualService web/part',
     ],
   ])('nobody, and is refused, with %s', async (_, object, message) => {
     await expect(inject(new FakeObjects(object).api, abort)).rejects.toThrow(message)
+  })
+
+  test('those of clients with routes of their own, or is refused', async () => {
+    const site = forGateway()
+    Object.assign(site.metadata, { name: 'site', namespace: 'istio-system' })
+    site.spec.http = [{ route: [{ destination: { host: 'backend.shop.svc.cluster.local' } }] }]
+    const cluster = new FakeObjects(site)
+    await expect(inject(cluster.api, abort, 'clients: [istio-system]')).rejects.toThrow(
+      'the VirtualService istio-system/site decides about calls to backend, and the run changes nothing outside of shop',
+    )
+    expect(await inject(cluster.api, abort)).toHaveLength(1)
   })
 })
 
@@ -241,6 +229,33 @@ test('an overload of a service without a rule of its own keeps what the rule for
   })
 })
 
+describe('an overload is refused', () => {
+  const limit = { connectionPool: { tcp: { maxConnections: 1 } } }
+  const elsewhere = rule({ host: 'backend.shop.svc.cluster.local' })
+  elsewhere.metadata.namespace = 'web'
+  test.each<[string, KubeObject, string]>([
+    [
+      'that would raise a limit',
+      rule({ trafficPolicy: limit }),
+      'limits maxConnections to 1, and the overload would raise',
+    ],
+    [
+      'beside a rule for some callers',
+      rule({ workloadSelector: { matchLabels: { app: 'web' } } }),
+      'the DestinationRule shop/backend is for the callers of its `workloadSelector` alone',
+    ],
+    [
+      'beside a rule that clients follow first',
+      elsewhere,
+      'callers in web follow the DestinationRule web/backend for backend',
+    ],
+  ])('%s', async (_, object, message) => {
+    const cluster = new FakeObjects(object)
+    await expect(inject(cluster.api, overload, 'clients: [web]')).rejects.toThrow(message)
+    expect(cluster.content).toEqual(new FakeObjects(object).content)
+  })
+})
+
 test('a partition refuses every caller of the workload', async () => {
   const cluster = new FakeObjects(workload({ app: 'backend' }))
   await inject(cluster.api, '{ partition: { workload: deploy/backend } }')
@@ -279,7 +294,7 @@ describe('removing the fault', () => {
     const cluster = new FakeObjects(...objects())
     const plan = await inject(cluster.api, settings)
     expect(cluster.content).not.toEqual(new FakeObjects(...objects()).content)
-    await restoreObjects(cluster.api, plan.objects, { fences: false })
+    await restoreObjects(cluster.api, objectsOf(plan), { invalidatesPreparedWrites: false })
     expect(cluster.content).toEqual(new FakeObjects(...objects()).content)
   })
 
@@ -288,15 +303,19 @@ describe('removing the fault', () => {
     await inject(cluster.api, settings)
     const found = await findLeftovers(cluster.api, 'shop', ['mesh-canary-backend'])
     expect(found).toHaveLength(1)
-    await restoreObjects(cluster.api, found, { fences: false })
+    await restoreObjects(
+      cluster.api,
+      found.map(({ fault }) => fault),
+      { invalidatesPreparedWrites: false },
+    )
     expect(cluster.content).toEqual(new FakeObjects(...objects()).content)
   })
 
   test.each(cases)('twice changes nothing more: %s', async (_, settings, objects) => {
     const cluster = new FakeObjects(...objects())
     const plan = await inject(cluster.api, settings)
-    expect(await restoreObjects(cluster.api, plan.objects)).toHaveLength(1)
-    expect(await restoreObjects(cluster.api, plan.objects)).toEqual([])
+    expect(await restoreObjects(cluster.api, objectsOf(plan))).toHaveLength(1)
+    expect(await restoreObjects(cluster.api, objectsOf(plan))).toEqual([])
   })
 
   test('keeps what somebody else has changed since', async () => {
@@ -306,8 +325,8 @@ describe('removing the fault', () => {
     await cluster.api.patch('DestinationRule', 'shop', 'backend', [
       { op: 'replace', path: '/spec/trafficPolicy/connectionPool', value: theirs },
     ])
-    expect(await findTouched(cluster.api, plan.objects)).toHaveLength(1)
-    await restoreObjects(cluster.api, plan.objects)
+    expect(await findTouched(cluster.api, objectsOf(plan))).toHaveLength(1)
+    await restoreObjects(cluster.api, objectsOf(plan))
     expect(cluster.objects[0]).toMatchObject({ spec: { trafficPolicy: { connectionPool: theirs } } })
   })
 
@@ -342,7 +361,7 @@ describe('removing the fault', () => {
       const { spec } = cluster.objects[0] as KubeObject & { spec: Rule }
       const value = { host: 'backend', ...change(spec) }
       await cluster.api.patch('DestinationRule', 'shop', 'backend', [{ op: 'replace', path: '/spec', value }])
-      await restoreObjects(cluster.api, plan.objects)
+      await restoreObjects(cluster.api, objectsOf(plan))
       expect(cluster.objects[0]).toMatchObject({ spec: { host: 'backend', ...after } })
       expect(JSON.stringify(cluster.objects[0])).not.toContain('"maxConnections":2')
     })
@@ -350,7 +369,7 @@ describe('removing the fault', () => {
 
   test('leaves an object of the same name that is not of an experiment', async () => {
     const cluster = new FakeObjects(workload({ app: 'backend' }))
-    const { objects } = await inject(cluster.api, '{ partition: { workload: deploy/backend } }')
+    const objects = objectsOf(await inject(cluster.api, '{ partition: { workload: deploy/backend } }'))
     cluster.objects[1]!.metadata.annotations = {}
     await restoreObjects(cluster.api, objects)
     expect(cluster.objects).toHaveLength(2)
@@ -358,7 +377,7 @@ describe('removing the fault', () => {
 
   test('undoes what the fault wrote, also where the caller knows an older plan', async () => {
     const cluster = new FakeObjects(rule({ trafficPolicy: { connectionPool: { tcp: { maxConnections: 100 } } } }))
-    const { objects } = await planFault(cluster.api, 'shop', 'x', experimentOf('', overload))
+    const objects = objectsOf(await planFault(cluster.api, 'shop', 'x', experimentOf('', overload)))
     const value = { tcp: { maxConnections: 50 } }
     await cluster.api.patch('DestinationRule', 'shop', 'backend', [
       { op: 'replace', path: '/spec/trafficPolicy/connectionPool', value },
@@ -370,15 +389,27 @@ describe('removing the fault', () => {
 
   test('leaves the fault of another run in the same object', async () => {
     const cluster = new FakeObjects(routed())
-    const { objects } = await inject(cluster.api, abort)
+    const objects = objectsOf(await inject(cluster.api, abort))
     expect(await restoreObjects(cluster.api, objects, { identity: 'run 6 (00000000)' })).toEqual([])
     expect(await restoreObjects(cluster.api, objects, { identity: mark.identity })).toHaveLength(1)
+  })
+
+  test('is not confirmed while somebody writes it again', async () => {
+    const cluster = new FakeObjects(routed())
+    const objects = objectsOf(await inject(cluster.api, abort))
+    const { spec } = cluster.objects[0] as ReturnType<typeof routed>
+    await restoreObjects(cluster.api, objects)
+    expect(await findUnfinished(cluster.api, objects, mark.identity)).toEqual([])
+    await cluster.api.patch('VirtualService', 'shop', 'backend', [{ op: 'replace', path: '/spec', value: spec }])
+    expect(describeUnfinished(await findUnfinished(cluster.api, objects, mark.identity))).toContain(
+      'VirtualService shop/backend has the fault again',
+    )
   })
 
   test('invalidates what a frozen run has prepared', async () => {
     const cluster = new FakeObjects(routed())
     const plan = await planFault(cluster.api, 'shop', 'x', experimentOf('', abort))
-    await restoreObjects(cluster.api, plan.objects)
+    await restoreObjects(cluster.api, objectsOf(plan))
     await expect(injectFault(cluster.api, plan, lease, mark)).rejects.toThrow('resourceVersion')
   })
 
@@ -387,4 +418,17 @@ describe('removing the fault', () => {
     await inject(cluster.api, abort)
     expect(await findLeftovers(cluster.api, 'shop', ['mesh-canary-other'])).toEqual([])
   })
+})
+
+test('an object with the fault of another experiment is refused, because nobody could tell whose routes are whose', async () => {
+  const cluster = new FakeObjects(routed())
+  await inject(cluster.api, abort)
+  const before = cluster.content
+  const plan = await planFault(cluster.api, 'shop', 'x', experimentOf('', '{ abort: { service: other, status: 503 } }'))
+  const theirs = { experiment: 'theirs', lease: 'mesh-canary-other', identity: 'run 8 (00000000)' }
+  await expect(injectFault(cluster.api, plan, lease, theirs)).rejects.toThrow(
+    'the VirtualService shop/backend has the fault of the experiment trial of run 7; wait for its end. ' +
+      'If that run is gone, run an experiment that takes its Lease mesh-canary-backend',
+  )
+  expect(cluster.content).toEqual(before)
 })

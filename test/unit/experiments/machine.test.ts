@@ -387,7 +387,7 @@ describe('the recovery', () => {
       state.phase === 'recovering' ? { ...isGone, signs: { calls: 50, faulted: 3 } } : usual()(state),
     )
     expect(state.outcome.verdict).toBe('inconclusive')
-    expect(state.recovery).toMatchObject({ kind: 'unconfirmed', isRemoved: true })
+    expect(state.recovery).toMatchObject({ kind: 'unconfirmed', isRemoved: false })
     expect(state.outcome.reason).toContain('the sidecars still apply it')
   })
 
@@ -425,5 +425,6 @@ describe('the recovery', () => {
     )
     expect(state.outcome.verdict).toBe('inconclusive')
     expect(state.outcome.reason).toContain('too few requests of users (0)')
+    expect(state.recovery).toMatchObject({ kind: 'unconfirmed', isRemoved: false })
   })
 })

@@ -4,7 +4,7 @@ import { recordOf } from './record.ts'
 import type { EndedState, State } from './types.ts'
 
 /** `failure`: why the fault could not be removed, if it could not. */
-export function endAtOnce(before: State, reason: string, failure: string | undefined, now: number): EndedState {
+export function endedEarly(before: State, reason: string, failure: string | undefined, now: number): EndedState {
   const problem =
     failure === undefined
       ? `${reason} before the counters could show the recovery`
