@@ -74,7 +74,17 @@ const chaosMeshKilled: Fault = {
   arm:
     ({ run }) =>
     async () =>
-      void (await run(['kubectl', '-n', 'chaos-mesh', 'delete', 'pod', '--all', '--force', '--wait=false'])),
+      void (await run([
+        'kubectl',
+        '-n',
+        'chaos-mesh',
+        'delete',
+        'pod',
+        '-l',
+        'app=chaos-controller-manager',
+        '--force',
+        '--wait=false',
+      ])),
 }
 
 const common = {

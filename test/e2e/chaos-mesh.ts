@@ -1,28 +1,30 @@
-// A real Chaos Mesh on the embedded mesh: its controller, without its daemon.
+// A real Chaos Mesh on the embedded mesh: its controller and its daemon.
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { goModule, goTool } from '../mesh/index.ts'
+import { containerdSocket, goModule, goTool } from '../mesh/index.ts'
 import type { TestCluster } from './world.ts'
 
 /** Starts it, and waits until it is ready. `home`: where its manifest and its certificate may be. @returns how to end it. */
 export async function startChaosMesh({ run }: TestCluster, home: string): Promise<() => Promise<void>> {
-  const controller = await goTool('chaos-controller-manager')
+  const [controller, daemon] = [await goTool('chaos-controller-manager'), await goTool('chaos-daemon')]
   const module = await goModule('github.com/chaos-mesh/chaos-mesh', 'chaos-controller-manager')
   const crds = join(module, 'config/crd/bases')
   // Their annotations would be too long for a client-side apply.
   await run(['kubectl', 'apply', '--server-side', '-f', crds])
   await run(['kubectl', 'wait', '--for=condition=Established', '-f', crds, '--timeout=60s'])
-  await run(['kubectl', 'apply', '-f', writeManifest(home, dirname(controller))])
-  const ready = ['rollout', 'status', 'deploy/chaos-controller-manager', '--timeout=120s']
-  await run(['kubectl', '-n', 'chaos-mesh', ...ready])
+  const places = { CONTROLLER: dirname(controller), DAEMON: dirname(daemon), SOCKET: containerdSocket }
+  await run(['kubectl', 'apply', '-f', writeManifest(home, { ...places, CERTIFICATE: makeCertificate(home) })])
+  for (const name of ['deploy/chaos-controller-manager', 'daemonset/chaos-daemon'])
+    await run(['kubectl', '-n', 'chaos-mesh', 'rollout', 'status', name, '--timeout=120s'])
   return async () => void (await run(['kubectl', 'delete', 'namespace', 'chaos-mesh', '--wait=false']))
 }
 
-function writeManifest(home: string, controller: string): string {
-  const [file, certificate] = [join(home, 'chaos-mesh.yaml'), join(home, 'certificate')]
-  mkdirSync(certificate)
-  const [key, out] = [join(certificate, 'tls.key'), join(certificate, 'tls.crt')]
+/** @returns the folder that it is in. */
+function makeCertificate(home: string): string {
+  const folder = join(home, 'certificate')
+  mkdirSync(folder)
+  const [key, out] = [join(folder, 'tls.key'), join(folder, 'tls.crt')]
   const request = [
     'req',
     '-x509',
@@ -35,12 +37,16 @@ function writeManifest(home: string, controller: string): string {
     '/CN=chaos-mesh',
   ]
   execFileSync('openssl', [...request, '-keyout', key, '-out', out], { stdio: 'ignore' })
+  return folder
+}
+
+/** `places`: the paths on the node, by the name that the manifest has for each. */
+function writeManifest(home: string, places: Record<string, string>): string {
+  const file = join(home, 'chaos-mesh.yaml')
   const text = readFileSync(resolve(import.meta.dirname, 'chaos-mesh.yaml'), 'utf8')
   writeFileSync(
     file,
-    text
-      .replace('{ path: CONTROLLER }', `{ path: ${controller} }`)
-      .replace('{ path: CERTIFICATE }', `{ path: ${certificate} }`),
+    text.replace(/\{ path: ([A-Z]+) \}/g, (_, name: string) => `{ path: ${places[name]} }`),
   )
   return file
 }

@@ -245,7 +245,7 @@ describe('a small connection pool', () => {
   })
 })
 
-describe('a pod that Chaos Mesh kills', () => {
+describe('a pod that Chaos Mesh kills or cuts off', () => {
   const kill = (label: string) => {
     const spec = { action: 'pod-kill', mode: 'one', selector: { labelSelectors: { pool: label } } }
     return { service: 'front', maxAffected: '100%', inject: { chaosMesh: { kind: 'PodChaos', spec } } }
@@ -271,6 +271,26 @@ describe('a pod that Chaos Mesh kills', () => {
     const run = await experiment({ ...kill(''), inject: { chaosMesh: { file } } })
     expect(verdict(run), run.log).toBe('fragile')
     expect(await arcade.kubectl('get', 'podchaos', '-o', 'name')).toBe('')
+  })
+
+  const cut = { action: 'partition', mode: 'all', direction: 'both', selector: { labelSelectors: { pool: 'b' } } }
+  const cutOff = { service: 'shop', maxAffected: '100%', inject: { chaosMesh: { kind: 'NetworkChaos', spec: cut } } }
+
+  test('is avoided by callers that soon try elsewhere', async () => {
+    await policies({ shop: { retries: { attempts: 3, perTryTimeout: '1s', retryOn: ['5xx'] } } })
+    const run = await experiment(cutOff)
+    expect(verdict(run), run.log).toBe('resilient')
+    expect(trial(run)).toMatchObject({ recovery: 'confirmed' })
+    expect(trial(run).mesh.timeouts.count).toBeGreaterThan(0)
+  })
+
+  test('hurts those that wait for it', async () => {
+    await policies({ shop: { timeout: '1s', retries: { attempts: 0 } } })
+    const run = await experiment(cutOff)
+    expect(verdict(run), run.log).toBe('fragile')
+    expect(trial(run)).toMatchObject({ recovery: 'confirmed' })
+    expect(trial(run).mesh.timeouts.count).toBeGreaterThan(0)
+    expect(await arcade.kubectl('get', 'networkchaos', '-o', 'name')).toBe('')
   })
 })
 
