@@ -17,6 +17,7 @@ export const layers = [
   ['experiments'],
   ['release'],
   ['simulate'],
+  ['engines'],
   ['guard'],
   ['report'],
   ['telemetry'],
