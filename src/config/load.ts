@@ -21,7 +21,18 @@ import { gather, type Source } from './source.ts'
 export function loadConfig(env: NodeJS.ProcessEnv, runEnv: NodeJS.ProcessEnv = env): Config {
   const inputValues = givenInputs(env)
   const name = inputValues.get('config')
-  const source = gather(name === undefined ? undefined : { name, text: readText('input config', name) }, inputValues)
+  const file = name === undefined ? undefined : { name, text: readText('input config', name) }
+  return configOf(file, inputValues, runEnv)
+}
+
+/** The config of a text that is not read from a file. @throws ConfigError as `loadConfig` does */
+export function configOf(
+  file: { name: string; text: string } | undefined,
+  inputValues: ReadonlyMap<string, string> = new Map(),
+  runEnv: NodeJS.ProcessEnv = {},
+): Config {
+  const name = file?.name
+  const source = gather(file, inputValues)
   const parsed = schema.safeParse(source.value)
   if (!parsed.success) throw listed(parsed.error.issues.map((issue) => messageOfIssue(issue, source)))
   const altered = alteredNumbers(source, parsed.data)
