@@ -10,6 +10,7 @@ import { flaggerTable } from './flagger/table.ts'
 import { type Entry, Field, Ledger } from './ledger.ts'
 import { listComment } from './list.ts'
 import { checkFields, isEngineKind, readObjects, type SourceFile, type SourceObject } from './source.ts'
+import { rowOf } from './table.ts'
 import { namespaceOf } from './values.ts'
 
 /** `text`: mesh.yaml, which begins with the list as comments. `taken`: whether the result contains a field. */
@@ -35,6 +36,7 @@ export function toMeshYaml(files: readonly SourceFile[]): Conversion {
   const fields = roots.map((object) => ({ namespace: object.namespace, field: Field.root(ledger, object) }))
   const namespace = namespaceOf(fields)
   for (const { field } of fields) takeNamespace(field.get('metadata', 'namespace'))
+  for (const object of objects) finish(object, ledger)
   const config = {
     ...(namespace === undefined ? {} : { namespace }),
     ...servicesOf(converted),
@@ -65,6 +67,7 @@ function isIn({ namespace }: SourceObject, expected: string | undefined): boolea
   return namespace === undefined || expected === undefined || namespace === expected
 }
 
+const templates = ['MetricTemplate', 'AnalysisTemplate', 'ClusterAnalysisTemplate']
 const routing = ['VirtualService', 'DestinationRule', 'Gateway', 'HTTPRoute']
 
 function begin(object: SourceObject, ledger: Ledger): void {
@@ -75,9 +78,17 @@ function begin(object: SourceObject, ledger: Ledger): void {
       : 'it stays as it is: mesh-canary reads it from the cluster'
     return void root.leave(says)
   }
-  root.get('apiVersion').take()
-  root.get('kind').take()
-  for (const { path, says } of checkFields(object)) root.get(...path).leave(says.replace(/^[^:]*: /, ''))
+  for (const { path, says } of checkFields(object)) ledger.drop(object, path, says)
+}
+
+/** A template is part of the result if a check came from it. */
+function finish(object: SourceObject, ledger: Ledger): void {
+  const root = Field.root(ledger, object)
+  if (object.kind === 'AlertProvider') root.leave(rowOf(flaggerTable, object.kind, [], undefined))
+  else if (!isEngineKind(object.kind)) return
+  else if (!templates.includes(object.kind) || ledger.isTaken(object, ['metadata', 'name']))
+    for (const key of ['apiVersion', 'kind']) root.get(key).take()
+  else root.leave('no check came from it; see what names it')
 }
 
 function takeNamespace(namespace: Field): void {

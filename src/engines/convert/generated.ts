@@ -41,6 +41,10 @@ export class Keys {
     this.notes.push({ about: 'left', path: [...this.section, ...path], says })
   }
 
+  leaveOfService(path: Path, says: string): void {
+    this.notes.push({ about: 'left', path: [...this.service, ...path], says })
+  }
+
   differ(path: Path, says: string): void {
     this.notes.push({ about: 'differs', path: [...this.section, ...path], says })
     this.take(...path)
@@ -49,10 +53,14 @@ export class Keys {
 
 type Section = Record<string, unknown>
 
+type Policy = Pick<ServicePolicy, 'timeout' | 'retries' | 'loadBalancer' | 'circuitBreaker'>
+
 /** What the policies of the service compile to, in Istio's form: `timeout`, `retries` and `trafficPolicy`. */
-export function istioPolicy(config: Config, service: string): Section {
-  const policy = config.services?.[service] ?? ({} as ServicePolicy)
-  const { timeout, retries, loadBalancer, circuitBreaker } = policy
+export function istioPolicy(
+  config: Config,
+  service: string,
+  { timeout, retries, loadBalancer, circuitBreaker }: Policy,
+): Section {
   const routes = httpRoutes(
     service,
     { ...noPolicy, ...defined({ timeout, retries }) },

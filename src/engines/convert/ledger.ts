@@ -23,6 +23,23 @@ export type Entry = {
 export class Ledger {
   private readonly taken = new Map<SourceObject, Path[]>()
   private readonly entries: Entry[] = []
+  private readonly unknown = new Map<SourceObject, Path[]>()
+
+  /** The API server drops the field, because it does not know it: it is read by nobody. */
+  drop(object: SourceObject, path: Path, says: string): void {
+    this.unknown.set(object, [...(this.unknown.get(object) ?? []), path])
+    this.note({ about: 'left', object, path, value: valueAt(object.value, path), says })
+  }
+
+  /** The object without the fields that are dropped. */
+  known(object: SourceObject): unknown {
+    const value = structuredClone(object.value)
+    for (const path of this.unknown.get(object) ?? []) {
+      const parent = valueAt(value, path.slice(0, -1)) as Record<string | number, unknown>
+      Reflect.deleteProperty(parent, path.at(-1)!)
+    }
+    return value
+  }
 
   take(object: SourceObject, path: Path): void {
     this.taken.set(object, [...(this.taken.get(object) ?? []), path])
@@ -60,7 +77,7 @@ export class Ledger {
     const children = childrenOf(value)
     const whole = (says: string): Entry => ({ about: 'left', object, path, value, says })
     if (children.length === 0 || !(isMarkedBelow || rowsBelow(table, object.kind, path)))
-      return [whole(rowOf(table, object.kind, path))]
+      return [whole(rowOf(table, object.kind, path, value))]
     const entries = children.flatMap(([key, child]) => this.restOf(object, child, [...path, key], table))
     const reasons = [...new Set(entries.map(({ says }) => says))]
     return isMarkedBelow || reasons.length > 1 ? entries : [whole(reasons[0]!)]
@@ -69,6 +86,10 @@ export class Ledger {
 
 function lineOf(place: string): number {
   return Number(place.slice(place.lastIndexOf(':') + 1))
+}
+
+function valueAt(value: unknown, path: Path): unknown {
+  return path.reduce<unknown>((at, key) => (at as Record<string | number, unknown>)[key], value)
 }
 
 function childrenOf(value: unknown): [string | number, unknown][] {
@@ -99,7 +120,7 @@ export class Field {
   }
 
   static root(ledger: Ledger, object: SourceObject): Field {
-    return new Field(ledger, object, [], object.value)
+    return new Field(ledger, object, [], ledger.known(object))
   }
 
   get given(): boolean {
@@ -158,10 +179,8 @@ export class Field {
   /** @throws ConfigError that names the file, the line and the path */
   fail(expected: string): never {
     const { kind, name, place } = this.object
-    const shown = ['string', 'number', 'boolean'].includes(typeof this.value)
-      ? shownValue(this.value)
-      : 'something else'
-    const found = this.given ? `, but found ${shown}` : ', but it is missing'
+    const isScalar = ['string', 'number', 'boolean'].includes(typeof this.value)
+    const found = isScalar ? `, but found ${shownValue(this.value)}` : ''
     throw new ConfigError(
       `${place(this.path)}: ${kind} ${name}: ${dotted([...this.path])}: expected ${expected}${found}`,
     )

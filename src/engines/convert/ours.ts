@@ -38,6 +38,7 @@ const canaryKeys: Record<string, Says> = {
     flagger: 'a metric is asked once in an interval',
     'argo-rollouts': 'a metric is asked every `interval` of its own',
   },
+  checks: {},
   'checks.successRate': {},
   'checks.p99': {},
   'checks.noWorseThanStable': { both: ourAnalysis },

@@ -29,7 +29,7 @@ const parts: Record<string, (field: Field) => Match | undefined> = {
 function matchOf(item: Field): Match | undefined {
   const made = item.keys().map((key) => parts[key]?.(item.get(key)))
   if (made.length === 0 || made.includes(undefined)) return undefined
-  item.take()
+  for (const key of item.keys()) item.get(key).take()
   const match = Object.assign({}, ...made) as Match
   return Object.keys(match).length > 0 ? match : undefined
 }

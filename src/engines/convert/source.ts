@@ -1,7 +1,7 @@
 // Reads the objects to convert from YAML texts. Each object remembers its file and the line of each field.
 import { ConfigError } from '../../config/error.ts'
 import { isMap } from '../../config/values/parsed-value.ts'
-import { FieldChecker, metadataFields } from '../../policies/field-checker.ts'
+import { dotted, FieldChecker, metadataFields } from '../../policies/field-checker.ts'
 import { YamlError } from '../../yaml/faults.ts'
 import { parseAll, type YamlDocument } from '../../yaml/parse.ts'
 import type { Path } from '../../yaml/positions.ts'
@@ -19,8 +19,8 @@ export type SourceObject = {
   place: (path: Path, key?: string) => string
 }
 
-/** A field that the API of the object does not have. `says` begins with its path. */
-export type UnknownField = { object: SourceObject; path: Path; says: string }
+/** A field that the API of the object does not have. */
+export type UnknownField = { path: Path; says: string }
 
 const apiVersions: Record<string, string> = {
   Canary: 'flagger.app/v1beta1',
@@ -102,8 +102,10 @@ export function checkFields(object: SourceObject): UnknownField[] {
   checker.checkMap(metadataFields, value['metadata'], ['metadata'])
   const spec = `${content['spec']!.replace(/!$/, '')}!`
   checker.checkMap({ apiVersion: 'string', kind: 'string', metadata: 'any', status: 'any', spec }, value, [])
+  const title = [kind, object.name].filter((part) => part !== '').join(' ')
   const wrong = checker.faults.filter(({ isUnknown }) => !isUnknown)
   if (wrong.length > 0)
-    throw new ConfigError(wrong.map(({ path, says }) => `${place(path)}: ${kind} ${object.name}: ${says}`).join('\n'))
-  return checker.faults.map(({ path, says }) => ({ object, path, says }))
+    throw new ConfigError(wrong.map(({ path, says }) => `${place(path)}: ${title}: ${says}`).join('\n'))
+  const dropped = '; the API server drops it'
+  return checker.faults.map(({ path, says }) => ({ path, says: `${says.replace(`${dotted(path)}: `, '')}${dropped}` }))
 }

@@ -31,8 +31,10 @@ function fits(key: string | number, step: string): boolean {
 }
 
 /** What the table says of the field: the row with the longest path that covers it. */
-export function rowOf(table: Table, kind: string, path: Path): string {
+export function rowOf(table: Table, kind: string, path: Path, value: unknown): string {
   const own = rowFor(table, kind, path)
+  // Everything that is on unless it is said to be off has a counterpart.
+  if (own && value === false) return 'off, as without it'
   if (own) return own.key === undefined ? own.says : `this value has no counterpart${own.says && `: ${own.says}`}`
   const found = common.filter(({ field }) => isOfRow(path, field)).sort(longestFirst)[0]
   return found?.says ?? 'mesh-canary does not know this field; if it has a meaning, look for it in the reference'

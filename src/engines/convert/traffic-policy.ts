@@ -25,7 +25,7 @@ function retrySection(retries: Field, limit: number | undefined): Section {
   else
     attempts.differ(`the timeout of the request (${durationText(limit!)}) ends the last tries; ${fitting} fit into it`)
   if (Math.min(tries, fitting) === 0) {
-    retries.leave('no retry takes place')
+    for (const key of ['perTryTimeout', 'retryOn']) retries.get(key).leave('no retry takes place')
     return { retries: { attempts: 0 } }
   }
   return {

@@ -5,16 +5,15 @@ import { parseDuration } from '../../config/values/durations.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import type { Field } from './ledger.ts'
 
-/** A duration as people write it, which Go reads too: `1m30s`. */
+/** A duration as people write it, which Go reads too: `1m30s`, `1500ms`. */
 export function durationText(ms: number): string {
+  if (ms % 1000 !== 0) return `${ms}ms`
   const parts: [number, string][] = [
     [Math.floor(ms / 3_600_000), 'h'],
     [Math.floor(ms / 60_000) % 60, 'm'],
     [Math.floor(ms / 1000) % 60, 's'],
-    [ms % 1000, 'ms'],
   ]
-  const text = parts.flatMap(([amount, unit]) => (amount === 0 ? [] : [`${amount}${unit}`])).join('')
-  return text === '' ? '0s' : text
+  return parts.flatMap(([amount, unit]) => (amount === 0 ? [] : [`${amount}${unit}`])).join('')
 }
 
 /** Milliseconds of a duration with its unit; undefined if the field is missing. @throws ConfigError for anything else */

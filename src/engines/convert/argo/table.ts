@@ -172,6 +172,7 @@ const metric: Omit<Row, 'kind'>[] = [
     field: 'spec.metrics[].provider.prometheus.headers',
     says: 'set `prometheus.token`; other headers have no counterpart',
   },
+  { field: 'spec.metrics[].provider.prometheus.rangeQuery', says: 'a check has one result: write an instant query' },
   { field: 'spec.metrics[].provider.prometheus.insecure', says: 'certificates are always verified' },
   {
     field: 'spec.metrics[].provider.web',

@@ -9,7 +9,11 @@ const canary: Omit<Row, 'kind'>[] = [
   { field: 'metadata.name', key: 'canary.service', says: 'if it is the name of the Service' },
   { field: 'metadata.namespace', key: 'namespace', says: '' },
   { field: 'spec.provider', key: 'canary', says: 'only `istio`' },
-  { field: 'spec.metricsServer', says: 'the counters of the sidecars need no Prometheus; queries have `prometheus`' },
+  {
+    field: 'spec.metricsServer',
+    key: 'canary.prometheus',
+    says: 'of a metric with `query`; the checks of requests read the sidecars',
+  },
   {
     field: 'spec.targetRef',
     key: 'canary.image',
@@ -38,10 +42,26 @@ const canary: Omit<Row, 'kind'>[] = [
   { field: 'spec.service.appProtocol', says: theService },
   { field: 'spec.service.portDiscovery', says: theService },
   { field: 'spec.service.timeout', key: 'services.<name>.timeout', says: '' },
-  { field: 'spec.service.retries', key: 'services.<name>.retries', says: '' },
-  { field: 'spec.service.trafficPolicy.loadBalancer', key: 'services.<name>.loadBalancer', says: '' },
-  { field: 'spec.service.trafficPolicy.connectionPool', key: 'services.<name>.circuitBreaker', says: '' },
-  { field: 'spec.service.trafficPolicy.outlierDetection', key: 'services.<name>.circuitBreaker', says: '' },
+  {
+    field: 'spec.service.retries',
+    key: 'services.<name>.retries',
+    says: 'only `attempts`, `perTryTimeout` and `retryOn`',
+  },
+  {
+    field: 'spec.service.trafficPolicy.loadBalancer',
+    key: 'services.<name>.loadBalancer',
+    says: 'only `simple`, and the key of `consistentHash`',
+  },
+  {
+    field: 'spec.service.trafficPolicy.connectionPool',
+    key: 'services.<name>.circuitBreaker',
+    says: 'only `http1MaxPendingRequests` and `maxRequestsPerConnection`',
+  },
+  {
+    field: 'spec.service.trafficPolicy.outlierDetection',
+    key: 'services.<name>.circuitBreaker',
+    says: 'only `consecutive5xxErrors`, `interval`, `baseEjectionTime` and `maxEjectionPercent`',
+  },
   { field: 'spec.service.trafficPolicy', says: 'write it into a DestinationRule of your own' },
   {
     field: 'spec.service.trafficPolicy.tls',

@@ -42,11 +42,33 @@ export function flaggerObjects(config: Config, plan: CanaryConfig, workload = pl
 }
 
 function serviceOf(config: Config, { service }: CanaryConfig, workload: string, keys: Keys): Section {
-  const port = config.services?.[service]?.port
+  const policy = config.services?.[service] ?? {}
   for (const key of ['port', 'timeout', 'retries', 'loadBalancer', 'circuitBreaker']) keys.takeOfService(key)
+  for (const path of unknownPolicies)
+    keys.leaveOfService(path, 'the CRD of Flagger has no such field; write a DestinationRule of your own')
+  const { maxConnections, ...circuitBreaker } = policy.circuitBreaker ?? {}
+  const { budget, ...retries } = policy.retries ?? {}
+  const { warmup, ...loadBalancer } = policy.loadBalancer ?? {}
+  const known = defined({
+    timeout: policy.timeout,
+    retries: policy.retries && retries,
+    loadBalancer: policy.loadBalancer && loadBalancer,
+    circuitBreaker: Object.keys(circuitBreaker).length > 0 ? circuitBreaker : undefined,
+  }) as Parameters<typeof istioPolicy>[2]
   // Flagger needs the port. 80 is what a Service has if nothing says more.
-  return { ...(workload === service ? {} : { name: service }), port: port ?? 80, ...istioPolicy(config, service) }
+  return {
+    ...(workload === service ? {} : { name: service }),
+    port: policy.port ?? 80,
+    ...istioPolicy(config, service, known),
+  }
 }
+
+/** Istio has them, and the objects that Flagger makes have not. */
+const unknownPolicies = [
+  ['circuitBreaker', 'maxConnections'],
+  ['retries', 'budget'],
+  ['loadBalancer', 'warmup'],
+]
 
 function stepsOf(plan: CanaryConfig, keys: Keys): Section {
   const { mirror, ab, interval, steps } = plan
@@ -74,6 +96,10 @@ function mirrorOf({ percent }: NonNullable<CanaryConfig['mirror']>, keys: Keys):
 }
 
 function abTest({ ab, mirror, steps }: CanaryConfig, keys: Keys): Section {
+  if (ab!.match.some(({ path, method }) => path !== undefined || method !== undefined)) {
+    keys.leave(['ab'], 'the CRD of Flagger knows conditions on headers and query parameters only')
+    return { iterations: 1 }
+  }
   keys.take('ab')
   if (mirror) keys.leave(['mirror'], 'Flagger has either `match` or `mirror`')
   if (steps.length === 1 && steps[0] === 100) keys.take('steps')
