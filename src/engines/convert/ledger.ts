@@ -145,13 +145,13 @@ export class Field {
   }
 
   /** The field is in the result. Returns its value. */
-  take<T>(): T | undefined {
+  take(): unknown {
     if (this.given) this.ledger.take(this.object, this.path)
-    return this.value as T | undefined
+    return this.value
   }
 
   /** The field is in the result, with another meaning. */
-  differ<T>(says: string): T | undefined {
+  differ(says: string): unknown {
     if (this.given)
       this.ledger.note({ about: 'differs', object: this.object, path: this.path, value: this.value, says })
     return this.take()

@@ -71,7 +71,10 @@ const canaryKeys: Record<string, Says> = {
     'argo-rollouts': 'an inconclusive analysis pauses the Rollout',
   },
   onCancel: { both: ourRun },
-  onDrift: { both: 'the controller writes its weights again' },
+  onDrift: {
+    flagger: 'Flagger goes on from the weights that it finds',
+    'argo-rollouts': 'Argo Rollouts writes its weights again',
+  },
   guard: { both: ourRun },
   leaseWaitTimeout: { both: ourRun },
   progressDeadline: {},

@@ -154,7 +154,7 @@ function everyOf(interval: Field, args: Args): Section {
 }
 
 function failuresOf(limit: Field): Section {
-  const count = /^-?\d+$/.test(String(limit.value ?? '')) ? Number(limit.value) : undefined
+  const count = /^-?\d+$/.test(limit.text() ?? String(limit.number() ?? '')) ? Number(limit.value) : undefined
   if (count === undefined) return (limit.leave('its value comes from an argument; write `failures` by hand'), {})
   if (count < 0 || count > 99) return (limit.leave('that many failures have no counterpart; each counts'), {})
   if (count === 0) return (limit.take(), {})

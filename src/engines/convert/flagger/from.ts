@@ -37,9 +37,9 @@ export function canaryFromFlagger(
   })
   const webhooks = webhooksFrom(analysis.get('webhooks').items(), service, names)
   addFailures(analysis.get('threshold'), [
-    ...Object.values(checks['queries'] ?? {}),
+    ...Object.values((checks['queries'] ?? {}) as Record<string, Section>),
     ...Object.values(webhooks),
-  ] as Section[])
+  ])
   return {
     service,
     policy: servicePolicy(spec.get('service')),
@@ -130,11 +130,11 @@ function webhookFrom(item: Field, service: string, names: Names): [string, Secti
 function metadataOf(metadata: Field, service: string): Section | undefined {
   const text = JSON.stringify(metadata.value ?? {})
   const found = ['primary', 'canary'].map((role) => `${service}-${role}`).find((name) => text.includes(name))
-  if (found === undefined) return metadata.take()
+  if (found === undefined) return metadata.take() as Section | undefined
   return metadata.differ(
     `it names ${found}, a Service that Flagger makes; here there is none called ${service}-primary, and ${service}-canary ` +
       'only while a canary lives whose pods have no label of their own',
-  )
+  ) as Section | undefined
 }
 
 /** Every check that Flagger counts may fail `threshold` times less one. */

@@ -122,7 +122,10 @@ function boundsOf(metric: Field): { bounds: Section; fields: Field[] } | undefin
   const fields = [range.get('min'), range.get('max')].filter(({ given }) => given)
   if (fields.length === 0) return metric.leave('it has no bounds, so Flagger accepts every value')
   threshold.leave('`thresholdRange` is there, so Flagger ignores it')
-  return { bounds: Object.fromEntries(fields.map((field) => [field.path.at(-1), field.value])), fields }
+  return {
+    bounds: Object.fromEntries(fields.map(({ path, value }): [string, unknown] => [String(path.at(-1)), value])),
+    fields,
+  }
 }
 
 /** Where Prometheus is. All queries of a canary ask the same one. */
