@@ -62,10 +62,18 @@ export class Ledger {
   list(objects: readonly SourceObject[], table: Table): Entry[] {
     const rest = objects.flatMap((object) => this.restOf(object, object.value, [], table))
     const order = ({ object, path }: Entry) => [objects.indexOf(object), lineOf(object.place(path))] as const
-    return [...this.entries, ...rest].sort((a, b) => {
+    return [...this.entries.filter((entry) => !this.isBelowOther(entry)), ...rest].sort((a, b) => {
       const [[object, line], [otherObject, otherLine]] = [order(a), order(b)]
       return object - otherObject || line - otherLine
     })
+  }
+
+  /** Whether the whole that the field is part of is left out, or the field for a reason noted before. */
+  private isBelowOther(entry: Entry): boolean {
+    const isOther = (other: Entry) =>
+      other.object === entry.object && other.about === 'left' && startsWith(entry.path, other.path)
+    const first = this.entries.filter(isOther).toSorted((a, b) => a.path.length - b.path.length)[0]
+    return entry.about === 'left' && first !== entry
   }
 
   private restOf(object: SourceObject, value: unknown, path: Path, table: Table): Entry[] {

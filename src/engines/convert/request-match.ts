@@ -12,7 +12,9 @@ export function matchesOf(items: readonly Field[]): Match[] {
   return items.flatMap((item) => {
     const match = matchOf(item)
     if (!match)
-      item.leave('without the conditions that have no counterpart it would match more requests; write it anew')
+      item.leave(
+        'not all of its conditions have a counterpart, and without them it would match more requests; write it anew',
+      )
     return match ? [match] : []
   })
 }
@@ -29,9 +31,10 @@ const parts: Record<string, (field: Field) => Match | undefined> = {
 function matchOf(item: Field): Match | undefined {
   const made = item.keys().map((key) => parts[key]?.(item.get(key)))
   if (made.length === 0 || made.includes(undefined)) return undefined
-  for (const key of item.keys()) item.get(key).take()
   const match = Object.assign({}, ...made) as Match
-  return Object.keys(match).length > 0 ? match : undefined
+  if (Object.keys(match).length === 0) return undefined
+  for (const key of item.keys()) item.get(key).take()
+  return match
 }
 
 function only(value: unknown, key: string, make: (text: string) => Match | undefined): Match | undefined {
@@ -42,7 +45,7 @@ function only(value: unknown, key: string, make: (text: string) => Match | undef
 function textMatches(key: string, field: Field): Match | undefined {
   const pairs = field.keys().map((name) => [name, textMatch(field.get(name).value)] as const)
   if (pairs.some(([name, match]) => match === undefined || !/^[A-Za-z0-9_.-]+$/.test(name))) return undefined
-  return { [key]: Object.fromEntries(pairs) }
+  return pairs.length === 0 ? {} : { [key]: Object.fromEntries(pairs) }
 }
 
 /** One of Istio's forms, if it can be written here. */

@@ -33,6 +33,7 @@ function fits(key: string | number, step: string): boolean {
 /** What the table says of the field: the row with the longest path that covers it. */
 export function rowOf(table: Table, kind: string, path: Path, value: unknown): string {
   const own = rowFor(table, kind, path)
+  if (typeof value === 'object' && value !== null && Object.keys(value).length === 0) return 'empty, as without it'
   // Everything that is on unless it is said to be off has a counterpart.
   if (own && value === false) return 'off, as without it'
   if (own) return own.key === undefined ? own.says : `this value has no counterpart${own.says && `: ${own.says}`}`

@@ -19,7 +19,8 @@ function retrySection(retries: Field, limit: number | undefined): Section {
   const attempts = retries.get('attempts')
   const tries = wholeNumberOf(attempts, 0, 100)
   if (tries === undefined) return {}
-  const perTry = tries === 0 ? undefined : perTryTimeout(retries.get('perTryTimeout'), limit)
+  const perTryTimeout = retries.get('perTryTimeout')
+  const perTry = tries === 0 ? undefined : limitOfTry(perTryTimeout, limit)
   const fitting = limit === undefined || perTry === undefined ? tries : Math.floor(limit / perTry) - 1
   if (fitting >= tries) attempts.take()
   else
@@ -31,19 +32,18 @@ function retrySection(retries: Field, limit: number | undefined): Section {
   return {
     retries: {
       attempts: Math.min(tries, fitting),
-      ...(perTry === undefined ? {} : { perTryTimeout: durationText(perTry) }),
+      ...(perTry === undefined ? {} : { perTryTimeout: (perTryTimeout.take(), durationText(perTry)) }),
       retryOn: conditions(retries.get('retryOn')) ?? istioRetryOn,
     },
   }
 }
 
 /** A limit of a try that is longer than that of the request has no effect. */
-function perTryTimeout(field: Field, limit: number | undefined): number | undefined {
+function limitOfTry(field: Field, limit: number | undefined): number | undefined {
   const perTry = durationOf(field)
   if (perTry === undefined) return undefined
   if (limit !== undefined && perTry > limit)
     return field.leave(`it is longer than the timeout of the request (${durationText(limit)}), so it ends no try`)
-  field.take()
   return perTry
 }
 
@@ -79,8 +79,9 @@ function connections(pool: Field): Section {
 }
 
 function count(key: string, field: Field, least = 1): Section {
-  const value = wholeNumberOf(field, least, 1_000_000)
-  return value === undefined ? {} : { [key]: field.take() }
+  const value = wholeNumberOf(field, 0, 1_000_000)
+  if (value !== undefined && value < least) field.leave('0 is as good as nothing')
+  return value === undefined || value < least ? {} : { [key]: field.take() }
 }
 
 /** Of Istio, and too few for services of less than ten pods. */

@@ -22,6 +22,7 @@ export function canaryFromFlagger(
   const target = spec.get('targetRef', 'name').text() ?? ''
   const service = spec.get('service', 'name').text() ?? target
   takeNames(root, service, target)
+  const isDeployment = spec.get('targetRef', 'kind').value === 'Deployment'
   const interval = analysis.get('interval')
   const intervalMs = durationOf(interval) ?? defaults.intervalMs
   interval.take()
@@ -45,7 +46,7 @@ export function canaryFromFlagger(
     policy: servicePolicy(spec.get('service')),
     canary: {
       service,
-      image: 'current',
+      ...(isDeployment ? { image: 'current' } : {}),
       ...stepsFromFlagger(analysis, intervalMs),
       interval: durationText(intervalMs),
       progressDeadline: progressDeadline(spec.get('progressDeadlineSeconds')),
@@ -72,9 +73,7 @@ function takeNames(root: Field, service: string, target: string): void {
 
 function takeTarget(ref: Field, service: string, target: string): void {
   if (ref.get('kind').value !== 'Deployment')
-    return void ref.leave(
-      'a run releases a Deployment: remove `image`, and deploy a second version as `canary` yourself',
-    )
+    return void ref.leave('a run releases Deployments only: deploy the second version as `canary` yourself')
   for (const key of ['apiVersion', 'kind']) ref.get(key).take()
   if (target === service) ref.get('name').take()
   else ref.get('name').leave(`the run finds the Deployment behind the Service ${service} by itself`)
@@ -117,7 +116,7 @@ function webhookFrom(item: Field, service: string, names: Names): [string, Secti
   for (const field of [type, url, item.get('timeout'), item.get('retries')]) field.take()
   const metadata = metadataOf(item.get('metadata'), service)
   const hook = {
-    type: type.text() ?? 'rollout',
+    type: type.text() || 'rollout',
     url: url.value,
     ...(timeout === undefined ? {} : { timeout: durationText(timeout) }),
     ...(retries === undefined || retries === 0 ? {} : { retries }),
