@@ -29,10 +29,11 @@ function retrySection(retries: Field, limit: number | undefined): Section {
     for (const key of ['perTryTimeout', 'retryOn']) retries.get(key).leave('no retry takes place')
     return { retries: { attempts: 0 } }
   }
+  if (perTry !== undefined) perTryTimeout.take()
   return {
     retries: {
       attempts: Math.min(tries, fitting),
-      ...(perTry === undefined ? {} : { perTryTimeout: (perTryTimeout.take(), durationText(perTry)) }),
+      ...(perTry === undefined ? {} : { perTryTimeout: durationText(perTry) }),
       retryOn: conditions(retries.get('retryOn')) ?? istioRetryOn,
     },
   }

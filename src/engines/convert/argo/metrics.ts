@@ -1,4 +1,5 @@
 // The metrics of AnalysisTemplates as queries of a canary.
+import { parseDuration } from '../../../config/values/durations.ts'
 import type { Field } from '../ledger.ts'
 import { durationOf, durationText, type Names, prometheusPlace, wholeNumberOf } from '../values.ts'
 import { type Args, argsOf, withArgs } from './args.ts'
@@ -63,7 +64,7 @@ function addMetric(metric: Field, args: Args, dryRun: readonly Field[], ref: Fie
     query: query.text,
     ...condition.bounds,
     ...everyOf(metric.get('interval'), args),
-    ...failuresOf(metric.get('failureLimit')),
+    ...failuresOf(metric.get('failureLimit'), args),
   }
   query.take()
   condition.take()
@@ -145,19 +146,21 @@ function conditionOf(metric: Field, args: Args): { bounds: Bounds; take: () => v
 }
 
 function everyOf(interval: Field, args: Args): Section {
-  if (!interval.given) return {}
   const text = filled(interval, args)
-  const ms = text === undefined || text === interval.text() ? durationOf(interval) : undefined
-  if (ms === undefined) return (interval.leave('its value comes from an argument; write `every` by hand'), {})
+  const ms = text === interval.text() ? durationOf(interval) : parseDuration(text)
+  if (ms === undefined) {
+    interval.leave('its value comes from an argument that only the controller knows; write `every` by hand')
+    return {}
+  }
   interval.take()
   return { every: durationText(ms) }
 }
 
-function failuresOf(limit: Field): Section {
-  const count = /^-?\d+$/.test(limit.text() ?? String(limit.number() ?? '')) ? Number(limit.value) : undefined
-  if (count === undefined) return (limit.leave('its value comes from an argument; write `failures` by hand'), {})
-  if (count < 0 || count > 99) return (limit.leave('that many failures have no counterpart; each counts'), {})
-  if (count === 0) return (limit.take(), {})
-  limit.differ(`Argo Rollouts aborts at failure ${count + 1} in total; here it is ${count + 1} in a row`)
-  return { failures: count + 1 }
+function failuresOf(limit: Field, args: Args): Section {
+  const text = limit.number() === undefined ? filled(limit, args) : String(limit.number())
+  const count = /^\d{1,2}$/.test(text ?? '') ? Number(text) : undefined
+  if (count === undefined) limit.leave('it is no number from 0 to 99, so here each failure counts')
+  else if (count === 0) limit.take()
+  else limit.differ(`Argo Rollouts aborts at failure ${count + 1} in total; here it is ${count + 1} in a row`)
+  return count === undefined || count === 0 ? {} : { failures: count + 1 }
 }
