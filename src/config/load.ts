@@ -1,5 +1,6 @@
 // Loads inputs and config file into one validated, immutable Config, or throws one error that lists all faults.
 import { findFaults } from './check.ts'
+import { engineFaults } from './check/engine.ts'
 import { ConfigError } from './error.ts'
 import { identityOf } from './identity.ts'
 import { inputs } from './inputs.ts'
@@ -27,7 +28,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, runEnv: NodeJS.ProcessEnv = e
   const altered = alteredNumbers(source, parsed.data)
   if (altered.length > 0) throw listed(altered)
   const config = { ...parsed.data, identity: identityOf(name, parsed.data.name, runEnv) }
-  const faults = findFaults(config)
+  const faults = [...findFaults(config), ...engineFaults(config, source.value)]
   if (faults.length > 0)
     throw listed(faults.map(({ path, message }) => `${source.where(path)}: ${dotted(path)}: ${message}`))
   return freeze({ ...withReleaseDefaults(withPrometheusServers(config)), places: placesOf(config, source) })
