@@ -73,8 +73,8 @@ const automatic = [
   'experiment',
 ] as const
 
-/** Stages after which there is nothing to verify. */
-const withoutVerification: readonly StageName[] = ['cluster', 'install', 'retire', 'experiment']
+/** Stages after which there is nothing to verify. Promotions of this program come with policies. */
+const withoutVerification: readonly StageName[] = ['cluster', 'install', 'retire', 'promote', 'experiment']
 
 /** The stages of this run, in order: the listed ones, or those that have something to do. */
 export function stagesOf(config: Config): StageName[] {

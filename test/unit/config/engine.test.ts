@@ -15,7 +15,7 @@ test('this program moves the traffic unless the config names a controller', () =
 
 test('a followed canary needs no policies, and none of its own', () => {
   const config = configOf('canary: { service: backend, engine: flagger }')
-  expect(stagesOf(config)).toEqual(['verify', 'promote'])
+  expect(stagesOf(config)).toEqual(['promote'])
   expect(canariesOf(config)).toEqual([])
   expect(followedCanariesOf(config).map(({ service }) => service)).toEqual(['backend'])
 })
