@@ -33,7 +33,7 @@ export function armsOf({ testCluster, machine }: Machine): Arm[] {
       `name: bench-${app}\nnamespace: ${namespace}\n${more}canary: { service: ${app}, pollInterval: 250ms, warmup: 0, ${plan} }\n`,
     )
     const began = Date.now()
-    const { outputs, log } = await machine.run({ ...testCluster.inputs, config, stages })
+    const { outputs, log } = await machine.run({ metrics: testCluster.inputs['metrics'] ?? '', config, stages })
     const { verdict, reason = '' } = outputs
     if (verdict !== 'promoted' && verdict !== 'rolled-back')
       throw new Error(`${app}: ${verdict ?? 'no verdict'}\n${log}`)

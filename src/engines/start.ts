@@ -15,16 +15,17 @@ import { weightIn, type EngineType } from './engine.ts'
 import { followEvents } from './event-log.ts'
 import { findFollowed, type Followed } from './find.ts'
 import { FollowedRun } from './followed-run.ts'
-import { setImages } from './images.ts'
+import { setImages, type ImageChange } from './images.ts'
 import type { RolloutProgress } from './progress.ts'
 
-/** @throws NotFollowable, ApiError */
+/** `onChange`: called with the object that got images. @throws NotFollowable, ApiError */
 export async function startFollowing(
   cluster: Cluster,
   config: Config,
   plan: CanaryConfig,
   watched: WatchedObjects,
   shared: PromotionDeps,
+  onChange: (change: ImageChange) => void,
 ): Promise<Run | Idle> {
   const { namespace } = config
   const note = (line: string) => shared.note(config.canary ? line : `${plan.service}: ${line}`)
@@ -41,6 +42,7 @@ export async function startFollowing(
     }
   if (change) {
     await setImages(cluster, namespace, change)
+    onChange(change)
     note(`${change.kind} ${namespace}/${change.name}: ${change.images.join(', ')}`)
   } else note(`follows the ${title}, which ${engine.title} rolls out already`)
   await endPause(cluster, followed, progress, note)

@@ -62,7 +62,10 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
       telemetry.promotionsSeen(progress)
       annotator.follow(progress)
     },
-    follow: (plan, watched) => startFollowing(cluster, config, plan, watched, deps),
+    follow: (plan, watched) =>
+      startFollowing(cluster, config, plan, watched, deps, ({ kind, name }) =>
+        recorder.record({ changes: [{ kind, namespace: config.namespace, name, action: 'changed' }] }),
+      ),
   }).catch(async (problem: unknown) => {
     await releases.abandon()
     await annotator.end([])

@@ -248,7 +248,7 @@ describe('Argo Rollouts', () => {
     const before = await arcade.calls('pizza')
     const { code, log, outputs } = await run('pizza', image('next'))
     expect(code, log).toBe(0)
-    expect(outputs).toMatchObject({ verdict: 'promoted', weight: '100' })
+    expect(outputs).toMatchObject({ verdict: 'promoted', weight: '100', changed: '1' })
     expect(await podHash('pizza', 'stableRS')).toBe(await podHash('pizza', 'currentPodHash'))
     expect(outputs['reason']).toContain(await podHash('pizza', 'stableRS'))
     await arcade.expectNoFailure('pizza', before)
@@ -257,7 +257,7 @@ describe('Argo Rollouts', () => {
   test('has nothing to do for a second run', async () => {
     const { code, log, outputs } = await run('pizza', image('next'))
     expect(code, log).toBe(0)
-    expect(outputs).toMatchObject({ verdict: 'skipped' })
+    expect(outputs).toMatchObject({ verdict: 'skipped', changed: '0' })
     expect(log).toContain('has promoted its revision')
   })
 
