@@ -94,7 +94,7 @@ export function rolloutSelectors({ spec, status = {} }: Rollout, workload?: Work
 }
 
 /** Why the run cannot follow it; one sentence each, which continues the name of the object. */
-export function rolloutFaults({ spec }: Rollout): string[] {
+export function rolloutFaults({ spec, status = {} }: Rollout): string[] {
   const { canary, blueGreen } = spec.strategy ?? {}
   if (!canary) {
     const found = blueGreen ? 'has the strategy blueGreen' : 'has no strategy'
@@ -108,9 +108,16 @@ export function rolloutFaults({ spec }: Rollout): string[] {
       : [`routes the traffic by ${other}, and this program reads what Istio counts; set \`trafficRouting.istio\``]
   }
   return [
+    ...healthFaults(status),
     ...metadataFaults(canary),
     ...(maxTrafficWeight === undefined || maxTrafficWeight === 100 ? [] : [wideWeights]),
   ]
+}
+
+/** Where stable itself is broken, no traffic could return to it. */
+function healthFaults({ phase, message = '', stableRS, currentPodHash }: NonNullable<Rollout['status']>): string[] {
+  const isBroken = phase === 'Degraded' && stableRS !== undefined && stableRS === currentPodHash
+  return isBroken ? [`is degraded with its stable revision (${message}); repair it first`] : []
 }
 
 const wideWeights = 'has a maxTrafficWeight other than 100, so its weights are no per cent; remove it'

@@ -157,6 +157,9 @@ function stateFaults(
   title: string,
 ): string[] {
   const progress = engine.progress(live, weightIn(virtualServices, split))
+  const { primary } = live
+  if (primary?.status && (primary.status.readyReplicas ?? 0) === 0)
+    return [`no pod of the ${titleOf(primary)} is ready, so no traffic could return to it; repair it first`]
   if (engine.isPaused(live.object)) return [`the ${title} is paused (\`${pausedKey(engine)}\`); end the pause first`]
   if (progress.revision === '')
     return [

@@ -63,6 +63,7 @@ export function running(name: string, image: string): Workload {
       selector: { matchLabels: { app: name } },
       template: { metadata: { labels: { app: name } }, spec: { containers: [{ name: 'app', image }] } },
     },
+    status: { readyReplicas: 1 },
   }
 }
 

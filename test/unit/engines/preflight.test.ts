@@ -112,6 +112,22 @@ describe('before anything is touched, the fault names', () => {
       /has failed already \(RolloutAborted\); change the image, or retry/,
     ],
     [
+      'a Rollout whose stable revision is degraded',
+      faults(
+        argoConfig('image: "shop:2"'),
+        replacing(argo, rollout({ phase: 'Degraded', message: 'ProgressDeadlineExceeded' })),
+      ),
+      /Rollout shop\/backend is degraded with its stable revision \(ProgressDeadlineExceeded\)/,
+    ],
+    [
+      'a primary without a ready pod',
+      faults(
+        flaggerConfig('image: "shop:2"'),
+        flagger.map((each) => (each.metadata.name === 'backend-primary' ? { ...each, status: { replicas: 1 } } : each)),
+      ),
+      /no pod of the Deployment shop\/backend-primary is ready/,
+    ],
+    [
       'a rollout of Flagger that has failed',
       faults(flaggerConfig(), replacing(flagger, canary({ phase: 'Failed', lastAppliedSpec: 'new' }))),
       /has failed already/,
@@ -149,7 +165,7 @@ describe('before anything is touched, the fault names', () => {
     ],
     [
       'a controller without a ready pod',
-      faults(argoConfig(), argo, { everywhere: [running('argo-rollouts', 'argo:1')] }),
+      faults(argoConfig(), argo, { everywhere: [{ ...running('argo-rollouts', 'argo:1'), status: {} } as KubeObject] }),
       /controller of Argo Rollouts \(Deployment shop\/argo-rollouts\) has no ready pod/,
     ],
     [
