@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { caller, deployment, openArcade, service, shop, type Arcade } from './arcade.ts'
 import { startEngines } from './engines.ts'
 import { runner, type RunnerOptions } from './runner.ts'
-import { limitedKubeconfig, sampleImage, sampleImages } from './world.ts'
+import { accountKubeconfig, applyRights, sampleImage, sampleImages } from './world.ts'
 
 const namespace = 'arcade'
 let arcade: Arcade
@@ -188,7 +188,9 @@ const approvals = [{ setWeight: 20 }, { pause: {} }]
 beforeAll(async () => {
   arcade = await openArcade(...gate, caller('pizza'), caller('noodles'), caller('soup'))
   machine = runner(arcade.testCluster.runner)
-  kubeconfig = await limitedKubeconfig(arcade.testCluster, machine.home, namespace, ['engines.yaml'])
+  await applyRights(arcade.testCluster, machine.home, namespace, ['engines.yaml'])
+  // Another account than that of deliver.yaml, which has more rights.
+  kubeconfig = await accountKubeconfig(arcade.testCluster, machine.home, namespace, 'mesh-canary-engines')
   stopEngines = await startEngines(arcade.testCluster, machine.home)
   await arcade.apply(
     analysis,
