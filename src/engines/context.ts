@@ -24,6 +24,8 @@ export type FollowContext = {
   title: string
   /** How long the engine may take to notice a change. */
   noticeMs: number
+  /** How often it looks at the cluster; 0 if it learns of changes at once. */
+  looksEveryMs: number
   uid: string | undefined
   from: string
   hasChanged: boolean

@@ -215,7 +215,7 @@ export class FollowedRun implements Run {
   }
 
   private endingAt(progress: RolloutProgress): Ending | undefined {
-    const { engine, plan, deps, noticeMs, title, events } = this.context
+    const { engine, plan, deps, noticeMs, looksEveryMs, title, events } = this.context
     if (this.current.phase === 'ended') return undefined
     const now = deps.clock.now()
     const { condemned } = this
@@ -234,6 +234,7 @@ export class FollowedRun implements Run {
       waitingMs: since(this.waitingSince),
       abortingMs: since(condemned?.at),
       noticeMs,
+      looksEveryMs,
       lastWarning: events.lastWarning(),
     })
   }

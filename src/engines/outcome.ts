@@ -23,6 +23,8 @@ export type Followed = {
   abortingMs: number
   /** How long the engine may take to notice a change. */
   noticeMs: number
+  /** How often the engine looks whether somebody has approved; 0 if it learns of it at once. */
+  looksEveryMs: number
   /** What the engine has said last in a warning. */
   lastWarning?: string | undefined
 }
@@ -46,7 +48,12 @@ function inconclusive(reason: string): Ending {
   return { verdict: 'inconclusive', reason, error: reason }
 }
 
-function endWithoutStart({ engine, title, progress, waitingMs, noticeMs }: Followed): Ending | undefined {
+/** The approval may be there already, and the engine has not looked since. */
+const hasLooked = ({ heldMs, looksEveryMs }: Followed) => heldMs >= 1.5 * looksEveryMs
+
+function endWithoutStart(followed: Followed): Ending | undefined {
+  const { engine, title, progress, waitingMs, noticeMs } = followed
+  if (progress.phase === 'approval' && !hasLooked(followed)) return undefined
   if (progress.phase === 'approval')
     return {
       verdict: 'held',
@@ -101,7 +108,9 @@ function endUnanswered(
 }
 
 /** The one who approves gets the evidence, so the run waits for it. */
-function endHeld({ plan, engine, state, progress, heldMs }: Followed): Ending | undefined {
+function endHeld(followed: Followed): Ending | undefined {
+  const { plan, engine, state, progress, heldMs } = followed
+  if (!hasLooked(followed)) return undefined
   const { weight, where, phase, reason } = progress
   const doubt = weight > 0 ? doubtOf(plan, state) : undefined
   if (doubt && heldMs < plan.progressDeadline) return undefined

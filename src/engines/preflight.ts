@@ -2,13 +2,7 @@
 // traffic that a controller moves.
 import { emptyWhenUnread } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
-import {
-  titleOf,
-  type DestinationRule,
-  type KubeObject,
-  type Service,
-  type VirtualService,
-} from '../cluster/objects.ts'
+import { titleOf, type KubeObject, type Service, type VirtualService } from '../cluster/objects.ts'
 import { canariesOf, canaryKeyOf, followedCanariesOf } from '../config/names.ts'
 import { nearest } from '../config/nearest.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
@@ -46,8 +40,9 @@ export async function conflictFaults(cluster: Cluster, config: Config, routing: 
   const canaries = canariesOf(config)
   if (canaries.length === 0) return []
   const moved = await movedServices(cluster, config.namespace, routing)
-  return canaries.flatMap(({ service }) => {
-    const owner = moved.find(({ services }) => services.includes(service))
+  return canaries.flatMap(({ service, stable, canary }) => {
+    const own = [service, ...[stable, canary].flatMap(({ by, name }) => (by === 'service' ? name : []))]
+    const owner = moved.find(({ services }) => services.some((each) => own.includes(each)))
     if (!owner) return []
     return [
       `${canaryKeyOf(config, service)}.service: ${engineOf(owner.engine).title} moves the traffic of ${service} ` +
@@ -59,16 +54,17 @@ export async function conflictFaults(cluster: Cluster, config: Config, routing: 
 type Owner = { engine: EngineType; title: string; services: string[] }
 
 async function movedServices(cluster: Cluster, namespace: string, routing: Routing): Promise<Owner[]> {
-  const [rollouts, canaries] = await Promise.all([
+  const [rollouts, canaries, services] = await Promise.all([
     cluster.list<Rollout>('Rollout', namespace).catch(emptyWhenUnread),
     cluster.list<FlaggerCanary>('Canary', namespace).catch(emptyWhenUnread),
+    cluster.list<Service>('Service', namespace).catch(emptyWhenUnread),
   ])
   return [
     ...rollouts
       .filter(({ spec }) => spec.strategy?.canary?.trafficRouting !== undefined)
       .map((each) => ownerOf('argo-rollouts', each, servicesOfRollout(each, routing))),
     ...canaries.map((each) => ownerOf('flagger', each, servicesOfCanary(each))),
-    ...marked(routing, namespace),
+    ...marked(routing, services, namespace),
   ]
 }
 
@@ -76,23 +72,28 @@ function ownerOf(engine: EngineType, object: KubeObject, services: string[]): Ow
   return { engine, title: titleOf({ ...object, kind: engineOf(engine).kind }), services }
 }
 
-/** What Argo Rollouts puts on the DestinationRules that it changes. */
+/** What Argo Rollouts puts on the DestinationRules and Services that it changes. */
 const managedByRollouts = 'argo-rollouts.argoproj.io/managed-by-rollouts'
 
 /** What the routes themselves say, for an account that may not read the controllers' objects. */
-function marked({ virtualServices, destinationRules }: Routing, namespace: string): Owner[] {
+function marked({ virtualServices, destinationRules }: Routing, services: Service[], namespace: string): Owner[] {
   const ofFlagger = virtualServices.flatMap((object): Owner[] => {
     const owner = object.metadata.ownerReferences?.find(
       ({ kind, apiVersion }) => kind === 'Canary' && apiVersion?.startsWith('flagger.app/'),
     )
     return owner ? [{ engine: 'flagger', title: `Canary ${namespace}/${owner.name}`, services: hostsOf(object) }] : []
   })
-  const ofArgo = destinationRules.flatMap(({ metadata, spec }: DestinationRule): Owner[] => {
+  const byArgo = ({ metadata }: KubeObject, service: string): Owner[] => {
     const name = metadata.annotations?.[managedByRollouts]
-    if (name === undefined) return []
-    return [{ engine: 'argo-rollouts', title: `Rollout ${namespace}/${name}`, services: [shortHost(spec.host)] }]
-  })
-  return [...ofFlagger, ...ofArgo]
+    return name === undefined
+      ? []
+      : [{ engine: 'argo-rollouts', title: `Rollout ${namespace}/${name}`, services: [service] }]
+  }
+  return [
+    ...ofFlagger,
+    ...destinationRules.flatMap((rule) => byArgo(rule, shortHost(rule.spec.host))),
+    ...services.flatMap((service) => byArgo(service, service.metadata.name)),
+  ]
 }
 
 const hostsOf = ({ spec }: VirtualService) => (spec.hosts ?? []).map(shortHost)

@@ -56,6 +56,7 @@ export async function startFollowing(
     name,
     title,
     noticeMs: plan.progressDeadline + engine.looksEvery(live.object),
+    looksEveryMs: engine.looksEvery(live.object),
     uid: live.object.metadata.uid,
     from: progress.revision,
     hasChanged: change !== undefined,

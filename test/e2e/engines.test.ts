@@ -322,7 +322,8 @@ describe('Argo Rollouts', () => {
       file,
       `namespace: ${namespace}\ncanary: { service: pizza, stable: { service: pizza-stable }, canary: { service: pizza-canary } }\n`,
     )
-    const { code, log } = await machine.main({ kubeconfig, config: file, stages: 'promote' })
+    const deliverer = await accountKubeconfig(arcade.testCluster, machine.home, namespace, 'mesh-canary')
+    const { code, log } = await machine.main({ kubeconfig: deliverer, config: file, stages: 'promote' })
     expect(code, log).toBe(1)
     expect(log).toMatch(/Argo Rollouts moves the traffic of pizza \(Rollout arcade\/pizza\)/)
   })

@@ -35,6 +35,7 @@ const followed = (progress: Partial<RolloutProgress>, more: Partial<Followed> = 
   waitingMs: 0,
   abortingMs: 0,
   noticeMs: 60_000,
+  looksEveryMs: 0,
   ...more,
 })
 
@@ -116,6 +117,16 @@ test('at an approval, the run ends as soon as the evidence is there', () => {
     verdict: 'held',
     asPlanned: true,
   })
+})
+
+test('an approval counts as missing only once the engine has looked for it', () => {
+  const looking = { looksEveryMs: 10_000, heldMs: 14_000 }
+  const [early, late] = [looking, { ...looking, heldMs: 15_000 }]
+  expect(endingOf(followed({ phase: 'approval' }, early))).toBeUndefined()
+  expect(endingOf(followed({ phase: 'approval' }, late))).toMatchObject({ verdict: 'held' })
+  const before = { phase: 'approval', revision: 'old', weight: 0 } as const
+  expect(endingOf(followed(before, { ...early, revision: undefined }))).toBeUndefined()
+  expect(endingOf(followed(before, { ...late, revision: undefined }))).toMatchObject({ verdict: 'held' })
 })
 
 test('a rollout that somebody has stopped is held, and no success', () => {

@@ -226,6 +226,15 @@ describe('a promotion of this program refuses a service that a controller moves'
       metadata: { ...rule.metadata, annotations: { 'argo-rollouts.argoproj.io/managed-by-rollouts': 'backend' } },
     }
     expect((await conflictFaults(unread, builtin, routing([marked])))[0]).toMatch(/Rollout shop\/backend/)
+    const named = { ...backendService, metadata: { ...marked.metadata, name: 'backend-next' } }
+    const services = clusterWith({
+      list: (kind: string) =>
+        kind === 'Service' ? Promise.resolve([named]) : Promise.reject(new ApiError(403, 'forbidden')),
+    })
+    const byService = configOf(
+      'namespace: shop\ncanary: { service: backend, stable: { service: backend-old }, canary: { service: backend-next } }',
+    )
+    expect((await conflictFaults(services, byService, routing([])))[0]).toMatch(/Rollout shop\/backend/)
   })
 
   test('but not one of its own', async () => {
