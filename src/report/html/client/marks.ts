@@ -1,0 +1,60 @@
+// The steps of a promotion as vertical lines, and the limits of a check as horizontal ones.
+import type uPlot from 'uplot'
+import type { ChartSpec } from '../chart-spec.ts'
+import type { Palette } from './palette.ts'
+
+/** A label that would meet the one before it is left out. */
+export function drawMarks({ ctx, bbox, valToPos }: uPlot, { marks = [], scale }: ChartSpec, palette: Palette): void {
+  const ratio = devicePixelRatio
+  let free = -Infinity
+  prepared(ctx, palette, () => {
+    for (const { x, label } of marks) {
+      const at = Math.round(valToPos(x, 'x', true))
+      if (at < bbox.left || at > bbox.left + bbox.width) continue
+      line(ctx, [at, bbox.top, at, bbox.top + bbox.height], palette.mark, [])
+      if (scale.kind === 'log' || at < free) continue
+      const width = ctx.measureText(label).width
+      const fits = at + width + 8 * ratio < bbox.left + bbox.width
+      if (!fits && at - width - 8 * ratio < free) continue
+      free = at + width + 12 * ratio
+      ctx.fillStyle = palette.text
+      ctx.fillText(label, fits ? at + 4 * ratio : at - width - 4 * ratio, bbox.top + 12 * ratio)
+    }
+  })
+}
+
+export function drawLimits({ ctx, bbox, valToPos }: uPlot, { limits = [] }: ChartSpec, palette: Palette): void {
+  const ratio = devicePixelRatio
+  // The higher limit has its name above, the lower one below, so that close ones do not meet.
+  const highest = Math.max(...limits.map(({ value }) => value))
+  prepared(ctx, palette, () => {
+    for (const { name, role, value } of limits) {
+      const at = Math.round(valToPos(value, 'y', true))
+      const colour = palette.of(role)
+      line(ctx, [bbox.left, at, bbox.left + bbox.width, at], colour, [2 * ratio, 3 * ratio])
+      ctx.fillStyle = colour
+      ctx.fillText(name, bbox.left + 6 * ratio, at + (value === highest ? -5 : 13) * ratio)
+    }
+  })
+}
+
+function prepared(ctx: CanvasRenderingContext2D, { font }: Palette, work: () => void): void {
+  ctx.save()
+  ctx.font = font.replace(/^\d+px/, `${11 * devicePixelRatio}px`)
+  ctx.textAlign = 'left'
+  ctx.textBaseline = 'alphabetic'
+  work()
+  ctx.restore()
+}
+
+type Ends = [fromX: number, fromY: number, toX: number, toY: number]
+
+function line(ctx: CanvasRenderingContext2D, [fromX, fromY, toX, toY]: Ends, colour: string, dash: number[]): void {
+  ctx.strokeStyle = colour
+  ctx.lineWidth = devicePixelRatio
+  ctx.setLineDash(dash)
+  ctx.beginPath()
+  ctx.moveTo(fromX, fromY)
+  ctx.lineTo(toX, toY)
+  ctx.stroke()
+}
