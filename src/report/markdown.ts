@@ -32,7 +32,9 @@ export function escape(text: string): string {
 
 /** A block of code. Its fence is longer than any that log lines and diffs hold, so that none of them can end it. */
 export function codeBlock(language: string, lines: readonly string[]): string {
-  return [`\`\`\`\`\`${language}`, ...firstOf(lines).map((line) => line.replaceAll('`````', "'''''")), '`````'].join('\n')
+  return [`\`\`\`\`\`${language}`, ...firstOf(lines).map((line) => line.replaceAll('`````', "'''''")), '`````'].join(
+    '\n',
+  )
 }
 
 /** The most bytes of one block, so that a long one leaves room for others. */

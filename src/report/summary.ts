@@ -69,7 +69,8 @@ function facts(report: Report, { html }: ReportFiles): string {
   const { cluster, mesh, istioctl, verdict, reason, restarted, changes, traceId, promotions } = report
   const rows: [string, string][] = []
   // Of one promotion, its own section says it.
-  if (verdict && promotions.length !== 1) rows.push(['Verdict', `**${verdict}**${reason === undefined ? '' : `: ${escape(reason)}`}`])
+  if (verdict && promotions.length !== 1)
+    rows.push(['Verdict', `**${verdict}**${reason === undefined ? '' : `: ${escape(reason)}`}`])
   if (cluster) rows.push(['Cluster', escape(clusterOf(cluster))])
   if (mesh) rows.push(['Mesh', meshOf(mesh)])
   if (istioctl) {

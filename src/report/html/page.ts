@@ -33,9 +33,9 @@ function runPage(report: Report): Page {
     head: headline(report),
     about: `${namespace}, ${startedAt.replace('T', ' ').slice(0, 19)} UTC, ${Math.round(seconds)} s`,
     sections: [
-      ...(promotions.length > 0 && error !== undefined ? [{ id: 'errors', title: 'Errors', body: errors(error) }] : []),
       ...(isSeveral ? [{ id: 'overview', title: 'Canaries', body: overview(promotions, links) }] : []),
       ...of,
+      ...(promotions.length > 0 && error !== undefined ? [{ id: 'errors', title: 'Errors', body: errors(error) }] : []),
       ...runSections(report),
     ],
     charts: charts.flat(),
@@ -100,4 +100,3 @@ ${sections.map(({ id, title, body }) => section(id, title, body))}
 </html>
 `
 }
-

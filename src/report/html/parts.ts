@@ -8,7 +8,7 @@ export type Cell = string | number | Markup
 export function table(name: string, heads: string[], rows: Cell[][]): Markup {
   const line = ([first = '', ...rest]: Cell[]) =>
     html`<tr><th scope="row">${first}</th>${rest.map((cell) => html`<td>${cell}</td>`)}</tr>`
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="${name}"><table>
+  return html`<div class="scroll" tabindex="0" role="group" aria-label="${name}"><table>
 <thead><tr>${heads.map((head) => html`<th scope="col">${head}</th>`)}</tr></thead>
 <tbody>${rows.map(line)}</tbody></table></div>`
 }

@@ -33,7 +33,7 @@ function promotionFacts(report: PromotionReport): Markup {
     ['requests of users', String(total)],
     ["users' failures", total > 0 ? `${failed} (${inPercent(failed / total)}%)` : String(failed)],
     ['decided after', secondsToDetect === undefined ? undefined : `${secondsToDetect.toFixed(1)} s`],
-    ['safe after', secondsToSafe === undefined ? undefined : `${secondsToSafe.toFixed(1)} s more`],
+    ['last request after weight 0', secondsToSafe === undefined ? undefined : `${secondsToSafe.toFixed(1)} s`],
   ])
 }
 

@@ -302,7 +302,9 @@ describe('a summary of a large run', () => {
       service: `service-${i}`,
       diagnosis: [{ pod: `pod-${i}`, container: 'app', log: rowsOf(10, 'ü'.repeat(2_000)), events: [] }],
     })),
-    plan: [{ action: 'change', kind: 'VirtualService', namespace: 'shop', name: 'backend', diff: rowsOf(200_000, '+ line') }],
+    plan: [
+      { action: 'change', kind: 'VirtualService', namespace: 'shop', name: 'backend', diff: rowsOf(200_000, '+ line') },
+    ],
     pods: Array.from({ length: 2_000 }, (_, i) => ({
       name: `pod-${i}`,
       ready: '2/2',
@@ -316,13 +318,22 @@ describe('a summary of a large run', () => {
   test('is below 1 MiB, and names the report that has the rest', () => {
     const text = summary({ ...large, rendered: 'x: 1\n'.repeat(500_000) }, { html: 'out/mesh.html', json: 'mesh.json' })
     expect(Buffer.byteLength(text)).toBeLessThan(1_048_576)
-    expect(text).toMatch(/\n> \d+ parts? (is|are) left out, because a summary may have 1 MiB: they are in out\/mesh\.html\n$/)
+    expect(text).toMatch(
+      /\n> \d+ parts? (is|are) left out, because a summary may have 1 MiB: they are in out\/mesh\.html\n$/,
+    )
   })
 
   test('has the verdict, the chart and the cause before all that is long, which is folded', () => {
     const [promoted] = large.promotions
     const text = summary({ ...large, promotions: [promoted!], error: 'it failed' })
-    const order = ['## ', '**promoted**', '```mermaid', 'Last of pod-0', '<summary><b>Policies</b></summary>', '<summary><b>Pods</b></summary>']
+    const order = [
+      '## ',
+      '**promoted**',
+      '```mermaid',
+      'Last of pod-0',
+      '<summary><b>Policies</b></summary>',
+      '<summary><b>Pods</b></summary>',
+    ]
     const places = order.map((part) => text.indexOf(part))
     expect(places).toEqual(places.filter((at) => at >= 0).sort((a, b) => a - b))
     expect(text).toMatch(/\n… and \d+ more lines\n`````\n\n<\/details>/)

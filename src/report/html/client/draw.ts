@@ -26,7 +26,7 @@ export function draw(spec: ChartSpec, figure: HTMLElement): Drawing {
       scales: { x: { time: false, range: rangeOfX(spec) }, y: scaleOfY(spec) },
       axes: [axisOfX(spec, palette), axisOfY(spec, palette)],
       legend: { show: false },
-      cursor: { sync: { key: spec.group }, drag: { x: false, y: false }, points: { size: 6 } },
+      cursor: { y: false, sync: { key: spec.group }, drag: { x: false, y: false }, points: { size: 6 } },
       hooks: {
         setCursor: [({ cursor }) => show(cursor.idx ?? undefined)],
         draw: [(u) => drawMarks(u, spec, palette), (u) => drawLimits(u, spec, palette)],

@@ -17,8 +17,7 @@ export function drawMarks({ ctx, bbox, valToPos }: uPlot, { marks = [], scale }:
       const fits = at + width + 8 * ratio < bbox.left + bbox.width
       if (!fits && at - width - 8 * ratio < free) continue
       free = at + width + 12 * ratio
-      ctx.fillStyle = palette.text
-      ctx.fillText(label, fits ? at + 4 * ratio : at - width - 4 * ratio, bbox.top + 12 * ratio)
+      write(ctx, label, fits ? at + 4 * ratio : at - width - 4 * ratio, bbox.top + 12 * ratio, palette.text)
     }
   })
 }
@@ -32,24 +31,33 @@ export function drawLimits({ ctx, bbox, valToPos }: uPlot, { limits = [] }: Char
       const at = Math.round(valToPos(value, 'y', true))
       const colour = palette.of(role)
       line(ctx, [bbox.left, at, bbox.left + bbox.width, at], colour, [2 * ratio, 3 * ratio])
-      ctx.fillStyle = colour
-      ctx.fillText(name, bbox.left + 6 * ratio, at + (value === highest ? -5 : 13) * ratio)
+      write(ctx, name, bbox.left + 6 * ratio, at + (value === highest ? -5 : 13) * ratio, colour)
     }
   })
 }
 
-function prepared(ctx: CanvasRenderingContext2D, { font }: Palette, work: () => void): void {
+function prepared(ctx: CanvasRenderingContext2D, { font, page }: Palette, work: () => void): void {
   ctx.save()
   ctx.font = font.replace(/^\d+px/, `${11 * devicePixelRatio}px`)
   ctx.textAlign = 'left'
   ctx.textBaseline = 'alphabetic'
+  // Letters stand on the background, where a line passes behind them.
+  ctx.strokeStyle = page
   work()
   ctx.restore()
+}
+
+function write(ctx: CanvasRenderingContext2D, text: string, x: number, y: number, colour: string): void {
+  ctx.fillStyle = colour
+  ctx.lineWidth = 4 * devicePixelRatio
+  ctx.strokeText(text, x, y)
+  ctx.fillText(text, x, y)
 }
 
 type Ends = [fromX: number, fromY: number, toX: number, toY: number]
 
 function line(ctx: CanvasRenderingContext2D, [fromX, fromY, toX, toY]: Ends, colour: string, dash: number[]): void {
+  ctx.save()
   ctx.strokeStyle = colour
   ctx.lineWidth = devicePixelRatio
   ctx.setLineDash(dash)
@@ -57,4 +65,5 @@ function line(ctx: CanvasRenderingContext2D, [fromX, fromY, toX, toY]: Ends, col
   ctx.moveTo(fromX, fromY)
   ctx.lineTo(toX, toY)
   ctx.stroke()
+  ctx.restore()
 }

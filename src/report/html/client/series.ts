@@ -25,7 +25,10 @@ function add(plotted: Plotted, spec: ChartSpec, i: number, values: (number | nul
   const { low, high } = series
   if (!low || !high) return
   const bound: uPlot.Series = { stroke: 'transparent', width: 0, points: { show: false } }
-  data.push(low.map((value) => inScale(spec, value)), high.map((value) => inScale(spec, value)))
+  data.push(
+    low.map((value) => inScale(spec, value)),
+    high.map((value) => inScale(spec, value)),
+  )
   plotted.series.push(bound, bound)
   const last = plotted.series.length - 1
   plotted.bands.push({ series: [last, last - 1], fill: transparent(palette.of(series.role)) })

@@ -13,7 +13,7 @@ export function tableOf(spec: ChartSpec): HTMLElement {
   const scroll = document.createElement('div')
   scroll.className = 'scroll tall'
   scroll.tabIndex = 0
-  scroll.setAttribute('role', 'region')
+  scroll.setAttribute('role', 'group')
   scroll.setAttribute('aria-label', `${spec.title}: table`)
   scroll.append(table)
   return scroll

@@ -24,4 +24,4 @@ export function valueText({ unit }: ChartSpec, value: number | null | undefined)
 const shortNumber = (value: number) => String(Number(value.toPrecision(4)))
 
 /** 12345 is `12,350`. */
-const grouped = (value: number) => Number(value.toPrecision(4)).toLocaleString('en')
+const grouped = (value: number) => value.toLocaleString('en', { maximumSignificantDigits: 4 })
