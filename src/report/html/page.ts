@@ -5,6 +5,7 @@ import type { SimulationReport } from '../simulation-report.ts'
 import { readAssets, type Assets } from './assets.ts'
 import type { ChartSpec } from './chart-spec.ts'
 import { html, jsonForScript, Markup } from './escape.ts'
+import { experimentBody } from './experiment.ts'
 import { section } from './parts.ts'
 import { overview, promotionBody } from './promotion.ts'
 import { promotionCharts } from './promotion-charts.ts'
@@ -29,13 +30,21 @@ function runPage(report: Report): Page {
     title: isSeveral ? `${promotion.canary} of ${promotion.service}` : 'The promotion',
     body: promotionBody(promotion, charts[i]!, isSeveral),
   }))
+  const experiments = (report.experiments ?? []).map((experiment, i) => ({
+    id: `experiment-${i}`,
+    title: `Experiment ${experiment.name}`,
+    body: experimentBody(experiment),
+  }))
   return {
     head: headline(report),
     about: `${namespace}, ${startedAt.replace('T', ' ').slice(0, 19)} UTC, ${Math.round(seconds)} s`,
     sections: [
       ...(isSeveral ? [{ id: 'overview', title: 'Canaries', body: overview(promotions, links) }] : []),
       ...of,
-      ...(promotions.length > 0 && error !== undefined ? [{ id: 'errors', title: 'Errors', body: errors(error) }] : []),
+      ...experiments,
+      ...(promotions.length + experiments.length > 0 && error !== undefined
+        ? [{ id: 'errors', title: 'Errors', body: errors(error) }]
+        : []),
       ...runSections(report),
     ],
     charts: charts.flat(),

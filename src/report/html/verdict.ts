@@ -1,4 +1,5 @@
 // What a run came to, in one sentence. Pure.
+import { worstExperiment, type ExperimentReport } from '../experiment-report.ts'
 import { worstPromotion, type PromotionReport, type Report } from '../report.ts'
 
 /** `tone`: `good` only if all went well; `open` if nothing was decided, or nothing had to be. */
@@ -8,6 +9,8 @@ export function headline(report: Report): Headline {
   const { promotions, outcome, error, dryRun } = report
   const promotion = worstPromotion(promotions)
   if (promotion) return ofPromotions(promotions, promotion, outcome)
+  const experiment = worstExperiment(report.experiments ?? [])
+  if (experiment) return ofExperiment(experiment, outcome)
   if (outcome === 'failure') {
     const [first = 'no reason is known', ...rest] = (error ?? '').split('\n').filter(Boolean)
     return { tone: 'bad', verdict: 'failed', sentence: `The run failed: ${first}`, ...more(rest) }
@@ -17,6 +20,17 @@ export function headline(report: Report): Headline {
 
 function more(rest: string[]): { reason?: string } {
   return rest.length > 0 ? { reason: rest.join(' ') } : {}
+}
+
+export function experimentTone({ verdict, recovery }: ExperimentReport): Headline['tone'] {
+  if (verdict === 'fragile') return 'bad'
+  return verdict === 'resilient' && recovery !== 'unconfirmed' ? 'good' : 'open'
+}
+
+function ofExperiment(worst: ExperimentReport, outcome: Report['outcome']): Headline {
+  const { name, service, verdict, reason } = worst
+  const tone = outcome === 'failure' && verdict === 'resilient' ? 'bad' : experimentTone(worst)
+  return { tone, verdict, sentence: `The experiment ${name} on ${service}: ${verdict}`, reason }
 }
 
 /** The worst promotion speaks for all. */

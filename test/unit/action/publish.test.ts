@@ -81,6 +81,17 @@ describe('the results of a run on GitHub', () => {
     expect(printed).toContain('was not promoted')
   })
 
+  test('lose nothing but the HTML report when that cannot be written, and do not fail for it', async () => {
+    const before = process.exitCode
+    vi.stubEnv('GITHUB_OUTPUT', join(folder, 'outputs'))
+    writeFileSync(join(folder, 'outputs'), '')
+    await publish({ ...emptyReport('shop', new Date(0), false) }, join(folder, 'report.json'), '/dev/null/report.html')
+    expect(printed).toMatch(/::warning title=Report::the HTML report /)
+    expect(readFileSync(join(folder, 'outputs'), 'utf8')).not.toContain('html-report')
+    expect(existsSync(join(folder, 'report.json'))).toBe(true)
+    expect(process.exitCode).toBe(before)
+  })
+
   test('lose nothing but the outputs when the runner has removed their file', async () => {
     vi.stubEnv('GITHUB_OUTPUT', join(folder, 'gone'))
     vi.stubEnv('GITHUB_STEP_SUMMARY', join(folder, 'summary.md'))
