@@ -36,11 +36,12 @@ function escape(text: string): string {
  * tabs stay.
  */
 export function visible(text: string): string {
-  return text.replace(/\r\n?/g, '\n').replace(
-    // eslint-disable-next-line no-control-regex -- these are what it looks for
-    /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
-    (sign) => `\\u{${sign.codePointAt(0)!.toString(16)}}`,
-  )
+  return text
+    .replace(/\r\n?/g, '\n')
+    .replace(
+      /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
+      (sign) => `\\u{${sign.codePointAt(0)!.toString(16)}}`,
+    )
 }
 
 /** JSON for a `<script>` of a type that is not executed: nothing in it can end the script or start a comment. */

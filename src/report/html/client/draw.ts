@@ -56,6 +56,8 @@ function rangeOfX({ x, categories, marks = [] }: ChartSpec): [number, number] {
 }
 
 function scaleOfY({ scale: { kind, low, high } }: ChartSpec): uPlot.Scale {
+  // The enum has no value at run time: uPlot declares it for its types only.
+  // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment
   return { range: [low, high], ...(kind === 'log' ? { distr: 3, log: 10 } : {}) }
 }
 

@@ -4,12 +4,13 @@ import type { ChartSpec } from '../chart-spec.ts'
 import type { Palette } from './palette.ts'
 
 /** A label that would meet the one before it is left out. */
-export function drawMarks({ ctx, bbox, valToPos }: uPlot, { marks = [], scale }: ChartSpec, palette: Palette): void {
+export function drawMarks(plot: uPlot, { marks = [], scale }: ChartSpec, palette: Palette): void {
+  const { ctx, bbox } = plot
   const ratio = devicePixelRatio
   let free = -Infinity
   prepared(ctx, palette, () => {
     for (const { x, label } of marks) {
-      const at = Math.round(valToPos(x, 'x', true))
+      const at = Math.round(plot.valToPos(x, 'x', true))
       if (at < bbox.left || at > bbox.left + bbox.width) continue
       line(ctx, [at, bbox.top, at, bbox.top + bbox.height], palette.mark, [])
       if (scale.kind === 'log' || at < free) continue
@@ -22,13 +23,14 @@ export function drawMarks({ ctx, bbox, valToPos }: uPlot, { marks = [], scale }:
   })
 }
 
-export function drawLimits({ ctx, bbox, valToPos }: uPlot, { limits = [] }: ChartSpec, palette: Palette): void {
+export function drawLimits(plot: uPlot, { limits = [] }: ChartSpec, palette: Palette): void {
+  const { ctx, bbox } = plot
   const ratio = devicePixelRatio
   // The higher limit has its name above, the lower one below, so that close ones do not meet.
   const highest = Math.max(...limits.map(({ value }) => value))
   prepared(ctx, palette, () => {
     for (const { name, role, value } of limits) {
-      const at = Math.round(valToPos(value, 'y', true))
+      const at = Math.round(plot.valToPos(value, 'y', true))
       const colour = palette.of(role)
       line(ctx, [bbox.left, at, bbox.left + bbox.width, at], colour, [2 * ratio, 3 * ratio])
       write(ctx, name, bbox.left + 6 * ratio, at + (value === highest ? -5 : 13) * ratio, colour)

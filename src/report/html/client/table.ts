@@ -33,6 +33,6 @@ function rowOf(cells: HTMLElement[]): HTMLElement {
 function cell(kind: 'th' | 'td', text: string, scope?: 'col' | 'row'): HTMLElement {
   const made = document.createElement(kind)
   made.textContent = text
-  if (scope) (made as HTMLTableCellElement).scope = scope
+  if (scope) made.setAttribute('scope', scope)
   return made
 }
