@@ -13,7 +13,7 @@ export function simulationHeadline({ simulations }: SimulationReport): Headline 
     tone: 'open',
     verdict: 'simulation',
     sentence: `The chances of ${of}`,
-    reason: 'In virtual time, with the machine that moves real traffic, too. Nothing was changed.',
+    reason: 'Simulated in virtual time, by the rules that decide about a real promotion. Nothing was changed.',
   }
 }
 
