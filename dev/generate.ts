@@ -33,6 +33,8 @@ const outputs: Record<string, string> = {
     'With `after: gitops`, the path of a patch to commit, as Kustomize and `kubectl patch` take it; several are separated by spaces.',
   'time-to-detect': "Seconds from the canary's first request to the decision against it.",
   'requests-observed': 'Number of requests that the canary served while mesh-canary watched it.',
+  'experiment-verdict': 'How the experiments ended: `resilient`, `fragile` or `inconclusive`; of several the worst.',
+  'experiment-reason': 'Why that experiment ended with this verdict.',
   changed:
     'Number of objects created, changed or deleted plus workloads restarted, including the routes and workloads that a promotion or rollback changed; 0 if everything was already as the config says.',
   'trace-id': "ID of the run's trace, if `OTEL_EXPORTER_OTLP_ENDPOINT` is set and the collector has it.",

@@ -14,6 +14,7 @@ export const layers = [
   ['verify'],
   ['uninstall'],
   ['canary'],
+  ['experiments'],
   ['release'],
   ['simulate'],
   ['guard'],

@@ -23,6 +23,7 @@ type Results = {
     secondsToFind: Record<string, number | null>
   }
   faults: { unsafeEndings: number; slowestSecondsToSafe: number; guardSeconds: number; cases: number }
+  experiments: { leftBehind: number; slowestSecondsToRecovered: number; guardSeconds: number; cases: number }
   startup: { runs: number; rows: { name: string; bytes: number; medianMs: number | null }[] }
   engines: {
     requestsPerSecond: number
@@ -34,7 +35,7 @@ type Results = {
 }
 
 /** Benchmarks whose result can be published, in the order of the table. */
-const benches = ['detect', 'simulate', 'lossless', 'faults', 'split', 'startup'] as const
+const benches = ['detect', 'simulate', 'lossless', 'faults', 'experiments', 'split', 'startup'] as const
 
 function read<Name extends keyof Results>(name: Name): Measurement<Results[Name]> & { repeats?: Detection[] } {
   return JSON.parse(readFileSync(`docs/measurements/${name}.json`, 'utf8')) as Measurement<Results[Name]>
@@ -190,6 +191,13 @@ const benchTexts: Record<(typeof benches)[number], () => [string, string]> = {
     return [
       `${cases} faults on the real mesh: the run killed, cancelled or frozen at every point; its Lease or guard deleted; a second pipeline; API server, istiod or containerd killed or unreachable`,
       `${unsafeEndings} unsafe endings; all traffic on one healthy version at most ${slowestSecondsToSafe} s after the run is lost (guard ${guardSeconds} s)`,
+    ]
+  },
+  experiments: () => {
+    const { leftBehind, slowestSecondsToRecovered, guardSeconds, cases } = read('experiments').result
+    return [
+      `${cases} ends of an experiment on the real mesh: the run killed or cancelled at every point; API server, istiod or Chaos Mesh's controller killed while the fault acts`,
+      `${leftBehind} faults left behind; users without failures at most ${slowestSecondsToRecovered.toFixed(1)} s after the run is lost (guard ${guardSeconds} s)`,
     ]
   },
   split: () => {

@@ -1,7 +1,7 @@
 // `npm start`: a demonstration of the main job. Starts the embedded mesh, deploys the sample app under steady traffic,
 // releases a new image of its backend with the built action, as a runner would, and shows the result. `--bad` releases an
-// image that fails. `--observe` also installs Prometheus and Jaeger, and leaves them running. With `--cluster kind`, the
-// action creates its cluster in Docker.
+// image that fails. `--experiment` injects faults instead of releasing. `--observe` also installs Prometheus and Jaeger,
+// and leaves them running. With `--cluster kind`, the action creates its cluster in Docker.
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { runner, type ActionRun } from '../test/e2e/runner.ts'
@@ -15,10 +15,11 @@ import {
   traffic,
   type TestCluster,
 } from '../test/e2e/world.ts'
+import { runExperiments, wrongVerdicts } from './experiments.ts'
 import { renderMarkdown } from './markdown.ts'
 import { observability, provideImages, whereToLook } from './observe.ts'
 
-const { bad, cluster, observe } = options()
+const { bad, cluster, observe, experiment } = options()
 const began = Date.now()
 
 try {
@@ -38,6 +39,7 @@ async function demonstrate(): Promise<number> {
   say('deploying the sample app, 50 requests a second …')
   await deploySampleApp(testCluster)
 
+  if (experiment) return demonstrateExperiments(testCluster)
   const image = bad ? sampleImages.failing : sampleImages.next
   say(`releasing ${image} with the action …\n`)
   const machine = runner(testCluster.runner)
@@ -54,11 +56,25 @@ async function demonstrate(): Promise<number> {
   return printResult(testCluster, actionRun, await before)
 }
 
-function options(): { bad: boolean; cluster: string; observe: boolean } {
+async function demonstrateExperiments(testCluster: TestCluster): Promise<number> {
+  say('injecting faults with the action …\n')
+  const machine = runner(testCluster.runner)
+  const actionRun = await runExperiments(testCluster, machine, show)
+  keepResults(actionRun)
+  machine.remove()
+  console.log(`\n${renderMarkdown(actionRun.summary, process.stdout)}`)
+  say('kept: out/report.json, out/summary.md')
+  const wrong = wrongVerdicts(actionRun)
+  wrong.forEach(say)
+  return wrong.length === 0 ? 0 : 1
+}
+
+function options(): { bad: boolean; cluster: string; observe: boolean; experiment: boolean } {
   const { values } = parseArgs({
     options: {
       bad: { type: 'boolean', default: false },
       observe: { type: 'boolean', default: false },
+      experiment: { type: 'boolean', default: false },
       cluster: { type: 'string', default: 'embedded' },
     },
   })

@@ -1,9 +1,10 @@
-// Runs after a run that ended, failed or died: recovers unfinished promotions and removes what the run created.
+// Runs after a run that ended, failed or died: recovers unfinished promotions, removes an injected fault and what the run created.
 import { rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { RecoveryIntent } from './canary/promote.ts'
 import { canariesOf } from './config/names.ts'
 import type { Config } from './config/schema.ts'
+import type { FaultIntent } from './experiments/experiment.ts'
 import type { KindClusterToDelete } from './kind/kind.ts'
 import { tempDir } from './runtime/environment.ts'
 import { messageOf } from './runtime/errors.ts'
@@ -20,10 +21,11 @@ export type PostState = {
   context?: string
   intents?: RecoveryIntent[]
   held?: boolean
+  faults?: FaultIntent[]
   kind?: KindClusterToDelete
 }
 
-type PostHooks = Pick<Host, 'onConnected' | 'onKindCluster' | 'onRecoveryIntents'> & {
+type PostHooks = Pick<Host, 'onConnected' | 'onKindCluster' | 'onRecoveryIntents' | 'onFaultIntent'> & {
   /** To be called when the run is cancelled. */
   onCancel: () => void
 }
@@ -44,21 +46,46 @@ export function recordPostState(config: Config, save: (state: PostState) => void
     },
     onKindCluster: (kind) => add({ kind }),
     onRecoveryIntents: (intents) => add({ intents }),
+    onFaultIntent: (experiment, fault) => {
+      const others = (state.faults ?? []).filter((each) => each.experiment !== experiment)
+      add({ faults: fault ? [...others, fault] : others })
+    },
   }
 }
 
 /**
  * Returns one sentence for each thing it did.
- * @throws Error that names the services whose traffic is not back on stable, and the cluster that could not be deleted.
+ * @throws Error that names the services whose traffic is not back on stable, the fault that is left, and the cluster that could not be deleted.
  */
 export async function runPost(state: PostState, info: (line: string) => void): Promise<string[]> {
   const { kind, temporaryFile = kind?.kubeconfig } = state
   const problems: string[] = []
   const done = await recoverPromotions(state, info).catch((error: unknown) => void problems.push(messageOf(error)))
+  const removed: string[] = []
+  for (const fault of state.faults ?? [])
+    await restoreFault(state, fault)
+      .then((lines) => removed.push(...lines))
+      .catch((error: unknown) => problems.push(messageOf(error)))
   if (kind?.remove) await removeKindCluster(kind, info).catch((error: unknown) => void problems.push(messageOf(error)))
   if (temporaryFile) rmSync(dirname(temporaryFile), { recursive: true, force: true })
   if (problems.length > 0) throw new Error(problems.join('\n'))
-  return done ?? []
+  return [...(done ?? []), ...removed]
+}
+
+async function restoreFault({ kubeconfig, context }: PostState, fault: FaultIntent): Promise<string[]> {
+  try {
+    const [{ createClient }, { connection }, { restoreAfterRun }] = await Promise.all([
+      import('./cluster/client.ts'),
+      import('./cluster/connect.ts'),
+      import('./experiments/recovery.ts'),
+    ])
+    const done = await restoreAfterRun(createClient(connection(kubeconfig, context, tempDir())), fault)
+    return done === undefined ? [] : [`the run ended in the middle of an experiment: ${done}`]
+  } catch (error) {
+    throw new Error(
+      `the run ended in the middle of the experiment ${fault.experiment}, and its fault is not removed: ${messageOf(error)}`,
+    )
+  }
 }
 
 async function recoverPromotions(

@@ -1,4 +1,4 @@
-// A run, top to bottom: config → cluster → checks → mesh → sidecars → policies → verification → promotion.
+// A run, top to bottom: config → cluster → checks → mesh → sidecars → policies → verification → promotion → experiments.
 import { createClient } from './cluster/client.ts'
 import { connection, NoKubeconfig, secretsOf, type Connection } from './cluster/connect.ts'
 import { stagesOf } from './config/stages.ts'
@@ -14,6 +14,7 @@ import { createRedactor } from './runtime/redaction.ts'
 import { checkRun, meshFor } from './stages/check.ts'
 import { checkIngress, provideCluster, withLogs, type ProvidedCluster } from './stages/cluster.ts'
 import { warn, type Host, type RunContext, type Stage, type StageContext, type StageOutcome } from './stages/context.ts'
+import { experiment } from './stages/experiment.ts'
 import { inject } from './stages/inject.ts'
 import { install } from './stages/install.ts'
 import { recordingMoves } from './stages/moved-objects.ts'
@@ -72,7 +73,7 @@ async function runStages(initial: RunContext): Promise<void> {
   if (stages.length === 0)
     throw new ConfigError(
       'inputs: there is nothing to do; ' +
-        'give at least one of istio-version, workloads, mtls, services, canary, or a config file',
+        'give at least one of istio-version, workloads, mtls, services, canary, experiments, or a config file',
     )
   secretsInConfig(config).forEach(host.mask)
   const context = config.istio ? { ...initial, mesh: meshFor(config, config.istio) } : initial
@@ -131,6 +132,7 @@ const stageWork: Record<Exclude<StageName, 'cluster'>, Stage> = {
   verify,
   retire,
   promote: recordingMoves(promoteCanaries),
+  experiment,
   rollback: recordingMoves(rollback),
   uninstall,
 }

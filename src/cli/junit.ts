@@ -1,4 +1,5 @@
-// A report as JUnit XML, which GitLab, Jenkins and CircleCI show. Each stage and each promotion is a test. Pure.
+// A report as JUnit XML, which GitLab, Jenkins and CircleCI show. Each stage, promotion and experiment is a test. Pure.
+import type { ExperimentReport } from '../report/experiment-report.ts'
 import type { PromotionReport, Report } from '../report/report.ts'
 
 type Case = { group: string; name: string; seconds: number; failure?: string; skipped?: string }
@@ -26,7 +27,7 @@ export function junit(report: Report): string {
 }
 
 /** An error that belongs to no stage and no promotion gets a test `run`, and so does a run without stages. */
-function casesOf({ namespace, error, seconds, stages, promotions }: Report): Case[] {
+function casesOf({ namespace, error, seconds, stages, promotions, experiments = [] }: Report): Case[] {
   const cases = [
     ...stages.map(
       ({ name, outcome, seconds }): Case => ({
@@ -37,6 +38,7 @@ function casesOf({ namespace, error, seconds, stages, promotions }: Report): Cas
       }),
     ),
     ...promotions.map((promotion) => promoted(promotion, namespace, error)),
+    ...experiments.map((each) => experimented(each, namespace)),
   ]
   const isCovered = cases.some(({ failure }) => failure !== undefined) || (error === undefined && cases.length > 0)
   return isCovered
@@ -54,6 +56,15 @@ function promoted({ service, canary, verdict, reason, steps }: PromotionReport, 
     seconds,
     ...(failures.length > 0 ? { failure: failures.join('\n') } : {}),
     ...(failures.length === 0 && verdict === 'skipped' ? { skipped: reason } : {}),
+  }
+}
+
+function experimented({ name, service, verdict, reason, timeline }: ExperimentReport, namespace: string): Case {
+  return {
+    group: `${namespace}.${service}`,
+    name: `experiment ${name}`,
+    seconds: timeline.at(-1)?.atSeconds ?? 0,
+    ...(verdict === 'resilient' ? {} : { failure: `${verdict}: ${reason}` }),
   }
 }
 

@@ -21,6 +21,7 @@ const stageCommands: Partial<Record<StageName, string>> = {
   plan: 'show what the policies would change, or without a cluster, print the objects as YAML',
   verify: 'check pods, proxies and mTLS',
   promote: 'move the traffic to the canary step by step while the evidence is good',
+  experiment: 'inject the faults of the experiments, and tell how the mesh takes them',
   rollback: 'return all traffic to stable, in any state of the promotion',
   uninstall: 'remove the mesh, including policies and sidecars',
 }
@@ -30,7 +31,7 @@ Every option is also an input of the action, a key of the config file, and an en
 --success-rate is MESH_CANARY_SUCCESS_RATE. An option overrides a variable, and a variable overrides the file.
 Pass secrets in variables or files, because other users of the machine can read options.
 
-Exit codes: 0 success: done, promoted, or nothing to do; 1 failure: failed, rolled back, or inconclusive;
+Exit codes: 0 success: done, promoted, or nothing to do; 1 failure: failed, rolled back, fragile, or inconclusive;
 2 rejected: the input is wrong, and nothing changed; 130 or 143 cancelled by SIGINT or SIGTERM, and rolled back
 (or held, with \`onCancel: hold\`).`
 

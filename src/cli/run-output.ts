@@ -54,6 +54,7 @@ function printResult(report: Report, changed: string | number | boolean | undefi
   if (report.error !== undefined) return lines.error(report.error)
   for (const { service, canary, verdict, reason } of report.promotions)
     lines.success(`${canary} of ${service}: ${verdict}: ${reason}`)
+  for (const { name, verdict, reason } of report.experiments ?? []) lines.success(`${name}: ${verdict}: ${reason}`)
   lines.success(`done in ${report.seconds.toFixed(1)} s${changeCount(report, changed)}`)
 }
 

@@ -23,6 +23,9 @@ export type Selection = { labelSelector?: string; fieldSelector?: string }
 /** The server sends a bookmark about once a minute; a watch that is silent for so long is broken. */
 const silenceMs = 90_000
 
+/** A right on objects of a namespace. `group`: the empty text for Kubernetes' core. */
+export type Right = { namespace: string; verb: string; group: string; resource: string; subresource?: string }
+
 export type PatchOperation = { op: 'test' | 'replace' | 'add' | 'remove'; path: string; value?: unknown }
 /** Every verb rejects with ApiError. */
 export type Cluster = {
@@ -62,6 +65,10 @@ export type Cluster = {
   merge<T extends KubeObject>(kind: Kind, namespace: string | undefined, name: string, body: object): Promise<T>
   /** Resolves to whether the object existed. With a `uid`, removes only that object (else ApiError 409). */
   remove(kind: Kind, namespace: string | undefined, name: string, uid?: string): Promise<boolean>
+  /** Evicts the pod with this uid; false if a PodDisruptionBudget forbids it now. */
+  evict(namespace: string, name: string, uid: string | undefined): Promise<boolean>
+  /** Whether this account has the right; every account may ask. */
+  isAllowed(right: Right): Promise<boolean>
   /** A GET to a port of a pod, through the API server. */
   pod(
     namespace: string,
@@ -144,7 +151,9 @@ function watcher(connection: ApiAccess, credentials: ReturnType<typeof cachedCre
   }
 }
 
-function writes(askJson: AskJson): Pick<Cluster, 'create' | 'apply' | 'patch' | 'merge' | 'remove'> {
+type Writes = Pick<Cluster, 'create' | 'apply' | 'patch' | 'merge' | 'remove' | 'evict' | 'isAllowed'>
+
+function writes(askJson: AskJson): Writes {
   const query = { fieldManager }
   const kindFor = (object: KubeObject) => kindOf(object) ?? (object.kind as Kind)
   return {
@@ -176,6 +185,29 @@ function writes(askJson: AskJson): Pick<Cluster, 'create' | 'apply' | 'patch' | 
       const body = { propagationPolicy: 'Background', ...(uid === undefined ? {} : { preconditions: { uid } }) }
       const request = { method: 'DELETE', type: 'application/json', body } as const
       return (await askJson(pathOf(kind, namespace, name), request).catch(absent)) !== undefined
+    },
+    evict: async (namespace, name, uid) => {
+      const options = uid === undefined ? {} : { deleteOptions: { preconditions: { uid } } }
+      const body = { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name, namespace }, ...options }
+      const request = { method: 'POST', type: 'application/json', body, attempts: 1 } as const
+      return askJson(`${pathOf('Pod', namespace, name)}/eviction`, request).then(
+        () => true,
+        (error: unknown) => {
+          // 429 is a budget's answer; 404 and 409 are those of a pod that is gone or was replaced.
+          if (error instanceof ApiError && [404, 409, 429].includes(error.status)) return false
+          throw error
+        },
+      )
+    },
+    isAllowed: async (right) => {
+      const body = {
+        apiVersion: 'authorization.k8s.io/v1',
+        kind: 'SelfSubjectAccessReview',
+        spec: { resourceAttributes: right },
+      }
+      const path = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews'
+      const request = { method: 'POST', type: 'application/json', body } as const
+      return (await askJson<{ status?: { allowed?: boolean } }>(path, request)).status?.allowed === true
     },
   }
 }

@@ -42,6 +42,19 @@ export function selectorText(labels: Readonly<Record<string, string>>): string {
     .join(',')
 }
 
+/**
+ * True when the pod belongs to the workload and nobody else controls it: a pod of a second workload, such as a canary, may
+ * have all of the labels, too. The name of a Deployment's ReplicaSet is its own and a hash.
+ */
+export function owns(workload: Workload, pod: Pod): boolean {
+  const controller = pod.metadata.ownerReferences?.find((each) => each.controller)
+  if (!belongs(workload, pod)) return false
+  if (controller === undefined) return true
+  const name = controller.kind === 'ReplicaSet' ? controller.name.replace(/-[^-]+$/, '') : controller.name
+  const kind = controller.kind === 'ReplicaSet' ? 'Deployment' : controller.kind
+  return kind === workload.kind && name === workload.metadata.name
+}
+
 /** True when the pod has the labels of the workload's template too: a selector may hold nothing but expressions. */
 export function belongs({ spec }: Workload, pod: Pod): boolean {
   return matches({ ...spec.template.metadata?.labels, ...spec.selector.matchLabels }, pod.metadata.labels)

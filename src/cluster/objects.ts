@@ -224,6 +224,12 @@ const resourcePaths = {
   CiliumNetworkPolicy: ['cilium.io/v2', 'ciliumnetworkpolicies'],
   'NetworkPolicy.projectcalico.org': ['projectcalico.org/v3', 'networkpolicies'],
   'NetworkPolicy.crd.projectcalico.org': ['crd.projectcalico.org/v1', 'networkpolicies'],
+  // From Chaos Mesh.
+  PodChaos: ['chaos-mesh.org/v1alpha1', 'podchaos'],
+  NetworkChaos: ['chaos-mesh.org/v1alpha1', 'networkchaos'],
+  StressChaos: ['chaos-mesh.org/v1alpha1', 'stresschaos'],
+  IOChaos: ['chaos-mesh.org/v1alpha1', 'iochaos'],
+  TimeChaos: ['chaos-mesh.org/v1alpha1', 'timechaos'],
   // From Argo CD.
   Application: ['argoproj.io/v1alpha1', 'applications'],
   // From Flux.

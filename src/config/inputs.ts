@@ -84,6 +84,11 @@ export const inputs: Record<string, Input> = {
   'success-rate': { path: ['canary', 'checks', 'successRate'], example: '99%' },
   p99: { path: ['canary', 'checks', 'p99'], example: '500ms' },
   metrics: { path: ['canary', 'metrics'], yaml: true, example: '{ requests: istio_requests_total }' },
+  experiments: {
+    path: ['experiments'],
+    yaml: true,
+    example: 'slow-backend: { service: frontend, inject: { delay: { service: backend, time: 2s } } }',
+  },
   'dry-run': { path: ['dryRun'], example: 'true' },
   report: { path: ['report'], example: 'mesh-report.json' },
 }

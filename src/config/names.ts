@@ -59,6 +59,9 @@ export const otherPortsRouteName = 'mesh-canary-other-ports'
 /** The routes that an A/B stage adds before the split. They never split traffic themselves. */
 export const abRouteName = 'mesh-canary-ab'
 
+/** The routes with a fault that an experiment adds before others. */
+export const faultRouteName = 'mesh-canary-fault'
+
 /** Name of the AuthorizationPolicy of `defaultDeny`. */
 export const defaultDenyName = 'default-deny'
 

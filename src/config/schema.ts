@@ -6,6 +6,7 @@ import { authorization } from './schema/authorization.ts'
 import { canary } from './schema/canary.ts'
 import { cluster } from './schema/cluster.ts'
 import { egress, scope } from './schema/egress.ts'
+import { experiment } from './schema/experiments.ts'
 import { exposure } from './schema/expose.ts'
 import { istio } from './schema/istio.ts'
 import { jwt } from './schema/jwt.ts'
@@ -73,6 +74,17 @@ const mesh = {
   verify: verify.prefault({}).describe('What must hold at the end.'),
 }
 
+/** Faults that are injected on purpose. */
+const chaos = {
+  experiments: z
+    .record(nameOf('an experiment'), experiment)
+    .optional()
+    .describe(
+      'Faults to inject, by the name of the experiment, one after the other. The namespace has to allow it with the label ' +
+        '`mesh-canary.io/experiments: allowed`.',
+    ),
+}
+
 /** The promotions. */
 const promotion = {
   canary: canary.optional().describe('The promotion.'),
@@ -107,7 +119,7 @@ const settings = {
     .describe("Path for the JSON report. Default: a file in the runner's temporary folder."),
 }
 
-export const schema = z.strictObject({ ...target, ...mesh, ...promotion, ...settings })
+export const schema = z.strictObject({ ...target, ...mesh, ...promotion, ...chaos, ...settings })
 
 /**
  * What the user wrote, and whose it is. `places`: by dotted key, the file and line, or the input, of each section and of
@@ -121,6 +133,7 @@ export type ServicePolicy = NonNullable<Config['services']>[string]
 export type HttpMatches = NonNullable<ServicePolicy['routes']>[number]['match']
 export type Exposure = NonNullable<Config['expose']>[string]
 export type CanaryConfig = NonNullable<Config['canary']>
+export type ExperimentConfig = NonNullable<Config['experiments']>[string]
 export type ObservabilityConfig = NonNullable<Config['observability']>
 export type ClusterConfig = NonNullable<Config['cluster']>
 export type IstioConfig = NonNullable<Config['istio']>

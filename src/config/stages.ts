@@ -19,6 +19,7 @@ const needs: Partial<Record<StageName, Need>> = {
   uninstall: ({ istio }) =>
     istio ? undefined : 'set `istio-version`, because istioctl of this version removes the control plane',
   promote: needCanary,
+  experiment: ({ experiments = {} }) => (Object.keys(experiments).length > 0 ? undefined : 'set `experiments`'),
   rollback: needCanary,
 }
 
@@ -62,10 +63,20 @@ export function stageFaults(config: Config): Fault[] {
 }
 
 /** The stages that run without being listed, if they have something to do. */
-const automatic = ['cluster', 'install', 'inject', 'policies', 'observe', 'verify', 'retire', 'promote'] as const
+const automatic = [
+  'cluster',
+  'install',
+  'inject',
+  'policies',
+  'observe',
+  'verify',
+  'retire',
+  'promote',
+  'experiment',
+] as const
 
 /** Stages after which there is nothing to verify. */
-const withoutVerification: readonly StageName[] = ['cluster', 'install', 'retire']
+const withoutVerification: readonly StageName[] = ['cluster', 'install', 'retire', 'experiment']
 
 /** The stages of this run, in order: the listed ones, or those that have something to do. */
 export function stagesOf(config: Config): StageName[] {

@@ -4,6 +4,8 @@ import { guardSpecFile, type GuardSpec } from '../canary/ownership/guard-spec.ts
 import { createClient } from '../cluster/client.ts'
 import type { ApiAccess } from '../cluster/request.ts'
 import { systemClock } from '../runtime/clock.ts'
+import type { ExperimentGuardSpec } from '../experiments/guard-spec.ts'
+import { watchExperiment } from './experiment-watchdog.ts'
 import { watchLease } from './watchdog.ts'
 
 const account = '/var/run/secrets/kubernetes.io/serviceaccount'
@@ -25,8 +27,9 @@ function inCluster(): ApiAccess {
 }
 
 const log = (line: string) => console.log(`${new Date().toISOString()} ${line}`)
-const spec = JSON.parse(readFileSync(guardSpecFile, 'utf8')) as GuardSpec
+const spec = JSON.parse(readFileSync(guardSpecFile, 'utf8')) as GuardSpec | ExperimentGuardSpec
 process.on('SIGTERM', () => process.exit(143))
 log(`watching the Lease ${spec.namespace}/${spec.lease} of ${spec.identity}`)
-log(await watchLease(createClient(inCluster()), spec, { clock: systemClock, log }))
+const [cluster, deps] = [createClient(inCluster()), { clock: systemClock, log }]
+log(await ('experiment' in spec ? watchExperiment(cluster, spec, deps) : watchLease(cluster, spec, deps)))
 process.exit()

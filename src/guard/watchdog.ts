@@ -1,101 +1,33 @@
-// The guard's loop. It watches the Lease of one run, and rolls back to stable when the Lease is not renewed. It
-// retries until the rollback is written, however long the API server or istiod is down. It ends when the run has ended.
+// The guard of a promotion. It rolls back to stable when nobody renews the Lease. It retries until the rollback is
+// written, however long the API server or istiod is down. It ends when the run has ended.
 import {
   guardAnnotation,
   guardIdentity,
   holderOf,
   isGuardIdentity,
   leasePaths,
-  runOfHolder,
 } from '../canary/ownership/lease-object.ts'
 import { guardName } from '../canary/ownership/guard-manifest.ts'
 import { guardSpecKey, type GuardSpec } from '../canary/ownership/guard-spec.ts'
 import { requireRollbackTarget } from '../canary/workload/endpoints.ts'
 import { resetToStable } from '../canary/traffic/router.ts'
 import type { Cluster, PatchOperation } from '../cluster/client.ts'
-import { ApiError, isConflict, lacksRights } from '../cluster/api-error.ts'
+import { ApiError, lacksRights } from '../cluster/api-error.ts'
 import type { ConfigMap, KubeObject, Lease } from '../cluster/objects.ts'
 import type { Routed } from '../policies/routes.ts'
-import type { Clock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
+import { watchHolder, type GuardDeps } from './lease-watch.ts'
 
 export type GuardOutcome = 'the run has ended' | 'another run has taken over' | 'rolled back to stable'
 
-export type GuardDeps = { clock: Clock; log: (line: string) => void }
-
-const pollMs = 1_000
-
-/** How long the run has been silent, by the guard's clock. */
-class Silence {
-  private lastRenewal: { at: number; renewTime: string | undefined } | undefined
-  private unreachableSince: number | undefined
-  private readonly clock: Clock
-
-  constructor(clock: Clock) {
-    this.clock = clock
-  }
-
-  /** Records that the Lease could not be read. Returns true for the first failure in a row. */
-  failed(requestedAt: number): boolean {
-    const isFirst = this.unreachableSince === undefined
-    this.unreachableSince ??= requestedAt
-    return isFirst
-  }
-
-  /**
-   * Records that the Lease was read. While the guard cannot reach the API server, the run cannot either. So that time
-   * does not count against the run, and neither does the time of a late response.
-   */
-  answered(requestedAt: number): void {
-    const wasUnreachable = this.unreachableSince !== undefined
-    const unreadMs = this.clock.now() - (this.unreachableSince ?? requestedAt)
-    if (this.lastRenewal && (wasUnreachable || unreadMs >= pollMs)) this.lastRenewal.at += unreadMs
-    this.unreachableSince = undefined
-  }
-
-  /** A changed `renewTime` shows that the run is alive. Its value depends on the run's clock and means nothing here. */
-  renewed(renewTime: string | undefined): void {
-    if (!this.lastRenewal || this.lastRenewal.renewTime !== renewTime)
-      this.lastRenewal = { at: this.clock.now(), renewTime }
-  }
-
-  ms(): number {
-    return this.lastRenewal ? this.clock.now() - this.lastRenewal.at : 0
-  }
-}
-
-export async function watchLease(cluster: Cluster, spec: GuardSpec, deps: GuardDeps): Promise<GuardOutcome> {
-  const { clock, log } = deps
-  const { identity, afterMs, lease: name, service } = spec
-  const silence = new Silence(clock)
-  /** The run that stopped renewing: the guard's own, or one that took over and has no guard yet. */
-  let lost = runOfHolder(identity)
-  for (; ; await clock.sleep(pollMs)) {
-    const requestedAt = clock.now()
-    const lease = await readLease(cluster, spec).catch((problem: unknown) => ({ problem }))
-    if (lease && 'problem' in lease) {
-      if (silence.failed(requestedAt)) log(`the Lease ${name} cannot be read: ${messageOf(lease.problem)}`)
-      continue
-    }
-    silence.answered(requestedAt)
-    const outcome = outcomeOf(lease, identity)
-    if (outcome) return outcome
-    const current = lease!
-    silence.renewed(current.spec?.renewTime)
-    const isFenced = holderOf(current) === guardIdentity(identity)
-    if (holderOf(current) === identity && current.metadata.annotations?.[guardAnnotation] !== identity)
-      await patchLease(cluster, spec, current, log, [{ op: 'add', path: leasePaths.guard, value: identity }])
-    if (!isFenced && silence.ms() < afterMs) continue
-    if (!isFenced) lost = runOfHolder(holderOf(current))
-    log(`${lost} did not renew the Lease for ${afterMs / 1000} s: rolling all traffic of ${service} back to stable`)
-    // The run loses its Lease first, so that a run that wakes up cannot overwrite the rollback.
-    if (!isFenced && !(await fence(cluster, spec, current, log))) continue
-    if (await rollBack(cluster, spec, lost, log)) return 'rolled back to stable'
-  }
-}
-
-function readLease(cluster: Cluster, { namespace, lease }: GuardSpec): Promise<Lease | undefined> {
-  return cluster.get<Lease>('Lease', namespace, lease)
+export function watchLease(cluster: Cluster, spec: GuardSpec, deps: GuardDeps): Promise<GuardOutcome> {
+  const { identity, service } = spec
+  return watchHolder<GuardOutcome>(cluster, spec, deps, {
+    outcomeOf: (lease) => outcomeOf(lease, identity),
+    intent: `rolling all traffic of ${service} back to stable`,
+    recover: (lost) => rollBack(cluster, spec, lost, deps.log),
+    recovered: 'rolled back to stable',
+  })
 }
 
 /**
@@ -108,31 +40,6 @@ function outcomeOf(lease: Lease | undefined, identity: string): GuardOutcome | u
   if (holder === identity || holder === guardIdentity(identity)) return undefined
   const isGuarded = isGuardIdentity(holder) || lease.metadata.annotations?.[guardAnnotation] === holder
   return isGuarded ? 'another run has taken over' : undefined
-}
-
-function fence(cluster: Cluster, spec: GuardSpec, lease: Lease, log: (line: string) => void): Promise<boolean> {
-  const holder = { op: 'replace', path: '/spec/holderIdentity', value: guardIdentity(spec.identity) } as const
-  return patchLease(cluster, spec, lease, log, [holder])
-}
-
-/**
- * Writes to the Lease unless it has changed since it was read. Returns whether it was written, and logs other failures.
- */
-async function patchLease(
-  cluster: Cluster,
-  { namespace, lease: name }: GuardSpec,
-  { metadata: { resourceVersion } }: Lease,
-  log: (line: string) => void,
-  operations: PatchOperation[],
-): Promise<boolean> {
-  const isUnchanged: PatchOperation = { op: 'test', path: '/metadata/resourceVersion', value: resourceVersion }
-  try {
-    await cluster.patch('Lease', namespace, name, [isUnchanged, ...operations])
-    return true
-  } catch (problem) {
-    if (!isConflict(problem)) log(`the Lease ${name} cannot be written: ${messageOf(problem)}`)
-    return false
-  }
 }
 
 /** Returns whether everything is written. The next poll retries the rest. */

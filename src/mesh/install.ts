@@ -39,10 +39,24 @@ type ValueLookup = (key: string) => string | undefined
 
 /** Counters of retries and of ejected endpoints, which sidecars publish only if asked. */
 const statsKey = 'meshConfig.defaultConfig.proxyStatsMatcher'
-const statsSuffixes = ['upstream_rq_retry', 'outlier_detection.ejections_active']
+const suffixesForDashboards = ['upstream_rq_retry', 'outlier_detection.ejections_active']
+const suffixesForExperiments = [
+  'upstream_rq_retry',
+  'upstream_rq_retry_success',
+  'upstream_rq_timeout',
+  'upstream_rq_per_try_timeout',
+  'upstream_rq_pending_overflow',
+  'outlier_detection.ejections_enforced_total',
+]
 
-/** What the dashboards need beyond Istio's defaults. Sidecars follow when their pods restart. */
-export const dashboardStats = statsSuffixes.map((suffix, i) => `${statsKey}.inclusionSuffixes[${i}]=${suffix}`)
+/** What these parts of a config need beyond Istio's defaults. Sidecars follow when their pods restart. */
+export function proxyStats(needs: { dashboards: boolean; experiments: boolean }): string[] {
+  const suffixes = new Set([
+    ...(needs.dashboards ? suffixesForDashboards : []),
+    ...(needs.experiments ? suffixesForExperiments : []),
+  ])
+  return [...suffixes].map((suffix, i) => `${statsKey}.inclusionSuffixes[${i}]=${suffix}`)
+}
 
 /**
  * `more`: further `key=value` pairs; the config's own `set` overrides them, and its own choice of the sidecars' metrics

@@ -1,9 +1,11 @@
 // The action's outputs and the command line's variables, for pipelines to branch on. Pure.
+import { worstExperiment } from './experiment-report.ts'
 import { worstPromotion, type Report } from './report.ts'
 
 /** The outputs by name, without those that have no value. `file`: the path of the JSON report. */
 export function outputsOf(report: Report, file: string | undefined): Record<string, string | number | boolean> {
   const promotion = worstPromotion(report.promotions)
+  const experiment = worstExperiment(report.experiments ?? [])
   const outputs = {
     'istioctl-path': report.istioctl?.path,
     'istioctl-version': report.istioctl?.version,
@@ -21,6 +23,8 @@ export function outputsOf(report: Report, file: string | undefined): Record<stri
     'time-to-detect': promotion?.secondsToDetect,
     'requests-observed':
       promotion && report.promotions.reduce((sum, { requestsObserved }) => sum + requestsObserved, 0),
+    'experiment-verdict': experiment?.verdict,
+    'experiment-reason': experiment?.reason,
     changed: changed(report),
     'trace-id': report.traceId,
     report: file,

@@ -16,6 +16,7 @@ import type { TrafficCheckRow } from '../verify/traffic-checks.ts'
 import type { PodRow } from '../verify/pods.ts'
 import type { ProxyRow } from '../verify/proxies.ts'
 import type { MtlsRow } from '../verify/mtls-probe.ts'
+import type { ExperimentReport } from './experiment-report.ts'
 
 type StageKind = Stage['kind']
 export type StageResult = { name: string; seconds: number; outcome: 'done' | 'unchanged' | 'failed' }
@@ -121,6 +122,7 @@ export type Report = {
   weight?: number
   reason?: string
   promotions: PromotionReport[]
+  experiments?: ExperimentReport[]
   /** What to commit where Git owns stable. `patch`: the path of a file, unless it could not be written. */
   commits?: { service: string; images: string[]; patch?: string }[]
   /** The run's trace, if a collector has it. */

@@ -1,5 +1,6 @@
 // The job summary: a report as GitHub-flavoured Markdown, the verdict first. Pure.
 import { codeBlock, escape, section, table } from './markdown.ts'
+import { experimentSection } from './experiment-summary.ts'
 import { promotionSection } from './promotion-summary.ts'
 import type { PlanRow, PromotionReport, Report } from './report.ts'
 
@@ -9,6 +10,7 @@ export function summary(report: Report): string {
     errors(report),
     facts(report),
     ...report.promotions.map((each) => promotionSection(each, report.promotions.length > 1)),
+    ...(report.experiments ?? []).map(experimentSection),
     warnings(report),
     plan('Control plane', meshChanges(report)),
     plan('Policies', report.plan),
@@ -25,9 +27,11 @@ export function summary(report: Report): string {
   return `${parts.filter(Boolean).join('\n\n')}\n`
 }
 
-function headline({ promotions, outcome, error, dryRun, plan = [], removed = [] }: Report): string {
+function headline({ promotions, experiments = [], outcome, error, dryRun, plan = [], removed = [] }: Report): string {
   if (dryRun && outcome === 'success') return `📋 Nothing was changed: ${plan.length + removed.length} objects would be`
   if (promotions.length > 0) return `${outcome === 'success' ? '✅' : '⛔'} ${promotions.map(outcomeOf).join('; ')}`
+  if (experiments.length > 0)
+    return `${outcome === 'success' ? '✅' : '⛔'} ${experiments.map(({ name, verdict }) => `${name}: ${verdict}`).join('; ')}`
   return outcome === 'success' ? '✅ The mesh is as asked' : `⛔ ${(error ?? 'failed').split('\n')[0]!.slice(0, 100)}`
 }
 

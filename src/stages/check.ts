@@ -5,7 +5,7 @@ import { ConfigError } from '../config/error.ts'
 import type { Config, IstioConfig } from '../config/schema.ts'
 import { gatewayValues } from '../kind/layout.ts'
 import { meshCost } from '../mesh/cost.ts'
-import { dashboardStats, desiredMesh, type DesiredMesh } from '../mesh/install.ts'
+import { desiredMesh, proxyStats, type DesiredMesh } from '../mesh/install.ts'
 import { listControlPlanes } from '../mesh/revisions.ts'
 import { choose } from '../istioctl/choose.ts'
 import { istioctlTool } from '../istioctl/release.ts'
@@ -59,8 +59,8 @@ export async function pinVersion(
 }
 
 /** The control plane of the config, with what its other sections need of it. */
-export function meshFor({ cluster, observability }: Config, istio: IstioConfig): DesiredMesh {
-  const stats = observability?.dashboards ? dashboardStats : []
+export function meshFor({ cluster, observability, experiments }: Config, istio: IstioConfig): DesiredMesh {
+  const stats = proxyStats({ dashboards: Boolean(observability?.dashboards), experiments: experiments !== undefined })
   return desiredMesh(istio, [...gatewayValues(cluster), ...stats])
 }
 

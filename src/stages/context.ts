@@ -7,6 +7,7 @@ import { canariesOf, servicesOf } from '../config/names.ts'
 import type { Config, ServicePolicy } from '../config/schema.ts'
 import type { StageName } from '../config/schema/stages.ts'
 import type { KindClusterToDelete } from '../kind/kind.ts'
+import type { FaultIntent } from '../experiments/experiment.ts'
 import type { DesiredMesh } from '../mesh/install.ts'
 import { statedRules } from '../policies/desired.ts'
 import { readLive } from '../policies/live-routes.ts'
@@ -46,6 +47,8 @@ export type Host = {
   onConnected: (connection: Connection) => void
   /** The promotions to recover if this process dies; none when all have ended safely. */
   onRecoveryIntents: (intents: RecoveryIntent[]) => void
+  /** The fault of an experiment to remove if this process dies; undefined when there is none. */
+  onFaultIntent: (experiment: string, intent: FaultIntent | undefined) => void
 }
 
 /** What every run has from the start. The host's lines are redacted already. */

@@ -20,6 +20,7 @@ import { readLive, type LiveRoutes } from '../policies/live-routes.ts'
 import { userManifests } from '../policies/manifests.ts'
 import { isForSidecarsOnly } from '../policies/merge-hosts.ts'
 import { observabilityClusterFaults } from '../observability/checks.ts'
+import { experimentClusterFaults } from '../experiments/safety.ts'
 import { ownerOf, type Owner } from '../policies/owned-objects.ts'
 import { splitOf, splitsTraffic } from '../policies/routes.ts'
 import { servicePorts } from '../cluster/service-ports.ts'
@@ -66,6 +67,7 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
       ? await observabilityClusterFaults(cluster, config, owner, stages.includes('promote'))
       : []),
     ...(stages.includes('verify') ? await queryFaults(cluster, config.observability) : []),
+    ...(stages.includes('experiment') ? await experimentClusterFaults(cluster, config) : []),
     ...(stages.includes('promote') ? await canaryFaults(cluster, config, live, stages.includes('policies')) : []),
   ]
   // Where a version or the split is missing, its bypasses would only repeat that. A promotion looks for them itself.

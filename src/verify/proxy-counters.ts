@@ -54,10 +54,12 @@ const clusterCounters = [
   'upstream_rq_retry_success',
   'upstream_rq_timeout',
   'upstream_rq_per_try_timeout',
+  'upstream_rq_pending_overflow',
   'outlier_detection_ejections_enforced_total',
   'upstream_cx_total',
   'upstream_cx_connect_fail',
 ] as const
+export type ClusterCounter = (typeof clusterCounters)[number]
 const tcpCounters = ['istio_tcp_connections_opened_total', 'istio_tcp_connections_closed_total']
 const parsedNames = new Set([
   ...clusterCounters.map((name) => `envoy_cluster_${name}`),
@@ -96,11 +98,7 @@ export function flaggedRequests(
 }
 
 /** The sum over all callers, subsets and ports of the service; undefined if no proxy publishes the counter. */
-export function clusterSum(
-  counts: PodCounts[],
-  { host }: CountedService,
-  counter: (typeof clusterCounters)[number],
-): number | undefined {
+export function clusterSum(counts: PodCounts[], { host }: CountedService, counter: ClusterCounter): number | undefined {
   const isCluster = new RegExp(`^outbound\\|\\d+\\|[^|]*\\|${host.replaceAll('.', '\\.')}$`)
   return publishedSum(
     counts,

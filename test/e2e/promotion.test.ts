@@ -580,6 +580,29 @@ describe('without users', () => {
     expect(result.outputs, result.log).toMatchObject({ verdict: 'rolled-back', weight: '0' })
     expect(result.outputs['reason']).toMatch(failedRequestsReason)
   })
+
+  test('synthetic requests show an experiment that a fault hurts, and that it is gone', async () => {
+    await testCluster.run(['kubectl', 'label', 'namespace', 'sample-app', 'mesh-canary.io/experiments=allowed'])
+    const trial = {
+      service: 'backend',
+      load: plan.load,
+      inject: { abort: { status: 503, percent: '50%' } },
+      expect: { successRate: '90%' },
+      stopBelow: '2%',
+      steadyState: '4s',
+      duration: '6s',
+      metrics: metricNames,
+    }
+    // Who promotes may not inject faults.
+    const deliverer = kubeconfig
+    kubeconfig = undefined
+    const stages = 'policies, experiment'
+    const result = await runAction(plan, { stages, sections: { ...sections, experiments: { trial } } })
+    kubeconfig = deliverer
+    expect(result.outputs['experiment-verdict'], result.log).toBe('fragile')
+    expect(result.report!.experiments![0]!.before.requests).toBeGreaterThanOrEqual(50)
+    expect(result.report!.experiments![0]!).toMatchObject({ recovery: 'confirmed' })
+  })
 })
 
 test('stable adopts the promoted version without a failed request', async () => {

@@ -121,11 +121,22 @@ const rbac = resolve(import.meta.dirname, '../../deploy/rbac')
  * @returns its path.
  */
 export async function delivererKubeconfig(
-  { run }: TestCluster,
+  testCluster: TestCluster,
   folder: string,
   namespace = 'sample-app',
   ...more: string[]
 ): Promise<string> {
+  await applyRights(testCluster, folder, namespace, ['deliver.yaml', ...more])
+  return accountKubeconfig(testCluster, folder, namespace, 'mesh-canary')
+}
+
+/** Grants what these files of deploy/rbac list, in the namespace. */
+export async function applyRights(
+  { run }: TestCluster,
+  folder: string,
+  namespace: string,
+  files: string[],
+): Promise<void> {
   const copy = mkdtempSync(join(folder, 'rbac-'))
   cpSync(rbac, copy, { recursive: true })
   const kustomization = join(copy, 'kustomization.yaml')
@@ -133,15 +144,24 @@ export async function delivererKubeconfig(
     kustomization,
     readFileSync(kustomization, 'utf8')
       .replace('namespace: sample-app', `namespace: ${namespace}`)
-      .replace('resources: [deliver.yaml]', `resources: [${['deliver.yaml', ...more].join(', ')}]`),
+      .replace('resources: [deliver.yaml]', `resources: [${files.join(', ')}]`),
   )
   await run(['kubectl', 'apply', '-k', copy])
-  const token = (await run(['kubectl', '-n', namespace, 'create', 'token', 'mesh-canary', '--duration=4h'])).trim()
+}
+
+/** Writes a kubeconfig of a ServiceAccount of the namespace. @returns its path. */
+export async function accountKubeconfig(
+  { run }: TestCluster,
+  folder: string,
+  namespace: string,
+  account: string,
+): Promise<string> {
+  const token = (await run(['kubectl', '-n', namespace, 'create', 'token', account, '--duration=4h'])).trim()
   const { clusters } = JSON.parse(await run(['kubectl', 'config', 'view', '--raw', '--minify', '-o', 'json'])) as {
     clusters: { name: string }[]
   }
-  const context = { name: 'deliverer', context: { cluster: clusters[0]!.name, user: 'deliverer' } }
-  const file = join(folder, 'deliverer.json')
+  const context = { name: account, context: { cluster: clusters[0]!.name, user: account } }
+  const file = join(folder, `${account}.json`)
   writeFileSync(
     file,
     JSON.stringify({
@@ -149,8 +169,8 @@ export async function delivererKubeconfig(
       kind: 'Config',
       clusters,
       contexts: [context],
-      'current-context': 'deliverer',
-      users: [{ name: 'deliverer', user: { token } }],
+      'current-context': account,
+      users: [{ name: account, user: { token } }],
     }),
     { mode: 0o600 },
   )

@@ -54,6 +54,10 @@ export async function installRsync(): Promise<void> {
   if (!existsSync('/usr/bin/rsync')) await install(['rsync'])
 }
 
+export async function installCompiler(): Promise<void> {
+  if (!existsSync('/usr/bin/gcc')) await install(['gcc', 'libc6-dev'])
+}
+
 async function install(missing: readonly string[]): Promise<void> {
   if (missing.length === 0) return
   if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get'))

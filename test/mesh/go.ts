@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { glob, readFile, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Artifact, cached, folder } from './cache.ts'
+import { installCompiler } from './debian.ts'
 import { withBuildLock } from './lock.ts'
 import { type Report, step } from './progress.ts'
 import { here, ISTIO_VERSION, KUBERNETES_VERSION } from './settings.ts'
@@ -17,6 +18,8 @@ interface Tool {
   readonly path: string
   readonly module: string
   readonly tags: readonly string[]
+  /** Parts of it are in C: its build needs a C compiler. */
+  readonly hasC?: boolean
 }
 
 /** A tool of the common module, or of one of its own, as it would change the versions of the others. */
@@ -34,6 +37,8 @@ const tools = {
   act: tool('github.com/nektos/act'),
   actionlint: tool('github.com/rhysd/actionlint/cmd/actionlint'),
   alertmanager: tool('github.com/prometheus/alertmanager/cmd/alertmanager', 'alertmanager'),
+  'chaos-controller-manager': tool('github.com/chaos-mesh/chaos-mesh/cmd/chaos-controller-manager', 'chaos-mesh'),
+  'chaos-daemon': { ...tool('github.com/chaos-mesh/chaos-mesh/cmd/chaos-daemon', 'chaos-mesh'), hasC: true },
   crictl: tool('sigs.k8s.io/cri-tools/cmd/crictl', 'crictl'),
   jaeger: tool('github.com/jaegertracing/jaeger/cmd/jaeger', 'jaeger'),
   kind: tool('sigs.k8s.io/kind'),
@@ -121,14 +126,15 @@ export async function buildTools(): Promise<void> {
 
 /** The path of a tool's binary. The caller must hold the lock. */
 export async function buildTool(name: GoTool): Promise<string> {
-  const { path, module, tags: toolTags } = tools[name]
+  const { path, module, tags: toolTags, hasC = false } = tools[name]
   // If a flag appears twice, Go uses the last one.
   const flags = toolTags.length === 0 ? buildFlags : [...buildFlags, `-tags=${[...tags, ...toolTags].join(',')}`]
   const made = await cached(await toolArtifact(name), (draft) =>
     step(name, async (report) => {
+      if (hasC) await installCompiler()
       await sh(['go', 'build', '-v', ...flags, '-ldflags=-s -w', '-o', join(draft, name), path], {
         cwd: module,
-        env,
+        env: { ...env, CGO_ENABLED: hasC ? '1' : '0' },
         onLine: report,
       })
     }),

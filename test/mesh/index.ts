@@ -23,7 +23,15 @@ export { build }
 export { type Addon, addonImages } from './addons.ts'
 export { installRsync } from './debian.ts'
 export { buildTools, goModule, goTool } from './go.ts'
-export { cacheDir, ISTIO_VERSION, istioOverlay, KUBERNETES_VERSION, MIRROR_URL, nodeAddress } from './settings.ts'
+export {
+  cacheDir,
+  containerdSocket,
+  ISTIO_VERSION,
+  istioOverlay,
+  KUBERNETES_VERSION,
+  MIRROR_URL,
+  nodeAddress,
+} from './settings.ts'
 export type { ComponentStatus, NodeStatus } from './node.ts'
 export { wheelTool } from './wheel.ts'
 

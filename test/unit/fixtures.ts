@@ -116,6 +116,8 @@ export function clusterWith(verbs: { [verb in keyof Cluster]?: (...args: never[]
     'patch',
     'merge',
     'remove',
+    'evict',
+    'isAllowed',
     'pod',
     'service',
     'log',

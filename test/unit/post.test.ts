@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { RecoveryIntent } from '../../src/canary/promote.ts'
 import type { Connection } from '../../src/cluster/connect.ts'
+import type { FaultIntent } from '../../src/experiments/experiment.ts'
 import { recordPostState, runPost, type PostState } from '../../src/post.ts'
 import { configOf, tempFolder } from './fixtures.ts'
 
@@ -18,6 +19,14 @@ const intents = [
     identity: 'me',
   } as RecoveryIntent,
 ]
+
+const fault: FaultIntent = {
+  experiment: 'slow-backend',
+  namespace: 'shop',
+  services: { target: 'backend', others: [] },
+  identity: 'me',
+  objects: [],
+}
 
 /** The last state that the run saved. */
 function saved(canary: string, steps: (parts: ReturnType<typeof recordPostState>) => void): PostState {
@@ -50,6 +59,23 @@ describe('the state for the post step', () => {
     })
   })
 
+  test('contains the fault of an experiment until it is removed', () => {
+    const { experiment } = fault
+    expect(saved('', ({ onFaultIntent }) => onFaultIntent(experiment, fault)).faults).toEqual([fault])
+    expect(
+      saved('', ({ onFaultIntent }) => (onFaultIntent(experiment, fault), onFaultIntent(experiment, undefined))).faults,
+    ).toEqual([])
+  })
+
+  test('keeps the fault that an experiment could not remove when another one begins and ends', () => {
+    const left = saved('', ({ onFaultIntent }) => {
+      onFaultIntent(fault.experiment, fault)
+      onFaultIntent('next', { ...fault, experiment: 'next' })
+      onFaultIntent('next', undefined)
+    })
+    expect(left.faults).toEqual([fault])
+  })
+
   test('says to hold the weights only when onCancel asks for it and the run was cancelled', () => {
     expect(saved('onCancel: hold', ({ onRecoveryIntents }) => onRecoveryIntents(intents)).held).toBeUndefined()
     expect(
@@ -80,6 +106,16 @@ describe('the post step', () => {
     await expect(
       runPost({ intents, kubeconfig: '/nowhere', temporaryFile: join(own, 'kubeconfig') }, () => undefined),
     ).rejects.toThrow('the traffic of backend is not back on stable: kubeconfig: the file /nowhere does not exist')
+    expect(existsSync(own)).toBe(false)
+  })
+
+  test('names the experiment whose fault it cannot remove', async () => {
+    const own = folder()
+    await expect(
+      runPost({ faults: [fault], kubeconfig: '/nowhere', temporaryFile: join(own, 'kubeconfig') }, () => undefined),
+    ).rejects.toThrow(
+      'in the middle of the experiment slow-backend, and its fault is not removed: kubeconfig: the file',
+    )
     expect(existsSync(own)).toBe(false)
   })
 })

@@ -22,6 +22,7 @@ function silentHost(): Host {
     onKindCluster: nothing,
     onConnected: nothing,
     onRecoveryIntents: nothing,
+    onFaultIntent: nothing,
   }
 }
 

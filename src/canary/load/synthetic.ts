@@ -6,7 +6,7 @@ import type { Pod } from '../../cluster/objects.ts'
 import type { ObjectWatch } from '../../cluster/watch.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
 import { gatewayConnector } from '../../mesh/gateway-connector.ts'
-import { gatewayLabel } from '../../policies/compile/names.ts'
+import { exposedHost, gatewayLabel } from '../../policies/compile/names.ts'
 import { systemClock, type Clock } from '../../runtime/clock.ts'
 import { requestsToCertify } from '../analysis/checks.ts'
 import type { Observation, State } from '../state/types.ts'
@@ -28,7 +28,7 @@ export async function syntheticLoad(
   forward: Forward,
   clock: Clock = systemClock,
 ): Promise<SyntheticLoad> {
-  const { path, host = defaultHost(config, plan), rate: maxRate = defaultMaxRate } = plan.load!
+  const { path, host = exposedHost(config, plan.service), rate: maxRate = defaultMaxRate } = plan.load!
   const label = gatewayLabel(config, plan.service)!
   const connect = await gatewayConnector(cluster, forward, label, () => pods.flatMap((each) => each.current()), {
     purpose: 'synthetic requests (`load`)',
@@ -52,11 +52,6 @@ export async function syntheticLoad(
     },
     stop: generator.stop,
   }
-}
-
-/** The first host that the service is exposed at; else the name of the service. */
-function defaultHost(config: Config, { service }: CanaryConfig): string {
-  return config.expose?.[service]?.hosts.find((host) => !host.includes('*')) ?? service
 }
 
 /** The share of all requests that the canary gets, as requests or as copies, in per cent; 0 outside the steps. */

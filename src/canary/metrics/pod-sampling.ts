@@ -9,6 +9,8 @@ export type PodSampler = {
   skip: (pods: Pod[]) => void
   /** Leaves these clients, which have never called, out of more samples each time. */
   skipIdle: (clients: Pod[]) => void
+  /** The next sample leaves no pod out. */
+  wakeAll: () => void
 }
 
 /** A pod is left out of so many samples at most. */
@@ -62,6 +64,7 @@ export function createPodSampler(
         samplesToSkip.set(id, samples)
       }
     },
+    wakeAll: () => samplesToSkip.clear(),
   }
 }
 

@@ -25,6 +25,14 @@ function outcomeOf({ response_code: code = '', response_flags: flags = '', ...la
   return noAnswer || grpcFailed || /^5\d\d$/.test(code) ? 'failed' : 'answered'
 }
 
+export function isFailed(labels: SeriesLabels): boolean {
+  return outcomeOf(labels) === 'failed'
+}
+
+export function isAbandoned(labels: SeriesLabels): boolean {
+  return outcomeOf(labels) === 'abandoned'
+}
+
 /** The gRPC status of a series; undefined when the requests were not gRPC, or got no status. */
 function grpcStatusOf({
   request_protocol: protocol = 'grpc',
@@ -117,7 +125,7 @@ function isAnswer({ reporter, response_code: code, response_flags: flags = '-' }
   return code !== '0' && (reporter !== 'source' || ['', '-', 'URX'].includes(flags))
 }
 
-function isCallTo(hosts: string[], labels: SeriesLabels): boolean {
+export function isCallTo(hosts: string[], labels: SeriesLabels): boolean {
   const { reporter, destination_service: fullName, destination_service_name: shortName } = labels
   if (reporter !== 'source') return false
   if (fullName !== undefined) return hosts.includes(fullName)

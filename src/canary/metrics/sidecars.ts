@@ -10,9 +10,21 @@ import { podId, type CounterReader } from './counter-reader.ts'
 const concurrency = 16
 const defaultLimitMs = 3_000
 
-/** `limitMs`: how long one reading of all pods may take. A pod that has not answered by then counts as unread. */
-export function sidecarReader(cluster: Cluster, metrics: MetricNames, limitMs = defaultLimitMs): CounterReader {
-  const filter = metrics.requests.includes('istio') ? '&filter=istio.request' : ''
+/**
+ * `limitMs`: how long one reading of all pods may take. A pod that has not answered by then counts as unread. `path` and
+ * `parse`: what to ask for, and what to keep of it; the request counters by default.
+ */
+export type SidecarReading = { path?: string; parse?: (text: string) => Reading; limitMs?: number }
+
+export function sidecarReader(
+  cluster: Cluster,
+  metrics: MetricNames,
+  {
+    path = countersPath(metrics),
+    parse = (text) => parseCounters(text, metrics),
+    limitMs = defaultLimitMs,
+  }: SidecarReading = {},
+): CounterReader {
   return async (pods) => {
     const readings = new Map<string, Reading>()
     const limit = AbortSignal.timeout(limitMs)
@@ -20,15 +32,18 @@ export function sidecarReader(cluster: Cluster, metrics: MetricNames, limitMs = 
     const read = async (pod: Pod) => {
       if (isOver()) return
       const { namespace = '', name } = pod.metadata
-      const path = `/stats/prometheus?usedonly${filter}`
       const text = await cluster.pod(namespace, name, 15090, path, limitMs).catch(throwIfForbidden)
-      if (text !== undefined && !isOver()) readings.set(podId(pod), parseCounters(text, metrics))
+      if (text !== undefined && !isOver()) readings.set(podId(pod), parse(text))
     }
     await unlessAborted(pMap(pods, read, { concurrency }), limit).catch((problem: unknown) => {
       if (!isOver()) throw problem
     })
     return readings
   }
+}
+
+function countersPath({ requests }: MetricNames): string {
+  return `/stats/prometheus?usedonly${requests.includes('istio') ? '&filter=istio.request' : ''}`
 }
 
 /** A pod that does not answer may answer later, or be gone. A missing right stays missing. */

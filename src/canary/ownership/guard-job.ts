@@ -41,21 +41,41 @@ export async function applyGuard(
     selectors,
     saved,
   }
+  await applyGuardObjects(cluster, service, guardManifest(spec, lease, program, guard), remedy, isUpdate)
+}
+
+const remedy: GuardRemedy = {
+  rights: 'deploy/rbac/deliver.yaml',
+  otherwise: ', or set `guard: off` and accept that the traffic stays as it is when the run is lost',
+}
+
+/** What to do if a guard cannot be created. `rights`: the file that has them. `otherwise`: how to do without a guard. */
+export type GuardRemedy = { rights: string; otherwise: string }
+
+/** `isUpdate`: only what a running guard reads again. @throws Error as `applyGuard` does. */
+export async function applyGuardObjects(
+  cluster: Cluster,
+  service: string,
+  objects: KubeObject[],
+  remedy: GuardRemedy,
+  isUpdate: boolean,
+): Promise<void> {
   // The rights come before the spec that needs them.
-  const objects = guardManifest(spec, lease, program, guard)
   for (const object of isUpdate ? objects.filter(({ kind }) => ['Role', 'ConfigMap'].includes(kind)) : objects) {
     await cluster.apply(object, true).catch((problem: unknown) => {
-      throw new Error(refusal(service, object, problem))
+      throw new Error(refusal(service, object, problem, remedy))
     })
   }
 }
 
-function refusal(service: string, { kind, metadata: { name } }: KubeObject, problem: unknown): string {
-  const remedy = lacksRights(problem) ? 'give the run the rights of deploy/rbac/deliver.yaml' : 'fix this'
-  return (
-    `the guard of ${service} cannot be created (${kind} ${name}): ${messageOf(problem)}; ${remedy}, ` +
-    'or set `guard: off` and accept that the traffic stays as it is when the run is lost'
-  )
+function refusal(
+  service: string,
+  { kind, metadata: { name } }: KubeObject,
+  problem: unknown,
+  { rights, otherwise }: GuardRemedy,
+): string {
+  const what = lacksRights(problem) ? `give the run the rights of ${rights}` : 'fix this'
+  return `the guard of ${service} cannot be created (${kind} ${name}): ${messageOf(problem)}; ${what}${otherwise}`
 }
 
 export async function deleteGuard(cluster: Cluster, namespace: string, name: string): Promise<void> {
@@ -78,10 +98,15 @@ type Job = KubeObject & { status?: { ready?: number; conditions?: { type: string
 const isFinal = ({ type, status }: { type: string; status: string }) =>
   ['Failed', 'Complete', 'FailureTarget', 'SuccessCriteriaMet'].includes(type) && status === 'True'
 
-/** Reads the cause from the guard's Job and pod, as a person would. */
-export async function explainMissingGuard(cluster: Cluster, namespace: string, name: string): Promise<string> {
+/** Reads the cause from the guard's Job and pod, as a person would. `isOptional`: the run may do without a guard. */
+export async function explainMissingGuard(
+  cluster: Cluster,
+  namespace: string,
+  name: string,
+  isOptional = true,
+): Promise<string> {
   const refused = await refusalOfGuard(cluster, namespace, name)
-  if (refused !== undefined) return `${refused}; ${refusalRemedy(refused)}`
+  if (refused !== undefined) return `${refused}; ${refusalRemedy(refused, isOptional)}`
   const [pod] = await cluster.list<Pod>('Pod', namespace, { labelSelector: `batch.kubernetes.io/job-name=${name}` })
   if (pod) return explainPod(cluster, namespace, pod)
   const event = (await eventsOfJob(cluster, namespace, name)).at(-1)
@@ -109,12 +134,12 @@ async function eventsOfJob(cluster: Cluster, namespace: string, name: string): P
   return (await cluster.list<KubeEvent>('Event', namespace, { fieldSelector }).catch(() => [])).sort(byTime)
 }
 
-function refusalRemedy(message: string): string {
+function refusalRemedy(message: string, isOptional: boolean): string {
   if (message.includes('exceeded quota') || message.includes('failed quota'))
     return 'free room in the quota, raise it, or lower `guard.resources`'
   return /(minimum|maximum) \S+ (usage|limit to request ratio)/.test(message)
     ? 'set `guard.resources` to what the LimitRange allows'
-    : 'change that rule of the namespace for the guard, or set `guard: off`'
+    : `change that rule of the namespace for the guard${isOptional ? ', or set `guard: off`' : ''}`
 }
 
 async function explainPod(cluster: Cluster, namespace: string, pod: Pod): Promise<string> {

@@ -22,6 +22,17 @@ export function guardName(service: string, identity: string): string {
 
 /** In the order of their creation. Kubernetes deletes them together with the Lease. */
 export function guardManifest(spec: GuardSpec, lease: Lease, program: string, guard: Guard): KubeObject[] {
+  return guardObjects(spec, rules(spec, guardName(spec.service, spec.identity)), lease, program, guard)
+}
+
+/** The objects of a guard that reads `spec` and has the rights of `rules`. */
+export function guardObjects(
+  spec: Pick<GuardSpec, 'namespace' | 'service' | 'identity'>,
+  rules: object[],
+  lease: Lease,
+  program: string,
+  guard: Guard,
+): KubeObject[] {
   const name = guardName(spec.service, spec.identity)
   const metadata = {
     name,
@@ -35,7 +46,7 @@ export function guardManifest(spec: GuardSpec, lease: Lease, program: string, gu
   })
   return [
     of('v1', 'ServiceAccount', { automountServiceAccountToken: false }),
-    of('rbac.authorization.k8s.io/v1', 'Role', { rules: rules(spec, name) }),
+    of('rbac.authorization.k8s.io/v1', 'Role', { rules }),
     of('rbac.authorization.k8s.io/v1', 'RoleBinding', {
       roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name },
       subjects: [{ kind: 'ServiceAccount', name, namespace: spec.namespace }],

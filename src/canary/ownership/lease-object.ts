@@ -58,6 +58,18 @@ export function rollbackIdentity(run: string): string {
   return `${run} (rollback)`
 }
 
+const experimentMark = ', experiment '
+
+/** The name of a run that holds the Lease for an experiment. */
+export function experimentRun(run: string, experiment: string): string {
+  return `${run}${experimentMark}${experiment}`
+}
+
+/** What the holder does with the service, in words. */
+export function workOfHolder(holder: string): string {
+  return holder.includes(experimentMark) ? 'experiments with' : 'promotes'
+}
+
 export function isGuardIdentity(holder: string): boolean {
   return holder.startsWith(guardPrefix)
 }
@@ -84,11 +96,13 @@ export function isSavedByOtherVersion(lease: Lease | undefined): boolean {
   return lease?.metadata.annotations?.[stateAnnotation] !== undefined && savedPromotion(lease) === undefined
 }
 
-/** Why a run no longer holds this Lease. */
-export function explainLoss(lease: Lease): string {
+/** Why a run no longer holds this Lease. `loser`: the identity of its claim. */
+export function explainLoss(lease: Lease, loser: string): string {
+  const isOfExperiment = loser.includes(experimentMark)
   const holder = holderOf(lease)
   const ended = lease.metadata.annotations?.[endedAnnotation]
   if (ended !== undefined) return ended
-  if (isGuardIdentity(holder)) return 'the guard is rolling back to stable'
-  return `${holder === '' ? 'someone' : runOfHolder(holder)} took over the promotion`
+  if (isGuardIdentity(holder))
+    return isOfExperiment ? 'the guard is removing the fault' : 'the guard is rolling back to stable'
+  return `${holder === '' ? 'someone' : runOfHolder(holder)} took over the ${isOfExperiment ? 'Lease' : 'promotion'}`
 }

@@ -17,6 +17,7 @@ import {
   leasePaths,
   runAnnotation,
   runOfHolder,
+  workOfHolder,
   isSavedByOtherVersion,
   savedPromotion,
   stateAnnotation,
@@ -62,16 +63,23 @@ export class LeaseLost extends Error {
   }
 }
 
-/** `leaseMs`: how long the holder may go without renewing; `waitMs`: how long to wait for a holder that is alive. */
+/** A new name for a claim: no other one has it, not even of the same run. */
+export function claimIdentity(run: string): string {
+  return `${run} (${randomUUID().slice(0, 8)})`
+}
+
+/** `identity`: of the claim, if it belongs to another one; by default a new one. `leaseMs`: how long the holder may go without renewing; `waitMs`: how long to wait for a holder that is alive. `whileWaiting`: runs before each look at the Lease. */
 export type ClaimOptions = {
   namespace: string
   service: string
   run: string
+  identity?: string
   leaseMs: number
   waitMs: number
   signal: AbortSignal
   clock: Clock
   note: (line: string) => void
+  whileWaiting?: () => Promise<void>
 }
 
 const pollMs = 1_000
@@ -81,7 +89,7 @@ const attempts = 5
 /** @throws Error naming the run that holds the Lease, when that run is alive and `waitMs` is over. */
 export async function claimLease(cluster: Cluster, claiming: ClaimOptions): Promise<LeaseClaim> {
   const { run, signal, clock } = claiming
-  const identity = `${run} (${randomUUID().slice(0, 8)})`
+  const identity = claiming.identity ?? claimIdentity(run)
   const untilFree = freeLeases(cluster, claiming)
   for (let conflicts = 0; ; await clock.sleep(pollMs, signal)) {
     const { lease, decision, hasWaited } = await untilFree()
@@ -99,7 +107,7 @@ export async function claimLease(cluster: Cluster, claiming: ClaimOptions): Prom
   }
 }
 
-type WaitOptions = Pick<ClaimOptions, 'namespace' | 'service' | 'waitMs' | 'signal' | 'clock' | 'note'>
+type WaitOptions = Pick<ClaimOptions, 'namespace' | 'service' | 'waitMs' | 'signal' | 'clock' | 'note' | 'whileWaiting'>
 
 /** Waits until no run that is alive holds the Lease, without claiming it. @throws Error like `claimLease` */
 export async function waitForFreeLease(cluster: Cluster, waiting: WaitOptions): Promise<void> {
@@ -110,12 +118,13 @@ type FreeLease = { lease: Lease | undefined; decision: LeaseDecision; hasWaited:
 
 /** Each call reads the Lease until no run that is alive holds it. @throws Error when `waitMs` since the start are over. */
 function freeLeases(cluster: Cluster, waiting: WaitOptions): () => Promise<FreeLease> {
-  const { namespace, service, waitMs, signal, clock, note } = waiting
+  const { namespace, service, waitMs, signal, clock, note, whileWaiting } = waiting
   const startedAt = clock.now()
   let observed: ObservedLease | undefined
   let isAnnounced = false
   return async () => {
     for (let hasWaited = false; ; hasWaited = true) {
+      await whileWaiting?.()
       const lease = await cluster.get<Lease>('Lease', namespace, leaseName(service))
       const now = clock.now()
       observed = observe(observed, lease, now)
@@ -137,7 +146,7 @@ function undefinedOnConflict(error: unknown, conflicts: number): undefined {
 
 function noteTakeover(decision: LeaseDecision, { service, note }: ClaimOptions): void {
   if (decision.kind !== 'steal') return
-  note(`${runOfHolder(decision.holder)} stopped renewing the Lease of ${service}: this run takes over the promotion`)
+  note(`${runOfHolder(decision.holder)} stopped renewing the Lease of ${service}: this run takes over`)
 }
 
 const acquiredAt = ({ spec }: Lease) => spec?.acquireTime ?? 'an unknown time'
@@ -153,7 +162,7 @@ function refusal({ namespace, service, waitMs }: WaitOptions, lease: Lease): str
     waitMs === 0
       ? 'cancel it, or set `leaseWaitTimeout` to wait for its end'
       : `it did not end within ${waitMs / 1000} s (\`leaseWaitTimeout\`): cancel it, or wait longer`
-  return `another run promotes ${service}: ${run}, since ${since} (it renews the Lease ${namespace}/${name}); ${remedy}`
+  return `another run ${workOfHolder(holderOf(lease))} ${service}: ${run}, since ${since} (it renews the Lease ${namespace}/${name}); ${remedy}`
 }
 
 /** Whether a run left the promotion of a service unfinished; reads the Lease without claiming it. */
@@ -272,7 +281,7 @@ async function recreateLease(cluster: Cluster, identity: string, claiming: Claim
     if (!isConflict(error)) throw error
     return cluster.get<Lease>('Lease', claiming.namespace, leaseName(claiming.service))
   })
-  if (created && holderOf(created) !== identity) throw new LeaseLost(explainLoss(created))
+  if (created && holderOf(created) !== identity) throw new LeaseLost(explainLoss(created, identity))
   return created
 }
 
@@ -305,7 +314,7 @@ async function writeAsHolder(
     // The server refused for another reason, or the outcome is unknown: a later attempt may succeed.
     if (now === 'unread' || now?.spec?.holderIdentity === identity) throw error
     const deleted = `the Lease ${namespace ?? ''}/${name} was deleted`
-    throw now ? new LeaseLost(explainLoss(now)) : new LeaseLost(deleted, true)
+    throw now ? new LeaseLost(explainLoss(now, identity)) : new LeaseLost(deleted, true)
   }
 }
 

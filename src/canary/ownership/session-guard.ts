@@ -38,8 +38,8 @@ export type ApplyGuard = (routes: Routed[], isUpdate?: boolean) => Promise<void>
 /** `saved`: the routes from before the promotion. @throws Error if the API server refuses an object of the guard. */
 export async function startGuard(
   cluster: Cluster,
-  { namespace, service }: Split,
-  { guard }: CanaryConfig,
+  { namespace, service }: Pick<Split, 'namespace' | 'service'>,
+  { guard }: Pick<CanaryConfig, 'guard'>,
   claim: LeaseClaim,
   saved: Routed[],
   apply: ApplyGuard,

@@ -5,9 +5,10 @@ import type { Cluster } from '../../cluster/client.ts'
 import { lacksRights } from '../../cluster/api-error.ts'
 import { isHeldAsPlanned } from '../state/ending.ts'
 import type { EndedState, State } from '../state/types.ts'
-import type { Routed, Split } from '../../policies/routes.ts'
+import { isVirtualService, type Routed, type Split } from '../../policies/routes.ts'
 import { managedByLabel, manager } from '../../cluster/labels.ts'
-import { keyOf, type ConfigMap } from '../../cluster/objects.ts'
+import { keyOf, titleOf, type ConfigMap } from '../../cluster/objects.ts'
+import { faultRouteName } from '../../config/names.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { noRequests, type RequestCounts } from '../analysis/request-counts.ts'
@@ -225,6 +226,7 @@ async function saveRoutes(
   const saved = isResumed ? await readSavedRoutes(cluster, namespace, service) : []
   const keys = new Set(saved.map(keyOf))
   const added = (await currentRoutes(cluster, split, saved)).filter((object) => !keys.has(keyOf(object)))
+  requireNoFault(added)
   const routes = [...saved, ...added.map(withoutStatus)]
   await cluster.apply<ConfigMap>(
     {
@@ -241,6 +243,18 @@ async function saveRoutes(
     true,
   )
   return routes
+}
+
+/** Its route would send the canary faulty requests. @throws Error if an experiment that was lost has left one. */
+function requireNoFault(objects: Routed[]): void {
+  const isFaulted = (object: Routed) =>
+    isVirtualService(object) && (object.spec.http ?? []).some(({ name }) => name === faultRouteName)
+  const found = objects.find(isFaulted)
+  if (!found) return
+  throw new Error(
+    `the ${titleOf(found)} still has the fault of an experiment (its route ${faultRouteName}); its guard removes it within ` +
+      'seconds, or run an experiment of the same service once more, which removes it before it begins',
+  )
 }
 
 /** Having no route is an error only if nothing was saved either. */

@@ -5,10 +5,9 @@ import type { Destination, HttpRoute, VirtualService } from '../../cluster/objec
 import { abRouteName } from '../../config/names.ts'
 import type { HttpMatches } from '../../config/schema.ts'
 import { conditions } from '../../policies/compile/http.ts'
+import { combine, conflictBetween, omit, type Conditions } from '../../policies/route-conditions.ts'
 import { splitsIn, type RouteSplit, type Split } from '../../policies/routes.ts'
 import { hasManagedMirror } from './mirror.ts'
-
-type Conditions = Record<string, unknown>
 
 /**
  * The JSON Patch that sends the matching requests to the canary or, with undefined, removes our routes.
@@ -71,32 +70,4 @@ function conflictMessage({ metadata }: VirtualService, { name }: HttpRoute, inde
     `${metadata.namespace ?? ''}/${metadata.name} already has a condition on ${condition}, ` +
     'and a route cannot have two; match on something else in `ab.match`'
   )
-}
-
-function omit(map: Conditions, ...keys: readonly string[]): Conditions {
-  return Object.fromEntries(Object.entries(map).filter(([key]) => !keys.includes(key)))
-}
-
-/** These hold conditions by name: two of them can be combined unless they share a name. */
-const namedConditions = ['headers', 'queryParams'] as const
-
-function combine(a: Conditions, b: Conditions): Conditions {
-  const shared = namedConditions.filter((key) => key in a && key in b)
-  const combined = shared.map((key) => [key, { ...(a[key] as Conditions), ...(b[key] as Conditions) }] as const)
-  return { ...a, ...b, ...Object.fromEntries(combined) }
-}
-
-/** The part of a request that both conditions test differently, such as `uri` or `headers.x-beta`. */
-function conflictBetween(a: Conditions, b: Conditions): string | undefined {
-  const conflict = differingKey(omit(a, ...namedConditions), omit(b, ...namedConditions))
-  if (conflict !== undefined) return conflict
-  for (const key of namedConditions) {
-    const name = differingKey((a[key] as Conditions | undefined) ?? {}, (b[key] as Conditions | undefined) ?? {})
-    if (name !== undefined) return `${key}.${name}`
-  }
-  return undefined
-}
-
-function differingKey(a: Conditions, b: Conditions): string | undefined {
-  return Object.keys(a).find((key) => key in b && !isDeepStrictEqual(a[key], b[key]))
 }

@@ -1,7 +1,7 @@
 // Patches routes based on what it has read, and reads them again if another writer is faster.
 import type { Cluster, PatchOperation } from '../../cluster/client.ts'
 import { isConflict } from '../../cluster/api-error.ts'
-import { keyOf, kindOf, type Kind } from '../../cluster/objects.ts'
+import { keyOf, kindOf, type Kind, type KubeObject } from '../../cluster/objects.ts'
 import type { Routed } from '../../policies/routes.ts'
 import { retry } from '../../runtime/retry.ts'
 
@@ -62,8 +62,8 @@ async function write(cluster: Cluster, object: Routed, operations: PatchOperatio
 /** Holds the time of the last write that changed no route. */
 const fenceAnnotation = 'mesh-canary.io/fence'
 
-/** Changes the resource version, and no route. */
-export function fencePatch({ metadata: { annotations } }: Routed): PatchOperation[] {
+/** Changes the resource version, and nothing else that matters. */
+export function fencePatch({ metadata: { annotations } }: KubeObject): PatchOperation[] {
   const value = new Date().toISOString()
   return annotations
     ? [{ op: 'add', path: `/metadata/annotations/${fenceAnnotation.replace('/', '~1')}`, value }]

@@ -2,9 +2,10 @@
 import { canariesOf } from '../names.ts'
 import type { CanaryConfig, Config } from '../schema.ts'
 import { withPrefix, type Fault } from './fault.ts'
+import { loadFaults } from './load.ts'
 import { releaseFaults } from './release.ts'
 
-const minimumPollIntervalMs = 250
+export const minimumPollIntervalMs = 250
 
 export function canaryFaults(config: Config): Fault[] {
   const { canary, canaries } = config
@@ -22,7 +23,7 @@ export function canaryFaults(config: Config): Fault[] {
     return [
       ...withPrefix(section, [
         ...duplicateFaults(config, plan.service, i),
-        ...loadFaults(config, plan),
+        ...(plan.load ? loadFaults(config, plan.service) : []),
         ...versionFaults(plan),
         ...timeFaults(plan),
         ...needFaults(plan),
@@ -38,26 +39,6 @@ function duplicateFaults(config: Config, service: string, index: number): Fault[
   if (!isDuplicate) return []
   const message = `${service} already has a canary; a run promotes each service once, so remove one of them`
   return [{ path: ['service'], message }]
-}
-
-/** Generated requests go through the gateway in plain HTTP. */
-function loadFaults({ expose }: Config, { service, load }: CanaryConfig): Fault[] {
-  if (!load) return []
-  const path = ['load']
-  const exposure = expose?.[service]
-  if (exposure?.api !== 'istio')
-    return [
-      {
-        path,
-        message: `needs a gateway; expose ${service} under \`expose\` with \`api: istio\`, or remove \`load\``,
-      },
-    ]
-  const redirects = exposure.tls && exposure.httpsRedirect !== false
-  if (!redirects) return []
-  const message =
-    `uses plain HTTP, and ${service} redirects it to HTTPS; ` +
-    `set \`expose.${service}.httpsRedirect: false\`, or remove \`load\``
-  return [{ path, message }]
 }
 
 function versionFaults({ stable, canary }: CanaryConfig): Fault[] {

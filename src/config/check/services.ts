@@ -1,5 +1,5 @@
 // Contradictions inside one service's policies.
-import { abRouteName, otherPortsRouteName, routeName } from '../names.ts'
+import { abRouteName, faultRouteName, otherPortsRouteName, routeName } from '../names.ts'
 import type { ServicePolicy } from '../schema.ts'
 import type { Fault } from './fault.ts'
 
@@ -72,6 +72,7 @@ function routeNameFaults({ routes = [] }: ServicePolicy): Fault[] {
 
 const reservedNames = new Map([
   [abRouteName, "the route that a canary's `ab` adds and removes"],
+  [faultRouteName, 'the route with the fault of an experiment'],
   [routeName, 'the route that splits the traffic'],
   [otherPortsRouteName, 'the route that splits the traffic of the other ports'],
 ])

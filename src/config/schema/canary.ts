@@ -8,9 +8,11 @@ import { inRange, parseWholeNumber, wholeNumber } from '../values/numbers.ts'
 import { parsedValue } from '../values/parsed-value.ts'
 import { publicValue } from '../values/public-value.ts'
 import { withShortForm } from '../values/short-form.ts'
-import { boolean, nonEmptyString, pathPrefix, oneOf } from '../values/strings.ts'
+import { boolean, oneOf } from '../values/strings.ts'
 import { checks } from './checks.ts'
 import { guard } from './guard.ts'
+import { load, loadPurpose } from './load.ts'
+import { metricNames } from './metric-names.ts'
 import { hasExactlyOne, nameOf, shareOfRequests } from './parts.ts'
 import { prometheus } from './prometheus.ts'
 import { requestMatches } from './request-match.ts'
@@ -169,16 +171,7 @@ const evidence = {
     .record(nameOf('a webhook'), webhook)
     .prefault({})
     .describe('Services that take part in the decision, by name.'),
-  load: z
-    .strictObject({
-      path: pathPrefix.prefault('/').describe('Path of the requests.'),
-      host: nonEmptyString.optional().describe('Host header. Default: the first host that exposes the service.'),
-      rate: wholeNumber(1, 10_000)
-        .optional()
-        .describe('Maximum number of requests per second. Default: as many as the checks need.'),
-    })
-    .optional()
-    .describe('Generates requests through the ingress gateway, if users send too few for a decision.'),
+  load: load.optional().describe(loadPurpose),
   clients: strings
     .optional()
     .describe('Other namespaces whose pods call the service. The metrics of their sidecars count as well.'),
@@ -258,15 +251,5 @@ export const canary = z.strictObject({
   wave: wholeNumber(1, 100)
     .prefault(1)
     .describe('With several canaries, those of one wave move together. The next wave starts when they are promoted.'),
-  metrics: z
-    .strictObject({
-      requests: nonEmptyString
-        .prefault('istio_requests_total')
-        .describe('Name of the request counter of the sidecars.'),
-      duration: nonEmptyString
-        .prefault('istio_request_duration_milliseconds')
-        .describe('Name of the request duration histogram of the sidecars.'),
-    })
-    .prefault({})
-    .describe('Names of the metrics that the sidecars publish.'),
+  metrics: metricNames,
 })

@@ -62,6 +62,6 @@ export function hasAtMostOne(section: object): boolean {
   return countOfValues(section) <= 1
 }
 
-function countOfValues(section: object): number {
+export function countOfValues(section: object): number {
   return Object.values(section).filter((value) => value !== undefined).length
 }

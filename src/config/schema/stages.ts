@@ -11,6 +11,7 @@ export const stageNames = [
   'verify',
   'retire',
   'promote',
+  'experiment',
   'rollback',
   'uninstall',
 ] as const

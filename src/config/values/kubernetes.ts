@@ -66,6 +66,12 @@ function parseWorkload(item: unknown): Workload | undefined {
   return kind && name && dnsName.test(name) && rest.length === 0 ? { kind, name } : undefined
 }
 
+export const workload = parsedValue(
+  'a workload such as deploy/backend, sts/cache or ds/agent',
+  { ...publicValue, type: 'string' },
+  parseWorkload,
+)
+
 /** `all`, or workloads in the order in which they are restarted. */
 export const workloads = parsedValue<Workload[] | 'all'>(
   'all, or a list such as deploy/mysql, sts/cache, ds/agent',

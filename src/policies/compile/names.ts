@@ -30,3 +30,8 @@ export function gatewayLabel({ expose = {} }: Pick<Config, 'expose'>, service: s
   const exposure = expose[service]
   return exposure?.api === 'istio' ? exposure.gateway : undefined
 }
+
+/** The first host that the service is exposed at; else the name of the service. */
+export function exposedHost({ expose = {} }: Pick<Config, 'expose'>, service: string): string {
+  return expose[service]?.hosts.find((host) => !host.includes('*')) ?? service
+}

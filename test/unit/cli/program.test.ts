@@ -148,7 +148,7 @@ describe('before any change, with one sentence and exit code 2, the command line
     expect(run(['run'])).toEqual({
       code: 2,
       out: '',
-      err: 'error: inputs: there is nothing to do; give at least one of istio-version, workloads, mtls, services, canary, or a config file\n',
+      err: 'error: inputs: there is nothing to do; give at least one of istio-version, workloads, mtls, services, canary, experiments, or a config file\n',
     })
     expect(run(['verify'])).toEqual({
       code: 2,

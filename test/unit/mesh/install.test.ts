@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { ConfigMap, KubeObject, Meta } from '../../../src/cluster/objects.ts'
 import { ConfigError } from '../../../src/config/error.ts'
 import type { IstioConfig } from '../../../src/config/schema.ts'
-import { dashboardStats, desiredMesh, installMesh, isInstalledAsDesired } from '../../../src/mesh/install.ts'
+import { desiredMesh, installMesh, isInstalledAsDesired, proxyStats } from '../../../src/mesh/install.ts'
 import { listControlPlanes, type ControlPlane, type InstallRecord } from '../../../src/mesh/revisions.ts'
 import { checkUpgradeSteps } from '../../../src/mesh/upgrade-steps.ts'
 import { clusterWith, configOf, fileWith } from '../fixtures.ts'
@@ -49,12 +49,20 @@ describe('desiredMesh', () => {
   })
 
   test('asks for the metrics of the dashboards, unless the user has chosen the metrics of the sidecars', () => {
-    const asks = (more: object) => desiredMesh(istio(more), dashboardStats).args.join(' ').includes('upstream_rq_retry')
+    const stats = proxyStats({ dashboards: true, experiments: true })
+    const asks = (more: object) => desiredMesh(istio(more), stats).args.join(' ').includes('upstream_rq_retry')
     expect(asks({})).toBe(true)
     const key = 'meshConfig.defaultConfig.proxyStatsMatcher.inclusionPrefixes[0]'
     expect(asks({ set: [`${key}=cluster.outbound`] })).toBe(false)
     const overlay = 'spec: { meshConfig: { defaultConfig: { proxyStatsMatcher: { inclusionPrefixes: [http] } } } }'
     expect(asks({ overlays: [fileWith(overlay)] })).toBe(false)
+  })
+
+  test('asks for a metric once that dashboards and experiments both need, and for none without them', () => {
+    const both = proxyStats({ dashboards: true, experiments: true })
+    expect(both.filter((pair) => pair.endsWith('=upstream_rq_retry'))).toHaveLength(1)
+    expect(both.join()).toContain('=upstream_rq_per_try_timeout')
+    expect(proxyStats({ dashboards: false, experiments: false })).toEqual([])
   })
 
   test('passes revision, pull policy and pull secrets, and the values of the cluster before those of the user', () => {

@@ -58,7 +58,7 @@ test('the reader returns what it has when other pods are silent, and asks no mor
       name === 'p0' ? Promise.resolve('istio_requests_total{a="b"} 3\n') : new Promise(() => undefined)
     ),
   })
-  expect([...(await sidecarReader(cluster, metrics, 50)(pods(60))).keys()]).toEqual(['u0'])
+  expect([...(await sidecarReader(cluster, metrics, { limitMs: 50 })(pods(60))).keys()]).toEqual(['u0'])
   expect(asked).toHaveLength(17)
 })
 

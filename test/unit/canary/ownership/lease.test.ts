@@ -124,7 +124,7 @@ describe('a run that wants the Lease', () => {
       const claim = await claimLease(cluster.api, run)
       expect([clock.time, cluster.holder]).toEqual([20_000, claim.identity])
       expect(claim.before).toEqual(saved)
-      expect(run.notes.at(-1)).toBe('run 6 stopped renewing the Lease of backend: this run takes over the promotion')
+      expect(run.notes.at(-1)).toBe('run 6 stopped renewing the Lease of backend: this run takes over')
     },
   )
 

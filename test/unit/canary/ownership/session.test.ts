@@ -60,6 +60,16 @@ function afterLostRun(savedRoutes: KubeObject[] = []): FakeNamespace {
   return namespace
 }
 
+test('a promotion does not begin while a route has the fault of an experiment that was lost', async () => {
+  const namespace = new FakeNamespace()
+  namespace.others['VirtualService'] = virtualService([
+    { name: 'mesh-canary-fault', route: [to('v1', 100), to('v2', 0)] },
+    { route: [to('v1', 100), to('v2', 0)] },
+  ])
+  await expect(open(namespace)).rejects.toThrow('the VirtualService shop/backend still has the fault of an experiment')
+  expect(namespace.lease).toBeUndefined()
+})
+
 describe('a run that takes over from a lost one', () => {
   test('writes to every route first, so that the lost run cannot write what it prepared', async () => {
     const namespace = afterLostRun()

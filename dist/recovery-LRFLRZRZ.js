@@ -1,2 +1,0 @@
-import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
-import{$ as b,_ as a}from"./chunk-H7GN7DBM.js";import"./chunk-U7EWFAEU.js";import"./chunk-QH4V4WP2.js";import"./chunk-UISWI6CE.js";import"./chunk-UUCJUL5J.js";import"./chunk-BW6FFFIW.js";import"./chunk-IBIOBU52.js";import"./chunk-ZYNOLN36.js";import"./chunk-GUESJXRQ.js";import"./chunk-LLXSIJVQ.js";import"./chunk-DMPBY6LY.js";import"./chunk-TIQ2RXAT.js";export{b as forceRollback,a as recoverPromotion};

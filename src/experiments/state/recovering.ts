@@ -1,0 +1,131 @@
+// The end of an experiment: the fault is removed, and then the counters have to show that it and its effects are gone. Pure.
+import { addRequests, noRequests } from '../../canary/analysis/request-counts.ts'
+import type { ExperimentConfig } from '../../config/schema.ts'
+import { brokenLimits } from './evidence.ts'
+import { judge } from './judge.ts'
+import { addCounts, isComplete, recordOf } from './record.ts'
+import type { AfterSample, EndedState, Observation, Outcome, Phase, Recovery, State, Step } from './types.ts'
+
+type Recovering = Extract<State, { phase: 'recovering' }>
+
+/** So many samples in a row, with so many requests, show that the users are back. */
+const shownBy = { samples: 3, requests: 10 }
+const longestWindow = 10
+
+export function recover(experiment: ExperimentConfig, before: Recovering, seen: Observation, now: number): Step {
+  const { removedAt, ...rest } = judgeWithLateReadings(experiment, before, seen)
+  if (!seen.isRemoved) {
+    const state: Recovering = { ...rest, seenAt: now }
+    if (now - before.since < experiment.recoverWithin + experiment.confirmTimeout)
+      return { state, actions: ['recover'] }
+    const recovery = { kind: 'unconfirmed', problem, isRemoved: false } as const
+    return { state: end(state, notRemoved(state.outcome), recovery, now), actions: [] }
+  }
+  const after = addSample(before, seen, now)
+  const state: Recovering = { ...rest, removedAt: removedAt ?? now, seenAt: now, after }
+  const elapsed = now - state.removedAt!
+  if (!state.waitsForCallers && isBack(experiment, state) && seen.podsNotReady === 0)
+    return { state: end(state, state.outcome, { kind: 'confirmed', seconds: elapsed / 1000 }, now), actions: [] }
+  if (elapsed < experiment.recoverWithin) return { state, actions: [] }
+  return { state: endLate(experiment, state, seen, now), actions: [] }
+}
+
+/** Callers that were not read when the fault had acted tell of that time with their next reading, and only with that one. */
+function judgeWithLateReadings(experiment: ExperimentConfig, state: Recovering, seen: Observation): Recovering {
+  if (!state.waitsForCallers) return state
+  const added = addCounts(experiment, state, seen.late)
+  return isComplete(seen) ? { ...added, waitsForCallers: false, outcome: judge(experiment, added) } : added
+}
+
+const problem = 'the fault could not be removed; the guard continues to try'
+
+function notRemoved({ reason }: Outcome): Outcome {
+  return { verdict: 'inconclusive', reason: `${problem}; before that: ${reason}` }
+}
+
+/** A sample that still shows the fault starts the count again. */
+function addSample(
+  { after, removedAt, seenAt }: Recovering,
+  { users, signs }: Observation,
+  now: number,
+): AfterSample[] {
+  if (removedAt === undefined || signs.faulted > 0) return []
+  const all = [...after, { users, ms: now - seenAt }]
+  // Where users call seldom, the window has to be longer.
+  const spare = all.findIndex((_, i) => sum(all.slice(i + 1)).requests < shownBy.requests)
+  return all.slice(Math.min(Math.max(0, all.length - longestWindow), Math.max(0, spare)))
+}
+
+const sum = (samples: AfterSample[]) => samples.map(({ users }) => users).reduce(addRequests, noRequests)
+
+/** Any window of the latest samples may show it, so that old failures do not count for ever. */
+function isBack(experiment: ExperimentConfig, state: Recovering): boolean {
+  return state.after.some((_, i) => {
+    const window = state.after.slice(i)
+    const users = sum(window)
+    const isShown = window.length >= shownBy.samples && users.requests >= shownBy.requests
+    return isShown && brokenLimits(experiment, users).length === 0 && shareOfSteadyRate(state, window) >= backRate
+  })
+}
+
+/** Of the rate before the fault. Users come and go, so this part of it is enough. */
+const backRate = 0.5
+
+function shareOfSteadyRate({ steady, timeline }: Recovering, window: AfterSample[]): number {
+  const at = (phase: Phase) => timeline.find((each) => each.phase === phase)?.at ?? 0
+  const ms = window.reduce((total, each) => total + each.ms, 0)
+  return sum(window).requests / ms / (steady.requests / (at('injecting') - at('steady')))
+}
+
+function endLate(
+  experiment: ExperimentConfig,
+  state: Recovering,
+  { signs, podsNotReady = 0 }: Observation,
+  now: number,
+): EndedState {
+  const { outcome, after } = state
+  const within = `within ${experiment.recoverWithin / 1000} s after the fault was removed`
+  const users = sum(after)
+  const broken = brokenLimits(experiment, users)
+  const causes = [
+    ...(signs.faulted > 0 ? ['the sidecars still apply it'] : []),
+    ...(podsNotReady > 0 ? [`${podsNotReady} of the pods are not ready`] : []),
+    ...broken,
+  ]
+  const isSeen = causes.length > 0
+  const what = isSeen ? causes.join(', and ') : tooFew(state)
+  const verdict = isSeen && signs.faulted === 0 && !state.waitsForCallers ? 'fragile' : 'inconclusive'
+  const late: Outcome = { verdict, reason: `no recovery was seen ${within}: ${what}; before that: ${outcome.reason}` }
+  return end(
+    state,
+    late,
+    {
+      kind: 'unconfirmed',
+      problem: `no recovery was seen ${within}: ${what}`,
+      isRemoved: isSeenGone(experiment, state),
+    },
+    now,
+  )
+}
+
+/**
+ * Whether the calls since then show that no sidecar applies the fault any more. A restored object does not show it: the
+ * control plane may be away. Evictions and the objects of Chaos Mesh are nothing that a sidecar applies.
+ */
+function isSeenGone({ inject }: ExperimentConfig, { after }: Recovering): boolean {
+  if (inject.podKill || inject.chaosMesh) return true
+  return after.length >= shownBy.samples && sum(after).requests >= shownBy.requests
+}
+
+function tooFew(state: Recovering): string {
+  if (state.waitsForCallers) return 'the counters of some callers could not be read'
+  const { requests } = sum(state.after)
+  if (state.after.length < shownBy.samples) return `too few samples of the sidecars (${state.after.length})`
+  if (requests < shownBy.requests) return `too few requests of users (${requests})`
+  return `users call at ${Math.round(100 * shareOfSteadyRate(state, state.after))}% of their rate before the fault`
+}
+
+function end(state: Recovering, outcome: Outcome, recovery: Recovery, now: number): EndedState {
+  const timeline = [...state.timeline, { phase: 'ended' as const, at: now }]
+  return { ...recordOf(state), timeline, phase: 'ended', since: now, outcome, recovery }
+}
