@@ -5,6 +5,7 @@ import { inputs } from '../src/config/inputs.ts'
 import { nodeAt as nodeIn, publishedSchema as publish } from '../src/config/published.ts'
 import { renamedInputs, renamedKeys } from '../src/config/renamed-keys.ts'
 import { stringify } from '../src/yaml/stringify.ts'
+import { convertPages } from './convert-pages.ts'
 import { dashboardFiles } from './dashboards/index.ts'
 import { comparisonTable, measurementsPage, shortTable } from './measurements.ts'
 import { panelPictures } from './panels.ts'
@@ -92,6 +93,7 @@ export function generated(): { file: string; text: string }[] {
     { file: 'docs/reference/outputs.md', text: outputsPage(outputs) },
     { file: 'docs/reference/measurements.md', text: measurementsPage() },
     { file: 'README.md', text: readme() },
+    ...convertPages(),
     ...dashboardFiles(),
     ...pictures(),
     ...panelPictures(),

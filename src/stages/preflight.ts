@@ -25,6 +25,7 @@ import { ownerOf, type Owner } from '../policies/owned-objects.ts'
 import { splitOf, splitsTraffic } from '../policies/routes.ts'
 import { servicePorts } from '../cluster/service-ports.ts'
 import { queryFaults } from '../verify/telemetry/query-faults.ts'
+import { conflictFaults, followFaults } from '../engines/preflight.ts'
 import { bypassFaults } from './bypass-faults.ts'
 import { checkMtlsChange } from './mtls.ts'
 import { desired } from '../policies/desired.ts'
@@ -69,6 +70,8 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
     ...(stages.includes('verify') ? await queryFaults(cluster, config.observability) : []),
     ...(stages.includes('experiment') ? await experimentClusterFaults(cluster, config) : []),
     ...(stages.includes('promote') ? await canaryFaults(cluster, config, live, stages.includes('policies')) : []),
+    ...(stages.includes('promote') ? await followFaults(cluster, config) : []),
+    ...(writes || stages.includes('promote') ? await conflictFaults(cluster, config, live) : []),
   ]
   // Where a version or the split is missing, its bypasses would only repeat that. A promotion looks for them itself.
   const promotesLater = stages.includes('promote') && (config.dryRun || canariesOf(config).length > 1)

@@ -66,6 +66,7 @@ export async function createObserver(
   // Prometheus may still have the counters from before a restart.
   const restartsSeen = (pod: Pod) => (prometheus?.counters ? undefined : sidecarRestarts(pod))
   const hosts = hostsOf(service)
+  const ownHosts = ownHostsOf(service) ?? {}
   const role = (pod: Pod) => roleOf(pod, service, service.namespace)
   const pods = () => uniquePods(watches.flatMap((watch) => watch.current()))
   const canaries = () => pods().filter((pod) => role(pod) === 'canary')
@@ -105,7 +106,7 @@ export async function createObserver(
     const haveCallersAnswered = rememberCallers(running, sampled, readings)
     const complete = watches.every((watch) => watch.fresh()) && allCanariesRead(sampled.map(role), readings)
     const users = readings.map(({ delta }) => calls(delta)).reduce(addRequests, noRequests)
-    const attribution = attributeToVersions(pods(), role)
+    const attribution = attributeToVersions(pods(), role, ownHosts)
     const unserved = readings
       .map(({ pod, delta }) => countUnserved(delta, metrics, hosts, pod.metadata.namespace ?? '', attribution))
       .reduce(addLimitCounts, { requests: 0, violations: 0 })
@@ -183,6 +184,15 @@ function counterReaderFor(cluster: Cluster, service: ObservedService): CounterRe
   const { prometheus, metrics } = service.plan
   if (!prometheus?.counters) return sidecarReader(cluster, metrics)
   return prometheusReader(prometheusClient(cluster, prometheus), metrics, hostsOf(service))
+}
+
+/** Of a canary whose two Services a controller keeps apart; both may lead to pods of one workload. */
+function ownHostsOf({
+  namespace,
+  plan: { engine, stable, canary },
+}: ObservedService): Record<VersionRole, string> | undefined {
+  if (engine.type === 'builtin' || stable.by !== 'service' || canary.by !== 'service') return undefined
+  return { stable: hostOf(stable.name, namespace), canary: hostOf(canary.name, namespace) }
 }
 
 /** A caller counts a request under the host that its route chose, which may be a version's own Service. */

@@ -1,5 +1,5 @@
 // Contradictions in the promotions.
-import { canariesOf } from '../names.ts'
+import { allCanariesOf } from '../names.ts'
 import type { CanaryConfig, Config } from '../schema.ts'
 import { withPrefix, type Fault } from './fault.ts'
 import { loadFaults } from './load.ts'
@@ -18,24 +18,31 @@ export function canaryFaults(config: Config): Fault[] {
           'give one of the two',
       },
     ]
-  return canariesOf(config).flatMap((plan, i) => {
+  return allCanariesOf(config).flatMap((plan, i) => {
     const section = canary ? ['canary'] : ['canaries', String(i)]
     return [
-      ...withPrefix(section, [
-        ...duplicateFaults(config, plan.service, i),
-        ...(plan.load ? loadFaults(config, plan.service) : []),
-        ...versionFaults(plan),
-        ...timeFaults(plan),
-        ...needFaults(plan),
-        ...checkNameFaults(plan),
-      ]),
-      ...releaseFaults(config, plan, section),
+      ...withPrefix(section, duplicateFaults(config, plan.service, i)),
+      ...(plan.engine.type === 'builtin' ? ownFaults(config, plan, section) : []),
     ]
   })
 }
 
+/** Of a canary whose traffic this program moves. */
+function ownFaults(config: Config, plan: CanaryConfig, section: string[]): Fault[] {
+  return [
+    ...withPrefix(section, [
+      ...(plan.load ? loadFaults(config, plan.service) : []),
+      ...versionFaults(plan),
+      ...timeFaults(plan),
+      ...needFaults(plan),
+      ...checkNameFaults(plan),
+    ]),
+    ...releaseFaults(config, plan, section),
+  ]
+}
+
 function duplicateFaults(config: Config, service: string, index: number): Fault[] {
-  const isDuplicate = canariesOf(config).findIndex((each) => each.service === service) < index
+  const isDuplicate = allCanariesOf(config).findIndex((each) => each.service === service) < index
   if (!isDuplicate) return []
   const message = `${service} already has a canary; a run promotes each service once, so remove one of them`
   return [{ path: ['service'], message }]

@@ -1,0 +1,38 @@
+// What the run that follows a rollout works with.
+import type { Observer } from '../canary/metrics/observer.ts'
+import type { VersionSelectors } from '../canary/workload/selectors.ts'
+import type { PromotionDeps, WatchedObjects } from '../canary/controller/context.ts'
+import type { Cluster } from '../cluster/client.ts'
+import type { CanaryConfig, Config } from '../config/schema.ts'
+import type { Split } from '../policies/routes.ts'
+import type { Engine, EngineType } from './engine.ts'
+import type { EventLog } from './event-log.ts'
+
+/**
+ * `from`: the revision when the run began. `hasChanged`: this run has set images since. `plan`: with the versions and the
+ * weights of the engine.
+ */
+export type FollowContext = {
+  cluster: Cluster
+  config: Config
+  plan: CanaryConfig
+  split: Split
+  engine: Engine
+  type: EngineType
+  name: string
+  /** The object's name in messages. */
+  title: string
+  /** How long the engine may take to notice a change. */
+  noticeMs: number
+  /** How often it looks at the cluster; 0 if it learns of changes at once. */
+  looksEveryMs: number
+  uid: string | undefined
+  from: string
+  hasChanged: boolean
+  watched: WatchedObjects
+  /** Its `note` names the service when there are several. */
+  deps: PromotionDeps
+  events: EventLog
+  /** Reads the counters of the pods of both versions. */
+  observe: (selectors: VersionSelectors) => Promise<Observer>
+}

@@ -1,0 +1,131 @@
+// How a followed rollout ends: from what the engine says, and from what the evidence says. Pure.
+import type { ActiveState, Outcome } from '../canary/state/types.ts'
+import type { CanaryConfig } from '../config/schema.ts'
+import { doubtOf } from './judge.ts'
+import type { RolloutProgress } from './progress.ts'
+
+/**
+ * `title`: of the object. `condemned`: why this run aborts the rollout, in words. `detectMs`: from the canary's first request
+ * to that. `heldMs`, `waitingMs`, `abortingMs`: how long the engine has waited for somebody, has not begun, has not followed the
+ * abort. `revision`: the one that this run follows, once it is known.
+ */
+export type Followed = {
+  plan: CanaryConfig
+  title: string
+  engine: string
+  state: ActiveState
+  progress: RolloutProgress
+  revision: string | undefined
+  condemned?: string | undefined
+  detectMs?: number | undefined
+  heldMs: number
+  waitingMs: number
+  abortingMs: number
+  /** How long the engine may take to notice a change. */
+  noticeMs: number
+  /** How often the engine looks whether somebody has approved; 0 if it learns of it at once. */
+  looksEveryMs: number
+  /** What the engine has said last in a warning. */
+  lastWarning?: string | undefined
+}
+
+/** `error`: the run fails, also with a verdict that is no failure by itself. `warning`: it does not. */
+export type Ending = Outcome & { error?: string; warning?: string }
+
+/** Undefined while the rollout goes on. */
+export function endingOf(followed: Followed): Ending | undefined {
+  const { progress, revision, condemned } = followed
+  if (revision === undefined) return endWithoutStart(followed)
+  if (progress.phase === 'waiting') return undefined
+  if (progress.revision !== revision) return endReplaced(followed, revision)
+  if (progress.phase === 'failed') return progress.weight === 0 ? endRolledBack(followed) : undefined
+  if (progress.phase === 'promoted') return endPromoted(followed, revision)
+  if (condemned !== undefined) return endUnanswered(followed, condemned)
+  return progress.phase === 'approval' || progress.phase === 'stopped' ? endHeld(followed) : undefined
+}
+
+function inconclusive(reason: string): Ending {
+  return { verdict: 'inconclusive', reason, error: reason }
+}
+
+/** The approval may be there already, and the engine has not looked since. */
+const hasLooked = ({ heldMs, looksEveryMs }: Followed) => heldMs >= 1.5 * looksEveryMs
+
+function endWithoutStart(followed: Followed): Ending | undefined {
+  const { engine, title, progress, waitingMs, noticeMs } = followed
+  if (progress.phase === 'approval' && !hasLooked(followed)) return undefined
+  if (progress.phase === 'approval')
+    return {
+      verdict: 'held',
+      reason: `${engine} waits for approval before it begins (${progress.where}); approve it, and a later run follows`,
+      asPlanned: true,
+    }
+  if (waitingMs < noticeMs) return undefined
+  return inconclusive(
+    `${engine} has not begun with the ${title} within ${Math.round(noticeMs / 1000)} s (${progress.where}); check that its ` +
+      'controller runs, and its log',
+  )
+}
+
+function endReplaced({ engine, title, progress }: Followed, revision: string): Ending {
+  const now = progress.phase === 'promoted' ? 'was rolled back, or replaced: stable is' : 'was replaced by'
+  return inconclusive(
+    `the revision ${revision} of the ${title} ${now} ${progress.revision} (${progress.where}), so the evidence is about ` +
+      `another one; ${engine} continues with what is there now`,
+  )
+}
+
+function endRolledBack({ engine, progress, condemned, detectMs, lastWarning }: Followed): Ending {
+  const why = [progress.reason || progress.where, lastWarning].filter(Boolean)
+  const own = `${engine} has rolled the canary back: ${why.join('; ')}`
+  return {
+    verdict: 'rolled-back',
+    reason: condemned === undefined ? own : condemned,
+    ...(condemned === undefined || detectMs === undefined ? {} : { timeToDetectMs: detectMs }),
+  }
+}
+
+function endPromoted({ plan, engine, title, state, condemned }: Followed, revision: string): Ending {
+  const act = `${engine} has promoted the revision ${revision} of the ${title}`
+  if (condemned !== undefined)
+    return inconclusive(`${act} before it could be aborted, although the canary failed: ${condemned}`)
+  const doubt = doubtOf(plan, state)
+  if (!doubt) return { verdict: 'promoted', reason: `${act}, and every check of this run passed` }
+  const undecided = `the evidence of this run is undecided: ${doubt.text}`
+  const reason = `${act}; ${undecided}`
+  return { verdict: 'promoted', reason, [doubt.leansAgainst ? 'error' : 'warning']: undecided }
+}
+
+function endUnanswered(
+  { engine, title, abortingMs, noticeMs, progress }: Followed,
+  condemned: string,
+): Ending | undefined {
+  if (abortingMs < noticeMs) return undefined
+  return inconclusive(
+    `${condemned}; but ${engine} has not followed the abort of the ${title} within ${Math.round(noticeMs / 1000)} s ` +
+      `(${progress.where}, weight ${progress.weight})`,
+  )
+}
+
+/** The one who approves gets the evidence, so the run waits for it. */
+function endHeld(followed: Followed): Ending | undefined {
+  const { plan, engine, state, progress, heldMs } = followed
+  if (!hasLooked(followed)) return undefined
+  const { weight, where, phase, reason } = progress
+  const doubt = weight > 0 ? doubtOf(plan, state) : undefined
+  if (doubt && heldMs < plan.progressDeadline) return undefined
+  const evidence =
+    weight === 0
+      ? ''
+      : doubt === undefined
+        ? '; every check of this run has passed'
+        : `; the evidence is undecided: ${doubt.text}`
+  if (phase === 'approval')
+    return {
+      verdict: 'held',
+      reason: `${engine} waits for approval (${where}, weight ${weight})${evidence}`,
+      asPlanned: true,
+    }
+  const held = `${engine} has stopped the rollout without a verdict (${reason || where}, weight ${weight})${evidence}`
+  return { verdict: 'held', reason: held, error: held }
+}

@@ -1,0 +1,100 @@
+// Checks before the run changes anything: that it can follow the rollouts of the config, and that this program moves no
+// traffic that a controller moves.
+import { emptyWhenUnread } from '../cluster/api-error.ts'
+import type { Cluster } from '../cluster/client.ts'
+import { titleOf, type KubeObject, type Service, type VirtualService } from '../cluster/objects.ts'
+import { canariesOf, canaryKeyOf, followedCanariesOf } from '../config/names.ts'
+import { nearest } from '../config/nearest.ts'
+import type { CanaryConfig, Config } from '../config/schema.ts'
+import { engineOf, type EngineType } from './engine.ts'
+import { findFollowed, NotFollowable } from './find.ts'
+import type { FlaggerCanary, Rollout } from './objects.ts'
+import { servicesOfCanary, servicesOfRollout, type Routing } from './served.ts'
+
+/** One sentence for each fault. */
+export async function followFaults(cluster: Cluster, config: Config): Promise<string[]> {
+  const faults = followedCanariesOf(config).map((plan) => faultsOf(cluster, config, plan))
+  return (await Promise.all(faults)).flat()
+}
+
+async function faultsOf(cluster: Cluster, config: Config, plan: CanaryConfig): Promise<string[]> {
+  const { namespace } = config
+  const key = canaryKeyOf(config, plan.service)
+  const services = await cluster.list<Service>('Service', namespace)
+  const names = services.map(({ metadata }) => metadata.name)
+  if (!names.includes(plan.service))
+    return [
+      `${key}.service: the Service ${namespace}/${plan.service} does not exist${nearest(plan.service, names)}; correct the name`,
+    ]
+  try {
+    await findFollowed(cluster, namespace, plan)
+    return []
+  } catch (problem) {
+    if (!(problem instanceof NotFollowable)) throw problem
+    return problem.faults.map((fault) => `${key}.engine: ${fault}`)
+  }
+}
+
+/** A controller would undo the weights of this program, and this program those of the controller. */
+export async function conflictFaults(cluster: Cluster, config: Config, routing: Routing): Promise<string[]> {
+  const canaries = canariesOf(config)
+  if (canaries.length === 0) return []
+  const moved = await movedServices(cluster, config.namespace, routing)
+  return canaries.flatMap(({ service, stable, canary }) => {
+    const own = [service, ...[stable, canary].flatMap(({ by, name }) => (by === 'service' ? name : []))]
+    const owner = moved.find(({ services }) => services.some((each) => own.includes(each)))
+    if (!owner) return []
+    return [
+      `${canaryKeyOf(config, service)}.service: ${engineOf(owner.engine).title} moves the traffic of ${service} ` +
+        `(${owner.title}), and would undo the weights of this run; set \`engine: ${owner.engine}\` to follow it, or delete it`,
+    ]
+  })
+}
+
+type Owner = { engine: EngineType; title: string; services: string[] }
+
+async function movedServices(cluster: Cluster, namespace: string, routing: Routing): Promise<Owner[]> {
+  const [rollouts, canaries, services] = await Promise.all([
+    cluster.list<Rollout>('Rollout', namespace).catch(emptyWhenUnread),
+    cluster.list<FlaggerCanary>('Canary', namespace).catch(emptyWhenUnread),
+    cluster.list<Service>('Service', namespace).catch(emptyWhenUnread),
+  ])
+  return [
+    ...rollouts
+      .filter(({ spec }) => spec.strategy?.canary?.trafficRouting !== undefined)
+      .map((each) => ownerOf('argo-rollouts', each, servicesOfRollout(each, routing))),
+    ...canaries.map((each) => ownerOf('flagger', each, servicesOfCanary(each))),
+    ...marked(routing, services, namespace),
+  ]
+}
+
+function ownerOf(engine: EngineType, object: KubeObject, services: string[]): Owner {
+  return { engine, title: titleOf({ ...object, kind: engineOf(engine).kind }), services }
+}
+
+/** What Argo Rollouts puts on the DestinationRules and Services that it changes. */
+const managedByRollouts = 'argo-rollouts.argoproj.io/managed-by-rollouts'
+
+/** What the routes themselves say, for an account that may not read the controllers' objects. */
+function marked({ virtualServices, destinationRules }: Routing, services: Service[], namespace: string): Owner[] {
+  const ofFlagger = virtualServices.flatMap((object): Owner[] => {
+    const owner = object.metadata.ownerReferences?.find(
+      ({ kind, apiVersion }) => kind === 'Canary' && apiVersion?.startsWith('flagger.app/'),
+    )
+    return owner ? [{ engine: 'flagger', title: `Canary ${namespace}/${owner.name}`, services: hostsOf(object) }] : []
+  })
+  const byArgo = ({ metadata }: KubeObject, service: string): Owner[] => {
+    const name = metadata.annotations?.[managedByRollouts]
+    return name === undefined
+      ? []
+      : [{ engine: 'argo-rollouts', title: `Rollout ${namespace}/${name}`, services: [service] }]
+  }
+  return [
+    ...ofFlagger,
+    ...destinationRules.flatMap((rule) => byArgo(rule, shortHost(rule.spec.host))),
+    ...services.flatMap((service) => byArgo(service, service.metadata.name)),
+  ]
+}
+
+const hostsOf = ({ spec }: VirtualService) => (spec.hosts ?? []).map(shortHost)
+const shortHost = (host: string) => host.split('.')[0] ?? host

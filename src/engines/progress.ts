@@ -1,0 +1,28 @@
+// What an engine says about a rollout, in the same words for every engine.
+
+/**
+ * `waiting`: the engine has not begun with what it is to roll out, or nothing is under way. `moving`: it moves the traffic, or
+ * waits for a time. `approval`: it waits for somebody. `stopped`: somebody has paused it, or the engine found no verdict.
+ * `promoting`: it gives the promoted version to stable, and cannot be aborted any more. `failed`: it has returned, or returns,
+ * the traffic to stable.
+ */
+export type Phase = 'waiting' | 'moving' | 'approval' | 'stopped' | 'promoting' | 'promoted' | 'failed'
+
+export type RolloutProgress = {
+  phase: Phase
+  /** Identifies the pod template that the engine rolls out, or has rolled out last. */
+  revision: string
+  /** Of the canary, in per cent. */
+  weight: number
+  /** The requests that the canary gets are chosen by a match, not by the weight. */
+  isChosen?: true
+  /** Where it is, for the log, such as `step 2 of 6`. */
+  where: string
+  /** The engine's own reason for being there; empty if it gives none. */
+  reason: string
+}
+
+/** True while a later run would find something to follow. */
+export function isUnderWay({ phase }: RolloutProgress): boolean {
+  return phase === 'moving' || phase === 'approval' || phase === 'stopped' || phase === 'promoting'
+}

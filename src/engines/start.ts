@@ -1,0 +1,95 @@
+// Starts to follow the rollout of an engine: sets the images of this run, or takes what was applied before.
+import { currentObjects, type PromotionDeps, type WatchedObjects } from '../canary/controller/context.ts'
+import { defaultRetryPolicies } from '../canary/controller/start.ts'
+import { createObserver, type Observer } from '../canary/metrics/observer.ts'
+import { retryPolicies, type RetryPolicy } from '../canary/metrics/retries.ts'
+import type { Idle, Run } from '../canary/promote.ts'
+import { initialState } from '../canary/state/start.ts'
+import type { VersionSelectors } from '../canary/workload/selectors.ts'
+import type { Cluster } from '../cluster/client.ts'
+import { titleOf } from '../cluster/objects.ts'
+import type { CanaryConfig, Config } from '../config/schema.ts'
+import { hostOf } from '../policies/compile/names.ts'
+import type { FollowContext } from './context.ts'
+import { weightIn, type EngineType } from './engine.ts'
+import { followEvents } from './event-log.ts'
+import { findFollowed, type Followed } from './find.ts'
+import { FollowedRun } from './followed-run.ts'
+import { setImages, type ImageChange } from './images.ts'
+import type { RolloutProgress } from './progress.ts'
+
+/** `onChange`: called with the object that got images. @throws NotFollowable, ApiError */
+export async function startFollowing(
+  cluster: Cluster,
+  config: Config,
+  plan: CanaryConfig,
+  watched: WatchedObjects,
+  shared: PromotionDeps,
+  onChange: (change: ImageChange) => void,
+): Promise<Run | Idle> {
+  const { namespace } = config
+  const note = (line: string) => shared.note(config.canary ? line : `${plan.service}: ${line}`)
+  const deps = { ...shared, note }
+  const followed = await findFollowed(cluster, namespace, plan)
+  const { engine, live, change, name } = followed
+  const title = titleOf({ ...live.object, kind: engine.kind })
+  const progress = engine.progress(live, weightIn(currentObjects(watched.routes), followed.split))
+  if (!change && progress.phase === 'promoted')
+    return {
+      idle: `the ${title} has promoted its revision ${progress.revision} already`,
+      plan: followed.plan,
+      weight: 100,
+    }
+  if (change) {
+    await setImages(cluster, namespace, change)
+    onChange(change)
+    note(`${change.kind} ${namespace}/${change.name}: ${change.images.join(', ')}`)
+  } else note(`follows the ${title}, which ${engine.title} rolls out already`)
+  await endPause(cluster, followed, progress, note)
+  const context: FollowContext = {
+    cluster,
+    config,
+    plan: { ...followed.plan, steps: engine.steps(live.object) },
+    split: followed.split,
+    engine,
+    type: plan.engine.type as EngineType,
+    name,
+    title,
+    noticeMs: plan.progressDeadline + engine.looksEvery(live.object),
+    looksEveryMs: engine.looksEvery(live.object),
+    uid: live.object.metadata.uid,
+    from: progress.revision,
+    hasChanged: change !== undefined,
+    watched,
+    deps,
+    events: await followEvents(cluster, namespace, { kind: engine.kind, name, uid: live.object.metadata.uid }),
+    observe: await observing(cluster, followed, watched, note),
+  }
+  const state = initialState(context.plan, 0, deps.clock.now())
+  return new FollowedRun(context, state, engine.selectors(live))
+}
+
+/** The pause at which this run finds the rollout, if the config approves it. */
+async function endPause(
+  cluster: Cluster,
+  { plan, engine, live }: Followed,
+  { phase, where, weight }: RolloutProgress,
+  note: (line: string) => void,
+): Promise<void> {
+  if (!plan.engine.resume || !engine.resume) return
+  if (phase !== 'approval') return note('`engine.resume`: the rollout waits for no approval, so this run ends no pause')
+  await engine.resume(cluster, live)
+  note(`ends the pause at weight ${weight} (${where}), as \`engine.resume\` says`)
+}
+
+async function observing(
+  cluster: Cluster,
+  { plan, split }: Followed,
+  watched: WatchedObjects,
+  note: (line: string) => void,
+): Promise<(selectors: VersionSelectors) => Promise<Observer>> {
+  const defaults = await defaultRetryPolicies(cluster, note)
+  const retries = (): RetryPolicy[] => retryPolicies(currentObjects(watched.routes), split, defaults)
+  const service = { namespace: split.namespace, host: hostOf(split.service, split.namespace), plan, retries }
+  return (selectors) => createObserver(cluster, watched.pods, { ...service, ...selectors }, note)
+}

@@ -1,0 +1,133 @@
+import { describe, expect, test } from 'vitest'
+import {
+  rolloutFaults,
+  rolloutProgress,
+  rolloutSelectors,
+  rolloutSteps,
+  rolloutVersions,
+} from '../../../src/engines/argo-rollouts.ts'
+import type { Rollout } from '../../../src/engines/objects.ts'
+import { rollout, running } from './fixtures.ts'
+
+const phaseOf = (object: Rollout, workload = undefined as ReturnType<typeof running> | undefined) =>
+  rolloutProgress(object, 20, workload).phase
+
+describe('the phase of a Rollout', () => {
+  const moving = { phase: 'Progressing', currentPodHash: 'new', currentStepIndex: 0 }
+  const paused = { ...moving, phase: 'Paused', controllerPause: true, pauseConditions: [{ reason: 'CanaryPauseStep' }] }
+  test.each<[string, Rollout, string]>([
+    ['is promoted when stable is the current revision', rollout(), 'promoted'],
+    ['is waiting while the controller has not seen the spec', rollout({ observedGeneration: '2' }), 'waiting'],
+    ['is waiting without a status', { ...rollout(), status: {} }, 'waiting'],
+    ['is moving between its steps', rollout(moving), 'moving'],
+    ['waits for approval at a pause without a duration', rollout({ ...paused, currentStepIndex: 1 }), 'approval'],
+    ['is moving in a pause with a duration', rollout({ ...paused, currentStepIndex: 3 }), 'moving'],
+    [
+      'is moving once somebody has ended the pause',
+      rollout({ ...paused, currentStepIndex: 1, pauseConditions: [] }),
+      'moving',
+    ],
+    [
+      'is stopped by an analysis without a result',
+      rollout({ ...paused, pauseConditions: [{ reason: 'InconclusiveAnalysisRun' }] }),
+      'stopped',
+    ],
+    ['is stopped by somebody who pauses all of it', rollout(moving, { paused: true }), 'stopped'],
+    ['has failed when it is aborted', rollout({ ...moving, phase: 'Degraded', abort: true }), 'failed'],
+    ['has failed when it is degraded', rollout({ ...moving, phase: 'Degraded' }), 'failed'],
+  ])('%s', (_, object, expected) => {
+    expect(phaseOf(object)).toBe(expected)
+  })
+
+  test('with a reference to a Deployment waits until the controller has seen its template', () => {
+    const object = rollout(
+      { workloadObservedGeneration: '1' },
+      { workloadRef: { kind: 'Deployment', name: 'backend' } },
+    )
+    const deployment = running('backend', 'shop:1')
+    expect(phaseOf(object, deployment)).toBe('promoted')
+    expect(phaseOf(object, { ...deployment, metadata: { ...deployment.metadata, generation: 2 } })).toBe('waiting')
+  })
+
+  test('comes with the reason of the engine', () => {
+    const message = 'RolloutAborted: metric "errors" assessed Failed'
+    expect(rolloutProgress(rollout({ ...moving, abort: true, message }), 0)).toMatchObject({ reason: message })
+    const canary = { currentBackgroundAnalysisRunStatus: { name: 'backend-2', status: 'Failed', message: 'errors: 3' } }
+    expect(rolloutProgress(rollout({ ...moving, abort: true, canary }), 0).reason).toBe(
+      'AnalysisRun backend-2: errors: 3',
+    )
+  })
+
+  test('names the step', () => {
+    expect(rolloutProgress(rollout({ ...moving, currentStepIndex: 3 }), 50)).toMatchObject({
+      where: 'step 4 of 4, pause: 10s',
+      weight: 50,
+      revision: 'new',
+    })
+  })
+})
+
+test('versions are subsets, or Services where the Rollout has no DestinationRule', () => {
+  expect(rolloutVersions(rollout())).toEqual({
+    stable: { by: 'subset', name: 'stable' },
+    canary: { by: 'subset', name: 'canary' },
+  })
+  const strategy = {
+    canary: {
+      stableService: 'backend',
+      canaryService: 'backend-next',
+      trafficRouting: { istio: { virtualService: { name: 'backend' } } },
+    },
+  }
+  expect(rolloutVersions(rollout({}, { strategy }))).toEqual({
+    stable: { by: 'service', name: 'backend' },
+    canary: { by: 'service', name: 'backend-next' },
+  })
+})
+
+test('pods are told apart by the hash of their template', () => {
+  expect(rolloutSelectors(rollout({ currentPodHash: 'new' }))).toEqual({
+    stable: { app: 'backend', 'rollouts-pod-template-hash': 'old' },
+    canary: { app: 'backend', 'rollouts-pod-template-hash': 'new' },
+  })
+})
+
+test('the weights of the steps rise to all the traffic', () => {
+  expect(rolloutSteps(rollout())).toEqual([20, 50, 100])
+})
+
+describe('a Rollout that cannot be followed', () => {
+  test.each([
+    ['blue and green', { blueGreen: {} }, /has the strategy blueGreen.*trafficRouting\.istio/],
+    ['no strategy', undefined, /has no strategy/],
+    ['replicas as weights', { canary: { steps: [] } }, /has no trafficRouting/],
+    [
+      'another router',
+      { canary: { trafficRouting: { nginx: { stableIngress: 'edge' } } } },
+      /by nginx.*trafficRouting\.istio/,
+    ],
+    [
+      'other weights than per cent',
+      { canary: { trafficRouting: { istio: { virtualService: { name: 'b' } }, maxTrafficWeight: 1000 } } },
+      /maxTrafficWeight/,
+    ],
+    [
+      'labels that the telemetry keeps',
+      {
+        canary: {
+          trafficRouting: { istio: { virtualService: { name: 'b' } } },
+          canaryMetadata: { labels: { version: 'canary' } },
+        },
+      },
+      /label version in canaryMetadata/,
+    ],
+  ])('%s', (_, strategy, fault) => {
+    expect(
+      rolloutFaults(rollout({}, { strategy: strategy as NonNullable<Rollout['spec']['strategy']> })).join(),
+    ).toMatch(fault)
+  })
+
+  test('is none with the routing of Istio', () => {
+    expect(rolloutFaults(rollout())).toEqual([])
+  })
+})
