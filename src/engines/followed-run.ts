@@ -12,7 +12,7 @@ import type { RecoveryIntent, Run } from '../canary/promote.ts'
 import { end } from '../canary/state/ending.ts'
 import { explainChecks } from '../canary/state/machine.ts'
 import { endCurrentStep } from '../canary/state/steps.ts'
-import type { ActiveState, EndedState, Observation, State, StepOutcome } from '../canary/state/types.ts'
+import type { ActiveState, EndedState, EngineVerdict, Observation, State, StepOutcome } from '../canary/state/types.ts'
 import type { VersionSelectors } from '../canary/workload/selectors.ts'
 import { isConflict } from '../cluster/api-error.ts'
 import { canaryKeyOf } from '../config/names.ts'
@@ -40,6 +40,7 @@ export class FollowedRun implements Run {
   private progress: RolloutProgress | undefined
   private condemned: Condemned | undefined
   private error: string | undefined
+  private engineVerdict: EngineVerdict | undefined
   private heldSince: number | undefined
   private failingSince: number | undefined
   private waitingSince: number | undefined
@@ -255,7 +256,7 @@ export class FollowedRun implements Run {
     return { verdict: 'inconclusive', reason, error: reason }
   }
 
-  private finish({ error, warning, ...outcome }: Ending): void {
+  private finish({ error, warning, engineVerdict, ...outcome }: Ending): void {
     if (this.current.phase === 'ended') return
     const { config, deps } = this.context
     const { clock, note, warn } = deps
@@ -270,6 +271,7 @@ export class FollowedRun implements Run {
     const stopped = { ...endCurrentStep(this.current, last, clock.now()), weight }
     this.current = end(stopped, outcome).state
     this.error = error
+    this.engineVerdict = engineVerdict
     note(`decision: ${outcome.verdict}, because ${outcome.reason}`)
   }
 
@@ -325,6 +327,7 @@ export class FollowedRun implements Run {
       plan: this.plan,
       namespace: this.split.namespace,
       ...(this.error === undefined ? {} : { error: this.error }),
+      ...(this.engineVerdict === undefined ? {} : { engineVerdict: this.engineVerdict }),
       ...(rolledBackWith === undefined ? {} : { rolledBackWith }),
     }
   }

@@ -1,5 +1,5 @@
 // How a followed rollout ends: from what the engine says, and from what the evidence says. Pure.
-import type { ActiveState, Outcome } from '../canary/state/types.ts'
+import type { ActiveState, EngineVerdict, Outcome } from '../canary/state/types.ts'
 import type { CanaryConfig } from '../config/schema.ts'
 import { doubtOf } from './judge.ts'
 import type { RolloutProgress } from './progress.ts'
@@ -29,8 +29,11 @@ export type Followed = {
   lastWarning?: string | undefined
 }
 
-/** `error`: the run fails, also with a verdict that is no failure by itself. `warning`: it does not. */
-export type Ending = Outcome & { error?: string; warning?: string }
+/**
+ * `error`: the run fails, also with a verdict that is no failure by itself. `warning`: it does not. `engineVerdict`: what the
+ * engine itself has made of this revision, as far as it is seen.
+ */
+export type Ending = Outcome & { error?: string; warning?: string; engineVerdict?: EngineVerdict }
 
 /** Undefined while the rollout goes on. */
 export function endingOf(followed: Followed): Ending | undefined {
@@ -44,8 +47,9 @@ export function endingOf(followed: Followed): Ending | undefined {
   return progress.phase === 'approval' || progress.phase === 'stopped' ? endHeld(followed) : undefined
 }
 
-function inconclusive(reason: string): Ending {
-  return { verdict: 'inconclusive', reason, error: reason }
+function inconclusive(reason: string, engineVerdict?: EngineVerdict): Ending {
+  const ofEngine = engineVerdict === undefined ? {} : { engineVerdict }
+  return { verdict: 'inconclusive', reason, error: reason, ...ofEngine }
 }
 
 /** The approval may be there already, and the engine has not looked since. */
@@ -57,6 +61,7 @@ function endWithoutStart(followed: Followed): Ending | undefined {
   if (progress.phase === 'approval')
     return {
       verdict: 'held',
+      engineVerdict: 'held',
       reason: `${engine} waits for approval before it begins (${progress.where}); approve it, and a later run follows`,
       asPlanned: true,
     }
@@ -80,6 +85,7 @@ function endRolledBack({ engine, progress, condemned, detectMs, lastWarning }: F
   const own = `${engine} has rolled the canary back: ${why.join('; ')}`
   return {
     verdict: 'rolled-back',
+    engineVerdict: 'rolled-back',
     reason: condemned === undefined ? own : condemned,
     ...(condemned === undefined || detectMs === undefined ? {} : { timeToDetectMs: detectMs }),
   }
@@ -88,12 +94,15 @@ function endRolledBack({ engine, progress, condemned, detectMs, lastWarning }: F
 function endPromoted({ plan, engine, title, state, condemned }: Followed, revision: string): Ending {
   const act = `${engine} has promoted the revision ${revision} of the ${title}`
   if (condemned !== undefined)
-    return inconclusive(`${act} before it could be aborted, although the canary failed: ${condemned}`)
+    return inconclusive(`${act} before it could be aborted, although the canary failed: ${condemned}`, 'promoted')
   const doubt = doubtOf(plan, state)
-  if (!doubt) return { verdict: 'promoted', reason: `${act}, and every check of this run passed` }
+  if (!doubt)
+    return { verdict: 'promoted', engineVerdict: 'promoted', reason: `${act}, and every check of this run passed` }
   const undecided = `the evidence of this run is undecided: ${doubt.text}`
   const reason = `${act}; ${undecided}`
-  return { verdict: 'promoted', reason, [doubt.leansAgainst ? 'error' : 'warning']: undecided }
+  if (doubt.leansAgainst || plan.onInconclusive !== 'promote') return inconclusive(reason, 'promoted')
+  const accepted = `${reason}; \`onInconclusive: promote\` accepts that`
+  return { verdict: 'promoted', engineVerdict: 'promoted', reason: accepted, warning: undecided }
 }
 
 function endUnanswered(
@@ -104,6 +113,7 @@ function endUnanswered(
   return inconclusive(
     `${condemned}; but ${engine} has not followed the abort of the ${title} within ${Math.round(noticeMs / 1000)} s ` +
       `(${progress.where}, weight ${progress.weight})`,
+    'running',
   )
 }
 
@@ -123,9 +133,10 @@ function endHeld(followed: Followed): Ending | undefined {
   if (phase === 'approval')
     return {
       verdict: 'held',
+      engineVerdict: 'held',
       reason: `${engine} waits for approval (${where}, weight ${weight})${evidence}`,
       asPlanned: true,
     }
   const held = `${engine} has stopped the rollout without a verdict (${reason || where}, weight ${weight})${evidence}`
-  return { verdict: 'held', reason: held, error: held }
+  return { verdict: 'held', engineVerdict: 'held', reason: held, error: held }
 }

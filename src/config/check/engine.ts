@@ -39,7 +39,6 @@ const ignored: Partial<Record<keyof CanaryConfig, Advice>> = {
   webhooks: inObject,
   load: notSupported,
   onFail: (engine) => `a canary that fails is always aborted, as ${engineTitles[engine]} does; remove it`,
-  onInconclusive: (engine) => `${engineTitles[engine]} decides what follows without evidence; remove it`,
   onDrift: ownsTraffic,
   guard: ownsTraffic,
   leaseWaitTimeout: ownsTraffic,
@@ -73,7 +72,14 @@ function mixedFaults(config: Config): Fault[] {
   return [{ path: ['canaries', String(other), 'engine'], message }]
 }
 
-function faultsOf({ engine, image, images }: CanaryConfig, keys: string[]): Fault[] {
+function noWayBack(engine: Engine): string {
+  return (
+    `has no effect with \`engine: ${engine}\`: ${engineTitles[engine]} decides what follows without evidence; the run then ` +
+    'ends `inconclusive`, unless you write `promote`'
+  )
+}
+
+function faultsOf({ engine, image, images, onInconclusive }: CanaryConfig, keys: string[]): Fault[] {
   const { type, name, resume } = engine
   const own = (key: string, message: string): Fault => ({ path: ['engine', key], message })
   if (type === 'builtin')
@@ -92,6 +98,9 @@ function faultsOf({ engine, image, images }: CanaryConfig, keys: string[]): Faul
             'Flagger asks its own webhooks for approval, and this run cannot answer for them; approve there, and remove it',
           ),
         ]
+      : []),
+    ...(keys.includes('onInconclusive') && onInconclusive !== 'promote'
+      ? [{ path: ['onInconclusive'], message: noWayBack(type) }]
       : []),
     ...keys.flatMap((key) => {
       const advice = ignored[key as keyof CanaryConfig]

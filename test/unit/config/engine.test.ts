@@ -26,6 +26,11 @@ describe('what an engine ignores is refused by name', () => {
     ['flagger', 'interval: 1m', /canary\.interval: has no effect with `engine: flagger`: write it in the Canary/],
     ['flagger', 'guard: off', /canary\.guard: .*Flagger writes the weights/],
     ['argo-rollouts', 'stable: v1', /canary\.stable: .*Argo Rollouts knows its versions/],
+    [
+      'argo-rollouts',
+      'onInconclusive: hold',
+      /canary\.onInconclusive: .*ends `inconclusive`, unless you write `promote`/,
+    ],
     ['argo-rollouts', 'onFail: hold', /canary\.onFail: .*always aborted/],
     ['argo-rollouts', 'after: adopt', /canary\.after: .*does not use it/],
     ['argo-rollouts', 'image: "shop:2", images: { app: "shop:2" }', /canary\.images: `image` says/],

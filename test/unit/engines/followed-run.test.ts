@@ -16,6 +16,8 @@ const before: RolloutProgress = { phase: 'promoted', revision: 'old', weight: 10
 const waiting: RolloutProgress = { ...before, phase: 'waiting' }
 const moving: RolloutProgress = { ...before, phase: 'moving', revision: 'new', weight: 20 }
 const promoted: RolloutProgress = { ...before, revision: 'new' }
+/** As many looks as the checks need to pass. */
+const proving = Array.from({ length: 150 }, () => moving)
 const failed: RolloutProgress = { ...moving, phase: 'failed', weight: 0, reason: 'aborted' }
 
 type Script = {
@@ -96,7 +98,7 @@ function follow({ says, afterAbort, failures = 0, plan = '', hasChanged = true, 
 }
 
 test('the revision that an image brings is followed to its promotion', async () => {
-  const { toEnd, aborts, run } = follow({ says: [waiting, before, moving, moving, promoted] })
+  const { toEnd, aborts, run } = follow({ says: [waiting, before, ...proving, promoted] })
   expect(run.intent.followed).toEqual({ type: 'argo-rollouts', name: 'backend', from: 'old' })
   const { verdict, reason, weight, steps } = await toEnd()
   expect({ verdict, weight }).toEqual({ verdict: 'promoted', weight: 100 })
@@ -105,15 +107,15 @@ test('the revision that an image brings is followed to its promotion', async () 
   expect(aborts).toEqual([])
 })
 
-test('an undecided promotion is a warning, one with evidence against it an error', async () => {
+test('an undecided promotion is inconclusive, or a warning if the user accepts it', async () => {
   const few = follow({ says: [moving, promoted] })
-  expect(await few.toEnd()).not.toHaveProperty('error')
-  expect(few.warnings.join()).toMatch(/^canary: the evidence of this run is undecided/)
-  const leaning = follow({ says: [moving, promoted], failures: 3 })
-  expect(await leaning.toEnd()).toMatchObject({
-    verdict: 'promoted',
-    error: expect.stringMatching(/leans against/) as string,
-  })
+  const undecided = expect.stringMatching(/has promoted .* the evidence of this run is undecided/) as string
+  expect(await few.toEnd()).toMatchObject({ verdict: 'inconclusive', engineVerdict: 'promoted', error: undecided })
+  const accepted = follow({ says: [moving, promoted], plan: 'onInconclusive: promote' })
+  const ended = await accepted.toEnd()
+  expect(ended).toMatchObject({ verdict: 'promoted', engineVerdict: 'promoted' })
+  expect(ended).not.toHaveProperty('error')
+  expect(accepted.warnings.join()).toMatch(/^canary: the evidence of this run is undecided/)
 })
 
 test('a canary that fails is aborted, once the engine has returned the traffic', async () => {
@@ -181,7 +183,9 @@ test('what the run cannot see ends without a verdict, and the engine goes on', a
 
 test('a short silence of the API server is waited out', async () => {
   const silence = Array.from({ length: 5 }, () => new ApiError(503, 'unavailable'))
-  expect(await follow({ says: [moving, ...silence, promoted] }).toEnd()).toMatchObject({ verdict: 'promoted' })
+  expect(await follow({ says: [moving, ...silence, ...proving, promoted] }).toEnd()).toMatchObject({
+    verdict: 'promoted',
+  })
 })
 
 test('a canary is aborted together with one of another service', async () => {
@@ -192,7 +196,10 @@ test('a canary is aborted together with one of another service', async () => {
 })
 
 test('a rollout that was applied before is followed by its revision', async () => {
-  const { run, toEnd } = follow({ says: [{ ...moving, revision: 'old' }, { ...before }], hasChanged: false })
+  const { run, toEnd } = follow({
+    says: [...proving.map((each) => ({ ...each, revision: 'old' })), before],
+    hasChanged: false,
+  })
   expect(run.intent.followed).toEqual({ type: 'argo-rollouts', name: 'backend', revision: 'old' })
   expect(await toEnd()).toMatchObject({ verdict: 'promoted' })
 })
