@@ -86,7 +86,7 @@ async function readRouting(cluster: Cluster, namespace: string): Promise<Routing
 async function findObject(
   cluster: Cluster,
   namespace: string,
-  { service, engine: { name } }: CanaryConfig,
+  { service, engine: { name, generate } }: CanaryConfig,
   { kind, title }: Engine,
   routing: Routing,
 ): Promise<KubeObject> {
@@ -108,6 +108,9 @@ async function findObject(
       kind,
       namespace,
       service,
+      generate
+        ? 'run the stage policies, which writes it'
+        : "create one with Istio's traffic routing, or set `engine.name`",
     )
   const found = all.find(({ metadata }) => metadata.name === name)
   if (!found) {
@@ -123,13 +126,13 @@ async function findObject(
   )
 }
 
-function onlyOne(found: KubeObject[], kind: string, namespace: string, service: string): KubeObject {
+function onlyOne(found: KubeObject[], kind: string, namespace: string, service: string, remedy: string): KubeObject {
   const [first, second] = found
   if (first && !second) return first
   throw new NotFollowable(
     first
       ? `several ${kind}s of ${namespace} move the traffic of ${service} (${found.map(({ metadata }) => metadata.name).join(', ')}); set \`engine.name\``
-      : `no ${kind} of ${namespace} moves the traffic of ${service}: create one with Istio's traffic routing, or set \`engine.name\``,
+      : `no ${kind} of ${namespace} moves the traffic of ${service}: ${remedy}`,
   )
 }
 

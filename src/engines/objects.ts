@@ -32,6 +32,7 @@ type AnalysisStatus = { name?: string; status?: string; message?: string }
 export type Rollout = KubeObject & {
   spec: {
     paused?: boolean
+    replicas?: number
     selector?: { matchLabels?: Labels }
     template?: Workload['spec']['template']
     workloadRef?: { apiVersion?: string; kind: string; name: string }

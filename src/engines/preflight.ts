@@ -11,14 +11,15 @@ import { findFollowed, NotFollowable } from './find.ts'
 import type { FlaggerCanary, Rollout } from './objects.ts'
 import { servicesOfCanary, servicesOfRollout, type Routing } from './served.ts'
 
-/** One sentence for each fault. */
-export async function followFaults(cluster: Cluster, config: Config): Promise<string[]> {
-  const faults = followedCanariesOf(config).map((plan) => faultsOf(cluster, config, plan))
+/** One sentence for each fault. `writes`: the run writes the generated objects itself, before it follows them. */
+export async function followFaults(cluster: Cluster, config: Config, writes = false): Promise<string[]> {
+  const faults = followedCanariesOf(config).map((plan) => faultsOf(cluster, config, plan, writes))
   return (await Promise.all(faults)).flat()
 }
 
-async function faultsOf(cluster: Cluster, config: Config, plan: CanaryConfig): Promise<string[]> {
+async function faultsOf(cluster: Cluster, config: Config, plan: CanaryConfig, writes: boolean): Promise<string[]> {
   const { namespace } = config
+  if (writes && plan.engine.generate && !(await isGenerated(cluster, namespace, plan))) return []
   const key = canaryKeyOf(config, plan.service)
   const services = await cluster.list<Service>('Service', namespace)
   const names = services.map(({ metadata }) => metadata.name)
@@ -33,6 +34,11 @@ async function faultsOf(cluster: Cluster, config: Config, plan: CanaryConfig): P
     if (!(problem instanceof NotFollowable)) throw problem
     return problem.faults.map((fault) => `${key}.engine: ${fault}`)
   }
+}
+
+async function isGenerated(cluster: Cluster, namespace: string, { service, engine }: CanaryConfig): Promise<boolean> {
+  const { kind } = engineOf(engine.type as EngineType)
+  return (await cluster.get<KubeObject>(kind, namespace, service)) !== undefined
 }
 
 /** A controller would undo the weights of this program, and this program those of the controller. */

@@ -11,7 +11,7 @@ import { titleOf } from '../cluster/objects.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import { hostOf } from '../policies/compile/names.ts'
 import type { FollowContext } from './context.ts'
-import { weightIn, type EngineType } from './engine.ts'
+import { engineOf, weightIn, type EngineType } from './engine.ts'
 import { followEvents } from './event-log.ts'
 import { findFollowed, type Followed } from './find.ts'
 import { FollowedRun } from './followed-run.ts'
@@ -30,6 +30,7 @@ export async function startFollowing(
   const { namespace } = config
   const note = (line: string) => shared.note(config.canary ? line : `${plan.service}: ${line}`)
   const deps = { ...shared, note }
+  if (plan.engine.generate) await waitForFirst(cluster, namespace, plan, deps)
   const followed = await findFollowed(cluster, namespace, plan)
   const { engine, live, change, name } = followed
   const title = titleOf({ ...live.object, kind: engine.kind })
@@ -67,6 +68,27 @@ export async function startFollowing(
   }
   const state = initialState(context.plan, 0, deps.clock.now())
   return new FollowedRun(context, state, engine.selectors(live))
+}
+
+/** Objects that this run has generated: the controller has to take the Deployment over before it can roll anything out. */
+async function waitForFirst(
+  cluster: Cluster,
+  namespace: string,
+  { engine: { type }, service, progressDeadline }: CanaryConfig,
+  { clock, note, signal }: PromotionDeps,
+): Promise<void> {
+  const engine = engineOf(type as EngineType)
+  const deadline = clock.now() + progressDeadline
+  let isTold = false
+  while (clock.now() < deadline) {
+    const live = await engine.read(cluster, namespace, service)
+    if (!live) return
+    const { phase, revision } = engine.progress(live, 0)
+    if (revision !== '' && phase !== 'waiting') return
+    if (!isTold) note(`waits until ${engine.title} has taken over the Deployment of ${service}`)
+    isTold = true
+    await clock.sleep(500, signal)
+  }
 }
 
 /** The pause at which this run finds the rollout, if the config approves it. */

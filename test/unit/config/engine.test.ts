@@ -4,11 +4,12 @@ import { stagesOf } from '../../../src/config/stages.ts'
 import { configOf, planOf, refusal } from '../fixtures.ts'
 
 test('this program moves the traffic unless the config names a controller', () => {
-  expect(planOf().engine).toEqual({ type: 'builtin', resume: false })
-  expect(planOf('engine: flagger').engine).toEqual({ type: 'flagger', resume: false })
+  expect(planOf().engine).toEqual({ type: 'builtin', generate: false, resume: false })
+  expect(planOf('engine: flagger').engine).toEqual({ type: 'flagger', generate: false, resume: false })
   expect(planOf('engine: { type: argo-rollouts, name: shop, resume: true }').engine).toEqual({
     type: 'argo-rollouts',
     name: 'shop',
+    generate: false,
     resume: true,
   })
 })
