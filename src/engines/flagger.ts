@@ -24,6 +24,7 @@ export function canaryProgress({ spec, status = {} }: FlaggerCanary, weight: num
     phase: isPromoted ? 'promoted' : (phases[phase] ?? 'waiting'),
     revision: lastAppliedSpec,
     weight: isPromoted ? 100 : weight,
+    ...(phase === 'Waiting' ? { isBefore: true as const } : {}),
     ...(match.length > 0 && iterations > 0 ? { isChosen: true as const } : {}),
     where: describePhase(status),
     reason: conditions.find(({ type }) => type === 'Promoted')?.message ?? '',
@@ -77,10 +78,11 @@ export function canaryFaults({ spec }: FlaggerCanary): string[] {
  * with an id of its own.
  */
 export function runsSameTemplate(target: Workload, primary: Workload): boolean {
-  return comparable(target) === comparable(primary)
+  return templateText(target) === templateText(primary)
 }
 
-function comparable({ spec: { template } }: Workload): string {
+/** The pod template, to compare it with that of primary or with an earlier one. */
+export function templateText({ spec: { template } }: Workload): string {
   const { 'flagger-id': _, ...annotations } = template.metadata?.annotations ?? {}
   const text = stringify({ labels: template.metadata?.labels ?? {}, annotations, spec: template.spec }) ?? ''
   return text.replaceAll('-primary"', '"')

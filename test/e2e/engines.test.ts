@@ -393,7 +393,9 @@ describe('objects from the config', () => {
     const file = join(machine.home, `${app}-generated.yaml`)
     writeFileSync(file, `name: ${app}\nnamespace: ${namespace}\n${config}`)
     const { metrics = '' } = arcade.testCluster.inputs
-    return machine.main({ kubeconfig: deliverer, metrics, config: file, stages })
+    // The input belongs to the section canary.
+    const inputs = config.includes('canary:') ? { metrics } : {}
+    return machine.main({ kubeconfig: deliverer, ...inputs, config: file, stages })
   }
   const generated = (app: string, engine: string, plan: string) =>
     `services: { ${app}: { port: 3001, timeout: 5s } }
