@@ -11,7 +11,7 @@ export type Routing = { virtualServices: readonly VirtualService[]; destinationR
 export function servicesOfRollout(rollout: Rollout, { virtualServices, destinationRules }: Routing): string[] {
   const { namespace = '' } = rollout.metadata
   const { stableService, canaryService, trafficRouting } = rollout.spec.strategy?.canary ?? {}
-  const named = (name: string) => (each: { metadata: { name: string } }) => each.metadata.name === shortName(name)
+  const named = (name: string) => (each: { metadata: { name: string } }) => isNamed(each.metadata.name, name, namespace)
   const rule = trafficRouting?.istio?.destinationRule
   const hosts = [
     ...virtualServicesOf(rollout).flatMap(({ name }) => virtualServices.find(named(name))?.spec.hosts ?? []),
@@ -31,7 +31,7 @@ export function serviceOf(host: string, namespace: string): string[] {
   return rest.join('.') === `${namespace}.svc.cluster.local` ? [name] : []
 }
 
-/** Of an object that is named with its namespace. */
-function shortName(host: string): string {
-  return host.split('.')[0] ?? host
+/** Argo Rollouts names a VirtualService of another namespace `NAME.NAMESPACE`. */
+function isNamed(own: string, name: string, namespace: string): boolean {
+  return name === own || name === `${own}.${namespace}`
 }
