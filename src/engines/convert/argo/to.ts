@@ -4,7 +4,7 @@ import { abRouteName, otherPortsRouteName, routeName } from '../../../config/nam
 import type { CanaryConfig, Config } from '../../../config/schema.ts'
 import { compile } from '../../../policies/compile/index.ts'
 import { gatewayOf, hostOf } from '../../../policies/compile/names.ts'
-import { defined, type EngineObject, type Generated, Keys } from '../generated.ts'
+import { defined, type EngineObject, type Generated, Keys, namedQueries, templateName } from '../generated.ts'
 import { durationText, prometheusAddress } from '../values.ts'
 import { conditionOf } from './conditions.ts'
 
@@ -20,6 +20,8 @@ export function argoObjects(config: Config, plan: CanaryConfig, workload = plan.
   const { namespace } = config
   const { service } = plan
   keys.take('service')
+  if (workload === service)
+    keys.assume(['service'], `the Deployment is taken to be named ${service}; if not, correct \`workloadRef.name\``)
   if (plan.image === 'current') keys.take('image')
   keys.take('progressDeadline')
   const routes = routesOf(config, plan, keys)
@@ -48,6 +50,11 @@ export function argoObjects(config: Config, plan: CanaryConfig, workload = plan.
 
 function versionsOf({ stable, canary }: CanaryConfig, keys: Keys): Section {
   for (const key of ['stable', 'canary']) keys.take(key)
+  if (stable.by === 'service')
+    keys.assume(
+      ['canary'],
+      `the Services ${stable.name} and ${canary.name} have to exist, and Argo Rollouts adds a label to the selectors of both`,
+    )
   return stable.by === 'service' ? { stableService: stable.name, canaryService: canary.name } : {}
 }
 
@@ -69,7 +76,7 @@ function routesOf(config: Config, plan: CanaryConfig, keys: Keys): Routes {
   keys.take('routes')
   if (routes) return { istio: { virtualService: { name: service, routes } }, objects: [] }
   const names = [service, gatewayOf(service)]
-  const { objects } = compile(config, {})
+  const { objects } = compile(withoutWeights(config, service), {})
   const own = objects
     .filter(({ kind, metadata: { name } }) => kind === 'VirtualService' && names.includes(name))
     .map((object) => splitByService(withoutLabels(object), config, plan))
@@ -82,6 +89,12 @@ function routesOf(config: Config, plan: CanaryConfig, keys: Keys): Routes {
   const moved = virtualServices.map((object) => ({ name: object.metadata.name, routes: splitNames(object) }))
   const istio = moved.length === 1 ? { virtualService: moved[0] } : { virtualServices: moved }
   return { istio, objects: [...virtualServices, ...rules] }
+}
+
+/** All traffic begins at stable, whatever weights the file has. */
+function withoutWeights(config: Config, service: string): Config {
+  const { traffic: _, weights: __, ...policy } = config.services?.[service] ?? {}
+  return config.services?.[service] ? { ...config, services: { ...config.services, [service]: policy } } : config
 }
 
 type Http = { name?: string; route?: { destination: Section; weight?: number }[] }
@@ -205,16 +218,18 @@ function abSteps({ ab, interval }: CanaryConfig, keys: Keys): Section[] {
 }
 
 function templatesOf(config: Config, plan: CanaryConfig, keys: Keys): EngineObject[] {
-  const { checks, prometheus } = plan
+  const { prometheus } = plan
   const address = prometheus && prometheusAddress(prometheus)
   for (const key of ['service', 'address', 'timeout']) keys.take('prometheus', key)
   return [
     ...requestMetrics(config, plan, address, keys),
-    ...Object.entries(checks.queries).flatMap(([name, query]) => queryMetric(config, plan, name, query, address, keys)),
+    ...namedQueries(plan, keys).flatMap(([name, metric, query]) =>
+      queryMetric(config, plan, name, query, address, keys).map((each) => ({ ...each, name: metric })),
+    ),
   ].map((metric) => ({
     apiVersion,
     kind: 'AnalysisTemplate',
-    metadata: { name: `${plan.service}-${metric.name}`, namespace: config.namespace },
+    metadata: { name: templateName(plan, metric.name), namespace: config.namespace },
     spec: { metrics: [metric] },
   }))
 }
