@@ -148,6 +148,10 @@ function conditionOf(metric: Field, args: Args): { bounds: Bounds; take: () => v
 }
 
 function everyOf(interval: Field, args: Args): Section {
+  if (!interval.given) {
+    interval.assume('without it, Argo Rollouts asks once; here a query is asked again and again, see `every`')
+    return {}
+  }
   const text = filled(interval, args)
   const ms = text === interval.text() ? durationOf(interval) : parseDuration(text)
   if (ms === undefined) {

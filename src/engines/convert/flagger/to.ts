@@ -105,9 +105,17 @@ function stepsOf(plan: CanaryConfig, keys: Keys): Section {
     else if (mirror) keys.take('mirror', 'interval')
     return { ...copies, ...weights }
   }
-  const iterations = mirror?.interval === undefined ? 1 : Math.max(1, Math.round(mirror.interval / interval))
-  if (mirror) keys.take('mirror', 'interval')
-  return { ...copies, iterations }
+  return { ...copies, iterations: iterationsOf(plan, keys) }
+}
+
+/** How often Flagger looks while requests are copied, and nothing else happens. */
+function iterationsOf({ mirror, interval }: CanaryConfig, keys: Keys): number {
+  if (mirror?.interval === undefined) return 1
+  const each = Math.max(interval, shortestIntervalMs)
+  const count = Math.max(1, Math.round(mirror.interval / each))
+  if (count * each === mirror.interval) keys.take('mirror', 'interval')
+  else keys.differ(['mirror', 'interval'], `Flagger copies requests for whole intervals: ${durationText(count * each)}`)
+  return count
 }
 
 function mirrorOf({ percent }: NonNullable<CanaryConfig['mirror']>, keys: Keys): Section {
