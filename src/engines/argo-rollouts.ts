@@ -17,7 +17,7 @@ export function rolloutProgress(rollout: Rollout, weight: number, workload?: Wor
     revision: currentPodHash,
     weight: phase === 'promoted' ? 100 : weight,
     where: describeStep(rollout),
-    reason: phase === 'failed' ? message || analysisMessage(rollout) : message,
+    reason: phase === 'failed' || phase === 'stuck' ? message || analysisMessage(rollout) : message,
   }
 }
 
@@ -30,9 +30,11 @@ function isObserved({ metadata, spec, status = {} }: Rollout, workload: Workload
 
 function phaseOf({ spec, status = {} }: Rollout): Phase {
   const { abort, phase, pauseConditions = [], controllerPause = false, stableRS, currentPodHash } = status
-  if (abort === true) return 'failed'
+  // An abort that comes after the promotion changes nothing any more.
   if (stableRS !== undefined && stableRS === currentPodHash) return 'promoted'
-  if (phase === 'Degraded') return 'failed'
+  if (abort === true) return 'failed'
+  // Without an abort it keeps its traffic, and goes on as soon as it can.
+  if (phase === 'Degraded') return 'stuck'
   if (spec.paused === true) return 'stopped'
   if (pauseConditions.length === 0 || !controllerPause) return 'moving'
   if (pauseConditions.some(({ reason }) => reason !== 'CanaryPauseStep')) return 'stopped'
@@ -41,8 +43,7 @@ function phaseOf({ spec, status = {} }: Rollout): Phase {
 }
 
 function isForApproval(step: RolloutStep | undefined): boolean {
-  const duration = step?.pause?.duration
-  return step?.pause !== undefined && (duration === undefined || duration === 0 || duration === '')
+  return step?.pause !== undefined && (step.pause.duration ?? undefined) === undefined
 }
 
 function describeStep({ spec, status }: Rollout): string {
@@ -71,6 +72,12 @@ export function virtualServicesOf({ spec }: Rollout): IstioRoute[] {
   return virtualService ? [virtualService] : virtualServices
 }
 
+/** The names of the routes that it writes; undefined if it writes every route that splits in one of its VirtualServices. */
+export function rolloutRoutes(rollout: Rollout): string[] | undefined {
+  const lists = virtualServicesOf(rollout).map(({ routes = [] }) => routes)
+  return lists.some((names) => names.length === 0) ? undefined : lists.flat()
+}
+
 /** The versions as the routes name them: subsets of a DestinationRule, or two Services. */
 export function rolloutVersions({ spec }: Rollout): { stable: Version; canary: Version } {
   const { stableService = '', canaryService = '', trafficRouting } = spec.strategy?.canary ?? {}
@@ -95,6 +102,12 @@ export function rolloutSelectors({ spec, status = {} }: Rollout, workload?: Work
 
 /** Why the run cannot follow it; one sentence each, which continues the name of the object. */
 export function rolloutFaults({ spec, status = {} }: Rollout): string[] {
+  const { kind } = spec.workloadRef ?? {}
+  if (kind !== undefined && kind !== 'Deployment')
+    return [
+      `takes its pods from a ${kind} (\`spec.workloadRef\`), and this program follows Deployments; name a Deployment`,
+    ]
+  if (spec.replicas === 0) return ['is scaled to 0, so no pod and no request would show how the canary is; scale it up']
   const { canary, blueGreen } = spec.strategy ?? {}
   if (!canary) {
     const found = blueGreen ? 'has the strategy blueGreen' : 'has no strategy'

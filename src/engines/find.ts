@@ -56,7 +56,8 @@ export async function findFollowed(
   const own = engine.faults(live.object)
   if (own.length > 0) throw new NotFollowable(...own.map((fault) => `the ${title} ${fault}`))
   const { stable, canary } = engine.versions(live.object)
-  const split: Split = { namespace, service, stable, canary }
+  const routes = engine.routes(live.object)
+  const split: Split = { namespace, service, stable, canary, ...(routes ? { routes } : {}) }
   const change = changeToMake(engine, live, plan)
   const faults = [
     ...(purpose === 'follow' ? stateFaults(engine, live, split, routing, change, title) : []),
@@ -92,12 +93,13 @@ async function findObject(
 ): Promise<KubeObject> {
   if (!(await cluster.serves(kind)))
     throw new NotFollowable(
-      `the cluster has no ${kind}s of ${title}: install ${title} with its CRDs, or set \`engine: builtin\``,
+      `the cluster has no ${kind === 'Rollout' ? 'Rollouts' : 'Canaries'} of ${title}: install ${title} with its CRDs, or set \`engine: builtin\``,
     )
+  const plural = kind === 'Rollout' ? 'Rollouts' : 'Canaries'
   const all = await cluster.list<KubeObject>(kind, namespace).catch((error: unknown) => {
     if (!isForbidden(error)) throw error
     throw new NotFollowable(
-      `this account may not list the ${kind}s of ${namespace} (deploy/rbac/engines.yaml): ${error.message}`,
+      `this account may not list the ${plural} of ${namespace} (deploy/rbac/engines.yaml): ${error.message}`,
     )
   })
   const served = (object: KubeObject) =>
@@ -131,7 +133,7 @@ function onlyOne(found: KubeObject[], kind: string, namespace: string, service: 
   if (first && !second) return first
   throw new NotFollowable(
     first
-      ? `several ${kind}s of ${namespace} move the traffic of ${service} (${found.map(({ metadata }) => metadata.name).join(', ')}); set \`engine.name\``
+      ? `several objects (${kind}) of ${namespace} move the traffic of ${service} (${found.map(({ metadata }) => metadata.name).join(', ')}); set \`engine.name\``
       : `no ${kind} of ${namespace} moves the traffic of ${service}: ${remedy}`,
   )
 }
@@ -161,7 +163,11 @@ function stateFaults(
 ): string[] {
   const progress = engine.progress(live, weightIn(virtualServices, split))
   const { primary } = live
-  if (primary?.status && (primary.status.readyReplicas ?? 0) === 0)
+  if (!engine.observes && !primary)
+    return [
+      `the ${title} has no primary Deployment, to which traffic could return; see why ${engine.title} has not made it`,
+    ]
+  if (primary && (primary.status?.readyReplicas ?? 0) === 0)
     return [`no pod of the ${titleOf(primary)} is ready, so no traffic could return to it; repair it first`]
   if (engine.isPaused(live.object)) return [`the ${title} is paused (\`${pausedKey(engine)}\`); end the pause first`]
   if (progress.revision === '')
@@ -170,7 +176,12 @@ function stateFaults(
     ]
   if (progress.phase === 'failed' && !change)
     return [`the rollout of the ${title} has failed already (${progress.reason || progress.where}); ${engine.retry}`]
-  if (change && isUnderWay(progress))
+  if (change && progress.phase === 'waiting')
+    return [
+      `${engine.title} has not acted on the last change of the ${title} yet, and a new image would replace that; wait for it, and check ` +
+        'that its controller runs',
+    ]
+  if (change && (progress.isBefore || (isUnderWay(progress) && progress.phase !== 'stuck')))
     return [
       `the ${title} rolls out another revision now (${progress.where}), and a new image would replace it in the middle; ` +
         'wait for its end, or remove the image to follow it',
@@ -202,6 +213,15 @@ function pausedKey({ kind }: Engine): string {
   return kind === 'Rollout' ? 'spec.paused' : 'spec.suspend'
 }
 
+/** What the run reads all the time. */
+const readRights: Right[] = [
+  { verb: 'list', kind: 'Pod' },
+  { verb: 'watch', kind: 'Pod' },
+  { verb: 'list', kind: 'VirtualService' },
+  { verb: 'watch', kind: 'VirtualService' },
+  { verb: 'get', kind: 'Deployment' },
+]
+
 async function rightFaults(
   cluster: Cluster,
   namespace: string,
@@ -212,6 +232,7 @@ async function rightFaults(
   const needed: Right[] = [
     { verb: 'get', kind: engine.kind },
     { verb: 'get', kind: 'Pod', subresource: 'proxy' },
+    ...readRights,
     ...engine.abortRights(object),
     ...(change ? [{ verb: 'patch', kind: change.kind, name: change.name }] : []),
   ]
@@ -221,12 +242,17 @@ async function rightFaults(
     : [`this account may not ${missing.join(', ')} in ${namespace}; give it the rights of deploy/rbac/engines.yaml`]
 }
 
+/** The Helm chart gives the dashboard the same name. */
+function isController({ metadata: { labels = {} } }: Workload): boolean {
+  return !(labels['app.kubernetes.io/component'] ?? '').includes('dashboard')
+}
+
 /** Without the right to read other namespaces, only the rollout itself shows whether the controller runs. */
 async function controllerFaults(cluster: Cluster, { controllerLabels, title }: Engine): Promise<string[]> {
   const lists = controllerLabels.map((labelSelector) =>
     cluster.list<Workload>('Deployment', undefined, { labelSelector }).catch(() => []),
   )
-  const found = (await Promise.all(lists)).flat()
+  const found = (await Promise.all(lists)).flat().filter(isController)
   if (found.length === 0 || found.some(({ status }) => (status?.readyReplicas ?? 0) > 0)) return []
   return [
     `the controller of ${title} (${found.map((each) => titleOf(each)).join(', ')}) has no ready pod; repair it first`,

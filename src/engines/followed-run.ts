@@ -6,25 +6,28 @@ import { hookStatus } from '../canary/controller/hook-status.ts'
 import { describeEvidence, describeSample } from '../canary/controller/log-format.ts'
 import { drainTarget, type DrainTarget } from '../canary/controller/undrained.ts'
 import { isTransient } from '../canary/controller/writer.ts'
+import { readRoutes } from '../canary/traffic/router.ts'
 import { createExternalChecks, type ExternalChecks } from '../canary/hooks/external-checks.ts'
 import type { Observer } from '../canary/metrics/observer.ts'
 import type { RecoveryIntent, Run } from '../canary/promote.ts'
 import { end } from '../canary/state/ending.ts'
 import { explainChecks } from '../canary/state/machine.ts'
+import { initialState } from '../canary/state/start.ts'
 import { endCurrentStep } from '../canary/state/steps.ts'
 import type { ActiveState, EndedState, EngineVerdict, Observation, State, StepOutcome } from '../canary/state/types.ts'
 import type { VersionSelectors } from '../canary/workload/selectors.ts'
 import { isConflict } from '../cluster/api-error.ts'
 import { canaryKeyOf } from '../config/names.ts'
 import type { CanaryConfig } from '../config/schema.ts'
-import type { Split } from '../policies/routes.ts'
+import type { Routed, Split } from '../policies/routes.ts'
 import { messageOf } from '../runtime/errors.ts'
 import type { FollowContext } from './context.ts'
+import { abortRollout } from './abort.ts'
 import { confirmDrained } from './drained.ts'
 import { weightIn, type Live } from './engine.ts'
-import { judge } from './judge.ts'
-import { endingOf, type Ending } from './outcome.ts'
-import { isUnderWay, type RolloutProgress } from './progress.ts'
+import { doubtOf, judge } from './judge.ts'
+import { endChanged, endingOf, type Ending } from './outcome.ts'
+import { isHalted, isUnderWay, type RolloutProgress } from './progress.ts'
 
 /** Why this run aborts the rollout, and since when. `rolledBackWith`: the service whose canary failed. */
 type Condemned = { reason: string; at: number; rolledBackWith?: string | undefined }
@@ -46,12 +49,15 @@ export class FollowedRun implements Run {
   private waitingSince: number | undefined
   private diagnosing: Promise<Diagnosis[]> | undefined
   private isAbortWritten = false
+  private isOver = false
+  private isResumed = false
   private isDrainChecked = false
 
   constructor(context: FollowContext, state: ActiveState, selectors: VersionSelectors) {
     const { cluster, plan, split, deps } = context
     this.context = context
     this.current = state
+    if (context.isBegun) this.revision = context.from
     this.selectorsNow = selectors
     this.waitingSince = deps.clock.now()
     this.checks = createExternalChecks(cluster, plan, () => hookStatus(split.namespace, plan, this.state), deps.clock)
@@ -74,7 +80,9 @@ export class FollowedRun implements Run {
   }
 
   get intent(): RecoveryIntent {
-    const { type, name, from, hasChanged, split } = this.context
+    const { type, name, from, split } = this.context
+    const holds = this.plan.onCancel === 'hold' && !this.condemned ? { holds: true as const } : {}
+    const which = this.revision === undefined ? { from } : { revision: this.revision }
     const isRolledBack = this.hasEnded() && this.isSafe && this.needsDrainCheck
     return {
       split,
@@ -82,7 +90,7 @@ export class FollowedRun implements Run {
       selectors: this.selectorsNow,
       drainTarget: this.drainTarget,
       needsDrainCheck: isRolledBack,
-      followed: { type, name, ...(hasChanged ? { from } : { revision: this.revision ?? from }) },
+      followed: { type, name, ...which, ...holds },
     }
   }
 
@@ -101,7 +109,7 @@ export class FollowedRun implements Run {
   /** False while an abort is decided, and the engine has not returned the traffic. */
   get isSafe(): boolean {
     if (!this.hasEnded()) return false
-    return this.condemned === undefined || this.verdict === 'rolled-back'
+    return this.condemned === undefined || this.isOver || this.verdict === 'rolled-back'
   }
 
   get needsDrainCheck(): boolean {
@@ -136,12 +144,21 @@ export class FollowedRun implements Run {
     const live = await engine.read(cluster, split.namespace, name)
     if (!live || (uid !== undefined && live.object.metadata.uid !== uid))
       return this.finish(this.blind(`the ${engine.kind} ${split.namespace}/${name} was deleted`))
-    const progress = engine.progress(live, weightIn(currentObjects(this.context.watched.routes), split))
+    const progress = engine.progress(live, weightIn(await this.routes(), split))
     this.tell(progress)
+    if (engine.template(live) !== this.context.template)
+      return this.finish(endChanged({ engine: engine.title, title: this.context.title }))
     this.notice(live, progress)
     await this.sample(progress)
     if (this.hasEnded()) return
     await this.act(live, progress)
+  }
+
+  /** A watch that is out of date shows weights that may be gone. */
+  private async routes(): Promise<Routed[]> {
+    const { watched, cluster, split } = this.context
+    const isFresh = watched.routes.every((each) => each.fresh())
+    return isFresh ? currentObjects(watched.routes) : readRoutes(cluster, split)
   }
 
   /** Logs where the engine is, when that has changed. */
@@ -156,23 +173,24 @@ export class FollowedRun implements Run {
 
   /** Recognizes the revision that this run follows, once the engine rolls it out. */
   private notice(live: Live, progress: RolloutProgress): void {
-    const { engine, from, hasChanged, deps } = this.context
-    const isNew = !hasChanged || progress.revision !== from
+    const { engine, from, deps } = this.context
+    const isNew = progress.revision !== from
     const hasBegun = isUnderWay(progress) || engine.observes || progress.phase === 'promoted'
-    if (this.revision === undefined && progress.phase !== 'waiting' && isNew && hasBegun) {
+    if (this.revision === undefined && progress.phase !== 'waiting' && !progress.isBefore && isNew && hasBegun) {
       this.revision = progress.revision
       deps.note(`follows the revision ${progress.revision}`)
     }
     if (this.revision === progress.revision) this.selectorsNow = engine.selectors(live)
     if (this.revision !== undefined && progress.phase !== 'waiting') this.waitingSince = undefined
     this.waitingSince ??= this.revision !== undefined && progress.phase === 'waiting' ? deps.clock.now() : undefined
-    const isHeld = progress.phase === 'approval' || progress.phase === 'stopped'
-    this.heldSince = isHeld ? (this.heldSince ?? deps.clock.now()) : undefined
+    this.heldSince = isHalted(progress.phase) ? (this.heldSince ?? deps.clock.now()) : undefined
   }
 
   /** Counts what both versions have served, and judges the canary. Once stable gets the new version too, nothing is compared. */
   private async sample(progress: RolloutProgress): Promise<void> {
-    const isJudged = isUnderWay(progress) && progress.phase !== 'promoting' && progress.revision === this.revision
+    // A controller that does not act leaves the canary its traffic.
+    const isRunning = isUnderWay(progress) || (progress.phase === 'waiting' && progress.weight > 0)
+    const isJudged = isRunning && progress.phase !== 'promoting' && progress.revision === this.revision
     if (!isJudged || this.current.phase === 'ended') return
     const { plan, deps } = this.context
     if (!this.observer) {
@@ -182,7 +200,7 @@ export class FollowedRun implements Run {
     const { observed } = await this.observer.sample()
     const observation: Observation = { ...observed, findings: this.checks.latest(), gates: {} }
     // A cancel may have ended it meanwhile.
-    const before = this.state
+    const before = this.begunAnew(progress)
     if (before.phase === 'ended') return
     const { state, condemned } = judge(plan, before, progress, observation, deps.clock.now())
     this.current = state
@@ -190,6 +208,16 @@ export class FollowedRun implements Run {
     if (plan.explain && state.phase !== 'waiting')
       explainChecks(plan, state).forEach((each) => deps.note(describeEvidence(each)))
     if (condemned !== undefined) this.condemn(condemned)
+  }
+
+  /** Flagger starts its analysis anew for a changed ConfigMap, with the same revision: what was served before is about another version. */
+  private begunAnew({ weight }: RolloutProgress): State {
+    const { state } = this
+    const isAnew = state.phase === 'waiting' && state.steps.length > 0 && weight > 0
+    if (!isAnew) return state
+    const { deps, engine } = this.context
+    deps.note(`${engine.title} has begun anew, so the evidence does as well`)
+    return initialState(this.plan, 0, deps.clock.now())
   }
 
   private condemn(reason: string, rolledBackWith?: string): void {
@@ -210,9 +238,28 @@ export class FollowedRun implements Run {
     const isLeft = progress.phase === 'failed' && progress.weight > 0 && progress.revision === this.revision
     if (isLeft)
       this.condemn(`${this.context.engine.title} has failed the rollout: ${progress.reason || progress.where}`)
+    if (await this.resume(live, progress)) return
     const ending = this.endingAt(progress)
     if (ending) return this.finish(ending)
     if (this.condemned && this.revision !== undefined) await this.abort(live)
+  }
+
+  /** Ends the pause that the user approves, once the evidence suffices; or without it, if the user accepts that. */
+  private async resume(live: Live, { phase, where, weight }: RolloutProgress): Promise<boolean> {
+    const { engine, resumeAt, deps, cluster } = this.context
+    const isThere = phase === 'approval' && where === resumeAt && !this.condemned && !this.isResumed
+    if (!isThere || !engine.resume || this.current.phase === 'ended') return false
+    const doubt = weight === 0 ? undefined : doubtOf(this.plan, this.current)
+    const isAccepted = this.plan.onInconclusive === 'promote' && !doubt?.leansAgainst
+    const isLate = deps.clock.now() - (this.heldSince ?? Infinity) >= this.plan.progressDeadline
+    if (doubt && !(isAccepted && isLate)) return false
+    this.isResumed = true
+    deps.note(`ends the pause at weight ${weight} (${where}), as \`engine.resume\` says`)
+    await engine.resume(cluster, live).catch((error: unknown) => {
+      if (!isConflict(error)) throw error
+      deps.note(`the pause was ended, or the rollout changed, at the same time`)
+    })
+    return true
   }
 
   private endingAt(progress: RolloutProgress): Ending | undefined {
@@ -236,6 +283,7 @@ export class FollowedRun implements Run {
       abortingMs: since(condemned?.at),
       noticeMs,
       looksEveryMs,
+      delaysAbort: this.context.engine.delaysAbort,
       lastWarning: events.lastWarning(),
     })
   }
@@ -243,10 +291,11 @@ export class FollowedRun implements Run {
   /** Repeated until the engine has followed: it may write its status at the same time. */
   private async abort(live: Live): Promise<void> {
     const { cluster, engine, split } = this.context
-    await engine.abort(cluster, live, this.revision ?? '', split).catch((error: unknown) => {
+    const isWritten = await engine.abort(cluster, live, this.revision ?? '', split).catch((error: unknown) => {
       if (!isConflict(error)) throw error
+      return false
     })
-    this.isAbortWritten = true
+    this.isAbortWritten ||= isWritten
   }
 
   /** The run cannot see the rollout any more, which goes on. */
@@ -256,7 +305,7 @@ export class FollowedRun implements Run {
     return { verdict: 'inconclusive', reason, error: reason }
   }
 
-  private finish({ error, warning, engineVerdict, ...outcome }: Ending): void {
+  private finish({ error, warning, engineVerdict, isOver, ...outcome }: Ending): void {
     if (this.current.phase === 'ended') return
     const { config, deps } = this.context
     const { clock, note, warn } = deps
@@ -271,6 +320,7 @@ export class FollowedRun implements Run {
     const stopped = { ...endCurrentStep(this.current, last, clock.now()), weight }
     this.current = end(stopped, outcome).state
     this.error = error
+    this.isOver = isOver ?? false
     this.engineVerdict = engineVerdict
     note(`decision: ${outcome.verdict}, because ${outcome.reason}`)
   }
@@ -282,9 +332,24 @@ export class FollowedRun implements Run {
       this.error = late
       return this.context.deps.note(late)
     }
-    if (this.hasEnded()) return
+    if (this.current.phase === 'ended')
+      return this.verdict === 'held' ? this.rollBackHeld(reason, rolledBackWith) : undefined
     this.condemn(reason, rolledBackWith)
     await this.tick()
+  }
+
+  /** This run has ended at an approval, and the canary has its share of the traffic since. */
+  private async rollBackHeld(reason: string, rolledBackWith?: string): Promise<void> {
+    const { cluster, split, plan, deps, engine } = this.context
+    this.condemned = { reason, at: deps.clock.now(), rolledBackWith }
+    const options = { timeoutMs: plan.progressDeadline, note: deps.note, clock: deps.clock }
+    const done = await abortRollout(cluster, split, this.intent.followed!, options).catch(messageOf)
+    if (done === 'aborted') {
+      const { verdict: _, reason: __, ...state } = this.current as EndedState
+      this.current = { ...state, weight: 0, verdict: 'rolled-back', reason }
+      this.engineVerdict = 'rolled-back'
+    } else this.error = `${reason}; but ${engine.title} has not returned its traffic (${done})`
+    deps.note(this.error ?? reason)
   }
 
   /** With `onCancel: hold`, the engine goes on; otherwise the rollout is aborted, and the post step sees it through. */

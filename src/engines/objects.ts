@@ -84,6 +84,7 @@ export type FlaggerCanary = KubeObject & {
     canaryWeight?: number
     iterations?: number
     lastAppliedSpec?: string
+    trackedConfigs?: Record<string, string>
     lastPromotedSpec?: string
     conditions?: { type: string; reason?: string; message?: string }[]
   }

@@ -2,7 +2,7 @@
 import type { ActiveState, EngineVerdict, Outcome } from '../canary/state/types.ts'
 import type { CanaryConfig } from '../config/schema.ts'
 import { doubtOf } from './judge.ts'
-import type { RolloutProgress } from './progress.ts'
+import { isHalted, type RolloutProgress } from './progress.ts'
 
 /**
  * `title`: of the object. `condemned`: why this run aborts the rollout, in words. `detectMs`: from the canary's first request
@@ -25,26 +25,29 @@ export type Followed = {
   noticeMs: number
   /** How often the engine looks whether somebody has approved; 0 if it learns of it at once. */
   looksEveryMs: number
+  /** What may keep the engine from following an abort, continuing a sentence. */
+  delaysAbort?: string
   /** What the engine has said last in a warning. */
   lastWarning?: string | undefined
 }
 
 /**
  * `error`: the run fails, also with a verdict that is no failure by itself. `warning`: it does not. `engineVerdict`: what the
- * engine itself has made of this revision, as far as it is seen.
+ * engine itself has made of this revision, as far as it is seen. `isOver`: the rollout that this run followed is no more.
  */
-export type Ending = Outcome & { error?: string; warning?: string; engineVerdict?: EngineVerdict }
+export type Ending = Outcome & { error?: string; warning?: string; engineVerdict?: EngineVerdict; isOver?: true }
 
 /** Undefined while the rollout goes on. */
 export function endingOf(followed: Followed): Ending | undefined {
   const { progress, revision, condemned } = followed
   if (revision === undefined) return endWithoutStart(followed)
-  if (progress.phase === 'waiting') return undefined
+  if (progress.phase === 'waiting')
+    return condemned === undefined ? endSilent(followed) : endUnanswered(followed, condemned)
   if (progress.revision !== revision) return endReplaced(followed, revision)
   if (progress.phase === 'failed') return progress.weight === 0 ? endRolledBack(followed) : undefined
   if (progress.phase === 'promoted') return endPromoted(followed, revision)
   if (condemned !== undefined) return endUnanswered(followed, condemned)
-  return progress.phase === 'approval' || progress.phase === 'stopped' ? endHeld(followed) : undefined
+  return isHalted(progress.phase) ? endHeld(followed) : undefined
 }
 
 function inconclusive(reason: string, engineVerdict?: EngineVerdict): Ending {
@@ -72,12 +75,29 @@ function endWithoutStart(followed: Followed): Ending | undefined {
   )
 }
 
+function endSilent({ engine, title, progress, waitingMs, noticeMs }: Followed): Ending | undefined {
+  if (waitingMs < noticeMs) return undefined
+  return inconclusive(
+    `${engine} has not acted on the ${title} for ${Math.round(noticeMs / 1000)} s (${progress.where}, weight ${progress.weight}); ` +
+      'check that its controller runs, and its log',
+    'running',
+  )
+}
+
+/** Somebody changed what is rolled out, so neither the evidence nor the end is about what this run began with. */
+export function endChanged({ engine, title }: Pick<Followed, 'engine' | 'title'>): Ending {
+  const reason =
+    `somebody changed the pod template of the ${title}, or undid the change, while this run followed it, so the evidence is about ` +
+    `another version; ${engine} continues with what is there now`
+  return { ...inconclusive(reason), isOver: true }
+}
+
 function endReplaced({ engine, title, progress }: Followed, revision: string): Ending {
   const now = progress.phase === 'promoted' ? 'was rolled back, or replaced: stable is' : 'was replaced by'
-  return inconclusive(
+  const reason =
     `the revision ${revision} of the ${title} ${now} ${progress.revision} (${progress.where}), so the evidence is about ` +
-      `another one; ${engine} continues with what is there now`,
-  )
+    `another one; ${engine} continues with what is there now`
+  return { ...inconclusive(reason), isOver: true }
 }
 
 function endRolledBack({ engine, progress, condemned, detectMs, lastWarning }: Followed): Ending {
@@ -106,13 +126,13 @@ function endPromoted({ plan, engine, title, state, condemned }: Followed, revisi
 }
 
 function endUnanswered(
-  { engine, title, abortingMs, noticeMs, progress }: Followed,
+  { engine, title, abortingMs, noticeMs, progress, delaysAbort = '' }: Followed,
   condemned: string,
 ): Ending | undefined {
   if (abortingMs < noticeMs) return undefined
   return inconclusive(
     `${condemned}; but ${engine} has not followed the abort of the ${title} within ${Math.round(noticeMs / 1000)} s ` +
-      `(${progress.where}, weight ${progress.weight})`,
+      `(${progress.where}, weight ${progress.weight})${delaysAbort}`,
     'running',
   )
 }

@@ -1,6 +1,6 @@
 // Checks before the run changes anything: that it can follow the rollouts of the config, and that this program moves no
 // traffic that a controller moves.
-import { emptyWhenUnread } from '../cluster/api-error.ts'
+import { emptyWhenUnread, isForbidden } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { titleOf, type KubeObject, type Service, type VirtualService } from '../cluster/objects.ts'
 import { canariesOf, canaryKeyOf, followedCanariesOf } from '../config/names.ts'
@@ -9,7 +9,7 @@ import type { CanaryConfig, Config } from '../config/schema.ts'
 import { engineOf, type EngineType } from './engine.ts'
 import { findFollowed, NotFollowable } from './find.ts'
 import type { FlaggerCanary, Rollout } from './objects.ts'
-import { servicesOfCanary, servicesOfRollout, type Routing } from './served.ts'
+import { serviceOf, servicesOfCanary, servicesOfRollout, type Routing } from './served.ts'
 
 /** One sentence for each fault. `writes`: the run writes the generated objects itself, before it follows them. */
 export async function followFaults(cluster: Cluster, config: Config, writes = false): Promise<string[]> {
@@ -21,18 +21,22 @@ async function faultsOf(cluster: Cluster, config: Config, plan: CanaryConfig, wr
   const { namespace } = config
   if (writes && plan.engine.generate && !(await isGenerated(cluster, namespace, plan))) return []
   const key = canaryKeyOf(config, plan.service)
-  const services = await cluster.list<Service>('Service', namespace)
-  const names = services.map(({ metadata }) => metadata.name)
-  if (!names.includes(plan.service))
-    return [
-      `${key}.service: the Service ${namespace}/${plan.service} does not exist${nearest(plan.service, names)}; correct the name`,
-    ]
   try {
+    const services = await cluster.list<Service>('Service', namespace)
+    const names = services.map(({ metadata }) => metadata.name)
+    if (!names.includes(plan.service))
+      return [
+        `${key}.service: the Service ${namespace}/${plan.service} does not exist${nearest(plan.service, names)}; correct the name`,
+      ]
     await findFollowed(cluster, namespace, plan)
     return []
   } catch (problem) {
-    if (!(problem instanceof NotFollowable)) throw problem
-    return problem.faults.map((fault) => `${key}.engine: ${fault}`)
+    if (problem instanceof NotFollowable) return problem.faults.map((fault) => `${key}.engine: ${fault}`)
+    if (!isForbidden(problem)) throw problem
+    return [
+      `${key}.engine: this account may not read all that a followed rollout needs: ${problem.message}; give it the rights of ` +
+        'deploy/rbac/engines.yaml',
+    ]
   }
 }
 
@@ -60,17 +64,19 @@ export async function conflictFaults(cluster: Cluster, config: Config, routing: 
 type Owner = { engine: EngineType; title: string; services: string[] }
 
 async function movedServices(cluster: Cluster, namespace: string, routing: Routing): Promise<Owner[]> {
+  const unread = (error: unknown) => (emptyWhenUnread(error), undefined)
   const [rollouts, canaries, services] = await Promise.all([
-    cluster.list<Rollout>('Rollout', namespace).catch(emptyWhenUnread),
-    cluster.list<FlaggerCanary>('Canary', namespace).catch(emptyWhenUnread),
+    cluster.list<Rollout>('Rollout', namespace).catch(unread),
+    cluster.list<FlaggerCanary>('Canary', namespace).catch(unread),
     cluster.list<Service>('Service', namespace).catch(emptyWhenUnread),
   ])
+  // A mark may outlive the object that it names.
+  const { ofArgo, ofFlagger } = marked(routing, services, namespace)
   return [
-    ...rollouts
-      .filter(({ spec }) => spec.strategy?.canary?.trafficRouting !== undefined)
-      .map((each) => ownerOf('argo-rollouts', each, servicesOfRollout(each, routing))),
-    ...canaries.map((each) => ownerOf('flagger', each, servicesOfCanary(each))),
-    ...marked(routing, services, namespace),
+    ...(rollouts
+      ?.filter(({ spec }) => spec.strategy?.canary?.trafficRouting !== undefined)
+      .map((each) => ownerOf('argo-rollouts', each, servicesOfRollout(each, routing))) ?? ofArgo),
+    ...(canaries?.map((each) => ownerOf('flagger', each, servicesOfCanary(each))) ?? ofFlagger),
   ]
 }
 
@@ -82,25 +88,23 @@ function ownerOf(engine: EngineType, object: KubeObject, services: string[]): Ow
 const managedByRollouts = 'argo-rollouts.argoproj.io/managed-by-rollouts'
 
 /** What the routes themselves say, for an account that may not read the controllers' objects. */
-function marked({ virtualServices, destinationRules }: Routing, services: Service[], namespace: string): Owner[] {
+function marked({ virtualServices, destinationRules }: Routing, services: Service[], namespace: string) {
   const ofFlagger = virtualServices.flatMap((object): Owner[] => {
     const owner = object.metadata.ownerReferences?.find(
       ({ kind, apiVersion }) => kind === 'Canary' && apiVersion?.startsWith('flagger.app/'),
     )
     return owner ? [{ engine: 'flagger', title: `Canary ${namespace}/${owner.name}`, services: hostsOf(object) }] : []
   })
-  const byArgo = ({ metadata }: KubeObject, service: string): Owner[] => {
+  const byArgo = ({ metadata }: KubeObject, services: string[]): Owner[] => {
     const name = metadata.annotations?.[managedByRollouts]
-    return name === undefined
-      ? []
-      : [{ engine: 'argo-rollouts', title: `Rollout ${namespace}/${name}`, services: [service] }]
+    return name === undefined ? [] : [{ engine: 'argo-rollouts', title: `Rollout ${namespace}/${name}`, services }]
   }
-  return [
-    ...ofFlagger,
-    ...destinationRules.flatMap((rule) => byArgo(rule, shortHost(rule.spec.host))),
-    ...services.flatMap((service) => byArgo(service, service.metadata.name)),
+  const ofArgo = [
+    ...destinationRules.flatMap((rule) => byArgo(rule, serviceOf(rule.spec.host, namespace))),
+    ...services.flatMap((service) => byArgo(service, [service.metadata.name])),
   ]
+  return { ofArgo, ofFlagger }
 }
 
-const hostsOf = ({ spec }: VirtualService) => (spec.hosts ?? []).map(shortHost)
-const shortHost = (host: string) => host.split('.')[0] ?? host
+const hostsOf = ({ spec, metadata: { namespace = '' } }: VirtualService) =>
+  (spec.hosts ?? []).flatMap((host) => serviceOf(host, namespace))

@@ -2,13 +2,14 @@
 import { ConfigError } from '../../config/error.ts'
 import { configOf } from '../../config/load.ts'
 import { allCanariesOf, canaryKey } from '../../config/names.ts'
-import { nodeAt } from '../../config/published.ts'
+import { nodeAt, publishedSchema, type SchemaNode } from '../../config/published.ts'
 import type { Config } from '../../config/schema.ts'
 import { isMap } from '../../config/values/parsed-value.ts'
 import { parse } from '../../yaml/parse.ts'
 import type { Path } from '../../yaml/positions.ts'
 import { stringify } from '../../yaml/stringify.ts'
 import { argoObjects } from './argo/to.ts'
+import { asBuiltin } from './as-builtin.ts'
 import { flaggerObjects } from './flagger/to.ts'
 import type { EngineObject, Generated, KeyNote } from './generated.ts'
 import { type Entry, Ledger } from './ledger.ts'
@@ -32,18 +33,24 @@ export function toObjects(file: SourceFile, engine: Engine): Objects {
   const source = sourceOf(file)
   rejectUnfit(file, source, config, engine)
   const ledger = new Ledger()
+  const context: Context = { ledger, source, schema: publishedSchema() }
   ledger.take(source, ['namespace'])
-  const generated = plans.map((plan) => generators[engine](config, plan))
+  const own = asBuiltin(config)
+  const generated = allCanariesOf(own).map((plan) => generators[engine](own, plan, plan.engine.workload))
   for (const { taken, notes } of generated) {
     for (const path of taken) ledger.take(source, path)
-    for (const note of notes) noteKey(ledger, source, config, note)
+    for (const note of notes) noteKey(context, config, note)
   }
-  plans.forEach((_, i) => noteDefaults(ledger, source, canaryKey(config, i).split('.'), engine))
+  plans.forEach((_, i) => noteDefaults(context, sectionOf(config, i), engine))
   const objects = generated.flatMap((each) => each.objects)
   const entries = ledger.list([source], ourTable(engine))
   const documents = objects.map((object) => `---\n${stringify(object)}`).join('')
   const text = `# Created by \`mesh-canary convert --to ${engine}\` from ${file.name}.\n${listComment(entries)}${documents}`
   return { text, entries, objects }
+}
+
+function sectionOf({ canary }: Config, index: number): Path {
+  return canary ? ['canary'] : ['canaries', index]
 }
 
 /** Where the objects would contain a guess that takes the service down. */
@@ -53,10 +60,11 @@ function rejectUnfit({ name }: SourceFile, source: SourceObject, config: Config,
     throw new ConfigError(`${name}: canary: is missing; there is nothing to convert without a canary`)
   plans.forEach((plan, i) => {
     const key = canaryKey(config, i)
-    if (plan.engine.type !== 'builtin')
+    const { type, generate } = plan.engine
+    if (type !== 'builtin' && !(generate && type === engine))
       throw new ConfigError(
-        `${source.place(key.split('.'), 'engine')}: ${key}.engine: expected \`builtin\`, but found ${plan.engine.type}, whose objects ` +
-          'are in the cluster or come with `generate`; remove `engine` to get objects for this section',
+        `${source.place(sectionOf(config, i), 'engine')}: ${key}.engine: expected \`builtin\`, but found ${type}, whose object has the ` +
+          'steps of this canary already; remove `engine` to get objects for this section',
       )
     if (engine === 'flagger' && config.services?.[plan.service]?.port === undefined)
       throw new ConfigError(
@@ -66,25 +74,28 @@ function rejectUnfit({ name }: SourceFile, source: SourceObject, config: Config,
   })
 }
 
-function noteKey(ledger: Ledger, source: SourceObject, config: Config, { about, path, says }: KeyNote): void {
+type Context = { ledger: Ledger; source: SourceObject; schema: SchemaNode }
+
+function noteKey(context: Context, config: Config, { about, path, says }: KeyNote): void {
+  const { ledger, source } = context
   const value = valueAt(source.value, path)
   if (value !== undefined || about === 'assumed') ledger.note({ about, object: source, path, value, says })
-  else if (valueAt(config, path) !== undefined) noteDefault(ledger, source, path, says)
+  else if (valueAt(config, path) !== undefined) noteDefault(context, path, says)
 }
 
 /** Checks that a canary has without a word in the file. */
 const defaults = ['noWorseThanStable', 'falseRollback', 'falsePromotion', 'minRequests'].map((key) => ['checks', key])
 
-function noteDefaults(ledger: Ledger, source: SourceObject, section: Path, engine: Engine): void {
+function noteDefaults(context: Context, section: Path, engine: Engine): void {
   for (const key of [...defaults, ['onInconclusive']]) {
     const path = [...section, ...key]
     const says = rowFor(ourTable(engine), meshYaml, path)!.says
-    if (valueAt(source.value, path) === undefined) noteDefault(ledger, source, path, says)
+    if (valueAt(context.source.value, path) === undefined) noteDefault(context, path, says)
   }
 }
 
-function noteDefault(ledger: Ledger, source: SourceObject, path: Path, says: string): void {
-  const { default: value } = nodeAt(path)
+function noteDefault({ ledger, source, schema }: Context, path: Path, says: string): void {
+  const { default: value } = nodeAt(path, schema)
   ledger.note({ about: 'default', object: source, path, value: isMap(value) ? undefined : value, says })
 }
 

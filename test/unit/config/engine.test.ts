@@ -54,6 +54,32 @@ describe('what an engine ignores is refused by name', () => {
 
 test.each([
   [
+    'canary: { service: b, engine: flagger, checks: { queries: { errors: { query: "vector(1)", max: 0 } } } }',
+    /canary\.checks\.queries: .*needs Prometheus/,
+  ],
+  [
+    'canary: { service: b, engine: flagger, prometheus: { address: "http://p:9090" }, checks: { queries: { x: { query: up, max: 0 } }, commands: { x: { run: ["true"] } } } }',
+    /has the same name/,
+  ],
+  ['canary: { service: b, engine: flagger, pollInterval: 1ms }', /canary\.pollInterval: .*too short/],
+  [
+    'services: { b: { port: 80, timeout: 3s } }\ncanary: { service: b, engine: argo-rollouts }',
+    /canary\.engine: .*`services\.b` \(timeout\).*written over the routes/,
+  ],
+  [
+    'expose: { b: { port: 80, hosts: ["b.example"] } }\ncanary: { service: b, engine: argo-rollouts }',
+    /`expose\.b`.*written over the routes/,
+  ],
+  ['canary: { service: b, engine: { type: flagger, workload: web } }', /canary\.engine\.workload: is for `generate`/],
+  [
+    'canary: { service: b, engine: { type: flagger, generate: true }, until: 5 }',
+    /canary\.until: .*the generated Canary does not express it/,
+  ],
+  [
+    'canary: { service: b, engine: { type: argo-rollouts, generate: true }, stable: { service: a }, canary: { service: c } }',
+    /canary\.stable: the generated Rollout moves the traffic between two subsets/,
+  ],
+  [
     'canary: { service: b, engine: spinnaker }',
     /canary\.engine: "spinnaker" is invalid: expected one of builtin, argo-rollouts, flagger/,
   ],

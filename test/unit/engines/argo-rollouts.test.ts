@@ -2,12 +2,14 @@ import { describe, expect, test } from 'vitest'
 import {
   rolloutFaults,
   rolloutProgress,
+  rolloutRoutes,
   rolloutSelectors,
   rolloutSteps,
   rolloutVersions,
 } from '../../../src/engines/argo-rollouts.ts'
 import type { Rollout } from '../../../src/engines/objects.ts'
-import { rollout, running } from './fixtures.ts'
+import { weightIn } from '../../../src/engines/engine.ts'
+import { rollout, running, subsetRoutes } from './fixtures.ts'
 
 const phaseOf = (object: Rollout, workload = undefined as ReturnType<typeof running> | undefined) =>
   rolloutProgress(object, 20, workload).phase
@@ -34,7 +36,12 @@ describe('the phase of a Rollout', () => {
     ],
     ['is stopped by somebody who pauses all of it', rollout(moving, { paused: true }), 'stopped'],
     ['has failed when it is aborted', rollout({ ...moving, phase: 'Degraded', abort: true }), 'failed'],
-    ['has failed when it is degraded', rollout({ ...moving, phase: 'Degraded' }), 'failed'],
+    ['is stuck when it is degraded without an abort', rollout({ ...moving, phase: 'Degraded' }), 'stuck'],
+    [
+      'is moving at a pause of zero seconds',
+      rollout({ ...paused, currentStepIndex: 0 }, { strategy: { canary: { steps: [{ pause: { duration: 0 } }] } } }),
+      'moving',
+    ],
   ])('%s', (_, object, expected) => {
     expect(phaseOf(object)).toBe(expected)
   })
@@ -130,4 +137,14 @@ describe('a Rollout that cannot be followed', () => {
   test('is none with the routing of Istio', () => {
     expect(rolloutFaults(rollout())).toEqual([])
   })
+})
+
+test('only the routes that it names have the weight of the canary', () => {
+  const [virtualService] = subsetRoutes(0)
+  const fixed = subsetRoutes(50)[0].spec.http![0]!
+  const http = [{ ...fixed, name: 'beta-users' }, ...virtualService.spec.http!]
+  const versions = rolloutVersions(rollout())
+  const split = { namespace: 'shop', service: 'backend', ...versions, routes: rolloutRoutes(rollout())! }
+  expect(split.routes).toEqual(['primary'])
+  expect(weightIn([{ ...virtualService, spec: { ...virtualService.spec, http } }], split)).toBe(0)
 })

@@ -27,11 +27,12 @@ type Script = {
   failures?: number
   plan?: string
   hasChanged?: boolean
-  abort?: () => Promise<void>
+  resumeAt?: string
+  abort?: () => Promise<unknown>
 }
 
 /** A run that follows an engine by this script, with ten requests of the canary in each poll. */
-function follow({ says, afterAbort, failures = 0, plan = '', hasChanged = true, abort }: Script) {
+function follow({ says, afterAbort, failures = 0, plan = '', hasChanged = true, abort, resumeAt }: Script) {
   const clock = new FakeClock()
   const [notes, warnings, aborts]: [string[], string[], string[]] = [[], [], []]
   let look = 0
@@ -47,6 +48,7 @@ function follow({ says, afterAbort, failures = 0, plan = '', hasChanged = true, 
     abort: async (_, __, revision) => {
       aborts.push(revision)
       await abort?.()
+      return true
     },
   }
   const observer: Observer = {
@@ -74,7 +76,9 @@ function follow({ says, afterAbort, failures = 0, plan = '', hasChanged = true, 
     looksEveryMs: 0,
     uid: 'r1',
     from: 'old',
-    hasChanged,
+    isBegun: !hasChanged,
+    template: engine.template({ object: rollout() }),
+    resumeAt,
     watched: { pods: [], workloads: [], routes: [] },
     deps: {
       clock,
@@ -202,4 +206,40 @@ test('a rollout that was applied before is followed by its revision', async () =
   })
   expect(run.intent.followed).toEqual({ type: 'argo-rollouts', name: 'backend', revision: 'old' })
   expect(await toEnd()).toMatchObject({ verdict: 'promoted' })
+})
+
+test('an approval that the config gives ends the pause once the evidence suffices', async () => {
+  const paused = { ...moving, phase: 'approval', where: 'step 2 of 4, pause' } as const
+  const proven = follow({
+    says: [...proving.slice(0, 50), ...Array.from({ length: 60 }, () => paused), promoted],
+    resumeAt: paused.where,
+  })
+  await proven.toEnd()
+  expect(proven.notes.join('\n')).toMatch(/ends the pause at weight 20/)
+  const failing = follow({ says: [paused], failures: 5, afterAbort: failed, resumeAt: paused.where })
+  expect(await failing.toEnd()).toMatchObject({ verdict: 'rolled-back' })
+  expect(failing.notes.join('\n')).not.toMatch(/ends the pause/)
+})
+
+test('a controller that stops in the middle ends the run, whether the canary is condemned or not', async () => {
+  const silent = { ...moving, phase: 'waiting' } as const
+  expect(await follow({ says: [moving, moving, silent] }).toEnd()).toMatchObject({
+    verdict: 'inconclusive',
+    engineVerdict: 'running',
+    error: expect.stringMatching(/has not acted on .* for 20 s/) as string,
+  })
+  expect(await follow({ says: [moving, moving, silent], failures: 5 }).toEnd()).toMatchObject({
+    verdict: 'inconclusive',
+    error: expect.stringMatching(/has not followed the abort/) as string,
+  })
+})
+
+test('one that is held at its approval returns with one of another service', async () => {
+  const held = { ...moving, phase: 'approval', weight: 50 } as const
+  const { run, toEnd } = follow({ says: [...proving, held], afterAbort: failed })
+  await toEnd()
+  expect(run.state).toMatchObject({ verdict: 'held' })
+  await run.rollBack('rolled back together with front', 'front')
+  expect((await run.conclude({ fast: true })).error).toMatch(/has not returned its traffic/)
+  expect(run.isSafe).toBe(false)
 })

@@ -89,3 +89,15 @@ test('requests that a match has chosen are a step of their own', () => {
   const { state } = judge(plan, start, at(100, { isChosen: true }), sample(served(10)), 1_000)
   expect(state.steps.map(({ kind }) => kind)).toEqual(['ab'])
 })
+
+test('a check of the user that has not answered is no passed check, and one that failed without traffic speaks against', () => {
+  const asking = planOf('engine: argo-rollouts, warmup: 0, checks: { commands: { smoke: { run: ["false"] } } }')
+  const over = { ...asking, steps: [20, 100] }
+  let state: ActiveState = start
+  for (let second = 1; second <= 60; second++)
+    state = judge(over, state, at(20), sample(served(20), served(80)), second * 1_000).state
+  expect(doubtOf(over, state)).toEqual({ text: 'smoke did not pass (no answer yet)', leansAgainst: false })
+  const failing = { name: 'smoke', state: 'fail', text: 'exit code 1', at: 500 } as const
+  const { state: unserved } = judge(over, start, at(0), sample(served(0), served(40), { findings: [failing] }), 1_000)
+  expect(doubtOf(over, unserved)).toEqual({ text: 'smoke failed (exit code 1)', leansAgainst: true })
+})

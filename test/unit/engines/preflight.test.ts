@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { Cluster } from '../../../src/cluster/client.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject, VirtualService, DestinationRule } from '../../../src/cluster/objects.ts'
 import { conflictFaults, followFaults } from '../../../src/engines/preflight.ts'
@@ -58,6 +59,26 @@ const replacing = (objects: KubeObject[], other: KubeObject) => [
   other,
 ]
 
+const dashboard: KubeObject = {
+  ...running('argo-rollouts-dashboard', 'dash:1'),
+  metadata: {
+    name: 'argo-rollouts-dashboard',
+    namespace: 'argo',
+    labels: { 'app.kubernetes.io/name': 'argo-rollouts', 'app.kubernetes.io/component': 'rollouts-dashboard' },
+  },
+}
+
+/** The account may not read this kind. */
+function unreadable(objects: KubeObject[], kind: string): Cluster {
+  const found = cluster(objects)
+  const forbidden = () => Promise.reject(new ApiError(403, 'forbidden'))
+  return {
+    ...found,
+    list: (asked, ...rest) => (asked === kind ? forbidden() : found.list(asked, ...rest)),
+    get: (asked, ...rest) => (asked === kind ? forbidden() : found.get(asked, ...rest)),
+  }
+}
+
 test('a Rollout and a Canary that can be followed have no fault', async () => {
   expect(await faults(argoConfig('image: "shop:2"'), argo)).toBe('')
   expect(await faults(argoConfig(), argo)).toBe('')
@@ -77,7 +98,7 @@ describe('before anything is touched, the fault names', () => {
       faults(argoConfig(), argo, { absent: ['Rollout'] }),
       /canary\.engine: the cluster has no Rollouts/,
     ],
-    ['missing CRDs of Flagger', faults(flaggerConfig(), flagger, { absent: ['Canary'] }), /no Canarys of Flagger/],
+    ['missing CRDs of Flagger', faults(flaggerConfig(), flagger, { absent: ['Canary'] }), /no Canaries of Flagger/],
     [
       'no object for the service',
       faults(argoConfig(), argo.slice(0, -1)),
@@ -177,6 +198,47 @@ describe('before anything is touched, the fault names', () => {
       /no VirtualService of shop has a route with both stable and canary/,
     ],
     [
+      'an image that the engine has not noticed yet',
+      faults(
+        flaggerConfig('image: "shop:3"'),
+        flagger.map((each) =>
+          each.metadata.name === 'backend' && each.kind === 'Deployment' ? running('backend', 'shop:2') : each,
+        ),
+      ),
+      /Flagger has not acted on the last change of the Canary shop\/backend yet/,
+    ],
+    [
+      'a missing primary',
+      faults(
+        flaggerConfig(),
+        flagger.filter(({ metadata }) => metadata.name !== 'backend-primary'),
+      ),
+      /has no primary Deployment/,
+    ],
+    ['a Rollout without pods', faults(argoConfig(), replacing(argo, rollout({}, { replicas: 0 }))), /is scaled to 0/],
+    [
+      'pods from something else than a Deployment',
+      faults(argoConfig(), replacing(argo, rollout({}, { workloadRef: { kind: 'PodTemplate', name: 'backend' } }))),
+      /takes its pods from a PodTemplate/,
+    ],
+    [
+      'a controller without a ready pod beside a ready dashboard',
+      faults(argoConfig(), argo, {
+        everywhere: [{ ...running('argo-rollouts', 'argo:1'), status: {} } as KubeObject, dashboard],
+      }),
+      /has no ready pod/,
+    ],
+    [
+      'routes that may not be read',
+      followFaults(unreadable(argo, 'VirtualService'), configOf(argoConfig())).then((each) => each.join()),
+      /canary\.engine: this account may not read .* deploy\/rbac\/engines\.yaml/,
+    ],
+    [
+      'Deployments that may not be read',
+      followFaults(unreadable(flagger, 'Deployment'), configOf(flaggerConfig())).then((each) => each.join()),
+      /deploy\/rbac\/engines\.yaml/,
+    ],
+    [
       'one missing right',
       faults(argoConfig(), argo, { denied: ({ subresource }: Rights) => subresource === 'status' }),
       /may not patch rollouts\/status in shop; give it the rights of deploy\/rbac\/engines\.yaml/,
@@ -184,7 +246,7 @@ describe('before anything is touched, the fault names', () => {
     [
       'the missing right to set an image',
       faults(flaggerConfig('image: "shop:2"'), flagger, { denied: ({ resource }) => resource === 'deployments' }),
-      /may not patch deployments in shop/,
+      /may not get deployments, patch deployments in shop/,
     ],
     [
       'a container that does not exist',
@@ -235,6 +297,21 @@ describe('a promotion of this program refuses a service that a controller moves'
       'namespace: shop\ncanary: { service: backend, stable: { service: backend-old }, canary: { service: backend-next } }',
     )
     expect((await conflictFaults(services, byService, routing([])))[0]).toMatch(/Rollout shop\/backend/)
+  })
+
+  test('but not by a mark of one that is gone, nor by one of a host elsewhere', async () => {
+    const [virtualService, rule] = subsetRoutes()
+    const annotations = { 'argo-rollouts.argoproj.io/managed-by-rollouts': 'backend' }
+    const left = [backendService, virtualService, { ...rule, metadata: { ...rule.metadata, annotations } }]
+    expect(await conflictFaults(cluster(left), builtin, routing(left))).toEqual([])
+    const host = 'backend.other.svc.cluster.local'
+    const elsewhere = [
+      backendService,
+      { ...virtualService, spec: { ...virtualService.spec, hosts: [host] } },
+      { ...rule, spec: { ...rule.spec, host } },
+      rollout(),
+    ]
+    expect(await conflictFaults(cluster(elsewhere), builtin, routing(elsewhere))).toEqual([])
   })
 
   test('but not one of its own', async () => {

@@ -12,7 +12,13 @@ type Routes = { istio: Section; objects: EngineObject[] }
 export function routesOf(config: Config, plan: CanaryConfig, keys: Keys): Routes {
   const { service, routes } = plan
   keys.take('routes')
-  if (routes) return { istio: { virtualService: { name: service, routes } }, objects: [] }
+  if (routes) {
+    keys.assume(
+      ['routes'],
+      `your own VirtualService, and DestinationRule, are taken to be named ${service}; if not, correct \`trafficRouting.istio\``,
+    )
+    return { istio: { virtualService: { name: service, routes } }, objects: [] }
+  }
   const names = [service, gatewayOf(service)]
   const { objects } = compile(withoutWeights(config, service), {})
   const own = objects

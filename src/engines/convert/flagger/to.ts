@@ -69,11 +69,10 @@ function serviceOf(config: Config, { service }: CanaryConfig, workload: string, 
     loadBalancer: policy.loadBalancer && loadBalancer,
     circuitBreaker: Object.keys(circuitBreaker).length > 0 ? circuitBreaker : undefined,
   }) as Parameters<typeof istioPolicy>[2]
-  keys.assumeOfService(['port'], theOnlyPort(service))
+  if (policy.port !== undefined) keys.assumeOfService(['port'], theOnlyPort(service))
   return {
     ...(workload === service ? {} : { name: service }),
-    // Without one, the port of the Service in the cluster takes its place.
-    port: policy.port ?? 80,
+    ...defined({ port: policy.port }),
     ...istioPolicy(config, service, known),
   }
 }
