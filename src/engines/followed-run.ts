@@ -27,7 +27,7 @@ import { confirmDrained } from './drained.ts'
 import { weightIn, type Live } from './engine.ts'
 import { doubtOf, judge } from './judge.ts'
 import { endChanged, endingOf, type Ending } from './outcome.ts'
-import { isHalted, isUnderWay, type RolloutProgress } from './progress.ts'
+import { isHalted, isServing, isUnderWay, type RolloutProgress } from './progress.ts'
 
 /** Why this run aborts the rollout, and since when. `rolledBackWith`: the service whose canary failed. */
 type Condemned = { reason: string; at: number; rolledBackWith?: string | undefined }
@@ -245,11 +245,12 @@ export class FollowedRun implements Run {
   }
 
   /** Ends the pause that the user approves, once the evidence suffices; or without it, if the user accepts that. */
-  private async resume(live: Live, { phase, where, weight }: RolloutProgress): Promise<boolean> {
+  private async resume(live: Live, progress: RolloutProgress): Promise<boolean> {
+    const { phase, where, weight } = progress
     const { engine, resumeAt, deps, cluster } = this.context
     const isThere = phase === 'approval' && where === resumeAt && !this.condemned && !this.isResumed
     if (!isThere || !engine.resume || this.current.phase === 'ended') return false
-    const doubt = weight === 0 ? undefined : doubtOf(this.plan, this.current)
+    const doubt = isServing(progress) ? doubtOf(this.plan, this.current) : undefined
     const isAccepted = this.plan.onInconclusive === 'promote' && !doubt?.leansAgainst
     const isLate = deps.clock.now() - (this.heldSince ?? Infinity) >= this.plan.progressDeadline
     if (doubt && !(isAccepted && isLate)) return false

@@ -48,7 +48,9 @@ async function faultsOf(cluster: Cluster, { namespace }: Config, plan: CanaryCon
   const engine = engineOf(plan.engine.type as EngineType)
   const { kind, title } = engine
   if (!(await cluster.serves(kind)))
-    return [`: the cluster has no ${kind}s of ${title}: install ${title} with its CRDs, or set \`engine: builtin\``]
+    return [
+      `: the cluster has no ${kind === 'Rollout' ? 'Rollouts' : 'Canaries'} of ${title}: install ${title} with its CRDs, or set \`engine: builtin\``,
+    ]
   const { service, workload, autoscaler } = existing
   const name = plan.engine.workload ?? plan.service
   if (!workload) {

@@ -53,6 +53,19 @@ const fromGit = (object: KubeObject): KubeObject => ({
   },
 })
 
+/** A Deployment of the Helm chart of Flagger, whose pods have its own name. */
+function labelled(ofPods: string, status: object = { readyReplicas: 1 }): KubeObject {
+  const { spec, ...object } = running(ofPods, 'app:1')
+  const labels = (value: string) => ({ labels: { 'app.kubernetes.io/name': value } })
+  const template = { ...spec.template, metadata: labels(ofPods) }
+  return {
+    ...object,
+    metadata: { ...object.metadata, ...labels('flagger') },
+    spec: { ...spec, template },
+    status,
+  } as KubeObject
+}
+
 /** The same objects with another one of this kind. */
 const replacing = (objects: KubeObject[], other: KubeObject) => [
   ...objects.filter(({ kind }) => kind !== other.kind),
@@ -195,7 +208,32 @@ describe('before anything is touched, the fault names', () => {
         argoConfig(),
         replacing(argo, { ...subsetRoutes()[0], spec: { hosts: ['backend'], http: [] } } as VirtualService),
       ),
-      /no VirtualService of shop has a route with both stable and canary/,
+      /no VirtualService of shop that the Rollout shop\/backend names \(backend, route primary\) has a route with both stable and canary/,
+    ],
+    [
+      'a named route without both versions beside another one',
+      faults(
+        argoConfig(),
+        replacing(
+          argo,
+          rollout(
+            {},
+            {
+              strategy: {
+                canary: {
+                  trafficRouting: {
+                    istio: {
+                      virtualService: { name: 'backend', routes: ['main'] },
+                      destinationRule: { name: 'backend', stableSubsetName: 'stable', canarySubsetName: 'canary' },
+                    },
+                  },
+                },
+              },
+            },
+          ),
+        ),
+      ),
+      /names \(backend, route main\) has a route/,
     ],
     [
       'an image that the engine has not noticed yet',
@@ -227,6 +265,13 @@ describe('before anything is touched, the fault names', () => {
         everywhere: [{ ...running('argo-rollouts', 'argo:1'), status: {} } as KubeObject, dashboard],
       }),
       /has no ready pod/,
+    ],
+    [
+      'a controller of Flagger without a ready pod beside the ready Prometheus of its chart',
+      faults(flaggerConfig(), flagger, {
+        everywhere: [labelled('flagger', {}), labelled('flagger-prometheus')],
+      }),
+      /controller of Flagger \(Deployment shop\/flagger\) has no ready pod/,
     ],
     [
       'routes that may not be read',
@@ -299,11 +344,19 @@ describe('a promotion of this program refuses a service that a controller moves'
     expect((await conflictFaults(services, byService, routing([])))[0]).toMatch(/Rollout shop\/backend/)
   })
 
+  test('also if no run could follow it, and does not advise that', async () => {
+    const skipped = replacing(flagger, canary({}, { skipAnalysis: true }))
+    const [fault] = await conflictFaults(cluster(skipped), builtin, routing(skipped))
+    expect(fault).toMatch(/Canary shop\/backend.*delete it, or .*because it has `skipAnalysis: true`/)
+    expect(fault).not.toMatch(/set `engine/)
+  })
+
   test('but not by a mark of one that is gone, nor by one of a host elsewhere', async () => {
     const [virtualService, rule] = subsetRoutes()
     const annotations = { 'argo-rollouts.argoproj.io/managed-by-rollouts': 'backend' }
     const left = [backendService, virtualService, { ...rule, metadata: { ...rule.metadata, annotations } }]
     expect(await conflictFaults(cluster(left), builtin, routing(left))).toEqual([])
+    expect(await conflictFaults(cluster(left, { absent: ['Rollout'] }), builtin, routing(left))).toEqual([])
     const host = 'backend.other.svc.cluster.local'
     const elsewhere = [
       backendService,
