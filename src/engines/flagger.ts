@@ -92,8 +92,7 @@ export function templateText({ spec: { template } }: Workload): string {
 export function canarySteps({ spec }: FlaggerCanary): number[] {
   const { iterations = 0, stepWeights = [], stepWeight = 0, maxWeight = 100 } = spec.analysis ?? {}
   if (iterations > 0) return [100]
-  if (stepWeights.length > 0) return rising(stepWeights)
-  if (stepWeight <= 0) return [100]
-  const count = Math.ceil(maxWeight / stepWeight)
+  if (stepWeight <= 0) return stepWeights.length > 0 ? rising(stepWeights) : [100]
+  const count = Math.ceil((stepWeights.at(-1) ?? maxWeight) / stepWeight)
   return rising(Array.from({ length: count }, (_, i) => Math.min(100, (i + 1) * stepWeight)))
 }

@@ -50,6 +50,7 @@ export class FollowedRun implements Run {
   private diagnosing: Promise<Diagnosis[]> | undefined
   private isAbortWritten = false
   private isOver = false
+  private joinedAt: number | undefined
   private isResumed = false
   private isDrainChecked = false
 
@@ -168,6 +169,7 @@ export class FollowedRun implements Run {
     const { deps, engine, events } = this.context
     if (this.progress === undefined || line(this.progress) !== line(progress)) deps.note(line(progress))
     events.next().forEach((message) => deps.note(`${engine.title} says: ${message}`))
+    if (this.progress === undefined && this.context.isBegun) this.joinedAt = progress.weight
     this.progress = progress
   }
 
@@ -285,6 +287,7 @@ export class FollowedRun implements Run {
       noticeMs,
       looksEveryMs,
       delaysAbort: this.context.engine.delaysAbort,
+      joinedAt: this.joinedAt,
       lastWarning: events.lastWarning(),
     })
   }

@@ -27,6 +27,8 @@ export type Followed = {
   looksEveryMs: number
   /** What may keep the engine from following an abort, continuing a sentence. */
   delaysAbort?: string
+  /** The canary's weight at which this run found the rollout, if it was under way; what was seen before does not count. */
+  joinedAt?: number | undefined
   /** What the engine has said last in a warning. */
   lastWarning?: string | undefined
 }
@@ -111,18 +113,22 @@ function endRolledBack({ engine, progress, condemned, detectMs, lastWarning }: F
   }
 }
 
-function endPromoted({ plan, engine, title, state, condemned }: Followed, revision: string): Ending {
+function endPromoted({ plan, engine, title, state, condemned, joinedAt }: Followed, revision: string): Ending {
   const act = `${engine} has promoted the revision ${revision} of the ${title}`
   if (condemned !== undefined)
     return inconclusive(`${act} before it could be aborted, although the canary failed: ${condemned}`, 'promoted')
   const doubt = doubtOf(plan, state)
   if (!doubt)
     return { verdict: 'promoted', engineVerdict: 'promoted', reason: `${act}, and every check of this run passed` }
-  const undecided = `the evidence of this run is undecided: ${doubt.text}`
+  const undecided = `the evidence of this run is undecided: ${doubt.text}${earlier(joinedAt)}`
   const reason = `${act}; ${undecided}`
   if (doubt.leansAgainst || plan.onInconclusive !== 'promote') return inconclusive(reason, 'promoted')
   const accepted = `${reason}; \`onInconclusive: promote\` accepts that`
   return { verdict: 'promoted', engineVerdict: 'promoted', reason: accepted, warning: undecided }
+}
+
+function earlier(joinedAt: number | undefined): string {
+  return joinedAt === undefined ? '' : ` (it began at weight ${joinedAt}, and what an earlier run saw does not count)`
 }
 
 function endUnanswered(

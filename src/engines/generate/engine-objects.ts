@@ -14,6 +14,7 @@ import { allCanariesOf, canaryKeyOf, generatedCanariesOf } from '../../config/na
 import type { CanaryConfig, Config, ServicePolicy } from '../../config/schema.ts'
 import type { Path } from '../../yaml/positions.ts'
 import { argoObjects } from '../convert/argo/to.ts'
+import { asBuiltin } from '../convert/as-builtin.ts'
 import { flaggerObjects } from '../convert/flagger/to.ts'
 import type { EngineObject, Generated, KeyNote } from '../convert/generated.ts'
 import { type Engine as EngineType, meshYaml, ourTable } from '../convert/ours.ts'
@@ -43,7 +44,10 @@ export function engineObjects(config: Config, existing: ReadonlyMap<string, Exis
     plan,
     ...generate(config, plan, existing.get(plan.service) ?? nothing),
   }))
-  const faults = results.flatMap(({ plan, generated }) => unexpressed(config, plan, generated))
+  const faults = results.flatMap(({ plan, generated, objects }) => [
+    ...unexpressed(config, plan, generated),
+    ...portFaults(plan, objects),
+  ])
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   return {
     objects: results.flatMap(({ objects }) => objects),
@@ -54,7 +58,7 @@ export function engineObjects(config: Config, existing: ReadonlyMap<string, Exis
 }
 
 function generate(config: Config, plan: CanaryConfig, existing: Existing) {
-  const own = asBuiltin(config, isGenerated)
+  const own = asBuiltin(config)
   const ownPlan = allCanariesOf(own).find(({ service }) => service === plan.service)!
   const workload = plan.engine.workload ?? plan.service
   if (plan.engine.type === 'flagger') {
@@ -67,21 +71,6 @@ function generate(config: Config, plan: CanaryConfig, existing: Existing) {
 
 const isGenerated = ({ engine }: CanaryConfig) => engine.generate
 const isOfFlagger = ({ engine }: CanaryConfig) => engine.generate && engine.type === 'flagger'
-
-/** The config as if this program moved the traffic of these canaries: it compiles to the same routes. */
-function asBuiltin(config: Config, isMeant: (plan: CanaryConfig) => boolean): Config {
-  const convert = (plan: CanaryConfig): CanaryConfig => {
-    if (!isMeant(plan)) return plan
-    const { image: _, images: __, manifests: ___, ...rest } = plan
-    return { ...rest, engine: { ...plan.engine, type: 'builtin' } }
-  }
-  const { canary, canaries } = config
-  return {
-    ...config,
-    ...(canary && { canary: convert(canary) }),
-    ...(canaries && { canaries: canaries.map(convert) }),
-  }
-}
 
 function withoutServices(config: Config, isMeant: (plan: CanaryConfig) => boolean): Config {
   const left = generatedCanariesOf(config).filter(isMeant)
@@ -97,7 +86,7 @@ export function withoutGenerated(config: Config): Config {
 
 /** The config that compiles to the routes of generated Rollouts as well. Flagger writes its routes itself. */
 export function withGeneratedRoutes(config: Config): Config {
-  return asBuiltin(withoutServices(config, isOfFlagger), (plan) => isGenerated(plan) && !isOfFlagger(plan))
+  return asBuiltin(withoutServices(config, isOfFlagger), (plan) => !isOfFlagger(plan))
 }
 
 /** The policies and the generated objects. Those replace a policy of the same name, such as the route of a gateway. */
@@ -126,6 +115,15 @@ function unexpressed(config: Config, plan: CanaryConfig, { taken, notes }: Gener
       const says = rowFor(ourTable(type), meshYaml, ['services', service, key])?.says
       return `services.${service}.${key}: the objects of ${type} do not express it: ${says ?? 'they have no such field'}; ${ways}`
     }),
+  ]
+}
+
+/** Without a cluster, only the config can say which port the Service has. */
+function portFaults({ service }: CanaryConfig, objects: readonly EngineObject[]): string[] {
+  const canary = objects.find(({ kind }) => kind === 'Canary')
+  if (!canary || 'port' in (canary.spec['service'] as object)) return []
+  return [
+    `services.${service}.port: is missing; Flagger writes the Service ${service} anew, with this one port: set it`,
   ]
 }
 

@@ -167,3 +167,10 @@ test('an approval before anything begins is held', () => {
   const ending = endingOf(followed({ phase: 'approval', revision: 'old', weight: 0 }, { revision: undefined }))
   expect(ending).toMatchObject({ verdict: 'held', asPlanned: true })
 })
+
+test('a run that joined a rollout says that what was seen before does not count', () => {
+  const joined = { state: unproven, joinedAt: 40 }
+  expect(endingOf(followed({ phase: 'promoted', weight: 100 }, joined))!.reason).toMatch(
+    /\(it began at weight 40, and what an earlier run saw does not count\)/,
+  )
+})

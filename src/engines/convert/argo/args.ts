@@ -1,5 +1,6 @@
 // The arguments of an analysis, whose values are written into the queries.
 import type { Field } from '../ledger.ts'
+import { ourVariables } from '../values.ts'
 
 /** The value of each argument by name; undefined for one that only the controller knows. */
 export type Args = ReadonlyMap<string, string | undefined>
@@ -18,7 +19,7 @@ export function argsOf(ofTemplate: readonly Field[], given: readonly Field[], ro
 
 function valueOf(arg: Field, root: Field): string | undefined {
   const value = arg.get('value')
-  if (value.given) return String(value.value)
+  if (value.given) return ourVariables.test(String(value.value)) ? undefined : String(value.value)
   const path = arg.get('valueFrom', 'fieldRef', 'fieldPath').text()
   if (path === 'metadata.namespace') return '$namespace'
   const label = /^metadata\.(labels|annotations)\['(.+)'\]$/.exec(path ?? '')

@@ -29,7 +29,10 @@ export function canaryFromRollout(root: Field, find: Find): Converted {
   const versions = versionsOf(canary, istio)
   const service = serviceOf(root, canary, istio, find)
   takeName(root, service)
-  const steps = stepsFromRollout(canary.get('steps'), !('service' in Object(versions['stable'])))
+  const max = canary.get('trafficRouting', 'maxTrafficWeight')
+  const allWeight = wholeNumberOf(max, 1, 1_000_000) ?? 100
+  max.leave('the steps are per cent of it')
+  const steps = stepsFromRollout(canary.get('steps'), !('service' in Object(versions['stable'])), allWeight)
   const analyses = [
     { field: canary.get('analysis'), isInline: false },
     ...canary
@@ -87,7 +90,7 @@ function serviceOf(root: Field, canary: Field, istio: Field, find: Find): string
   const rule = istio.get('destinationRule', 'name')
   const stable = canary.get('stableService').text()
   const hosts = virtualServices.flatMap((each) => {
-    const [name = '', namespace] = (each.get('name').text() ?? '').split('/').reverse()
+    const [, name = '', namespace] = /^(.*?)(?:\.([^.]*))?$/.exec(each.get('name').text() ?? '') ?? []
     return (
       find('VirtualService', namespace, name)
         ?.get('spec', 'hosts')
@@ -123,12 +126,27 @@ function takeName(root: Field, service: string): void {
 }
 
 function routesOf(istio: Field): Section {
-  const fields = [istio.get('virtualService'), ...istio.get('virtualServices').items()].map((each) =>
-    each.get('routes'),
+  const virtualServices = [istio.get('virtualService'), ...istio.get('virtualServices').items()].filter(
+    ({ given }) => given,
   )
-  const names = [...new Set(fields.flatMap((field) => field.items().map(({ value }) => value)))]
-  for (const field of fields) field.take()
-  return names.length === 0 ? {} : { routes: names }
+  const fields = virtualServices.map((each) => each.get('routes'))
+  const named = fields.map((field) => field.items().map(({ value }) => value))
+  const isAll = named.some((names) => names.length === 0)
+  for (const field of fields)
+    if (isAll)
+      field.leave(
+        'another VirtualService names no routes, and `routes` would be for both: every route that splits moves',
+      )
+    else field.take()
+  if (isAll || named.length === 0) return {}
+  for (const key of ['tlsRoutes', 'tcpRoutes'])
+    for (const each of virtualServices)
+      each
+        .get(key)
+        .leave(
+          'with `routes`, only the HTTP routes of these names move: these keep their weights, unless you remove `routes`',
+        )
+  return { routes: [...new Set(named.flat())] }
 }
 
 function progressDeadline(spec: Field): string {
@@ -136,6 +154,7 @@ function progressDeadline(spec: Field): string {
   const seconds = wholeNumberOf(field, 1, 2_000_000) ?? progressDeadlineSeconds
   field.take()
   if (abort.value === true) abort.take()
-  else abort.leave('a canary that makes no progress is always rolled back')
+  else if (abort.given) abort.leave('a canary that makes no progress is always rolled back')
+  else abort.assume('a canary that makes no progress is rolled back; Argo Rollouts would only say so')
   return durationText(seconds * 1000)
 }

@@ -15,9 +15,12 @@ type Stage = {
   section: Section
 }
 
-/** `hasSubsets`: an A/B stage needs them. The keys `mirror`, `ab`, `steps`, `interval` and `until` of a canary. */
-export function stepsFromRollout(steps: Field, hasSubsets: boolean): Section {
-  const reader = new StepReader(steps, hasSubsets)
+/**
+ * `hasSubsets`: an A/B stage needs them. `allWeight`: the weight that is all traffic. The keys `mirror`, `ab`, `steps`, `interval` and
+ * `until` of a canary.
+ */
+export function stepsFromRollout(steps: Field, hasSubsets: boolean, allWeight: number): Section {
+  const reader = new StepReader(steps, hasSubsets, allWeight)
   for (const step of steps.items()) reader.read(step)
   return reader.result()
 }
@@ -25,12 +28,15 @@ export function stepsFromRollout(steps: Field, hasSubsets: boolean): Section {
 class StepReader {
   private readonly steps: Field
   private readonly hasSubsets: boolean
+  private readonly allWeight: number
   private readonly stages: Stage[]
+  private readonly ended = new Set<Stage>()
   private until: number | undefined
 
-  constructor(steps: Field, hasSubsets: boolean) {
+  constructor(steps: Field, hasSubsets: boolean, allWeight: number) {
     this.steps = steps
     this.hasSubsets = hasSubsets
+    this.allWeight = allWeight
     this.stages = [{ kind: 'start', field: steps, weight: 0, pauses: [], section: {} }]
   }
 
@@ -57,7 +63,8 @@ class StepReader {
   }
 
   private weight(field: Field): void {
-    const weight = wholeNumberOf(field, 0, 100)!
+    const weight = (wholeNumberOf(field, 0, this.allWeight)! * 100) / this.allWeight
+    if (!Number.isInteger(weight)) field.fail(`whole per cent of maxTrafficWeight ${this.allWeight}`)
     if (weight <= this.last.weight)
       return void field.leave(weight === 0 ? 'every promotion begins at 0' : 'weights only rise here')
     this.stages.push({ kind: 'weight', field, weight, pauses: [], section: {} })
@@ -65,7 +72,9 @@ class StepReader {
 
   private pause(field: Field): void {
     const duration = field.get('duration')
-    if (!duration.given || Number(duration.value) === 0) return this.approval(field)
+    if (!duration.given) return this.approval(field)
+    if (/^0(ms|s|m|h)?$/.test(String(duration.value)))
+      return void field.leave('it lasts no time, so Argo Rollouts goes on at once')
     const ms = msOf(duration)
     if (this.last.kind === 'start') return void field.leave('the canary has no traffic then; the steps begin at once')
     this.last.pauses.push({ field, ms })
@@ -117,7 +126,10 @@ class StepReader {
   private end(field: Field, stage: Stage | undefined): void {
     const begun = stage?.field.get('name').value
     if (begun === undefined || begun !== field.get('name').value) field.leave('no stage began that it could end')
-    else field.leave('`ab` and `mirror` end by themselves, before the next stage')
+    else {
+      field.leave('`ab` and `mirror` end by themselves, before the next stage')
+      this.ended.add(stage!)
+    }
   }
 
   result(): Section {
@@ -141,14 +153,23 @@ class StepReader {
   private mirror(interval: number): Section {
     const stage = this.stage('mirror')
     if (!stage) return {}
+    this.tellOfEnd(stage)
     const ms = timeOf(stage)
     for (const { field } of stage.pauses) field.take()
     return { mirror: { ...stage.section, ...(ms === 0 || ms === interval ? {} : { interval: durationText(ms) }) } }
   }
 
+  private tellOfEnd(stage: Stage): void {
+    if (!this.ended.has(stage))
+      stage.field.assume(
+        `\`${stage.kind}\` ends before the next stage; Argo Rollouts keeps the route until the rollout ends`,
+      )
+  }
+
   private ab(interval: number): Section {
     const stage = this.stage('ab')
     if (!stage) return {}
+    this.tellOfEnd(stage)
     const intervals = Math.min(1000, Math.max(1, Math.round(timeOf(stage) / interval)))
     for (const { field } of stage.pauses)
       if (timeOf(stage) === intervals * interval) field.take()

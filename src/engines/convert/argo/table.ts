@@ -34,21 +34,21 @@ const rollout: Omit<Row, 'kind'>[] = [
   { field: 'spec.strategy.canary.trafficRouting.istio.virtualService.routes', key: 'canary.routes', says: '' },
   {
     field: 'spec.strategy.canary.trafficRouting.istio.virtualService.tlsRoutes',
-    says: 'TLS routes that split move by themselves',
+    says: 'TLS routes that split move, unless `routes` names HTTP routes',
   },
   {
     field: 'spec.strategy.canary.trafficRouting.istio.virtualService.tcpRoutes',
-    says: 'TCP routes that split move by themselves',
+    says: 'TCP routes that split move, unless `routes` names HTTP routes',
   },
   { field: 'spec.strategy.canary.trafficRouting.istio.virtualServices[].name', key: 'canary.service', says: '' },
   { field: 'spec.strategy.canary.trafficRouting.istio.virtualServices[].routes', key: 'canary.routes', says: '' },
   {
     field: 'spec.strategy.canary.trafficRouting.istio.virtualServices[].tlsRoutes',
-    says: 'TLS routes that split move by themselves',
+    says: 'TLS routes that split move, unless `routes` names HTTP routes',
   },
   {
     field: 'spec.strategy.canary.trafficRouting.istio.virtualServices[].tcpRoutes',
-    says: 'TCP routes that split move by themselves',
+    says: 'TCP routes that split move, unless `routes` names HTTP routes',
   },
   { field: 'spec.strategy.canary.trafficRouting.istio.destinationRule.name', key: 'canary.service', says: '' },
   {
@@ -66,7 +66,7 @@ const rollout: Omit<Row, 'kind'>[] = [
     says: 'other subsets always stay',
   },
   { field: 'spec.strategy.canary.trafficRouting.managedRoutes', says: 'the routes of `ab` and `mirror` need no names' },
-  { field: 'spec.strategy.canary.trafficRouting.maxTrafficWeight', says: 'weights are per cent' },
+  { field: 'spec.strategy.canary.trafficRouting.maxTrafficWeight', says: 'the steps are per cent of it' },
   ...['nginx', 'alb', 'smi', 'ambassador', 'appMesh', 'traefik', 'apisix', 'plugins'].map((router) => ({
     field: `spec.strategy.canary.trafficRouting.${router}`,
     says: otherRouter,

@@ -5,7 +5,7 @@ import type { CanaryConfig, Config } from '../../../config/schema.ts'
 import { compile } from '../../../policies/compile/index.ts'
 import { gatewayOf, hostOf } from '../../../policies/compile/names.ts'
 import { defined, type EngineObject, type Generated, Keys } from '../generated.ts'
-import { durationText, prometheusAddress } from '../values.ts'
+import { durationText, metricName, prometheusAddress } from '../values.ts'
 import { conditionOf } from './conditions.ts'
 
 type Section = Record<string, unknown>
@@ -69,7 +69,7 @@ function routesOf(config: Config, plan: CanaryConfig, keys: Keys): Routes {
   keys.take('routes')
   if (routes) return { istio: { virtualService: { name: service, routes } }, objects: [] }
   const names = [service, gatewayOf(service)]
-  const { objects } = compile(config, {})
+  const { objects } = compile(withoutTraffic(config, service), {})
   const own = objects
     .filter(({ kind, metadata: { name } }) => kind === 'VirtualService' && names.includes(name))
     .map((object) => splitByService(withoutLabels(object), config, plan))
@@ -82,6 +82,12 @@ function routesOf(config: Config, plan: CanaryConfig, keys: Keys): Routes {
   const moved = virtualServices.map((object) => ({ name: object.metadata.name, routes: splitNames(object) }))
   const istio = moved.length === 1 ? { virtualService: moved[0] } : { virtualServices: moved }
   return { istio, objects: [...virtualServices, ...rules] }
+}
+
+/** The controller sets the weights, and begins with all traffic on stable. */
+function withoutTraffic({ services = {}, ...config }: Config, service: string): Config {
+  const { traffic: _, weights: __, ...policy } = services[service] ?? {}
+  return { ...config, services: { ...services, ...(services[service] ? { [service]: policy } : {}) } }
 }
 
 type Http = { name?: string; route?: { destination: Section; weight?: number }[] }
@@ -279,7 +285,7 @@ function queryMetric(
   const timeout = Math.ceil(plan.prometheus!.timeout / 1000)
   return [
     {
-      name,
+      name: metricName(name),
       interval: durationText(every ?? plan.interval),
       failureLimit: failures - 1,
       successCondition: conditionOf(defined({ min, max })),

@@ -12,6 +12,9 @@ export type Converted = { canary: Section; service: string; policy: Section }
 /** Flagger's own, where ours differ. */
 const defaults = { intervalMs: 60_000, progressDeadlineSeconds: 600 }
 
+/** Flagger rounds up to it. */
+export const shortestIntervalMs = 10_000
+
 /** `template`: finds a MetricTemplate of the input. */
 export function canaryFromFlagger(
   root: Field,
@@ -24,8 +27,9 @@ export function canaryFromFlagger(
   takeNames(root, service, target)
   const isDeployment = spec.get('targetRef', 'kind').value === 'Deployment'
   const interval = analysis.get('interval')
-  const intervalMs = durationOf(interval) ?? defaults.intervalMs
-  interval.take()
+  const intervalMs = Math.max(shortestIntervalMs, durationOf(interval) ?? defaults.intervalMs)
+  if ((durationOf(interval) ?? intervalMs) < intervalMs) interval.differ('Flagger takes no less than 10s')
+  else interval.take()
   const names = new Names()
   const metrics = analysis.get('metrics').items()
   const { checks, prometheus } = checksFromFlagger(metrics, {

@@ -23,8 +23,10 @@ export function checksFromFlagger(metrics: readonly Field[], context: QueryConte
   const queries: Section = {}
   for (const metric of metrics) {
     const name = metric.get('name').text() ?? ''
-    const isBuiltIn = !metric.get('templateRef').given && !metric.get('query').given
-    if (isBuiltIn && name === 'request-success-rate') successRate(metric, result)
+    const isBuiltIn = isBuiltInMetric(metric)
+    if (isBuiltIn && isLooser(metric, metrics))
+      metric.leave('another metric of this name is stricter, and a check has one bound')
+    else if (isBuiltIn && name === 'request-success-rate') successRate(metric, result)
     else if (isBuiltIn && name === 'request-duration') duration(metric, result)
     else addQuery(metric, result, queries, context)
   }
@@ -34,6 +36,31 @@ export function checksFromFlagger(metrics: readonly Field[], context: QueryConte
       .get('spec', 'analysis', 'metrics')
       .assume('99% of the responses have to succeed: `checks.successRate` is always there')
   return result
+}
+
+/** Flagger runs its own check for these names, beside that of a template. */
+export const builtInMetrics = ['request-success-rate', 'request-duration']
+
+function isBuiltInMetric(metric: Field): boolean {
+  return !metric.get('templateRef').given && !metric.get('query').given
+}
+
+function boundOf(metric: Field): number | undefined {
+  const [range, key] = [metric.get('thresholdRange'), metric.get('name').value === 'request-duration' ? 'max' : 'min']
+  return (range.given ? range.get(key) : metric.get('threshold')).number()
+}
+
+/** Another one of the same name has a stricter bound, or the same and comes first. */
+function isLooser(metric: Field, all: readonly Field[]): boolean {
+  const [own, name] = [boundOf(metric), metric.get('name').value]
+  if (own === undefined || !builtInMetrics.includes(String(name))) return false
+  const same = all.filter((each) => isBuiltInMetric(each) && each.get('name').value === name)
+  const isStricter = (bound: number) => (name === 'request-duration' ? bound < own : bound > own)
+  const at = (each: Field) => all.indexOf(each)
+  return same.some((each) => {
+    const bound = boundOf(each)
+    return bound !== undefined && (isStricter(bound) || (bound === own && at(each) < at(metric)))
+  })
 }
 
 const noWindow = 'the checks of requests count every response that the canary has given, with no window'
@@ -84,7 +111,9 @@ function addQuery(metric: Field, result: Checks, queries: Section, context: Quer
   for (const limit of limits.fields) limit.take()
   const name = metric.get('name')
   const free = context.names.free(name.text()!)
-  if (free === name.text()) name.take()
+  if (builtInMetrics.includes(free))
+    name.differ('Flagger also runs its own check of this name, with the same bounds; here only the query is asked')
+  else if (free === name.text()) name.take()
   else name.differ(`a check is named by lower-case letters, digits and dashes, and no other has its name: ${free}`)
   queries[free] = { query, ...limits.bounds }
   result.prometheus = place

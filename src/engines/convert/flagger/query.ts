@@ -1,4 +1,5 @@
 // The templates of Flagger's queries as our variables, and back.
+import { ourVariables } from '../values.ts'
 
 type Values = {
   name: string
@@ -14,6 +15,9 @@ type Values = {
   variables: Readonly<Record<string, unknown>>
 }
 
+/** The primary Deployment, and the two Services, which only Flagger makes. */
+const madeByFlagger = /\{\{-?\s*(?:target|service|name|ingress|route)\s*-?\}\}-(?:primary|canary)/
+
 /** The name of the canary's Deployment, which a run creates. It ends in the variable `$service` and `-canary`. */
 const canaryWorkload = '$service-canary'
 
@@ -22,6 +26,8 @@ const canaryWorkload = '$service-canary'
  * its primary is a copy; here the Deployment is stable, and the canary is the copy.
  */
 export function queryFromFlagger(query: string, values: Values): { query: string } | { unknown: string } {
+  const own = ourVariables.exec(query.replace(/\{\{.*?\}\}/g, ''))?.[0] ?? madeByFlagger.exec(query)?.[0]
+  if (own !== undefined) return { unknown: own }
   let unknown: string | undefined
   const written = query.replace(/\{\{-?\s*(.*?)\s*-?\}\}/g, (template, expression: string) => {
     const value = valueOf(expression, values)
@@ -54,7 +60,7 @@ function valueOf(expression: string, values: Values): string | undefined {
 }
 
 function textOf(value: unknown): string | undefined {
-  return typeof value === 'string' ? value : undefined
+  return typeof value === 'string' && !ourVariables.test(value) ? value : undefined
 }
 
 /** The query with Flagger's templates, or the first of our variables that it does not know. */

@@ -67,8 +67,11 @@ function weights(analysis: Field): Section {
   const [step, most, listed] = [analysis.get('stepWeight'), analysis.get('maxWeight'), analysis.get('stepWeights')]
   const by = wholeNumberOf(step, 0, 100) ?? 0
   if (by > 0) {
-    listed.leave('`stepWeight` is there, so Flagger ignores it')
-    return evenSteps(step, most, by)
+    const last = wholeNumberOf(listed.get(listed.items().length - 1), 1, 100)
+    if (last === undefined) return evenSteps(step, most, by)
+    most.leave('`stepWeights` is there, so Flagger takes its last weight')
+    listed.differ('beside `stepWeight`, Flagger takes only the last weight: the largest one')
+    return evenSteps(step, listed.get(listed.items().length - 1), by)
   }
   step.leave('0, as without the key')
   if (listed.items().length > 0) {

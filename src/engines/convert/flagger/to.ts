@@ -2,7 +2,8 @@
 import type { CanaryConfig, Config } from '../../../config/schema.ts'
 import { conditions } from '../../../policies/compile/http.ts'
 import { defined, type EngineObject, type Generated, istioPolicy, Keys } from '../generated.ts'
-import { durationText, percentOf, prometheusAddress } from '../values.ts'
+import { durationText, metricName, percentOf, prometheusAddress } from '../values.ts'
+import { shortestIntervalMs } from './from.ts'
 import { queryForFlagger } from './query.ts'
 import { weightsForFlagger } from './steps.ts'
 
@@ -19,7 +20,8 @@ export function flaggerObjects(config: Config, plan: CanaryConfig, workload = pl
   if (plan.image === 'current') keys.take('image')
   const { metrics, templates } = metricsOf(config, plan, keys)
   keys.take('progressDeadline')
-  keys.take('interval')
+  if (plan.interval < shortestIntervalMs) keys.differ(['interval'], 'Flagger takes no less than 10s')
+  else keys.take('interval')
   const canary: EngineObject = {
     apiVersion,
     kind: 'Canary',
@@ -55,10 +57,9 @@ function serviceOf(config: Config, { service }: CanaryConfig, workload: string, 
     loadBalancer: policy.loadBalancer && loadBalancer,
     circuitBreaker: Object.keys(circuitBreaker).length > 0 ? circuitBreaker : undefined,
   }) as Parameters<typeof istioPolicy>[2]
-  // Flagger needs the port. 80 is what a Service has if nothing says more.
   return {
     ...(workload === service ? {} : { name: service }),
-    port: policy.port ?? 80,
+    ...defined({ port: policy.port }),
     ...istioPolicy(config, service, known),
   }
 }
@@ -153,9 +154,9 @@ function queryMetric(
     return []
   }
   for (const key of ['query', 'min', 'max']) keys.take(...path, key)
-  const template = `${service}-${name}`
+  const template = `${service}-${metricName(name)}`
   const metric = {
-    name,
+    name: metricName(name),
     ...(/\{\{ interval/.test(written.query) ? { interval: durationText(interval) } : {}),
     templateRef: { name: template, namespace },
     thresholdRange: defined({ min, max }),
