@@ -4,6 +4,7 @@ import { keyOf, titleOf, type DestinationRule, type KubeObject, type VirtualServ
 import { ConfigError } from '../config/error.ts'
 import { canariesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
+import { hasPolicies } from '../config/stages.ts'
 import { desired } from '../policies/desired.ts'
 import { withoutExternalCanaries } from '../policies/external-routes.ts'
 import type { LiveRoutes } from '../policies/live-routes.ts'
@@ -16,6 +17,7 @@ import { serviceOf } from './served.ts'
 
 /** One sentence for each such object. Generated objects are those of the controller. Only reads. */
 export async function overwriteFaults(cluster: Cluster, config: Config, live: LiveRoutes): Promise<string[]> {
+  if (!hasPolicies(config)) return []
   const moved = await movedServices(cluster, config.namespace, live)
   if (moved.length === 0) return []
   const owner = ownerOf(config)

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { Cluster } from '../../../src/cluster/client.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject, VirtualService, DestinationRule } from '../../../src/cluster/objects.ts'
+import { findFollowed } from '../../../src/engines/find.ts'
 import { conflictFaults, followFaults } from '../../../src/engines/preflight.ts'
 import type { Rollout } from '../../../src/engines/objects.ts'
 import { clusterWith, configOf } from '../fixtures.ts'
@@ -301,6 +302,13 @@ describe('before anything is touched, the fault names', () => {
   ])('%s', async (_, found, expected) => {
     expect(await found).toMatch(expected)
   })
+})
+
+test('an abort of a rollout that may not be read names the remedy, too', async () => {
+  const { canary: plan } = configOf(argoConfig())
+  await expect(findFollowed(unreadable(argo, 'DestinationRule'), 'shop', plan!, 'abort')).rejects.toThrow(
+    /may not read .* deploy\/rbac\/engines\.yaml/,
+  )
 })
 
 describe('a promotion of this program refuses a service that a controller moves', () => {
