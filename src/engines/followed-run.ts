@@ -25,9 +25,10 @@ import type { FollowContext } from './context.ts'
 import { abortRollout } from './abort.ts'
 import { confirmDrained } from './drained.ts'
 import { weightIn, type Live } from './engine.ts'
-import { doubtOf, judge } from './judge.ts'
+import { judge } from './judge.ts'
 import { endChanged, endingOf, type Ending } from './outcome.ts'
-import { isHalted, isServing, isUnderWay, type RolloutProgress } from './progress.ts'
+import { isHalted, isUnderWay, type RolloutProgress } from './progress.ts'
+import { endPause } from './resume.ts'
 
 /** Why this run aborts the rollout, and since when. `rolledBackWith`: the service whose canary failed. */
 type Condemned = { reason: string; at: number; rolledBackWith?: string | undefined }
@@ -247,23 +248,10 @@ export class FollowedRun implements Run {
     if (this.condemned && this.revision !== undefined) await this.abort(live)
   }
 
-  /** Ends the pause that the user approves, once the evidence suffices; or without it, if the user accepts that. */
   private async resume(live: Live, progress: RolloutProgress): Promise<boolean> {
-    const { phase, where, weight } = progress
-    const { engine, resumeAt, deps, cluster } = this.context
-    const isThere = phase === 'approval' && where === resumeAt && !this.condemned && !this.isResumed
-    if (!isThere || !engine.resume || this.current.phase === 'ended') return false
-    const doubt = isServing(progress) ? doubtOf(this.plan, this.current) : undefined
-    const isAccepted = this.plan.onInconclusive === 'promote' && !doubt?.leansAgainst
-    const isLate = deps.clock.now() - (this.heldSince ?? Infinity) >= this.plan.progressDeadline
-    if (doubt && !(isAccepted && isLate)) return false
-    this.isResumed = true
-    deps.note(`ends the pause at weight ${weight} (${where}), as \`engine.resume\` says`)
-    await engine.resume(cluster, live).catch((error: unknown) => {
-      if (!isConflict(error)) throw error
-      deps.note(`the pause was ended, or the rollout changed, at the same time`)
-    })
-    return true
+    if (this.condemned || this.isResumed || this.current.phase === 'ended') return false
+    this.isResumed = await endPause(this.context, live, progress, this.current, this.heldSince)
+    return this.isResumed
   }
 
   private endingAt(progress: RolloutProgress): Ending | undefined {
@@ -350,8 +338,7 @@ export class FollowedRun implements Run {
     const options = { timeoutMs: plan.progressDeadline, note: deps.note, clock: deps.clock }
     const done = await abortRollout(cluster, split, this.intent.followed!, options).catch(messageOf)
     if (done === 'aborted') {
-      const { verdict: _, reason: __, ...state } = this.current as EndedState
-      this.current = { ...state, weight: 0, verdict: 'rolled-back', reason }
+      this.current = { ...(this.current as EndedState), weight: 0, verdict: 'rolled-back', reason }
       this.engineVerdict = 'rolled-back'
     } else this.error = `${reason}; but ${engine.title} has not returned its traffic (${done})`
     deps.note(this.error ?? reason)

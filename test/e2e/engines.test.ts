@@ -184,7 +184,8 @@ const analysis = {
 }
 const asksGate = { analysis: { templates: [{ templateName: 'gate' }], startingStep: 1 } }
 
-const pauses = [{ setWeight: 50 }, { pause: { duration: '4s' } }]
+/** Long enough for the evidence. */
+const pauses = [{ setWeight: 50 }, { pause: { duration: '15s' } }]
 const approvals = [{ setWeight: 20 }, { pause: {} }]
 
 beforeAll(async () => {
@@ -370,7 +371,8 @@ describe('Flagger', () => {
     expect(held.code, held.log).toBe(0)
     expect(held.outputs).toMatchObject({ verdict: 'held', weight: '40' })
     await answer('soup-approval', 200)
-    const { code, log, outputs } = await run(image('next'))
+    // Flagger may promote before this job has seen enough.
+    const { code, log, outputs } = await run(`${image('next')} onInconclusive: promote,`)
     expect(code, log).toBe(0)
     expect(outputs).toMatchObject({ verdict: 'promoted', weight: '100' })
     expect(await status('lastPromotedSpec')).toBe(await status('lastAppliedSpec'))
@@ -389,7 +391,11 @@ describe('objects from the config', () => {
     await arcade.kubectl('delete', 'rollouts,canaries', '--all')
     await arcade.kubectl('delete', 'deploy', ...['pizza', 'noodles', 'soup'].map((app) => `${app}-caller`))
     await arcade.apply(...['tea', 'rice'].flatMap((app) => [service(app), shop(app, {}), caller(app)]))
-    for (const app of ['tea', 'rice']) await arcade.answered(app)
+    for (const app of ['tea', 'rice']) {
+      for (const name of [app, `${app}-caller`])
+        await arcade.kubectl('rollout', 'status', `deploy/${name}`, '--timeout=120s')
+      await arcade.answered(app)
+    }
   })
 
   /** Runs these stages with this config of one shop, under one owner. */

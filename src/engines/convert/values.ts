@@ -5,14 +5,6 @@ import { parseDuration } from '../../config/values/durations.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import type { Field } from './ledger.ts'
 
-/** A query with the name of a check of requests would be taken for that check. */
-export function metricName(query: string): string {
-  return ['request-success-rate', 'request-duration'].includes(query) ? `${query}-query` : query
-}
-
-/** What a query of a mesh.yaml replaces. The same text in a query of somebody else would get another meaning. */
-export const ourVariables = /\$(?:namespace|service-canary|service|stable|canary|weight|interval)\b/
-
 /** A duration as people write it, which Go reads too: `1m30s`, `1500ms`. */
 export function durationText(ms: number): string {
   if (ms % 1000 !== 0) return `${ms}ms`
@@ -58,6 +50,11 @@ export class Names {
     this.used.add(found)
     return found
   }
+}
+
+/** The first text that a query of ours would have replaced. Nothing escapes it. */
+export function variableIn(text: string): string | undefined {
+  return /\$(?:namespace|service|stable|canary|weight|interval)\b/.exec(text)?.[0]
 }
 
 const inCluster = /^http:\/\/([a-z0-9-]+)\.([a-z0-9-]+)(?:\.svc(?:\.cluster\.local)?)?(?::(\d+))?\/?$/

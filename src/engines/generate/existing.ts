@@ -10,7 +10,7 @@ import type { CanaryConfig, Config } from '../../config/schema.ts'
 import { engineOf, type Engine, type EngineType } from '../engine.ts'
 import type { FlaggerCanary, Rollout } from '../objects.ts'
 import { servicesOfCanary, servicesOfRollout } from '../served.ts'
-import type { Existing } from './engine-objects.ts'
+import type { Existing } from './keep.ts'
 
 /** By service. */
 export async function readExisting(cluster: Cluster, config: Config): Promise<Map<string, Existing>> {

@@ -1,6 +1,5 @@
-// What would have another meaning on the other side, or none, is listed or refused.
+// What would have another meaning in a mesh.yaml, or none, is listed or refused.
 import { describe, expect, test } from 'vitest'
-import { toObjects } from '../../../../src/engines/convert/back.ts'
 import { toMeshYaml } from '../../../../src/engines/convert/convert.ts'
 
 /** `yaml`: without the list. */
@@ -8,11 +7,6 @@ function from(text: string) {
   const all = toMeshYaml([{ name: 'in.yaml', text }]).text.split('\n')
   const isListed = (line: string) => line.startsWith('#')
   return { list: all.filter(isListed).join('\n'), yaml: all.filter((line) => !isListed(line)).join('\n') }
-}
-
-function to(engine: 'flagger' | 'argo-rollouts', text: string) {
-  const all = toObjects({ name: 'mesh.yaml', text: `namespace: shop\n${text}` }, engine).text
-  return { list: all.replace(/^---[^]*/m, ''), yaml: all.slice(all.indexOf('---')) }
 }
 
 type RolloutParts = { spec?: string; routing?: string; istio?: string; canary?: string; more?: string }
@@ -62,26 +56,39 @@ describe('of a Rollout', () => {
   test('a pause of zero seconds is no approval', () => {
     const { yaml, list } = rollout('[{ setWeight: 20 }, { pause: { duration: 0 } }, { setWeight: 50 }]')
     expect(yaml).not.toMatch(/until/)
-    expect(list).toMatch(/pause .*goes on at once/)
+    expect(list).toMatch(/pause = \{"duration":0\}: a pause of less than a second ends at once/)
   })
 
   test('weights are a share of maxTrafficWeight', () => {
     const wide = { routing: 'maxTrafficWeight: 1000,' }
     const steps = '[{ setWeight: 100 }, { pause: { duration: 30s } }, { setWeight: 500 }, { pause: { duration: 30s } }]'
     expect(rollout(steps, wide).yaml).toMatch(/steps:\n +- 10\n +- 50\n/)
-    expect(() => rollout('[{ setWeight: 15 }]', wide)).toThrow(/setWeight: expected whole per cent of maxTrafficWeight/)
+    expect(() => rollout('[{ setWeight: 15 }]', wide)).toThrow(
+      /setWeight: expected a weight that is a whole number of per cent, where `maxTrafficWeight` is 1000, but found 15/,
+    )
   })
 
   test('of several VirtualServices, one without names of routes moves all of its own', () => {
     const istio = 'virtualServices: [{ name: backend, routes: [primary] }, { name: edge }]'
     const { yaml, list } = rollout(plain, { istio })
     expect(yaml).not.toMatch(/routes:/)
-    expect(list).toMatch(/routes = \["primary"\]: another VirtualService names no routes/)
+    expect(list).toMatch(/routes = \["primary"\]: edge names no routes, .* every route that splits .* moves/)
   })
 
-  test('TLS routes do not move beside names of HTTP routes', () => {
+  test('names of HTTP routes would keep TLS routes from moving', () => {
     const istio = 'virtualService: { name: backend, routes: [primary], tlsRoutes: [{ port: 443 }] }'
-    expect(rollout(plain, { istio }).list).toMatch(/tlsRoutes .*only the HTTP routes of these names move/)
+    const { yaml, list } = rollout(plain, { istio })
+    expect(yaml).not.toMatch(/routes:/)
+    expect(list).toMatch(/routes = \["primary"\]: .* no TLS or TCP route would move; so here every route .* moves/)
+  })
+
+  test('names of routes are one list for all VirtualServices', () => {
+    const istio = 'virtualServices: [{ name: backend, routes: [a, b] }, { name: edge, routes: [a] }]'
+    const { yaml, list } = rollout(plain, { istio })
+    expect(yaml).toMatch(/routes:\n +- a\n +- b\n/)
+    expect(list).toMatch(
+      /virtualServices\[1\]\.routes = \["a"\]: a route with one of the names .* in each VirtualService/,
+    )
   })
 
   test('a header route without an end lasts longer there', () => {
@@ -90,7 +97,7 @@ describe('of a Rollout', () => {
       `[{ setHeaderRoute: { name: h, match: ${match} } }, { pause: { duration: 30s } }, { setWeight: 20 }]`,
       { routing: 'managedRoutes: [{ name: h }],' },
     )
-    expect(list).toMatch(/setHeaderRoute: `ab` ends before the next stage/)
+    expect(list).toMatch(/setHeaderRoute\.match = .*here `ab` ends before the next stage/)
   })
 
   test('without progressDeadlineAbort, nothing is rolled back there', () => {
@@ -121,6 +128,32 @@ spec: { hosts: [api], http: [] }
     const istio = 'virtualService: { name: edge.mesh, routes: [primary] }'
     const text = rollout(plain, { istio, more })
     expect(text.yaml).toMatch(/service: api\n/)
+    expect(text.list).toMatch(
+      /virtualService\.name = "edge\.mesh": it is in the namespace mesh, and a run moves weights in its own/,
+    )
+  })
+
+  test('the host of another domain, or namespace, is no Service', () => {
+    const more = (host: string) => `---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: backend, namespace: shop }
+spec: { hosts: [${host}], http: [] }
+`
+    for (const host of ['example.com', 'api.other.svc.cluster.local'])
+      expect(rollout(plain, { more: more(host) }).list).toMatch(/the Service is taken to be backend/)
+    expect(rollout(plain, { more: more('api.shop') }).yaml).toMatch(/service: api\n/)
+  })
+
+  test('a metric without an interval is asked once there', () => {
+    const more = `---
+apiVersion: argoproj.io/v1alpha1
+kind: AnalysisTemplate
+metadata: { name: t, namespace: shop }
+spec: { metrics: [{ name: m, successCondition: "result[0] >= 1", provider: { prometheus: { address: "http://p.m:9090", query: up } } }] }
+`
+    const { list } = rollout(plain, { canary: 'analysis: { templates: [{ templateName: t }] }', more })
+    expect(list).toMatch(/metrics\[0\]\.interval: without it, Argo Rollouts asks once/)
   })
 })
 
@@ -132,83 +165,41 @@ describe('of a Canary', () => {
         `${metric('duration', 'max: 500')}, ${metric('duration', 'max: 2000')}] }`,
     )
     expect(yaml).toMatch(/successRate: 99.9%\n +p99: 500ms/)
-    expect(list.match(/another metric of this name is stricter/g)).toHaveLength(2)
+    expect(list.match(/has one bound, the strictest/g)).toHaveLength(2)
   })
 
   test('an interval below ten seconds is ten', () => {
     const { yaml, list } = canary('{ interval: 5s, stepWeight: 10, threshold: 3 }')
     expect(yaml).toMatch(/interval: 10s/)
-    expect(list).toMatch(/interval = "5s": Flagger takes no less than 10s/)
+    expect(list).toMatch(/interval = "5s": Flagger looks every 10 s at most/)
   })
 
-  test.each(['{{ target }}-primary', '{{ service }}-canary', '$canary'])('a query about %s is left out', (name) => {
-    const { yaml, list } = canary(asking(), `sum(a{w="${name}"})`)
-    expect(yaml).not.toMatch(/queries/)
-    expect(list).toMatch(/its query has/)
-  })
+  test.each(['{{ target }}-primary', '{{ service }}-canary', 'web-primary', '$canary'])(
+    'a query about %s is left out',
+    (name) => {
+      const { yaml, list } = canary(asking(), `sum(a{w="${name}"})`)
+      expect(yaml).not.toMatch(/queries/)
+      expect(list).toMatch(/its query has/)
+    },
+  )
 
   test('stepWeight rises to the last of stepWeights', () => {
     expect(canary('{ interval: 1m, stepWeight: 10, stepWeights: [5, 20], maxWeight: 50, threshold: 3 }').yaml).toMatch(
-      /by: 10\n +to: 20/,
+      /steps:\n +- 10\n +- 20\n +- 100\n/,
     )
   })
 
   test('a query with the name of a check of requests is that check, too', () => {
-    expect(canary(asking('request-success-rate'), 'sum(a)').list).toMatch(
-      /Flagger also runs its own check of this name/,
-    )
-  })
-})
-
-describe('of a mesh.yaml', () => {
-  const port = 'services: { backend: { port: 3001 } }\n'
-  const query = (name: string) =>
-    `stable: { service: backend-stable }, canary: { service: backend-canary }, prometheus: { service: "m/p:9090" }, checks: { queries: { ${name}: { query: up, max: 5 } } }`
-
-  test('a canary whose object exists is refused, unless the object is generated', () => {
-    expect(() => to('argo-rollouts', 'canary: { service: backend, engine: argo-rollouts }')).toThrow(
-      /mesh\.yaml: canary\.engine: argo-rollouts has an object with the steps of this canary already/,
-    )
-    const generated = to(
-      'argo-rollouts',
-      'canary: { service: backend, engine: { type: argo-rollouts, generate: true } }',
-    )
-    expect(generated.yaml).toMatch(/subset: stable\n/)
+    const { yaml, list } = canary(asking('request-success-rate'), 'sum(a)')
+    expect(yaml).toMatch(/successRate: 98%/)
+    expect(yaml).toMatch(/request-success-rate:\n +query: sum\(a\)\n +min: 98\n/)
+    expect(list).toMatch(/Flagger asks its own metric of this name, so `checks\.successRate` has its bound/)
   })
 
-  test('a query keeps apart from the checks of requests, and from that of another canary', () => {
-    const named = `canary: { service: backend, ${query('request-success-rate')} }\n${port}`
-    const names = [...to('argo-rollouts', named).yaml.matchAll(/kind: AnalysisTemplate\nmetadata:\n  name: (.*)/g)]
-    expect(new Set(names.map(([, name]) => name)).size).toBe(2)
-    expect(to('flagger', named).yaml.match(/- name: request-success-rate\n/g)).toHaveLength(1)
-    const prometheus = 'prometheus: { service: "m/p:9090" }'
-    const of = (service: string, name: string) =>
-      `{ service: ${service}, ${prometheus}, checks: { queries: { ${name}: { query: up, min: 1 } } } }`
-    expect(() => to('argo-rollouts', `canaries: [${of('a', 'b-c')}, ${of('a-b', 'c')}]`)).toThrow(
-      /two objects would have the name AnalysisTemplate shop\/a-b-c/,
+  test('the name of the Deployment is that of the canary in Flagger only', () => {
+    expect(canary(asking(), 'sum(a{destination_workload="web"})').list).toMatch(
+      /spec\.query = .*: it names web: in Flagger that Deployment is the canary/,
     )
-  })
-
-  test('Flagger writes the Service, so it needs the port', () => {
-    expect(() => to('flagger', 'canary: { service: backend }')).toThrow(/services\.backend\.port: is missing/)
-    expect(to('flagger', `canary: { service: backend }\n${port}`).list).toMatch(
-      /services\.backend\.port = 3001: .*`targetPort`/,
-    )
-  })
-
-  test('checks and steps that nobody wrote are listed where they are lost', () => {
-    expect(to('argo-rollouts', 'canary: { service: backend }').list).toMatch(
-      /canary\.checks\.successRate = [^]*canary\.checks\.noWorseThanStable = /,
-    )
-    const ab = 'ab: { match: { headers: { x: { exact: "1" } } } }'
-    expect(to('flagger', `canary: { service: backend, ${ab} }\n${port}`).list).toMatch(
-      /canary\.steps = \[5,25,50,100\]/,
-    )
-  })
-
-  test('weights of `traffic` are those of the controller', () => {
-    const subsets = 'subsets: { v1: { version: v1 }, v2: { version: v2 } }'
-    const services = `services: { backend: { port: 3001, ${subsets}, traffic: { v1: 80, v2: 20 } } }`
-    expect(to('argo-rollouts', `canary: { service: backend }\n${services}\n`).yaml).not.toMatch(/weight: 20\n/)
+    expect(canary(asking(), 'sum(a{destination_service_name="web"})').list).not.toMatch(/it names web/)
   })
 })
