@@ -6,7 +6,7 @@ import { type Kind, type KubeObject, type Workload } from '../cluster/objects.ts
 import { engineTitles } from '../config/check/engine.ts'
 import type { CanaryConfig } from '../config/schema.ts'
 import type { Version } from '../config/schema/canary.ts'
-import { canaryWeightOf, splitsIn, type Routed, type Split } from '../policies/routes.ts'
+import { canaryWeightOf, splitsIn, type OwnRoutes, type Routed, type Split } from '../policies/routes.ts'
 import {
   rolloutFaults,
   rolloutProgress,
@@ -57,8 +57,8 @@ export type Engine = {
   /** `weight`: the canary's in the routes, in per cent. */
   progress: (live: Live, weight: number) => RolloutProgress
   versions: (object: KubeObject) => { stable: Version; canary: Version }
-  /** The names of the routes that it writes; undefined for all that split. */
-  routes: (object: KubeObject) => string[] | undefined
+  /** The routes that it writes. */
+  routes: (object: KubeObject) => OwnRoutes[]
   /** The pod template that the objects ask for now, as text to compare; undefined if it does not exist. */
   template: (live: Live) => string | undefined
   selectors: (live: Live) => VersionSelectors
@@ -138,7 +138,10 @@ const argoRollouts: Engine = {
 }
 
 /** Phases in which Flagger counts failed checks. */
-const judged = ['Progressing', 'WaitingPromotion']
+const isJudged = ({ status: { phase = '' } = {} }: FlaggerCanary) => ['Progressing', 'WaitingPromotion'].includes(phase)
+
+/** Between reading and writing the routes, Flagger has ended this rollout, or begun another one. */
+class NotJudged extends Error {}
 
 const flagger: Engine = {
   title: engineTitles.flagger,
@@ -169,7 +172,7 @@ const flagger: Engine = {
     return found.phase === 'promoted' && isAhead ? { ...found, phase: 'waiting', weight } : found
   },
   versions: (object) => canaryVersions(object as FlaggerCanary),
-  routes: () => undefined,
+  routes: (object) => [{ name: canaryServices(object as FlaggerCanary).apex }],
   template: ({ workload }) => workload && templateText(workload),
   selectors: ({ workload, primary }) => ({
     stable: primary?.spec.selector.matchLabels ?? {},
@@ -184,14 +187,22 @@ const flagger: Engine = {
   ],
   async abort(cluster, { object }, revision, split) {
     const canary = object as FlaggerCanary
-    if (!judged.includes(canary.status?.phase ?? '')) return false
+    const { namespace, name } = canary.metadata
+    if (!isJudged(canary)) return false
     const failed: PatchOperation[] = [
       { op: 'test', path: '/status/lastAppliedSpec', value: revision },
+      { op: 'test', path: '/status/phase', value: canary.status?.phase },
       { op: 'add', path: '/status/failedChecks', value: thresholdOf(canary) },
     ]
-    await cluster.patch('Canary', canary.metadata.namespace, status(canary), failed)
+    await cluster.patch('Canary', namespace, status(canary), failed)
     // Flagger rolls back at its next look, which may be a minute away, and keeps the weights that it finds until then.
-    await setWeight(cluster, split, 0)
+    const isStill = (now: FlaggerCanary | undefined) => now?.status?.lastAppliedSpec === revision && isJudged(now)
+    const fence = async () => {
+      if (!isStill(await cluster.get<FlaggerCanary>('Canary', namespace, name))) throw new NotJudged()
+    }
+    await setWeight(cluster, split, 0, fence).catch((error: unknown) => {
+      if (!(error instanceof NotJudged)) throw error
+    })
     return true
   },
 }

@@ -3,6 +3,7 @@ import { gitopsOwner, readApplications } from '../canary/traffic/gitops.ts'
 import { isForbidden } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
 import {
+  keyOf,
   titleOf,
   type DestinationRule,
   type KubeObject,
@@ -11,7 +12,7 @@ import {
 } from '../cluster/objects.ts'
 import { nearest } from '../config/nearest.ts'
 import type { CanaryConfig } from '../config/schema.ts'
-import { splitsTraffic, type Split } from '../policies/routes.ts'
+import { splitsIn, type Split } from '../policies/routes.ts'
 import { isUnderWay } from './progress.ts'
 import { engineOf, weightIn, type Engine, type EngineType, type Live } from './engine.ts'
 import { changeOf, ImageFault, type ImageChange } from './images.ts'
@@ -39,13 +40,25 @@ export class NotFollowable extends Error {
   }
 }
 
+type Purpose = 'follow' | 'abort'
+
 /** `purpose`: an abort also concerns a rollout that is paused, or has failed. @throws NotFollowable */
 export async function findFollowed(
   cluster: Cluster,
   namespace: string,
   plan: CanaryConfig,
-  purpose: 'follow' | 'abort' = 'follow',
+  purpose: Purpose = 'follow',
 ): Promise<Followed> {
+  return find(cluster, namespace, plan, purpose).catch((error: unknown) => {
+    throw isForbidden(error) ? new NotFollowable(unreadable(error)) : error
+  })
+}
+
+export function unreadable({ message }: Error): string {
+  return `this account may not read all that a followed rollout needs: ${message}; give it the rights of deploy/rbac/engines.yaml`
+}
+
+async function find(cluster: Cluster, namespace: string, plan: CanaryConfig, purpose: Purpose): Promise<Followed> {
   const { service } = plan
   const engine = engineOf(plan.engine.type as EngineType)
   const routing = await readRouting(cluster, namespace)
@@ -56,8 +69,7 @@ export async function findFollowed(
   const own = engine.faults(live.object)
   if (own.length > 0) throw new NotFollowable(...own.map((fault) => `the ${title} ${fault}`))
   const { stable, canary } = engine.versions(live.object)
-  const routes = engine.routes(live.object)
-  const split: Split = { namespace, service, stable, canary, ...(routes ? { routes } : {}) }
+  const split: Split = { namespace, service, stable, canary, own: engine.routes(live.object) }
   const change = changeToMake(engine, live, plan)
   const faults = [
     ...(purpose === 'follow' ? stateFaults(engine, live, split, routing, change, title) : []),
@@ -95,13 +107,7 @@ async function findObject(
     throw new NotFollowable(
       `the cluster has no ${kind === 'Rollout' ? 'Rollouts' : 'Canaries'} of ${title}: install ${title} with its CRDs, or set \`engine: builtin\``,
     )
-  const plural = kind === 'Rollout' ? 'Rollouts' : 'Canaries'
-  const all = await cluster.list<KubeObject>(kind, namespace).catch((error: unknown) => {
-    if (!isForbidden(error)) throw error
-    throw new NotFollowable(
-      `this account may not list the ${plural} of ${namespace} (deploy/rbac/engines.yaml): ${error.message}`,
-    )
-  })
+  const all = await cluster.list<KubeObject>(kind, namespace)
   const served = (object: KubeObject) =>
     kind === 'Rollout' ? servicesOfRollout(object as Rollout, routing) : servicesOfCanary(object as FlaggerCanary)
   if (name === undefined)
@@ -186,10 +192,13 @@ function stateFaults(
       `the ${title} rolls out another revision now (${progress.where}), and a new image would replace it in the middle; ` +
         'wait for its end, or remove the image to follow it',
     ]
-  if (virtualServices.some((each) => splitsTraffic(each, split))) return []
+  if (virtualServices.some((each) => splitsIn(each, split).length > 0)) return []
+  const own = (split.own ?? []).map(({ name, routes = [] }) =>
+    [name, ...routes.map((each) => `route ${each}`)].join(', '),
+  )
   return [
-    `no VirtualService of ${split.namespace} has a route with both ${split.stable.name} and ${split.canary.name}, whose ` +
-      `weights the ${title} would move; add both as destinations`,
+    `no VirtualService of ${split.namespace} that the ${title} names (${own.join('; ') || 'none'}) has a route with both ` +
+      `${split.stable.name} and ${split.canary.name}, whose weights ${engine.title} would move; add both as destinations`,
   ]
 }
 
@@ -242,17 +251,24 @@ async function rightFaults(
     : [`this account may not ${missing.join(', ')} in ${namespace}; give it the rights of deploy/rbac/engines.yaml`]
 }
 
-/** The Helm chart gives the dashboard the same name. */
-function isController({ metadata: { labels = {} } }: Workload): boolean {
-  return !(labels['app.kubernetes.io/component'] ?? '').includes('dashboard')
+/** The Helm charts put the same name on the dashboard of Argo Rollouts, and on the Prometheus of Flagger, though not on its pods. */
+function isController({ metadata: { labels = {} }, spec }: Workload, { controllerLabels }: Engine): boolean {
+  const ofPods = spec.template.metadata?.labels ?? {}
+  const isOther = controllerLabels.some((label) => {
+    const [key = '', value] = label.split('=')
+    return ofPods[key] !== undefined && ofPods[key] !== value
+  })
+  return !isOther && !(labels['app.kubernetes.io/component'] ?? '').includes('dashboard')
 }
 
 /** Without the right to read other namespaces, only the rollout itself shows whether the controller runs. */
-async function controllerFaults(cluster: Cluster, { controllerLabels, title }: Engine): Promise<string[]> {
+async function controllerFaults(cluster: Cluster, engine: Engine): Promise<string[]> {
+  const { controllerLabels, title } = engine
   const lists = controllerLabels.map((labelSelector) =>
     cluster.list<Workload>('Deployment', undefined, { labelSelector }).catch(() => []),
   )
-  const found = (await Promise.all(lists)).flat().filter(isController)
+  const byKey = new Map((await Promise.all(lists)).flat().map((each) => [keyOf(each), each]))
+  const found = [...byKey.values()].filter((each) => isController(each, engine))
   if (found.length === 0 || found.some(({ status }) => (status?.readyReplicas ?? 0) > 0)) return []
   return [
     `the controller of ${title} (${found.map((each) => titleOf(each)).join(', ')}) has no ready pod; repair it first`,

@@ -25,7 +25,7 @@ export function canaryProgress({ spec, status = {} }: FlaggerCanary, weight: num
     revision: lastAppliedSpec,
     weight: isPromoted ? 100 : weight,
     ...(phase === 'Waiting' ? { isBefore: true as const } : {}),
-    ...(match.length > 0 && iterations > 0 ? { isChosen: true as const } : {}),
+    ...(match.length > 0 && iterations > 0 && weight > 0 ? { isChosen: true as const } : {}),
     where: describePhase(status),
     reason: conditions.find(({ type }) => type === 'Promoted')?.message ?? '',
   }

@@ -216,9 +216,10 @@ export class FollowedRun implements Run {
   /** Flagger starts its analysis anew for a changed ConfigMap, with the same revision: what was served before is about another version. */
   private begunAnew({ weight }: RolloutProgress): State {
     const { state } = this
-    const isAnew = state.phase === 'waiting' && state.steps.length > 0 && weight > 0
-    if (!isAnew) return state
     const { deps, engine } = this.context
+    // The revision of Argo Rollouts says all; between its steps, it may remove a route for a header, and then set a weight.
+    const isAnew = !engine.observes && state.phase === 'waiting' && state.steps.length > 0 && weight > 0
+    if (!isAnew) return state
     deps.note(`${engine.title} has begun anew, so the evidence does as well`)
     return initialState(this.plan, 0, deps.clock.now())
   }

@@ -37,22 +37,23 @@ export function judge(
 export function atWeight(
   plan: CanaryConfig,
   state: ActiveState,
-  { weight, isChosen }: Pick<RolloutProgress, 'weight' | 'isChosen'>,
+  { weight, isChosen, copies }: Pick<RolloutProgress, 'weight' | 'isChosen' | 'copies'>,
   now: number,
   outcome: StepOutcome = 'passed',
 ): ActiveState {
-  const kind = isChosen ? 'ab' : 'weight'
+  const kind = isChosen ? 'ab' : copies === undefined ? 'weight' : 'mirror'
+  const share = isChosen ? 100 : (copies ?? weight)
   const current = state.phase === 'watching' ? currentStep(state.steps) : undefined
-  if (weight === (current?.weight ?? 0) && (weight === 0 || current?.kind === kind)) return state
+  if (share === (current?.weight ?? 0) && (share === 0 || current?.kind === kind)) return state
   const stopped = endCurrentStep(state, outcome, now)
   const checks = state.steps.length === 0 ? state.checks : closeComparison(state.checks)
-  if (weight === 0)
+  if (share === 0)
     return { ...progressOf(stopped), phase: 'waiting', waitingSince: now, weight, checks, steps: stopped.steps }
-  const step = startWatching(startStep(kind, weight, state.weight, now), now)
+  const step = startWatching(startStep(kind, share, state.weight, now), now)
   return {
     ...progressOf(stopped),
     phase: 'watching',
-    weight: isChosen ? 0 : weight,
+    weight: kind === 'weight' ? weight : 0,
     stagesStarted: stagesReached(plan, weight),
     checks,
     steps: [...stopped.steps, step],

@@ -2,7 +2,7 @@
 import type { ActiveState, EngineVerdict, Outcome } from '../canary/state/types.ts'
 import type { CanaryConfig } from '../config/schema.ts'
 import { doubtOf } from './judge.ts'
-import { isHalted, type RolloutProgress } from './progress.ts'
+import { isHalted, isServing, type RolloutProgress } from './progress.ts'
 
 /**
  * `title`: of the object. `condemned`: why this run aborts the rollout, in words. `detectMs`: from the canary's first request
@@ -148,14 +148,13 @@ function endHeld(followed: Followed): Ending | undefined {
   const { plan, engine, state, progress, heldMs } = followed
   if (!hasLooked(followed)) return undefined
   const { weight, where, phase, reason } = progress
-  const doubt = weight > 0 ? doubtOf(plan, state) : undefined
+  const doubt = isServing(progress) ? doubtOf(plan, state) : undefined
   if (doubt && heldMs < plan.progressDeadline) return undefined
-  const evidence =
-    weight === 0
-      ? ''
-      : doubt === undefined
-        ? '; every check of this run has passed'
-        : `; the evidence is undecided: ${doubt.text}`
+  const evidence = !isServing(progress)
+    ? ''
+    : doubt === undefined
+      ? '; every check of this run has passed'
+      : `; the evidence is undecided: ${doubt.text}`
   if (phase === 'approval')
     return {
       verdict: 'held',

@@ -19,6 +19,8 @@ export type RolloutProgress = {
   isBefore?: true
   /** The requests that the canary gets are chosen by a match, not by the weight. */
   isChosen?: true
+  /** At weight 0, the canary gets copies of so many per cent of the requests. */
+  copies?: number
   /** Where it is, for the log, such as `step 2 of 6`. */
   where: string
   /** The engine's own reason for being there; empty if it gives none. */
@@ -34,4 +36,9 @@ export function isUnderWay({ phase, isBefore }: RolloutProgress): boolean {
 /** It does not go on by itself, or nobody knows when. */
 export function isHalted(phase: Phase): boolean {
   return phase === 'approval' || phase === 'stopped' || phase === 'stuck'
+}
+
+/** The canary gets requests of users, or copies of them. */
+export function isServing({ weight, isChosen, copies = 0 }: RolloutProgress): boolean {
+  return weight > 0 || isChosen === true || copies > 0
 }

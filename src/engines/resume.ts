@@ -4,18 +4,19 @@ import { isConflict } from '../cluster/api-error.ts'
 import type { FollowContext } from './context.ts'
 import type { Live } from './engine.ts'
 import { doubtOf } from './judge.ts'
-import type { RolloutProgress } from './progress.ts'
+import { isServing, type RolloutProgress } from './progress.ts'
 
 /** @returns whether it has ended the pause. Without evidence it does so only if the user accepts that, and after the deadline. */
 export async function endPause(
   { cluster, engine, plan, deps, resumeAt }: FollowContext,
   live: Live,
-  { phase, where, weight }: RolloutProgress,
+  progress: RolloutProgress,
   state: ActiveState,
   heldSince = Infinity,
 ): Promise<boolean> {
+  const { phase, where, weight } = progress
   if (phase !== 'approval' || where !== resumeAt || !engine.resume) return false
-  const doubt = weight === 0 ? undefined : doubtOf(plan, state)
+  const doubt = isServing(progress) ? doubtOf(plan, state) : undefined
   const isAccepted = plan.onInconclusive === 'promote' && !doubt?.leansAgainst
   const isLate = deps.clock.now() - heldSince >= plan.progressDeadline
   if (doubt && !(isAccepted && isLate)) return false

@@ -1,6 +1,6 @@
 // Which services a Rollout or a Canary moves the traffic of. Pure.
-import type { DestinationRule, VirtualService } from '../cluster/objects.ts'
-import { virtualServicesOf } from './argo-rollouts.ts'
+import type { DestinationRule, KubeObject, VirtualService } from '../cluster/objects.ts'
+import { nameIn, virtualServicesOf } from './argo-rollouts.ts'
 import { fullHost } from '../policies/routes.ts'
 import { canaryServices } from './flagger.ts'
 import type { FlaggerCanary, Rollout } from './objects.ts'
@@ -11,12 +11,15 @@ export type Routing = { virtualServices: readonly VirtualService[]; destinationR
 export function servicesOfRollout(rollout: Rollout, { virtualServices, destinationRules }: Routing): string[] {
   const { namespace = '' } = rollout.metadata
   const { stableService, canaryService, trafficRouting } = rollout.spec.strategy?.canary ?? {}
-  const named = (name: string) => (each: { metadata: { name: string } }) => isNamed(each.metadata.name, name, namespace)
+  const find = <T extends KubeObject>(objects: readonly T[], name: string | undefined) =>
+    objects.find((each) => each.metadata.name === name && (each.metadata.namespace ?? namespace) === namespace)
   const rule = trafficRouting?.istio?.destinationRule
   const hosts = [
-    ...virtualServicesOf(rollout).flatMap(({ name }) => virtualServices.find(named(name))?.spec.hosts ?? []),
-    ...(rule ? [destinationRules.find(named(rule.name))?.spec.host ?? []].flat() : []),
-  ]
+    ...virtualServicesOf(rollout).flatMap(
+      ({ name }) => find(virtualServices, nameIn(namespace, name))?.spec.hosts ?? [],
+    ),
+    find(destinationRules, rule?.name)?.spec.host ?? [],
+  ].flat()
   const services = [stableService ?? [], canaryService ?? []].flat()
   return [...new Set([...hosts.flatMap((host) => serviceOf(host, namespace)), ...services])]
 }
@@ -29,9 +32,4 @@ export function servicesOfCanary(canary: FlaggerCanary): string[] {
 export function serviceOf(host: string, namespace: string): string[] {
   const [name = '', ...rest] = fullHost(host, namespace).split('.')
   return rest.join('.') === `${namespace}.svc.cluster.local` ? [name] : []
-}
-
-/** Argo Rollouts names a VirtualService of another namespace `NAME.NAMESPACE`. */
-function isNamed(own: string, name: string, namespace: string): boolean {
-  return name === own || name === `${own}.${namespace}`
 }

@@ -27,6 +27,7 @@ import { servicePorts } from '../cluster/service-ports.ts'
 import { queryFaults } from '../verify/telemetry/query-faults.ts'
 import { withGeneratedRoutes } from '../engines/generate/engine-objects.ts'
 import { generateFaults } from '../engines/generate/existing.ts'
+import { overwriteFaults } from '../engines/overwrites.ts'
 import { conflictFaults, followFaults } from '../engines/preflight.ts'
 import { bypassFaults } from './bypass-faults.ts'
 import { checkMtlsChange } from './mtls.ts'
@@ -76,6 +77,7 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
     ...(writes ? await generateFaults(cluster, config) : []),
     ...(stages.includes('promote') ? await followFaults(cluster, config, stages.includes('policies')) : []),
     ...(writes || stages.includes('promote') ? await conflictFaults(cluster, config, live) : []),
+    ...(writes ? await overwriteFaults(cluster, config, live) : []),
   ]
   // Where a version or the split is missing, its bypasses would only repeat that. A promotion looks for them itself.
   const promotesLater = stages.includes('promote') && (config.dryRun || canariesOf(config).length > 1)

@@ -1,14 +1,6 @@
 // The objects by which a controller moves the traffic of a canary, from the same section `canary` that a promotion of this
 // program takes, with what they keep of the cluster. Pure.
-import type {
-  DestinationRule,
-  HorizontalPodAutoscaler,
-  KubeObject,
-  Service,
-  VirtualService,
-  Workload,
-} from '../../cluster/objects.ts'
-import { keyOf } from '../../cluster/objects.ts'
+import { keyOf, type KubeObject } from '../../cluster/objects.ts'
 import { ConfigError } from '../../config/error.ts'
 import { allCanariesOf, canaryKeyOf, generatedCanariesOf } from '../../config/names.ts'
 import type { CanaryConfig, Config, ServicePolicy } from '../../config/schema.ts'
@@ -19,18 +11,7 @@ import { flaggerObjects } from '../convert/flagger/to.ts'
 import type { EngineObject, Generated, KeyNote } from '../convert/generated.ts'
 import { type Engine as EngineType, meshYaml, ourTable } from '../convert/ours.ts'
 import { rowFor } from '../convert/table.ts'
-import type { Rollout } from '../objects.ts'
-import { keepForArgo, keepForFlagger } from './keep.ts'
-
-/** What the cluster has of one canary; nothing without a cluster. */
-export type Existing = {
-  service?: Service | undefined
-  workload?: Workload | undefined
-  rollout?: Rollout | undefined
-  autoscaler?: HorizontalPodAutoscaler | undefined
-  virtualServices: readonly VirtualService[]
-  destinationRules: readonly DestinationRule[]
-}
+import { keepForArgo, keepForFlagger, type Existing } from './keep.ts'
 
 /** `notes`: what the objects express in another way than the config, one sentence each. */
 export type EngineObjects = { objects: EngineObject[]; notes: string[] }

@@ -10,7 +10,7 @@ import type { CanaryConfig, Config } from '../../config/schema.ts'
 import { engineOf, type Engine, type EngineType } from '../engine.ts'
 import type { FlaggerCanary, Rollout } from '../objects.ts'
 import { servicesOfCanary, servicesOfRollout } from '../served.ts'
-import type { Existing } from './engine-objects.ts'
+import type { Existing } from './keep.ts'
 
 /** By service. */
 export async function readExisting(cluster: Cluster, config: Config): Promise<Map<string, Existing>> {
@@ -48,7 +48,9 @@ async function faultsOf(cluster: Cluster, { namespace }: Config, plan: CanaryCon
   const engine = engineOf(plan.engine.type as EngineType)
   const { kind, title } = engine
   if (!(await cluster.serves(kind)))
-    return [`: the cluster has no ${kind}s of ${title}: install ${title} with its CRDs, or set \`engine: builtin\``]
+    return [
+      `: the cluster has no ${kind === 'Rollout' ? 'Rollouts' : 'Canaries'} of ${title}: install ${title} with its CRDs, or set \`engine: builtin\``,
+    ]
   const { service, workload, autoscaler } = existing
   const name = plan.engine.workload ?? plan.service
   if (!workload) {

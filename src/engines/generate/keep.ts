@@ -1,8 +1,24 @@
 // What the generated objects keep of those in the cluster: what a controller has written, and what it must not lose. Pure.
-import type { DestinationRule, Service } from '../../cluster/objects.ts'
+import type {
+  DestinationRule,
+  HorizontalPodAutoscaler,
+  Service,
+  VirtualService,
+  Workload,
+} from '../../cluster/objects.ts'
 import { podHashLabel } from '../argo-rollouts.ts'
 import { defined, type EngineObject } from '../convert/generated.ts'
-import type { Existing } from './engine-objects.ts'
+import type { Rollout } from '../objects.ts'
+
+/** What the cluster has of one canary; nothing without a cluster. */
+export type Existing = {
+  service?: Service | undefined
+  workload?: Workload | undefined
+  rollout?: Rollout | undefined
+  autoscaler?: HorizontalPodAutoscaler | undefined
+  virtualServices: readonly VirtualService[]
+  destinationRules: readonly DestinationRule[]
+}
 
 type Section = Record<string, unknown>
 

@@ -139,12 +139,51 @@ describe('a Rollout that cannot be followed', () => {
   })
 })
 
-test('only the routes that it names have the weight of the canary', () => {
+test('only the routes that it names, of the VirtualServices that it names, have the weight of the canary', () => {
   const [virtualService] = subsetRoutes(0)
   const fixed = subsetRoutes(50)[0].spec.http![0]!
   const http = [{ ...fixed, name: 'beta-users' }, ...virtualService.spec.http!]
-  const versions = rolloutVersions(rollout())
-  const split = { namespace: 'shop', service: 'backend', ...versions, routes: rolloutRoutes(rollout())! }
-  expect(split.routes).toEqual(['primary'])
-  expect(weightIn([{ ...virtualService, spec: { ...virtualService.spec, http } }], split)).toBe(0)
+  const other = { ...subsetRoutes(50)[0], metadata: { name: 'of-a-gateway', namespace: 'shop' } }
+  const own = rolloutRoutes(rollout())
+  expect(own).toEqual([{ name: 'backend', routes: ['primary'] }])
+  const split = { namespace: 'shop', service: 'backend', ...rolloutVersions(rollout()), own }
+  const objects = [{ ...virtualService, spec: { ...virtualService.spec, http } }, other]
+  expect(weightIn(objects, split)).toBe(0)
+  expect(weightIn(objects, { ...split, own: [...own, { name: 'of-a-gateway' }] })).toBe(50)
+})
+
+test('a VirtualService of another namespace is named as Argo Rollouts names it, and refused', () => {
+  const at = (name: string) => {
+    const istio = { virtualService: { name }, destinationRule: { name: 'backend' } }
+    return rollout({}, { strategy: { canary: { trafficRouting: { istio } } } })
+  }
+  expect(rolloutFaults(at('routes.edge'))).toEqual([
+    expect.stringMatching(/VirtualService of the namespace edge \(routes\.edge\), and this run reads those of shop/),
+  ])
+  expect(rolloutRoutes(at('routes.edge'))).toEqual([])
+  expect(rolloutRoutes(at('routes.v1.shop'))).toEqual([{ name: 'routes.v1' }])
+  expect(rolloutFaults(at('routes.v1.shop'))).toEqual([])
+})
+
+describe('at weight 0, the canary may have', () => {
+  const header = { setHeaderRoute: { name: 'testers', match: [{ headerName: 'x-test' }] } }
+  const mirror = { setMirrorRoute: { name: 'copies', match: [{ method: { exact: 'GET' } }], percentage: 35 } }
+  const steps = [
+    header,
+    { pause: {} },
+    { setHeaderRoute: { name: 'testers' } },
+    mirror,
+    { pause: {} },
+    { setWeight: 20 },
+  ]
+  test.each([
+    [1, { isChosen: true }],
+    [2, {}],
+    [4, { copies: 35 }],
+  ])('at step %i: %o', (currentStepIndex, expected) => {
+    const object = rollout({ currentPodHash: 'new', currentStepIndex }, { strategy: { canary: { steps } } })
+    const { isChosen, copies } = rolloutProgress(object, 0)
+    expect({ isChosen, copies }).toEqual({ isChosen: undefined, copies: undefined, ...expected })
+    expect(rolloutProgress(object, 20)).not.toHaveProperty('isChosen')
+  })
 })

@@ -3,14 +3,10 @@ import { describe, expect, test } from 'vitest'
 import type { Cluster } from '../../../src/cluster/client.ts'
 import type { HorizontalPodAutoscaler, KubeObject, Workload } from '../../../src/cluster/objects.ts'
 import { stagesOf } from '../../../src/config/stages.ts'
-import {
-  engineObjects,
-  type Existing,
-  withGeneratedRoutes,
-  withoutGenerated,
-} from '../../../src/engines/generate/engine-objects.ts'
+import { engineObjects, withGeneratedRoutes, withoutGenerated } from '../../../src/engines/generate/engine-objects.ts'
 import { generateFaults } from '../../../src/engines/generate/existing.ts'
 import { handBack, handBackFaults, waitForRemoval } from '../../../src/engines/generate/hand-back.ts'
+import type { Existing } from '../../../src/engines/generate/keep.ts'
 import { compile } from '../../../src/policies/compile/index.ts'
 import type { PlannedChange } from '../../../src/policies/plan.ts'
 import { FakeClock } from '../fake-clock.ts'

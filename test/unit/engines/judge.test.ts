@@ -51,6 +51,18 @@ test('requests before the canary has traffic are no evidence', () => {
   expect(state.canary.requests).toBe(0)
 })
 
+test.each([
+  ['testers whom a header sends there', { isChosen: true as const }, 'ab', 100],
+  ['copies of requests', { copies: 35 }, 'mirror', 35],
+])('at weight 0, a canary that fails %s is condemned', (_, more, kind, weight) => {
+  let judged: Judgement = { state: start }
+  for (let second = 1; judged.condemned === undefined && second < 60; second++)
+    judged = judge(plan, judged.state, at(0, more), sample(served(10, 10)), second * 1_000)
+  expect(judged.condemned).toMatch(/100% of 10 requests failed|failed/)
+  expect(judged.state.steps).toMatchObject([{ kind, weight }])
+  expect(judged.state.weight).toBe(0)
+})
+
 test('a canary that fails a fifth of its requests is condemned after a few', () => {
   const random = randomFrom(7)
   let judged: Judgement = { state: start }

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { Cluster } from '../../../src/cluster/client.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject, VirtualService, DestinationRule } from '../../../src/cluster/objects.ts'
+import { findFollowed } from '../../../src/engines/find.ts'
 import { conflictFaults, followFaults } from '../../../src/engines/preflight.ts'
 import type { Rollout } from '../../../src/engines/objects.ts'
 import { clusterWith, configOf } from '../fixtures.ts'
@@ -52,6 +53,19 @@ const fromGit = (object: KubeObject): KubeObject => ({
     labels: { 'kustomize.toolkit.fluxcd.io/name': 'apps', 'kustomize.toolkit.fluxcd.io/namespace': 'flux-system' },
   },
 })
+
+/** A Deployment of the Helm chart of Flagger, whose pods have its own name. */
+function labelled(ofPods: string, status: object = { readyReplicas: 1 }): KubeObject {
+  const { spec, ...object } = running(ofPods, 'app:1')
+  const labels = (value: string) => ({ labels: { 'app.kubernetes.io/name': value } })
+  const template = { ...spec.template, metadata: labels(ofPods) }
+  return {
+    ...object,
+    metadata: { ...object.metadata, ...labels('flagger') },
+    spec: { ...spec, template },
+    status,
+  } as KubeObject
+}
 
 /** The same objects with another one of this kind. */
 const replacing = (objects: KubeObject[], other: KubeObject) => [
@@ -195,7 +209,32 @@ describe('before anything is touched, the fault names', () => {
         argoConfig(),
         replacing(argo, { ...subsetRoutes()[0], spec: { hosts: ['backend'], http: [] } } as VirtualService),
       ),
-      /no VirtualService of shop has a route with both stable and canary/,
+      /no VirtualService of shop that the Rollout shop\/backend names \(backend, route primary\) has a route with both stable and canary/,
+    ],
+    [
+      'a named route without both versions beside another one',
+      faults(
+        argoConfig(),
+        replacing(
+          argo,
+          rollout(
+            {},
+            {
+              strategy: {
+                canary: {
+                  trafficRouting: {
+                    istio: {
+                      virtualService: { name: 'backend', routes: ['main'] },
+                      destinationRule: { name: 'backend', stableSubsetName: 'stable', canarySubsetName: 'canary' },
+                    },
+                  },
+                },
+              },
+            },
+          ),
+        ),
+      ),
+      /names \(backend, route main\) has a route/,
     ],
     [
       'an image that the engine has not noticed yet',
@@ -229,6 +268,13 @@ describe('before anything is touched, the fault names', () => {
       /has no ready pod/,
     ],
     [
+      'a controller of Flagger without a ready pod beside the ready Prometheus of its chart',
+      faults(flaggerConfig(), flagger, {
+        everywhere: [labelled('flagger', {}), labelled('flagger-prometheus')],
+      }),
+      /controller of Flagger \(Deployment shop\/flagger\) has no ready pod/,
+    ],
+    [
       'routes that may not be read',
       followFaults(unreadable(argo, 'VirtualService'), configOf(argoConfig())).then((each) => each.join()),
       /canary\.engine: this account may not read .* deploy\/rbac\/engines\.yaml/,
@@ -256,6 +302,13 @@ describe('before anything is touched, the fault names', () => {
   ])('%s', async (_, found, expected) => {
     expect(await found).toMatch(expected)
   })
+})
+
+test('an abort of a rollout that may not be read names the remedy, too', async () => {
+  const { canary: plan } = configOf(argoConfig())
+  await expect(findFollowed(unreadable(argo, 'DestinationRule'), 'shop', plan!, 'abort')).rejects.toThrow(
+    /may not read .* deploy\/rbac\/engines\.yaml/,
+  )
 })
 
 describe('a promotion of this program refuses a service that a controller moves', () => {
@@ -299,11 +352,19 @@ describe('a promotion of this program refuses a service that a controller moves'
     expect((await conflictFaults(services, byService, routing([])))[0]).toMatch(/Rollout shop\/backend/)
   })
 
+  test('also if no run could follow it, and does not advise that', async () => {
+    const skipped = replacing(flagger, canary({}, { skipAnalysis: true }))
+    const [fault] = await conflictFaults(cluster(skipped), builtin, routing(skipped))
+    expect(fault).toMatch(/Canary shop\/backend.*delete it, or .*because it has `skipAnalysis: true`/)
+    expect(fault).not.toMatch(/set `engine/)
+  })
+
   test('but not by a mark of one that is gone, nor by one of a host elsewhere', async () => {
     const [virtualService, rule] = subsetRoutes()
     const annotations = { 'argo-rollouts.argoproj.io/managed-by-rollouts': 'backend' }
     const left = [backendService, virtualService, { ...rule, metadata: { ...rule.metadata, annotations } }]
     expect(await conflictFaults(cluster(left), builtin, routing(left))).toEqual([])
+    expect(await conflictFaults(cluster(left, { absent: ['Rollout'] }), builtin, routing(left))).toEqual([])
     const host = 'backend.other.svc.cluster.local'
     const elsewhere = [
       backendService,
