@@ -7,6 +7,7 @@ import type { Config } from '../config/schema.ts'
 import { recordPostState, runPost, type PostState } from '../post.ts'
 import { readGuardProgram, runName, tempDir } from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
+import { faultOfHtmlPath } from '../report/write-html.ts'
 import { abortOnSignals } from '../runtime/signals.ts'
 import type { Host } from '../stages/context.ts'
 import { fail, publish } from './publish.ts'
@@ -20,10 +21,13 @@ async function main(): Promise<void> {
   core.saveState('main', 'begun')
   const config = load()
   if (!config) return
+  const jsonFile = config.report ?? join(tempDir(), 'mesh-canary-report.json')
+  const fault = faultOfHtmlPath(config.htmlReport, jsonFile)
+  if (fault !== undefined) return fail(`html-report: ${fault}`, 'Input')
   // Only now: most of the program need not be loaded to say that an input is wrong.
   const { run } = await import('../run.ts')
   const report = await run(config, host(config))
-  publish(report, config.report ?? join(tempDir(), 'mesh-canary-report.json'))
+  await publish(report, jsonFile, config.htmlReport)
 }
 
 function load(): Config | undefined {

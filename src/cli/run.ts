@@ -16,7 +16,7 @@ import { terminal, type Terminal } from './terminal.ts'
 /** Returns the exit code. @throws ConfigError when a file that the run is to write cannot be written */
 export async function runCommand(config: Config, options: OutputOptions): Promise<number> {
   const { output, ...files } = options
-  const paths = checkWritable({ report: config.report, ...files })
+  const paths = checkWritable({ report: config.report, 'html-report': config.htmlReport, ...files })
   const lines = terminal(output === 'json' ? process.stderr : process.stdout, process.env)
   createTempDir()
   const runHost = createRunHost(config, lines, (signal) => process.exit(codeOf(signal)))
@@ -25,7 +25,7 @@ export async function runCommand(config: Config, options: OutputOptions): Promis
   let code = 1
   try {
     const report = await Promise.race([run(config, runHost.host), uncaught])
-    const isPublished = publish(report, paths, output, lines)
+    const isPublished = await publish(report, paths, output, lines)
     code = exitCode(report, runHost.stoppedBy()) || (isPublished ? 0 : 1)
   } catch (error) {
     const isForeseen = error instanceof ConfigError

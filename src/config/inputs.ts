@@ -92,4 +92,5 @@ export const inputs: Record<string, Input> = {
   },
   'dry-run': { path: ['dryRun'], example: 'true' },
   report: { path: ['report'], example: 'mesh-report.json' },
+  'html-report': { path: ['htmlReport'], example: 'mesh-report.html' },
 }

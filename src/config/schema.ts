@@ -117,6 +117,11 @@ const settings = {
   report: nonEmptyString
     .optional()
     .describe("Path for the JSON report. Default: a file in the runner's temporary folder."),
+  htmlReport: nonEmptyString
+    .optional()
+    .describe(
+      'Path for a report to look at: one HTML file with charts, which needs no network. Without it, none is written.',
+    ),
 }
 
 export const schema = z.strictObject({ ...target, ...mesh, ...promotion, ...chaos, ...settings })

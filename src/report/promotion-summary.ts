@@ -6,12 +6,13 @@ import type { PromotionReport, RequestTally, StepReport } from './report.ts'
 export function promotionSection(report: PromotionReport, isOneOfSeveral: boolean): string {
   const { service, canary, verdict, reason, steps, diagnosis = [] } = report
   const parts = [
-    isOneOfSeveral ? `**${verdict}**: ${escape(reason)}` : '',
-    ...(steps.length > 0 ? [stepTable(steps), chart(report), evidenceTable(report)] : []),
-    totals(report),
+    `**${verdict}**: ${escape(reason)}`,
+    ...(steps.length > 0 ? [chart(report)] : []),
     ...diagnosis.map(diagnosisBlock),
+    totals(report),
+    ...(steps.length > 0 ? [stepTable(steps), evidenceTable(report)] : []),
   ]
-  return section(isOneOfSeveral ? `${canary} of ${service}` : 'Steps', parts.filter(Boolean).join('\n\n'))
+  return section(isOneOfSeveral ? `${canary} of ${service}` : 'Promotion', parts.filter(Boolean).join('\n\n'))
 }
 
 const stepHeads = [

@@ -12,7 +12,7 @@ import { explainChecks, next } from '../state/machine.ts'
 import { endHeld, endOnStable, outcomeOf } from '../state/ending.ts'
 import { setShiftTime } from '../state/steps.ts'
 import { describeTooLittleTraffic } from '../load/traffic-need.ts'
-import type { Action, ActiveState, EndedState, Next, State } from '../state/types.ts'
+import type { Action, ActiveState, EndedState, Next, Observation, State } from '../state/types.ts'
 import { splitsTraffic, type Split } from '../../policies/routes.ts'
 import { readHighestWeight, readWeight } from '../traffic/router.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
@@ -35,6 +35,7 @@ import {
   withState,
   type RunStatus,
 } from './run-status.ts'
+import { addToTimeline, timelineSample, type Timeline } from './timeline.ts'
 import { drainTarget } from './undrained.ts'
 import { isTransient, RouteWriter } from './writer.ts'
 
@@ -54,6 +55,8 @@ export class PromotionRun {
   private readonly notifications: Promise<void>[] = []
   private tickStartedAt: number | undefined
   private isTrafficKnown = false
+  private timeline: Timeline = []
+  private sampledAt: number | undefined
 
   static async start(context: PromotionContext, state: ActiveState): Promise<PromotionRun> {
     const { cluster, config, plan, watched, deps } = context
@@ -194,14 +197,14 @@ export class PromotionRun {
     this.load?.stop()
     if (!this.writer.isIdle()) this.status = asUnsafe(requireEnded(this.status))
     const status = () => requireEnded(this.status)
-    if (fast) return this.settle(promotionOf(this.context, status()))
+    if (fast) return this.settle({ ...promotionOf(this.context, status()), timeline: this.timeline })
     const promotion = await awaitOutcome({
       context: this.context,
       status,
       heartbeat: () => this.heartbeat(),
       drainChecked: () => this.drainChecked(),
     })
-    const settled = await this.settle(promotion)
+    const settled = await this.settle({ ...promotion, timeline: this.timeline })
     this.notify('post-rollout', settled.reason)
     // The program exits after this, which would interrupt the current calls.
     await Promise.all(this.notifications)
@@ -266,12 +269,21 @@ export class PromotionRun {
     deps.note(describeSample(this.state, observation))
     this.warnOfTooLittleTraffic()
     this.load?.aim(this.state, observation)
-    const { state, actions } = next(plan, this.state, observation, deps.clock.now())
+    const now = deps.clock.now()
+    const { state, actions } = next(plan, this.state, observation, now)
+    this.record(state, observation, now)
     if (plan.explain && state.phase !== 'waiting')
       explainChecks(plan, state).forEach((each) => deps.note(describeEvidence(each)))
     const explained = await withCause(context, state, sample)
     if (this.hasEnded()) return
     await this.apply(withState(this.status, explained), actions)
+  }
+
+  private record(after: State, observation: Observation, now: number): void {
+    const time = { at: now, lastedMs: now - (this.sampledAt ?? now - this.plan.pollInterval) }
+    const sample = timelineSample(this.plan, this.state, after, observation, time)
+    if (sample) this.timeline = addToTimeline(this.timeline, sample)
+    this.sampledAt = now
   }
 
   /** Once, by what users have sent since the first step asked for traffic. */
