@@ -236,8 +236,11 @@ describe('a small connection pool', () => {
   })
 
   test('that is large enough shows nothing', async () => {
+    await policies({
+      front: { retries: { attempts: 0 }, circuitBreaker: { maxConnections: 500, consecutive5xxErrors: 1000 } },
+    })
     const run = await experiment({
-      inject: { overload: { maxConnections: 500, maxPendingRequests: 500 } },
+      inject: { overload: { maxConnections: 400, maxPendingRequests: 400 } },
       confirmTimeout: '20s',
     })
     expect(verdict(run), run.log).toBe('inconclusive')
