@@ -11,6 +11,7 @@ import { comparisonTable, measurementsPage, shortTable } from './measurements.ts
 import { panelPictures } from './panels.ts'
 import { pictures } from './picture.ts'
 import { promotionPage, simulatedPicture } from './simulated.ts'
+import { reportPictures } from './report-pictures.ts'
 import { between, configPage, inputsPage, outputsPage, policiesPage, type InputRow } from './reference.ts'
 
 const published = publish()
@@ -98,6 +99,7 @@ export function generated(): { file: string; text: string }[] {
     ...dashboardFiles(),
     ...pictures(),
     ...panelPictures(),
+    ...reportPictures(),
     simulatedPicture(),
   ]
 }
