@@ -11,6 +11,7 @@ import { faultOfHtmlPath } from '../report/write-html.ts'
 import { abortOnSignals } from '../runtime/signals.ts'
 import type { Host } from '../stages/context.ts'
 import { fail, publish } from './publish.ts'
+import { closeDeployment, startReporting } from './reporting.ts'
 
 /** The main step, or the post step if main has run before. */
 export async function action(): Promise<void> {
@@ -26,8 +27,11 @@ async function main(): Promise<void> {
   if (fault !== undefined) return fail(`html-report: ${fault}`, 'Input')
   // Only now: most of the program need not be loaded to say that an input is wrong.
   const { run } = await import('../run.ts')
+  const reporting = await startReporting(config, process.env)
   const report = await run(config, host(config))
-  await publish(report, jsonFile, config.htmlReport)
+  const files = await publish(report, jsonFile, config.htmlReport)
+  // Last, because the outputs must not wait for GitHub's API.
+  await reporting.end(report, files)
 }
 
 function load(): Config | undefined {
@@ -77,4 +81,5 @@ async function postStep(): Promise<void> {
   } catch (error) {
     fail(messageOf(error), 'Rollback')
   }
+  await closeDeployment()
 }

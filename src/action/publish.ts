@@ -8,15 +8,17 @@ import { writeHtml } from '../report/write-html.ts'
 import { writeText } from '../report/write.ts'
 import { messageOf } from '../runtime/errors.ts'
 
-/** `file`: the path of the JSON report. */
-export async function publish(report: Report, file: string, htmlFile?: string): Promise<void> {
+/** `file`: the path of the JSON report. Returns the files that were written. */
+export async function publish(report: Report, file: string, htmlFile?: string): Promise<ReportFiles> {
   for (const [name, value] of Object.entries(outputsOf(report, {}))) setOutput(name, value)
   const fault = writeText(file, `${JSON.stringify(report, null, 2)}\n`)
   if (fault === undefined) setOutput('report', file)
   else fail(`report: ${fault}`, 'Report')
   const html = htmlFile === undefined ? undefined : await publishHtml(report, htmlFile)
-  writeSummary(report, { json: file, html })
+  const files = { json: file, html }
+  writeSummary(report, files)
   annotate(report)
+  return files
 }
 
 /** Returns the file if it was written. That it was not is no reason to fail. */

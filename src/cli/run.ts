@@ -7,6 +7,7 @@ import type { Report } from '../report/report.ts'
 import { run } from '../run.ts'
 import { debugStack, defectMessage } from '../runtime/defect.ts'
 import { messageOf } from '../runtime/errors.ts'
+import { writeNote } from './merge-request-note.ts'
 import type { OutputOptions } from './output-options.ts'
 import { createRunHost, type RunHost } from './run-host.ts'
 import { checkWritable, publish } from './run-output.ts'
@@ -26,6 +27,7 @@ export async function runCommand(config: Config, options: OutputOptions): Promis
   try {
     const report = await Promise.race([run(config, runHost.host), uncaught])
     const isPublished = await publish(report, paths, output, lines)
+    await writeNote(config, report, { json: paths.report, html: paths['html-report'] }, process.env, lines)
     code = exitCode(report, runHost.stoppedBy()) || (isPublished ? 0 : 1)
   } catch (error) {
     const isForeseen = error instanceof ConfigError

@@ -93,4 +93,11 @@ export const inputs: Record<string, Input> = {
   'dry-run': { path: ['dryRun'], example: 'true' },
   report: { path: ['report'], example: 'mesh-report.json' },
   'html-report': { path: ['htmlReport'], example: 'mesh-report.html' },
+  comment: { path: ['comment'], example: 'true' },
+  deployment: { path: ['deployment'], example: 'production' },
+  'github-token': {
+    path: ['githubToken'],
+    example: '${{ secrets.DELIVERY_TOKEN }}',
+    default: '${{ github.token }}',
+  },
 }

@@ -19,7 +19,7 @@ import { stages } from './schema/stages.ts'
 import { telemetry } from './schema/telemetry.ts'
 import { objectName, workloads } from './values/kubernetes.ts'
 import { strings } from './values/lists.ts'
-import { boolean, nonEmptyString } from './values/strings.ts'
+import { boolean, environmentName, nonEmptyString } from './values/strings.ts'
 
 /** What the run acts on. */
 const target = {
@@ -122,6 +122,20 @@ const settings = {
     .describe(
       'Path for a report to look at: one HTML file with charts, which needs no network. Without it, none is written.',
     ),
+  comment: boolean
+    .prefault(false)
+    .describe(
+      'Keeps one comment on the pull request up to date: the plan, or how the promotion ended. The job needs ' +
+        '`pull-requests: write`. On GitLab, a note on the merge request, with the token in `GITLAB_TOKEN`.',
+    ),
+  deployment: environmentName
+    .optional()
+    .describe(
+      'Environment of a GitHub Deployment that follows the promotion, such as `production`. The job needs `deployments: write`.',
+    ),
+  githubToken: nonEmptyString
+    .optional()
+    .describe('Token for `comment` and `deployment`. It is sent only to the GitHub that runs the workflow.'),
 }
 
 export const schema = z.strictObject({ ...target, ...mesh, ...promotion, ...chaos, ...settings })

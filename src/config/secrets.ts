@@ -5,7 +5,7 @@ import type { Config } from './schema.ts'
 /** Each secret as a string of its own. The secrets of the kubeconfig are found in cluster/connect.ts. */
 export function secretsInConfig(config: Config): string[] {
   return [
-    ...(config.token === undefined ? [] : [config.token]),
+    ...[config.token, config.githubToken].flatMap((token) => token ?? []),
     ...[config.istio, config.cluster].flatMap((tool) => (tool ? secretsInMirror(tool.mirror) : [])),
     ...Object.values(config.jwt ?? {}).flatMap(({ jwksUri }) =>
       jwksUri === undefined ? [] : secretsInMirror(jwksUri),

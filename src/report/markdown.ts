@@ -31,16 +31,15 @@ export function escape(text: string): string {
 }
 
 /** A block of code. Its fence is longer than any that log lines and diffs hold, so that none of them can end it. */
-export function codeBlock(language: string, lines: readonly string[]): string {
-  return [`\`\`\`\`\`${language}`, ...firstOf(lines).map((line) => line.replaceAll('`````', "'''''")), '`````'].join(
-    '\n',
-  )
+export function codeBlock(language: string, lines: readonly string[], most = mostBytes): string {
+  const shown = firstOf(lines, most).map((line) => line.replaceAll('`````', "'''''"))
+  return [`\`\`\`\`\`${language}`, ...shown, '`````'].join('\n')
 }
 
 /** The most bytes of one block, so that a long one leaves room for others. */
 const mostBytes = 150_000
 
-function firstOf(lines: readonly string[]): readonly string[] {
+function firstOf(lines: readonly string[], mostBytes: number): readonly string[] {
   let size = 0
   const end = lines.findIndex((line) => (size += Buffer.byteLength(line) + 1) > mostBytes)
   return end === -1 ? lines : [...lines.slice(0, end), `… and ${lines.length - end} more lines`]

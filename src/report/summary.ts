@@ -39,7 +39,16 @@ function describeLeftOut(count: number, { html, json }: ReportFiles): string {
   return `> ${count} ${count === 1 ? 'part is' : 'parts are'} left out, because a summary may have 1 MiB: ${rest}`
 }
 
-function headline({ promotions, experiments = [], outcome, error, dryRun, plan = [], removed = [] }: Report): string {
+/** The result of a run in a line. */
+export function headline({
+  promotions,
+  experiments = [],
+  outcome,
+  error,
+  dryRun,
+  plan = [],
+  removed = [],
+}: Report): string {
   if (dryRun && outcome === 'success') return `📋 Nothing was changed: ${plan.length + removed.length} objects would be`
   if (promotions.length > 0) return `${outcome === 'success' ? '✅' : '⛔'} ${promotions.map(outcomeOf).join('; ')}`
   if (experiments.length > 0)
