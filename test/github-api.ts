@@ -95,13 +95,13 @@ function routes(state: GithubState, { pulls = {} }: GithubApiOptions): Route[] {
       path: /^\/repos\/[\w-]+\/[\w-]+\/deployments$/,
       needs: 'deployments',
       answer: ({ body }) => {
-        if (!body['ref']) return invalid('ref is missing')
-        const { task, environment, payload } = body as unknown as Deployment
+        const { ref, task, environment, payload } = body as unknown as Deployment & { ref?: string }
+        if (!ref) return invalid('ref is missing')
         // GitHub returns a payload that is an object as a text.
         const kept = JSON.stringify(payload)
         state.deployments.push({
           id: ++lastId,
-          sha: String(body['ref']),
+          sha: ref,
           task,
           environment,
           payload: kept,

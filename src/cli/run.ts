@@ -25,7 +25,7 @@ export async function runCommand(config: Config, options: OutputOptions): Promis
   const uncaught = new Promise<never>((_, reject) => process.once('uncaughtException', reject))
   let code = 1
   try {
-    const report = await Promise.race([run(config, runHost.host), uncaught])
+    const report = await Promise.race([run(config, runHost.host), uncaught]).finally(() => lines.live([]))
     const isPublished = await publish(report, paths, output, lines)
     await writeNote(config, report, { json: paths.report, html: paths['html-report'] }, process.env, lines)
     code = exitCode(report, runHost.stoppedBy()) || (isPublished ? 0 : 1)

@@ -21,7 +21,7 @@ import { currentObjects, type Promotion, type PromotionContext } from './context
 import { withCause } from './end-reason.ts'
 import { EndpointWatch } from './endpoint-watch.ts'
 import { hookStatus } from './hook-status.ts'
-import { describeAction, describeEvidence, describeSample } from './log-format.ts'
+import { describeAction, describeEvidence } from './log-format.ts'
 import { ObservationBuilder } from './observation.ts'
 import {
   asUnsafe,
@@ -35,6 +35,7 @@ import {
   withState,
   type RunStatus,
 } from './run-status.ts'
+import { SampleLog } from './sample-log.ts'
 import { addToTimeline, timelineSample, type Timeline } from './timeline.ts'
 import { drainTarget } from './undrained.ts'
 import { isTransient, RouteWriter } from './writer.ts'
@@ -53,6 +54,7 @@ export class PromotionRun {
   private readonly endpoints: EndpointWatch
   private readonly observations: ObservationBuilder
   private readonly notifications: Promise<void>[] = []
+  private readonly samples: SampleLog
   private tickStartedAt: number | undefined
   private isTrafficKnown = false
   private timeline: Timeline = []
@@ -71,6 +73,7 @@ export class PromotionRun {
     this.context = context
     this.status = { kind: 'running', state }
     this.load = load
+    this.samples = new SampleLog(plan)
     this.checks = createExternalChecks(cluster, plan, status, clock)
     this.webhooks = createWebhooks(plan, status, note, clock)
     const pods = () => currentObjects(watched.pods)
@@ -266,10 +269,11 @@ export class PromotionRun {
     const observation = this.observations.build(this.state, sample, isRenewed, await session.guardStatus())
     // Another promotion or a cancel may end it during each wait.
     if (this.hasEnded()) return
-    deps.note(describeSample(this.state, observation))
+    const now = deps.clock.now()
+    const line = this.samples.lineFor(this.state, observation, now)
+    if (line !== undefined) deps.note(line)
     this.warnOfTooLittleTraffic()
     this.load?.aim(this.state, observation)
-    const now = deps.clock.now()
     const { state, actions } = next(plan, this.state, observation, now)
     this.record(state, observation, now)
     if (plan.explain && state.phase !== 'waiting')

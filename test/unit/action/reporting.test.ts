@@ -65,9 +65,8 @@ describe('the comment on a pull request', () => {
       const dryRun = report({ dryRun: true, outcome: 'failure', error: reason })
       await runOnce('comment: true', environment(api), dryRun)
     }
-    expect(api.state.comments).toEqual([
-      { id: 101, issue: 7, user: { login: botLogin }, body: expect.stringContaining('> third') },
-    ])
+    expect(api.state.comments).toMatchObject([{ id: 101, issue: 7, user: { login: botLogin } }])
+    expect(api.state.comments[0]!.body).toContain('> third')
     expect(printed).not.toContain('::warning')
   })
 
@@ -162,7 +161,7 @@ describe('the deployment of a promotion', () => {
     await runOnce('deployment: production', environment(api), report({ cluster }))
     expect(api.state.deployments[0]!.statuses.at(-1)).toMatchObject({
       environment_url: 'http://203.0.113.7:80',
-      log_url: expect.stringMatching('^https://github.example/acme/shop/actions/runs/5/'),
+      log_url: 'https://github.example/acme/shop/actions/runs/5/attempts/1',
       description: 'every step passed its checks',
     })
   })
