@@ -100,7 +100,7 @@ describe('the status of a promotion, from its Lease', () => {
     ],
     [
       'that is held',
-      leaseOf(endHeld(stateAfter(10) as never, 'cancelled', start).state, 10, { holder: '' }),
+      leaseOf(endHeld(stateAfter(10), 'cancelled', start).state, 10, { holder: '' }),
       'shop/backend: held at weight 20%: cancelled',
     ],
     ['that was interrupted', leaseOf(stateAfter(10), 10, { holder: '' }), 'v2 beside v1: interrupted; step 1 of 3'],

@@ -51,7 +51,7 @@ describe('the samples of a promotion in the log', () => {
 
   test('have a line at once for the first failures and for what a hook says', () => {
     const finding = { name: 'smoke', state: 'fail' as const, text: 'no cart', at: 23_000 }
-    const lines = linesOf(plan, 30, { 23: { users: served(20, 1) }, 26: { findings: [finding as never] } })
+    const lines = linesOf(plan, 30, { 23: { users: served(20, 1) }, 26: { findings: [finding] } })
     const at = (second: number) => lines.find(([each]) => each === second)?.[1]
     expect(at(23)).toContain('users')
     expect(at(23)).toMatch(/users \d+ requests, 1 failed/)
