@@ -51,14 +51,15 @@ function describeWork(lease: Lease, saved: SavedPromotion | undefined, now: numb
   const { state, shown } = saved
   if (state.phase === 'ended') return same(`${state.verdict} at weight ${state.weight}%: ${state.reason}`)
   if (!shown) return same(`${state.phase}, weight ${state.weight}%`)
-  const elapsed = holder === '' ? 0 : now - Date.parse(saved.savedAt)
-  const current = { ...shown, msLeft: Math.max(0, shown.msLeft - Math.max(0, elapsed)) }
-  const { phase, stage, weight } = shown
-  const interrupted = holder === '' ? 'interrupted; ' : ''
-  return {
-    text: `${shown.canary} beside ${shown.stable}: ${interrupted}${progressLine(current)}`,
-    about: JSON.stringify([interrupted, phase, stage, weight]),
-  }
+  const { canary, stable, phase, stage, stages, weight } = shown
+  // The run may have returned the traffic since, which the Lease does not say.
+  if (holder === '')
+    return same(
+      `${canary} beside ${stable}: interrupted at step ${stage} of ${stages}, with weight ${weight}% then; a later run goes on from there`,
+    )
+  const elapsed = Math.max(0, now - Date.parse(saved.savedAt))
+  const current = { ...shown, msLeft: Math.max(0, shown.msLeft - elapsed) }
+  return { text: `${canary} beside ${stable}: ${progressLine(current)}`, about: JSON.stringify([phase, stage, weight]) }
 }
 
 /** Times are of two clocks: that of the run, and that of this machine. */

@@ -71,7 +71,7 @@ async function watchStatus(
   { info, warning, live, isLive }: LiveTerminal,
   signal: AbortSignal,
 ): Promise<void> {
-  const logged = new Map<string, { about: string; at: number }>()
+  const log = changeLog(info)
   while (!signal.aborted) {
     const status = await readStatus(cluster, namespace).catch((problem: unknown) => {
       warning(`the promotions cannot be read: ${messageOf(problem)}`)
@@ -79,27 +79,26 @@ async function watchStatus(
     })
     if (status && isLive)
       live(status.all.length === 0 ? [none(status.scope)] : status.all.flatMap(({ lines }) => lines))
-    else if (status) logChanges(status, logged, info)
+    else if (status) log(status, systemClock.now())
     await systemClock.sleep(watchIntervalMs, signal).catch(() => undefined)
   }
   live([])
 }
 
-function logChanges(
-  { scope, all }: Statuses,
-  logged: Map<string, { about: string; at: number }>,
-  info: (line: string) => void,
-): void {
-  const now = systemClock.now()
-  const shown = all.length === 0 ? [{ name: '', about: 'none', line: none(scope) }] : all
-  for (const { name, about, line } of shown) {
-    const before = logged.get(name)
-    if (before?.about === about && now - before.at < longestSilenceMs) continue
-    logged.set(name, { about, at: now })
-    info(line)
-  }
-  for (const name of [...logged.keys()].filter((each) => !shown.some((status) => status.name === each))) {
-    if (name !== '') info(`${name}: ended`)
-    logged.delete(name)
+/** Logs what is new. The function takes the time in milliseconds. */
+export function changeLog(info: (line: string) => void): (status: Statuses, now: number) => void {
+  const logged = new Map<string, { about: string; at: number }>()
+  return ({ scope, all }, now) => {
+    const shown = all.length === 0 ? [{ name: '', about: 'none', line: none(scope) }] : all
+    for (const { name, about, line } of shown) {
+      const before = logged.get(name)
+      if (before?.about === about && now - before.at < longestSilenceMs) continue
+      logged.set(name, { about, at: now })
+      info(line)
+    }
+    for (const name of [...logged.keys()].filter((each) => !shown.some((status) => status.name === each))) {
+      if (name !== '') info(`${name}: ended`)
+      logged.delete(name)
+    }
   }
 }

@@ -59,6 +59,11 @@ export const inputs: Record<string, Input> = {
   egress: { path: ['egress'], yaml: true, example: '{ mode: registry-only, hosts: { api.example.com: {} } }' },
   scope: { path: ['scope'], yaml: true, example: '{ hosts: [./*, istio-system/*] }' },
   expose: { path: ['expose'], yaml: true, example: 'frontend: { port: 3000, hosts: [shop.example.com] }' },
+  edge: {
+    path: ['edge'],
+    yaml: true,
+    example: 'tyk: { url: https://api.example.com, secret: "${{ secrets.TYK_SECRET }}" }',
+  },
   telemetry: { path: ['telemetry'], yaml: true, example: '{ accessLogs: true, tracing: 1% }' },
   observability: {
     path: ['observability'],

@@ -5,6 +5,7 @@ import type { Identity } from './identity.ts'
 import { authorization } from './schema/authorization.ts'
 import { canary } from './schema/canary.ts'
 import { cluster } from './schema/cluster.ts'
+import { edge } from './schema/edge.ts'
 import { egress, scope } from './schema/egress.ts'
 import { experiment } from './schema/experiments.ts'
 import { exposure } from './schema/expose.ts'
@@ -61,6 +62,7 @@ const mesh = {
     .record(nameOf('a service'), exposure)
     .optional()
     .describe('Services that a gateway exposes outside the cluster.'),
+  edge: edge.optional().describe('API gateway in front of the ingress gateway.'),
   telemetry: telemetry.optional().describe('Access logs and tracing of the namespace.'),
   observability: observability
     .optional()

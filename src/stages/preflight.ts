@@ -26,6 +26,7 @@ import { splitOf, splitsTraffic } from '../policies/routes.ts'
 import { servicePorts } from '../cluster/service-ports.ts'
 import { queryFaults } from '../verify/telemetry/query-faults.ts'
 import { conflictFaults, followFaults } from '../engines/preflight.ts'
+import { edgeClusterFaults } from './edge.ts'
 import { bypassFaults } from './bypass-faults.ts'
 import { checkMtlsChange } from './mtls.ts'
 import { desired } from '../policies/desired.ts'
@@ -67,6 +68,7 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
     ...(stages.includes('observe') || stages.includes('plan')
       ? await observabilityClusterFaults(cluster, config, owner, stages.includes('promote'))
       : []),
+    ...(stages.includes('edge') || stages.includes('plan') ? await edgeClusterFaults({ cluster, config }) : []),
     ...(stages.includes('verify') ? await queryFaults(cluster, config.observability) : []),
     ...(stages.includes('experiment') ? await experimentClusterFaults(cluster, config) : []),
     ...(stages.includes('promote') ? await canaryFaults(cluster, config, live, stages.includes('policies')) : []),

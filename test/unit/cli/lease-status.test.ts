@@ -7,6 +7,7 @@ import { setShiftTime } from '../../../src/canary/state/steps.ts'
 import { endHeld } from '../../../src/canary/state/ending.ts'
 import type { State } from '../../../src/canary/state/types.ts'
 import { leaseStatus } from '../../../src/cli/lease-status.ts'
+import { changeLog } from '../../../src/cli/status.ts'
 import { progressLines } from '../../../src/cli/progress-lines.ts'
 import type { Lease } from '../../../src/cluster/objects.ts'
 import { planOf, served, servedByStable } from '../fixtures.ts'
@@ -103,7 +104,11 @@ describe('the status of a promotion, from its Lease', () => {
       leaseOf(endHeld(stateAfter(10), 'cancelled', start).state, 10, { holder: '' }),
       'shop/backend: held at weight 20%: cancelled',
     ],
-    ['that was interrupted', leaseOf(stateAfter(10), 10, { holder: '' }), 'v2 beside v1: interrupted; step 1 of 3'],
+    [
+      'that was interrupted',
+      leaseOf(stateAfter(10), 10, { holder: '' }),
+      'v2 beside v1: interrupted at step 1 of 3, with weight 20% then; a later run goes on from there',
+    ],
     [
       'that an experiment holds',
       leaseOf(stateAfter(10), 10, { holder: experimentRun('run 7', 'slow') }),
@@ -138,4 +143,28 @@ describe('the lines of a promotion', () => {
     const ended = stateAfter(60, 5)
     expect(progressLines(progressView(plan, ended, start))).toEqual(['v2 of backend: rolled-back, weight 0%'])
   })
+})
+
+test('a watched status has a line for each change, one every ten seconds, and one for the end', () => {
+  const lines: string[] = []
+  const log = changeLog((line) => void lines.push(line))
+  const status = (step: number) => ({
+    name: 'shop/backend',
+    about: `${step}`,
+    line: `shop/backend: step ${step}`,
+    lines: [],
+  })
+  const scope = 'in the cluster'
+  for (let second = 0; second <= 25; second++) {
+    const all = second < 2 || second > 20 ? [] : [status(second < 8 ? 1 : 2)]
+    log({ scope, all }, second * 1_000)
+  }
+  expect(lines).toEqual([
+    'no promotion and no experiment is in progress in the cluster',
+    'shop/backend: step 1',
+    'shop/backend: step 2',
+    'shop/backend: step 2',
+    'no promotion and no experiment is in progress in the cluster',
+    'shop/backend: ended',
+  ])
 })
