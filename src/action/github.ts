@@ -11,7 +11,6 @@ import { faultOfHtmlPath } from '../report/write-html.ts'
 import { abortOnSignals } from '../runtime/signals.ts'
 import type { Host } from '../stages/context.ts'
 import { fail, publish } from './publish.ts'
-import { closeDeployment, startReporting } from './reporting.ts'
 
 /** The main step, or the post step if main has run before. */
 export async function action(): Promise<void> {
@@ -26,7 +25,7 @@ async function main(): Promise<void> {
   const fault = faultOfHtmlPath(config.htmlReport, jsonFile)
   if (fault !== undefined) return fail(`html-report: ${fault}`, 'Input')
   // Only now: most of the program need not be loaded to say that an input is wrong.
-  const { run } = await import('../run.ts')
+  const [{ run }, { startReporting }] = await Promise.all([import('../run.ts'), import('./reporting.ts')])
   const reporting = await startReporting(config, process.env)
   const report = await run(config, host(config))
   const files = await publish(report, jsonFile, config.htmlReport)
@@ -81,5 +80,6 @@ async function postStep(): Promise<void> {
   } catch (error) {
     fail(messageOf(error), 'Rollback')
   }
+  const { closeDeployment } = await import('./reporting.ts')
   await closeDeployment()
 }

@@ -38,6 +38,8 @@ export function createRunHost(
   const onSignal = (signal: NodeJS.Signals) => {
     if (stopped === undefined) {
       stopped = { by: signal, at: Date.now() }
+      // What it shows is of the last poll, and there may be no other.
+      live([])
       warning(stopping(signal))
       onCancel()
     } else if (signal === 'SIGINT' && Date.now() - stopped.at > duplicateSignalMs) {
