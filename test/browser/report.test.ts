@@ -77,6 +77,7 @@ const pages: [name: string, report: () => Report | SimulationReport, sentence: s
   ['several', () => reportOf('several'), 'v2 of reviews was rolled back (of 2 canaries: 2 rolled back)'],
   ['many-services', manyServices, 'v2 of service-2 was rolled back (of 12 canaries: 8 rolled back, 4 promoted)'],
   ['malicious', malicious, 'window.pwned=1'],
+  ['experiment', () => reportOf('experiment'), 'The experiment trial on front: fragile'],
   ['plan', planned, 'objects would change'],
   ['simulation', simulation, 'The chances of v2 of backend'],
 ]
