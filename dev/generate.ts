@@ -28,6 +28,8 @@ const outputs: Record<string, string> = {
   images:
     'Images of the control plane and the sidecars, separated by spaces, if the run installs or changes the control plane, or would with `dry-run`.',
   verdict: 'How the promotion ended: `promoted`, `rolled-back`, `held`, `inconclusive` or `skipped`.',
+  'engine-verdict':
+    'What the controller has made of the canary, with an `engine` other than `builtin`: `promoted`, `rolled-back`, `held` or `running`. `verdict` is what this run can vouch for.',
   weight: "The canary's weight at the end, in percent.",
   reason: 'Why the promotion ended with this verdict.',
   image: 'With `after: gitops`, the image to commit; several are separated by spaces.',

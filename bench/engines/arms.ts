@@ -4,11 +4,23 @@ import type { runner } from '../../test/e2e/runner.ts'
 import { sampleImage, type TestCluster } from '../../test/e2e/world.ts'
 import { canary, namespace, plain, rollout, stepSeconds, weights, type Settings } from './objects.ts'
 
-/** `failing`, `healthy`: how the canary is. `seconds`: until the engine or the run has ended. */
-export type Released = { verdict: 'promoted' | 'rolled-back'; seconds: number; reason: string }
+/**
+ * `verdict`: what became of the canary. `isUndecided`: our run could not vouch for a promotion. `seconds`: until the engine or the run has
+ * ended. `polls`: how often the benchmark itself has asked the API server meanwhile.
+ */
+export type Released = {
+  verdict: 'promoted' | 'rolled-back'
+  isUndecided?: boolean
+  seconds: number
+  reason: string
+  polls: number
+}
 
 export type Arm = {
-  name: string
+  engine: 'mesh-canary' | 'Argo Rollouts' | 'Flagger'
+  settings: string
+  /** Whose analysis decides. */
+  analysis: 'own' | 'ours'
   app: string
   objects: object[]
   /** What all steps of a healthy release take at least. */
@@ -34,10 +46,11 @@ export function armsOf({ testCluster, machine }: Machine): Arm[] {
     )
     const began = Date.now()
     const { outputs, log } = await machine.run({ metrics: testCluster.inputs['metrics'] ?? '', config, stages })
-    const { verdict, reason = '' } = outputs
-    if (verdict !== 'promoted' && verdict !== 'rolled-back')
-      throw new Error(`${app}: ${verdict ?? 'no verdict'}\n${log}`)
-    return { verdict, seconds: (Date.now() - began) / 1000, reason }
+    const { verdict: ours, reason = '' } = outputs
+    const verdict = outputs['engine-verdict'] ?? ours
+    if (verdict !== 'promoted' && verdict !== 'rolled-back') throw new Error(`${app}: ${ours ?? 'no verdict'}\n${log}`)
+    const isUndecided = ours === 'inconclusive'
+    return { verdict, isUndecided, seconds: (Date.now() - began) / 1000, reason, polls: 0 }
   }
 
   /** Waits for the engine's own verdict. */
@@ -45,10 +58,10 @@ export function armsOf({ testCluster, machine }: Machine): Arm[] {
     began: number,
     verdict: () => Promise<Released['verdict'] | undefined>,
   ): Promise<Released> => {
-    while (Date.now() - began < limitMs) {
+    for (let polls = 1; Date.now() - began < limitMs; polls++) {
       const found = await verdict()
-      if (found) return { verdict: found, seconds: (Date.now() - began) / 1000, reason: '' }
-      await sleep(250)
+      if (found) return { verdict: found, seconds: (Date.now() - began) / 1000, reason: '', polls }
+      await sleep(500)
     }
     throw new Error('the engine did not end')
   }
@@ -58,8 +71,14 @@ export function armsOf({ testCluster, machine }: Machine): Arm[] {
     return kubectl('patch', kind, app, '--type=json', `--patch=${JSON.stringify(operations)}`)
   }
 
-  const argo = (app: string, name: string, settings: Settings | undefined): Arm => ({
-    name,
+  const described = (settings: Settings | undefined): Pick<Arm, 'settings' | 'analysis'> =>
+    settings === undefined
+      ? { settings: 'our analysis', analysis: 'ours' }
+      : { settings: settings === 'fastest' ? 'its fastest sensible' : 'as documented', analysis: 'own' }
+
+  const argo = (app: string, settings: Settings | undefined): Arm => ({
+    engine: 'Argo Rollouts',
+    ...described(settings),
     app,
     objects: rollout(app, settings),
     stepsSeconds: weights.length * stepSeconds,
@@ -83,8 +102,9 @@ export function armsOf({ testCluster, machine }: Machine): Arm[] {
     },
   })
 
-  const flagger = (app: string, name: string, settings: Settings | undefined): Arm => ({
-    name,
+  const flagger = (app: string, settings: Settings | undefined): Arm => ({
+    engine: 'Flagger',
+    ...described(settings),
     app,
     objects: canary(app, settings),
     stepsSeconds: weights.length * 10,
@@ -115,7 +135,9 @@ export function armsOf({ testCluster, machine }: Machine): Arm[] {
   })
 
   const builtin: Arm = {
-    name: 'builtin',
+    engine: 'mesh-canary',
+    settings: 'builtin',
+    analysis: 'own',
     app: 'own',
     objects: plain('own'),
     stepsSeconds: (weights.length + 1) * stepSeconds,
@@ -131,11 +153,11 @@ export function armsOf({ testCluster, machine }: Machine): Arm[] {
 
   return [
     builtin,
-    argo('argo', 'Argo Rollouts, fastest', 'fastest'),
-    argo('argo-judged', 'Argo Rollouts, our analysis', undefined),
-    flagger('flag', 'Flagger, fastest', 'fastest'),
-    flagger('flag-judged', 'Flagger, our analysis', undefined),
-    argo('argo-slow', 'Argo Rollouts, as documented', 'documented'),
-    flagger('flag-slow', 'Flagger, as documented', 'documented'),
+    argo('argo', 'fastest'),
+    argo('argo-judged', undefined),
+    flagger('flag', 'fastest'),
+    flagger('flag-judged', undefined),
+    argo('argo-slow', 'documented'),
+    flagger('flag-slow', 'documented'),
   ]
 }

@@ -30,10 +30,10 @@ export type RecoveryIntent = {
 }
 
 /**
- * The rollout that a run follows. `from`: the revision before this run set images; then any other revision is that of the run.
- * Else `revision` is.
+ * The rollout that a run follows. `revision`: the one that it follows. As long as that is not known, `from` is the one before, and any
+ * other is that of the run. `holds`: it goes on if the run dies, because the plan says so and nothing condemns it.
  */
-export type FollowedRollout = { type: 'argo-rollouts' | 'flagger'; name: string } & (
+export type FollowedRollout = { type: 'argo-rollouts' | 'flagger'; name: string; holds?: true } & (
   | { revision: string }
   | { from: string }
 )
@@ -153,6 +153,8 @@ async function runLoop(waves: Waves): Promise<void> {
   const { config, runs, deps } = waves
   const { signal, clock } = deps
   const pollMs = Math.min(...runs.map(({ plan }) => plan.pollInterval))
+  const followed = () => JSON.stringify(runs.map(({ intent }) => intent.followed))
+  let saved = followed()
   let tookMs = 0
   const tickAll = async () => {
     const startedAt = clock.now()
@@ -169,6 +171,9 @@ async function runLoop(waves: Waves): Promise<void> {
     // A cancelled run does not wait for the current sample.
     await withHeartbeat(runs, Promise.race([ticks, aborted]))
     reportProgress(waves)
+    // What a followed run would have to abort becomes known on the way.
+    if (followed() !== saved) deps.intent(intentsOf(runs))
+    saved = followed()
     if (signal.aborted) return cancelAll(runs.filter((run) => run.isBusy))
     const failed = runs.find((run) => hasFailed(run) && !isHeld(run))
     if (failed && config.together) await rollBackWith(failed, runs)

@@ -234,7 +234,9 @@ const resourcePaths = {
   Application: ['argoproj.io/v1alpha1', 'applications'],
   // From Argo Rollouts and Flagger.
   Rollout: ['argoproj.io/v1alpha1', 'rollouts'],
+  AnalysisTemplate: ['argoproj.io/v1alpha1', 'analysistemplates'],
   Canary: ['flagger.app/v1beta1', 'canaries'],
+  MetricTemplate: ['flagger.app/v1beta1', 'metrictemplates'],
   // From Flux.
   Kustomization: ['kustomize.toolkit.fluxcd.io/v1', 'kustomizations'],
   HelmRelease: ['helm.toolkit.fluxcd.io/v2', 'helmreleases'],

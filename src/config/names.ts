@@ -18,6 +18,11 @@ export function followedCanariesOf(config: Canaries): CanaryConfig[] {
   return allCanariesOf(config).filter(({ engine }) => engine.type !== 'builtin')
 }
 
+/** The canaries whose objects for a controller this program writes. */
+export function generatedCanariesOf(config: Canaries): CanaryConfig[] {
+  return followedCanariesOf(config).filter(({ engine }) => engine.generate)
+}
+
 /** The key of the canary at that index of `allCanariesOf`. */
 export function canaryKey({ canary }: Canaries, index: number): string {
   return canary ? 'canary' : `canaries.${index}`

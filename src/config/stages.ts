@@ -1,6 +1,6 @@
 // Which stages a config runs, and what each of them needs.
 import type { Fault } from './check/fault.ts'
-import { allCanariesOf, canariesOf } from './names.ts'
+import { allCanariesOf, canariesOf, generatedCanariesOf } from './names.ts'
 import type { Config } from './schema.ts'
 import { stageNames, type StageName } from './schema/stages.ts'
 
@@ -43,7 +43,8 @@ const policySections = [
 
 /** True if the config says anything about policies. */
 export function hasPolicies(config: Config): boolean {
-  return canariesOf(config).length > 0 || policySections.some((section) => config[section] !== undefined)
+  const writes = canariesOf(config).length > 0 || generatedCanariesOf(config).length > 0
+  return writes || policySections.some((section) => config[section] !== undefined)
 }
 
 function needPolicies(config: Config): string | undefined {

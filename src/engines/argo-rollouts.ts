@@ -1,9 +1,10 @@
 // Reads a Rollout of Argo Rollouts: how far it is, which pods it runs, and which routes it writes. Pure.
 import type { Workload } from '../cluster/objects.ts'
 import type { Version } from '../config/schema/canary.ts'
+import type { OwnRoutes } from '../policies/routes.ts'
 import type { VersionSelectors } from '../canary/workload/selectors.ts'
 import type { Phase, RolloutProgress } from './progress.ts'
-import type { IstioRoute, Rollout, RolloutStep } from './objects.ts'
+import type { IstioRoute, ManagedRoute, Rollout, RolloutStep } from './objects.ts'
 
 /** On each pod of a Rollout: the hash of its template. */
 export const podHashLabel = 'rollouts-pod-template-hash'
@@ -16,8 +17,9 @@ export function rolloutProgress(rollout: Rollout, weight: number, workload?: Wor
     phase,
     revision: currentPodHash,
     weight: phase === 'promoted' ? 100 : weight,
+    ...(phase === 'promoted' || weight > 0 ? {} : besideWeights(rollout)),
     where: describeStep(rollout),
-    reason: phase === 'failed' ? message || analysisMessage(rollout) : message,
+    reason: phase === 'failed' || phase === 'stuck' ? message || analysisMessage(rollout) : message,
   }
 }
 
@@ -30,9 +32,11 @@ function isObserved({ metadata, spec, status = {} }: Rollout, workload: Workload
 
 function phaseOf({ spec, status = {} }: Rollout): Phase {
   const { abort, phase, pauseConditions = [], controllerPause = false, stableRS, currentPodHash } = status
-  if (abort === true) return 'failed'
+  // An abort that comes after the promotion changes nothing any more.
   if (stableRS !== undefined && stableRS === currentPodHash) return 'promoted'
-  if (phase === 'Degraded') return 'failed'
+  if (abort === true) return 'failed'
+  // Without an abort it keeps its traffic, and goes on as soon as it can.
+  if (phase === 'Degraded') return 'stuck'
   if (spec.paused === true) return 'stopped'
   if (pauseConditions.length === 0 || !controllerPause) return 'moving'
   if (pauseConditions.some(({ reason }) => reason !== 'CanaryPauseStep')) return 'stopped'
@@ -40,9 +44,21 @@ function phaseOf({ spec, status = {} }: Rollout): Phase {
   return isForApproval(step) ? 'approval' : 'moving'
 }
 
+/** The requests that the canary gets at weight 0: by a route for a header, or as copies. */
+function besideWeights({ spec, status }: Rollout): Pick<RolloutProgress, 'isChosen' | 'copies'> {
+  const done = (spec.strategy?.canary?.steps ?? []).slice(0, (status?.currentStepIndex ?? 0) + 1)
+  const isLast = (key: 'setHeaderRoute' | 'setMirrorRoute', route: ManagedRoute) =>
+    done.findLast((step) => step[key]?.name === route.name)?.[key] === route
+  // A step without a match removes the route.
+  const active = (key: 'setHeaderRoute' | 'setMirrorRoute') =>
+    done.flatMap((step) => step[key] ?? []).filter((route) => route.match !== undefined && isLast(key, route))
+  const [mirror] = active('setMirrorRoute')
+  if (active('setHeaderRoute').length > 0) return { isChosen: true }
+  return mirror ? { copies: mirror.percentage ?? 100 } : {}
+}
+
 function isForApproval(step: RolloutStep | undefined): boolean {
-  const duration = step?.pause?.duration
-  return step?.pause !== undefined && (duration === undefined || duration === 0 || duration === '')
+  return step?.pause !== undefined && (step.pause.duration ?? undefined) === undefined
 }
 
 function describeStep({ spec, status }: Rollout): string {
@@ -71,6 +87,30 @@ export function virtualServicesOf({ spec }: Rollout): IstioRoute[] {
   return virtualService ? [virtualService] : virtualServices
 }
 
+/**
+ * The name of an object that the Rollout names as `name` or `name.namespace`, if it is in this namespace; Argo Rollouts takes what
+ * follows the last dot for the namespace.
+ */
+export function nameIn(namespace: string, reference: string): string | undefined {
+  const { name, place = namespace } = placeOf(reference)
+  return place === namespace ? name : undefined
+}
+
+function placeOf(reference: string): { name: string; place?: string } {
+  const parts = reference.replace(/\.cluster\.local$/, '').split('.')
+  const place = parts.length > 1 ? parts.pop() : undefined
+  return { name: parts.join('.'), ...(place === undefined ? {} : { place }) }
+}
+
+/** The routes that it writes, of the VirtualServices in its own namespace. */
+export function rolloutRoutes(rollout: Rollout): OwnRoutes[] {
+  const { namespace = '' } = rollout.metadata
+  return virtualServicesOf(rollout).flatMap(({ name, routes = [] }) => {
+    const own = nameIn(namespace, name)
+    return own === undefined ? [] : [{ name: own, ...(routes.length > 0 ? { routes } : {}) }]
+  })
+}
+
 /** The versions as the routes name them: subsets of a DestinationRule, or two Services. */
 export function rolloutVersions({ spec }: Rollout): { stable: Version; canary: Version } {
   const { stableService = '', canaryService = '', trafficRouting } = spec.strategy?.canary ?? {}
@@ -94,7 +134,14 @@ export function rolloutSelectors({ spec, status = {} }: Rollout, workload?: Work
 }
 
 /** Why the run cannot follow it; one sentence each, which continues the name of the object. */
-export function rolloutFaults({ spec, status = {} }: Rollout): string[] {
+export function rolloutFaults(rollout: Rollout): string[] {
+  const { spec, status = {} } = rollout
+  const { kind } = spec.workloadRef ?? {}
+  if (kind !== undefined && kind !== 'Deployment')
+    return [
+      `takes its pods from a ${kind} (\`spec.workloadRef\`), and this program follows Deployments; name a Deployment`,
+    ]
+  if (spec.replicas === 0) return ['is scaled to 0, so no pod and no request would show how the canary is; scale it up']
   const { canary, blueGreen } = spec.strategy ?? {}
   if (!canary) {
     const found = blueGreen ? 'has the strategy blueGreen' : 'has no strategy'
@@ -108,10 +155,23 @@ export function rolloutFaults({ spec, status = {} }: Rollout): string[] {
       : [`routes the traffic by ${other}, and this program reads what Istio counts; set \`trafficRouting.istio\``]
   }
   return [
+    ...placeFaults(rollout),
     ...healthFaults(status),
     ...metadataFaults(canary),
     ...(maxTrafficWeight === undefined || maxTrafficWeight === 100 ? [] : [wideWeights]),
   ]
+}
+
+/** The run reads the routes of one namespace. */
+function placeFaults(rollout: Rollout): string[] {
+  const { namespace = '' } = rollout.metadata
+  return virtualServicesOf(rollout)
+    .filter(({ name }) => nameIn(namespace, name) === undefined)
+    .map(
+      ({ name }) =>
+        `moves the traffic by a VirtualService of the namespace ${placeOf(name).place} (${name}), and this run reads those of ` +
+        `${namespace}; move it there`,
+    )
 }
 
 /** Where stable itself is broken, no traffic could return to it. */

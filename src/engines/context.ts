@@ -9,8 +9,9 @@ import type { Engine, EngineType } from './engine.ts'
 import type { EventLog } from './event-log.ts'
 
 /**
- * `from`: the revision when the run began. `hasChanged`: this run has set images since. `plan`: with the versions and the
- * weights of the engine.
+ * `from`: the revision when the run began. `isBegun`: the engine rolled that out already, so it is the one to follow; otherwise
+ * another one has to come. `template`: what the objects have to ask for while the run follows. `plan`: with the versions and
+ * the weights of the engine. `resumeAt`: the pause to end once the evidence suffices.
  */
 export type FollowContext = {
   cluster: Cluster
@@ -28,7 +29,9 @@ export type FollowContext = {
   looksEveryMs: number
   uid: string | undefined
   from: string
-  hasChanged: boolean
+  isBegun: boolean
+  template: string | undefined
+  resumeAt?: string | undefined
   watched: WatchedObjects
   /** Its `note` names the service when there are several. */
   deps: PromotionDeps

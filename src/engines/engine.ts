@@ -6,8 +6,15 @@ import { type Kind, type KubeObject, type Workload } from '../cluster/objects.ts
 import { engineTitles } from '../config/check/engine.ts'
 import type { CanaryConfig } from '../config/schema.ts'
 import type { Version } from '../config/schema/canary.ts'
-import { canaryWeightOf, splitsIn, type Routed, type Split } from '../policies/routes.ts'
-import { rolloutFaults, rolloutProgress, rolloutSelectors, rolloutSteps, rolloutVersions } from './argo-rollouts.ts'
+import { canaryWeightOf, splitsIn, type OwnRoutes, type Routed, type Split } from '../policies/routes.ts'
+import {
+  rolloutFaults,
+  rolloutProgress,
+  rolloutRoutes,
+  rolloutSelectors,
+  rolloutSteps,
+  rolloutVersions,
+} from './argo-rollouts.ts'
 import {
   canaryFaults,
   canaryProgress,
@@ -16,6 +23,7 @@ import {
   canaryVersions,
   intervalOf,
   runsSameTemplate,
+  templateText,
   thresholdOf,
 } from './flagger.ts'
 import type { FlaggerCanary, Rollout } from './objects.ts'
@@ -36,6 +44,10 @@ export type Engine = {
   looksEvery: (object: KubeObject) => number
   /** The weights of its steps, rising, in per cent. */
   steps: (object: KubeObject) => number[]
+  /** What the state of the object does not show, for one that has promoted everything; continues a sentence. */
+  unseen: (object: KubeObject) => string
+  /** What may keep it from following an abort for a while; continues a sentence. */
+  delaysAbort: string
   /** How to start a rollout that was aborted again. */
   retry: string
   /** Labels of the controller's Deployment, as its own installations give them. */
@@ -45,6 +57,10 @@ export type Engine = {
   /** `weight`: the canary's in the routes, in per cent. */
   progress: (live: Live, weight: number) => RolloutProgress
   versions: (object: KubeObject) => { stable: Version; canary: Version }
+  /** The routes that it writes. */
+  routes: (object: KubeObject) => OwnRoutes[]
+  /** The pod template that the objects ask for now, as text to compare; undefined if it does not exist. */
+  template: (live: Live) => string | undefined
   selectors: (live: Live) => VersionSelectors
   /** Why it cannot be followed; each continues the object's title. */
   faults: (object: KubeObject) => string[]
@@ -54,9 +70,12 @@ export type Engine = {
   target: (object: KubeObject) => { kind: Kind & ('Rollout' | 'Deployment'); name: string }
   /** Which rights an abort needs. */
   abortRights: (object: KubeObject) => Right[]
-  /** Returns the traffic to stable if the engine still rolls this revision out. Safe to repeat. @throws ApiError */
-  abort: (cluster: Cluster, live: Live, revision: string, split: Split) => Promise<void>
-  /** Ends a pause without a duration. */
+  /**
+   * Returns the traffic to stable if the engine still rolls this revision out. Safe to repeat. False if there is nothing that could
+   * be aborted now. @throws ApiError
+   */
+  abort: (cluster: Cluster, live: Live, revision: string, split: Split) => Promise<boolean>
+  /** Ends the pause without a duration at which it was read. @throws ApiError also if it is at another one by now */
   resume?: (cluster: Cluster, live: Live) => Promise<void>
 }
 
@@ -68,17 +87,23 @@ const argoRollouts: Engine = {
   observes: true,
   looksEvery: () => 0,
   steps: (object) => rolloutSteps(object as Rollout),
+  unseen: () => '',
+  delaysAbort: '',
   retry: 'change the image, or retry it (`kubectl argo rollouts retry rollout`)',
   controllerLabels: ['app.kubernetes.io/name=argo-rollouts'],
   async read(cluster, namespace, name) {
     const object = await cluster.get<Rollout>('Rollout', namespace, name)
-    const workloadName = object?.spec.workloadRef?.name
+    const { workloadRef } = object?.spec ?? {}
+    const workloadName = workloadRef?.kind === 'Deployment' ? workloadRef.name : undefined
     const workload =
       workloadName === undefined ? undefined : await cluster.get<Workload>('Deployment', namespace, workloadName)
     return object && { object, ...(workload ? { workload } : {}) }
   },
   progress: ({ object, workload }, weight) => rolloutProgress(object as Rollout, weight, workload),
   versions: (object) => rolloutVersions(object as Rollout),
+  routes: (object) => rolloutRoutes(object as Rollout),
+  template: ({ object, workload }) =>
+    workload || (object as Rollout).spec.template ? templateText(workload ?? (object as Workload)) : undefined,
   selectors: ({ object, workload }) => rolloutSelectors(object as Rollout, workload),
   faults: (object) => rolloutFaults(object as Rollout),
   isPaused: (object) => (object as Rollout).spec.paused === true,
@@ -90,18 +115,33 @@ const argoRollouts: Engine = {
   },
   abortRights: ({ metadata: { name } }) => [{ verb: 'patch', kind: 'Rollout', subresource: 'status', name }],
   async abort(cluster, { object }, revision) {
+    const { stableRS } = (object as Rollout).status ?? {}
     await cluster.patch('Rollout', object.metadata.namespace, status(object), [
       { op: 'test', path: '/status/currentPodHash', value: revision },
+      // It has promoted the revision otherwise.
+      ...(stableRS === undefined ? [] : [{ op: 'test' as const, path: '/status/stableRS', value: stableRS }]),
       { op: 'add', path: '/status/abort', value: true },
     ])
+    return true
   },
   async resume(cluster, { object }) {
-    await cluster.merge('Rollout', object.metadata.namespace, status(object), { status: { pauseConditions: null } })
+    const { currentPodHash, currentStepIndex, pauseConditions } = (object as Rollout).status ?? {}
+    await cluster.patch('Rollout', object.metadata.namespace, status(object), [
+      { op: 'test', path: '/status/currentPodHash', value: currentPodHash },
+      ...(currentStepIndex === undefined
+        ? []
+        : [{ op: 'test' as const, path: '/status/currentStepIndex', value: currentStepIndex }]),
+      { op: 'test', path: '/status/pauseConditions', value: pauseConditions },
+      { op: 'remove', path: '/status/pauseConditions' },
+    ])
   },
 }
 
 /** Phases in which Flagger counts failed checks. */
-const judged = ['Progressing', 'WaitingPromotion']
+const isJudged = ({ status: { phase = '' } = {} }: FlaggerCanary) => ['Progressing', 'WaitingPromotion'].includes(phase)
+
+/** Between reading and writing the routes, Flagger has ended this rollout, or begun another one. */
+class NotJudged extends Error {}
 
 const flagger: Engine = {
   title: engineTitles.flagger,
@@ -109,6 +149,11 @@ const flagger: Engine = {
   observes: false,
   looksEvery: (object) => intervalOf(object as FlaggerCanary),
   steps: (object) => canarySteps(object as FlaggerCanary),
+  unseen: (object) =>
+    Object.keys((object as FlaggerCanary).status?.trackedConfigs ?? {}).length > 0
+      ? '; whether a ConfigMap or Secret that Flagger tracks has changed since, this run does not see'
+      : '',
+  delaysAbort: '; while pods are not ready, Flagger looks at nothing else, until its progressDeadlineSeconds',
   retry: 'change the image',
   controllerLabels: ['app.kubernetes.io/name=flagger', 'app=flagger'],
   async read(cluster, namespace, name) {
@@ -122,11 +167,13 @@ const flagger: Engine = {
   },
   progress: ({ object, workload, primary }, weight) => {
     const found = canaryProgress(object as FlaggerCanary, weight)
-    const isAhead = workload && primary && !runsSameTemplate(workload, primary)
+    const isAhead = workload && !(primary && runsSameTemplate(workload, primary))
     // It looks at its target only once in an interval.
     return found.phase === 'promoted' && isAhead ? { ...found, phase: 'waiting', weight } : found
   },
   versions: (object) => canaryVersions(object as FlaggerCanary),
+  routes: (object) => [{ name: canaryServices(object as FlaggerCanary).apex }],
+  template: ({ workload }) => workload && templateText(workload),
   selectors: ({ workload, primary }) => ({
     stable: primary?.spec.selector.matchLabels ?? {},
     canary: workload?.spec.selector.matchLabels ?? {},
@@ -140,14 +187,23 @@ const flagger: Engine = {
   ],
   async abort(cluster, { object }, revision, split) {
     const canary = object as FlaggerCanary
-    if (!judged.includes(canary.status?.phase ?? '')) return
+    const { namespace, name } = canary.metadata
+    if (!isJudged(canary)) return false
     const failed: PatchOperation[] = [
       { op: 'test', path: '/status/lastAppliedSpec', value: revision },
+      { op: 'test', path: '/status/phase', value: canary.status?.phase },
       { op: 'add', path: '/status/failedChecks', value: thresholdOf(canary) },
     ]
-    await cluster.patch('Canary', canary.metadata.namespace, status(canary), failed)
+    await cluster.patch('Canary', namespace, status(canary), failed)
     // Flagger rolls back at its next look, which may be a minute away, and keeps the weights that it finds until then.
-    await setWeight(cluster, split, 0)
+    const isStill = (now: FlaggerCanary | undefined) => now?.status?.lastAppliedSpec === revision && isJudged(now)
+    const fence = async () => {
+      if (!isStill(await cluster.get<FlaggerCanary>('Canary', namespace, name))) throw new NotJudged()
+    }
+    await setWeight(cluster, split, 0, fence).catch((error: unknown) => {
+      if (!(error instanceof NotJudged)) throw error
+    })
+    return true
   },
 }
 

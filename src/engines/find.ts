@@ -3,6 +3,7 @@ import { gitopsOwner, readApplications } from '../canary/traffic/gitops.ts'
 import { isForbidden } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
 import {
+  keyOf,
   titleOf,
   type DestinationRule,
   type KubeObject,
@@ -11,7 +12,7 @@ import {
 } from '../cluster/objects.ts'
 import { nearest } from '../config/nearest.ts'
 import type { CanaryConfig } from '../config/schema.ts'
-import { splitsTraffic, type Split } from '../policies/routes.ts'
+import { splitsIn, type Split } from '../policies/routes.ts'
 import { isUnderWay } from './progress.ts'
 import { engineOf, weightIn, type Engine, type EngineType, type Live } from './engine.ts'
 import { changeOf, ImageFault, type ImageChange } from './images.ts'
@@ -39,13 +40,25 @@ export class NotFollowable extends Error {
   }
 }
 
+type Purpose = 'follow' | 'abort'
+
 /** `purpose`: an abort also concerns a rollout that is paused, or has failed. @throws NotFollowable */
 export async function findFollowed(
   cluster: Cluster,
   namespace: string,
   plan: CanaryConfig,
-  purpose: 'follow' | 'abort' = 'follow',
+  purpose: Purpose = 'follow',
 ): Promise<Followed> {
+  return find(cluster, namespace, plan, purpose).catch((error: unknown) => {
+    throw isForbidden(error) ? new NotFollowable(unreadable(error)) : error
+  })
+}
+
+export function unreadable({ message }: Error): string {
+  return `this account may not read all that a followed rollout needs: ${message}; give it the rights of deploy/rbac/engines.yaml`
+}
+
+async function find(cluster: Cluster, namespace: string, plan: CanaryConfig, purpose: Purpose): Promise<Followed> {
   const { service } = plan
   const engine = engineOf(plan.engine.type as EngineType)
   const routing = await readRouting(cluster, namespace)
@@ -56,7 +69,7 @@ export async function findFollowed(
   const own = engine.faults(live.object)
   if (own.length > 0) throw new NotFollowable(...own.map((fault) => `the ${title} ${fault}`))
   const { stable, canary } = engine.versions(live.object)
-  const split: Split = { namespace, service, stable, canary }
+  const split: Split = { namespace, service, stable, canary, own: engine.routes(live.object) }
   const change = changeToMake(engine, live, plan)
   const faults = [
     ...(purpose === 'follow' ? stateFaults(engine, live, split, routing, change, title) : []),
@@ -86,20 +99,15 @@ async function readRouting(cluster: Cluster, namespace: string): Promise<Routing
 async function findObject(
   cluster: Cluster,
   namespace: string,
-  { service, engine: { name } }: CanaryConfig,
+  { service, engine: { name, generate } }: CanaryConfig,
   { kind, title }: Engine,
   routing: Routing,
 ): Promise<KubeObject> {
   if (!(await cluster.serves(kind)))
     throw new NotFollowable(
-      `the cluster has no ${kind}s of ${title}: install ${title} with its CRDs, or set \`engine: builtin\``,
+      `the cluster has no ${kind === 'Rollout' ? 'Rollouts' : 'Canaries'} of ${title}: install ${title} with its CRDs, or set \`engine: builtin\``,
     )
-  const all = await cluster.list<KubeObject>(kind, namespace).catch((error: unknown) => {
-    if (!isForbidden(error)) throw error
-    throw new NotFollowable(
-      `this account may not list the ${kind}s of ${namespace} (deploy/rbac/engines.yaml): ${error.message}`,
-    )
-  })
+  const all = await cluster.list<KubeObject>(kind, namespace)
   const served = (object: KubeObject) =>
     kind === 'Rollout' ? servicesOfRollout(object as Rollout, routing) : servicesOfCanary(object as FlaggerCanary)
   if (name === undefined)
@@ -108,6 +116,9 @@ async function findObject(
       kind,
       namespace,
       service,
+      generate
+        ? 'run the stage policies, which writes it'
+        : "create one with Istio's traffic routing, or set `engine.name`",
     )
   const found = all.find(({ metadata }) => metadata.name === name)
   if (!found) {
@@ -123,13 +134,13 @@ async function findObject(
   )
 }
 
-function onlyOne(found: KubeObject[], kind: string, namespace: string, service: string): KubeObject {
+function onlyOne(found: KubeObject[], kind: string, namespace: string, service: string, remedy: string): KubeObject {
   const [first, second] = found
   if (first && !second) return first
   throw new NotFollowable(
     first
-      ? `several ${kind}s of ${namespace} move the traffic of ${service} (${found.map(({ metadata }) => metadata.name).join(', ')}); set \`engine.name\``
-      : `no ${kind} of ${namespace} moves the traffic of ${service}: create one with Istio's traffic routing, or set \`engine.name\``,
+      ? `several objects (${kind}) of ${namespace} move the traffic of ${service} (${found.map(({ metadata }) => metadata.name).join(', ')}); set \`engine.name\``
+      : `no ${kind} of ${namespace} moves the traffic of ${service}: ${remedy}`,
   )
 }
 
@@ -158,7 +169,11 @@ function stateFaults(
 ): string[] {
   const progress = engine.progress(live, weightIn(virtualServices, split))
   const { primary } = live
-  if (primary?.status && (primary.status.readyReplicas ?? 0) === 0)
+  if (!engine.observes && !primary)
+    return [
+      `the ${title} has no primary Deployment, to which traffic could return; see why ${engine.title} has not made it`,
+    ]
+  if (primary && (primary.status?.readyReplicas ?? 0) === 0)
     return [`no pod of the ${titleOf(primary)} is ready, so no traffic could return to it; repair it first`]
   if (engine.isPaused(live.object)) return [`the ${title} is paused (\`${pausedKey(engine)}\`); end the pause first`]
   if (progress.revision === '')
@@ -167,15 +182,23 @@ function stateFaults(
     ]
   if (progress.phase === 'failed' && !change)
     return [`the rollout of the ${title} has failed already (${progress.reason || progress.where}); ${engine.retry}`]
-  if (change && isUnderWay(progress))
+  if (change && progress.phase === 'waiting')
+    return [
+      `${engine.title} has not acted on the last change of the ${title} yet, and a new image would replace that; wait for it, and check ` +
+        'that its controller runs',
+    ]
+  if (change && (progress.isBefore || (isUnderWay(progress) && progress.phase !== 'stuck')))
     return [
       `the ${title} rolls out another revision now (${progress.where}), and a new image would replace it in the middle; ` +
         'wait for its end, or remove the image to follow it',
     ]
-  if (virtualServices.some((each) => splitsTraffic(each, split))) return []
+  if (virtualServices.some((each) => splitsIn(each, split).length > 0)) return []
+  const own = (split.own ?? []).map(({ name, routes = [] }) =>
+    [name, ...routes.map((each) => `route ${each}`)].join(', '),
+  )
   return [
-    `no VirtualService of ${split.namespace} has a route with both ${split.stable.name} and ${split.canary.name}, whose ` +
-      `weights the ${title} would move; add both as destinations`,
+    `no VirtualService of ${split.namespace} that the ${title} names (${own.join('; ') || 'none'}) has a route with both ` +
+      `${split.stable.name} and ${split.canary.name}, whose weights ${engine.title} would move; add both as destinations`,
   ]
 }
 
@@ -199,6 +222,15 @@ function pausedKey({ kind }: Engine): string {
   return kind === 'Rollout' ? 'spec.paused' : 'spec.suspend'
 }
 
+/** What the run reads all the time. */
+const readRights: Right[] = [
+  { verb: 'list', kind: 'Pod' },
+  { verb: 'watch', kind: 'Pod' },
+  { verb: 'list', kind: 'VirtualService' },
+  { verb: 'watch', kind: 'VirtualService' },
+  { verb: 'get', kind: 'Deployment' },
+]
+
 async function rightFaults(
   cluster: Cluster,
   namespace: string,
@@ -209,6 +241,7 @@ async function rightFaults(
   const needed: Right[] = [
     { verb: 'get', kind: engine.kind },
     { verb: 'get', kind: 'Pod', subresource: 'proxy' },
+    ...readRights,
     ...engine.abortRights(object),
     ...(change ? [{ verb: 'patch', kind: change.kind, name: change.name }] : []),
   ]
@@ -218,12 +251,24 @@ async function rightFaults(
     : [`this account may not ${missing.join(', ')} in ${namespace}; give it the rights of deploy/rbac/engines.yaml`]
 }
 
+/** The Helm charts put the same name on the dashboard of Argo Rollouts, and on the Prometheus of Flagger, though not on its pods. */
+function isController({ metadata: { labels = {} }, spec }: Workload, { controllerLabels }: Engine): boolean {
+  const ofPods = spec.template.metadata?.labels ?? {}
+  const isOther = controllerLabels.some((label) => {
+    const [key = '', value] = label.split('=')
+    return ofPods[key] !== undefined && ofPods[key] !== value
+  })
+  return !isOther && !(labels['app.kubernetes.io/component'] ?? '').includes('dashboard')
+}
+
 /** Without the right to read other namespaces, only the rollout itself shows whether the controller runs. */
-async function controllerFaults(cluster: Cluster, { controllerLabels, title }: Engine): Promise<string[]> {
+async function controllerFaults(cluster: Cluster, engine: Engine): Promise<string[]> {
+  const { controllerLabels, title } = engine
   const lists = controllerLabels.map((labelSelector) =>
     cluster.list<Workload>('Deployment', undefined, { labelSelector }).catch(() => []),
   )
-  const found = (await Promise.all(lists)).flat()
+  const byKey = new Map((await Promise.all(lists)).flat().map((each) => [keyOf(each), each]))
+  const found = [...byKey.values()].filter((each) => isController(each, engine))
   if (found.length === 0 || found.some(({ status }) => (status?.readyReplicas ?? 0) > 0)) return []
   return [
     `the controller of ${title} (${found.map((each) => titleOf(each)).join(', ')}) has no ready pod; repair it first`,

@@ -24,7 +24,8 @@ export function canaryProgress({ spec, status = {} }: FlaggerCanary, weight: num
     phase: isPromoted ? 'promoted' : (phases[phase] ?? 'waiting'),
     revision: lastAppliedSpec,
     weight: isPromoted ? 100 : weight,
-    ...(match.length > 0 && iterations > 0 ? { isChosen: true as const } : {}),
+    ...(phase === 'Waiting' ? { isBefore: true as const } : {}),
+    ...(match.length > 0 && iterations > 0 && weight > 0 ? { isChosen: true as const } : {}),
     where: describePhase(status),
     reason: conditions.find(({ type }) => type === 'Promoted')?.message ?? '',
   }
@@ -77,10 +78,11 @@ export function canaryFaults({ spec }: FlaggerCanary): string[] {
  * with an id of its own.
  */
 export function runsSameTemplate(target: Workload, primary: Workload): boolean {
-  return comparable(target) === comparable(primary)
+  return templateText(target) === templateText(primary)
 }
 
-function comparable({ spec: { template } }: Workload): string {
+/** The pod template, to compare it with that of primary or with an earlier one. */
+export function templateText({ spec: { template } }: Workload): string {
   const { 'flagger-id': _, ...annotations } = template.metadata?.annotations ?? {}
   const text = stringify({ labels: template.metadata?.labels ?? {}, annotations, spec: template.spec }) ?? ''
   return text.replaceAll('-primary"', '"')
@@ -90,8 +92,7 @@ function comparable({ spec: { template } }: Workload): string {
 export function canarySteps({ spec }: FlaggerCanary): number[] {
   const { iterations = 0, stepWeights = [], stepWeight = 0, maxWeight = 100 } = spec.analysis ?? {}
   if (iterations > 0) return [100]
-  if (stepWeights.length > 0) return rising(stepWeights)
-  if (stepWeight <= 0) return [100]
-  const count = Math.ceil(maxWeight / stepWeight)
+  if (stepWeight <= 0) return stepWeights.length > 0 ? rising(stepWeights) : [100]
+  const count = Math.ceil((stepWeights.at(-1) ?? maxWeight) / stepWeight)
   return rising(Array.from({ length: count }, (_, i) => Math.min(100, (i + 1) * stepWeight)))
 }

@@ -6,25 +6,29 @@ import { hookStatus } from '../canary/controller/hook-status.ts'
 import { describeEvidence, describeSample } from '../canary/controller/log-format.ts'
 import { drainTarget, type DrainTarget } from '../canary/controller/undrained.ts'
 import { isTransient } from '../canary/controller/writer.ts'
+import { readRoutes } from '../canary/traffic/router.ts'
 import { createExternalChecks, type ExternalChecks } from '../canary/hooks/external-checks.ts'
 import type { Observer } from '../canary/metrics/observer.ts'
 import type { RecoveryIntent, Run } from '../canary/promote.ts'
 import { end } from '../canary/state/ending.ts'
 import { explainChecks } from '../canary/state/machine.ts'
+import { initialState } from '../canary/state/start.ts'
 import { endCurrentStep } from '../canary/state/steps.ts'
-import type { ActiveState, EndedState, Observation, State, StepOutcome } from '../canary/state/types.ts'
+import type { ActiveState, EndedState, EngineVerdict, Observation, State, StepOutcome } from '../canary/state/types.ts'
 import type { VersionSelectors } from '../canary/workload/selectors.ts'
 import { isConflict } from '../cluster/api-error.ts'
 import { canaryKeyOf } from '../config/names.ts'
 import type { CanaryConfig } from '../config/schema.ts'
-import type { Split } from '../policies/routes.ts'
+import type { Routed, Split } from '../policies/routes.ts'
 import { messageOf } from '../runtime/errors.ts'
 import type { FollowContext } from './context.ts'
+import { abortRollout } from './abort.ts'
 import { confirmDrained } from './drained.ts'
 import { weightIn, type Live } from './engine.ts'
 import { judge } from './judge.ts'
-import { endingOf, type Ending } from './outcome.ts'
-import { isUnderWay, type RolloutProgress } from './progress.ts'
+import { endChanged, endingOf, type Ending } from './outcome.ts'
+import { isHalted, isUnderWay, type RolloutProgress } from './progress.ts'
+import { endPause } from './resume.ts'
 
 /** Why this run aborts the rollout, and since when. `rolledBackWith`: the service whose canary failed. */
 type Condemned = { reason: string; at: number; rolledBackWith?: string | undefined }
@@ -40,17 +44,22 @@ export class FollowedRun implements Run {
   private progress: RolloutProgress | undefined
   private condemned: Condemned | undefined
   private error: string | undefined
+  private engineVerdict: EngineVerdict | undefined
   private heldSince: number | undefined
   private failingSince: number | undefined
   private waitingSince: number | undefined
   private diagnosing: Promise<Diagnosis[]> | undefined
   private isAbortWritten = false
+  private isOver = false
+  private joinedAt: number | undefined
+  private isResumed = false
   private isDrainChecked = false
 
   constructor(context: FollowContext, state: ActiveState, selectors: VersionSelectors) {
     const { cluster, plan, split, deps } = context
     this.context = context
     this.current = state
+    if (context.isBegun) this.revision = context.from
     this.selectorsNow = selectors
     this.waitingSince = deps.clock.now()
     this.checks = createExternalChecks(cluster, plan, () => hookStatus(split.namespace, plan, this.state), deps.clock)
@@ -73,7 +82,9 @@ export class FollowedRun implements Run {
   }
 
   get intent(): RecoveryIntent {
-    const { type, name, from, hasChanged, split } = this.context
+    const { type, name, from, split } = this.context
+    const holds = this.plan.onCancel === 'hold' && !this.condemned ? { holds: true as const } : {}
+    const which = this.revision === undefined ? { from } : { revision: this.revision }
     const isRolledBack = this.hasEnded() && this.isSafe && this.needsDrainCheck
     return {
       split,
@@ -81,7 +92,7 @@ export class FollowedRun implements Run {
       selectors: this.selectorsNow,
       drainTarget: this.drainTarget,
       needsDrainCheck: isRolledBack,
-      followed: { type, name, ...(hasChanged ? { from } : { revision: this.revision ?? from }) },
+      followed: { type, name, ...which, ...holds },
     }
   }
 
@@ -100,7 +111,7 @@ export class FollowedRun implements Run {
   /** False while an abort is decided, and the engine has not returned the traffic. */
   get isSafe(): boolean {
     if (!this.hasEnded()) return false
-    return this.condemned === undefined || this.verdict === 'rolled-back'
+    return this.condemned === undefined || this.isOver || this.verdict === 'rolled-back'
   }
 
   get needsDrainCheck(): boolean {
@@ -135,12 +146,21 @@ export class FollowedRun implements Run {
     const live = await engine.read(cluster, split.namespace, name)
     if (!live || (uid !== undefined && live.object.metadata.uid !== uid))
       return this.finish(this.blind(`the ${engine.kind} ${split.namespace}/${name} was deleted`))
-    const progress = engine.progress(live, weightIn(currentObjects(this.context.watched.routes), split))
+    const progress = engine.progress(live, weightIn(await this.routes(), split))
     this.tell(progress)
+    if (engine.template(live) !== this.context.template)
+      return this.finish(endChanged({ engine: engine.title, title: this.context.title }))
     this.notice(live, progress)
     await this.sample(progress)
     if (this.hasEnded()) return
     await this.act(live, progress)
+  }
+
+  /** A watch that is out of date shows weights that may be gone. */
+  private async routes(): Promise<Routed[]> {
+    const { watched, cluster, split } = this.context
+    const isFresh = watched.routes.every((each) => each.fresh())
+    return isFresh ? currentObjects(watched.routes) : readRoutes(cluster, split)
   }
 
   /** Logs where the engine is, when that has changed. */
@@ -150,28 +170,30 @@ export class FollowedRun implements Run {
     const { deps, engine, events } = this.context
     if (this.progress === undefined || line(this.progress) !== line(progress)) deps.note(line(progress))
     events.next().forEach((message) => deps.note(`${engine.title} says: ${message}`))
+    if (this.progress === undefined && this.context.isBegun) this.joinedAt = progress.weight
     this.progress = progress
   }
 
   /** Recognizes the revision that this run follows, once the engine rolls it out. */
   private notice(live: Live, progress: RolloutProgress): void {
-    const { engine, from, hasChanged, deps } = this.context
-    const isNew = !hasChanged || progress.revision !== from
+    const { engine, from, deps } = this.context
+    const isNew = progress.revision !== from
     const hasBegun = isUnderWay(progress) || engine.observes || progress.phase === 'promoted'
-    if (this.revision === undefined && progress.phase !== 'waiting' && isNew && hasBegun) {
+    if (this.revision === undefined && progress.phase !== 'waiting' && !progress.isBefore && isNew && hasBegun) {
       this.revision = progress.revision
       deps.note(`follows the revision ${progress.revision}`)
     }
     if (this.revision === progress.revision) this.selectorsNow = engine.selectors(live)
     if (this.revision !== undefined && progress.phase !== 'waiting') this.waitingSince = undefined
     this.waitingSince ??= this.revision !== undefined && progress.phase === 'waiting' ? deps.clock.now() : undefined
-    const isHeld = progress.phase === 'approval' || progress.phase === 'stopped'
-    this.heldSince = isHeld ? (this.heldSince ?? deps.clock.now()) : undefined
+    this.heldSince = isHalted(progress.phase) ? (this.heldSince ?? deps.clock.now()) : undefined
   }
 
   /** Counts what both versions have served, and judges the canary. Once stable gets the new version too, nothing is compared. */
   private async sample(progress: RolloutProgress): Promise<void> {
-    const isJudged = isUnderWay(progress) && progress.phase !== 'promoting' && progress.revision === this.revision
+    // A controller that does not act leaves the canary its traffic.
+    const isRunning = isUnderWay(progress) || (progress.phase === 'waiting' && progress.weight > 0)
+    const isJudged = isRunning && progress.phase !== 'promoting' && progress.revision === this.revision
     if (!isJudged || this.current.phase === 'ended') return
     const { plan, deps } = this.context
     if (!this.observer) {
@@ -181,7 +203,7 @@ export class FollowedRun implements Run {
     const { observed } = await this.observer.sample()
     const observation: Observation = { ...observed, findings: this.checks.latest(), gates: {} }
     // A cancel may have ended it meanwhile.
-    const before = this.state
+    const before = this.begunAnew(progress)
     if (before.phase === 'ended') return
     const { state, condemned } = judge(plan, before, progress, observation, deps.clock.now())
     this.current = state
@@ -189,6 +211,17 @@ export class FollowedRun implements Run {
     if (plan.explain && state.phase !== 'waiting')
       explainChecks(plan, state).forEach((each) => deps.note(describeEvidence(each)))
     if (condemned !== undefined) this.condemn(condemned)
+  }
+
+  /** Flagger starts its analysis anew for a changed ConfigMap, with the same revision: what was served before is about another version. */
+  private begunAnew({ weight }: RolloutProgress): State {
+    const { state } = this
+    const { deps, engine } = this.context
+    // The revision of Argo Rollouts says all; between its steps, it may remove a route for a header, and then set a weight.
+    const isAnew = !engine.observes && state.phase === 'waiting' && state.steps.length > 0 && weight > 0
+    if (!isAnew) return state
+    deps.note(`${engine.title} has begun anew, so the evidence does as well`)
+    return initialState(this.plan, 0, deps.clock.now())
   }
 
   private condemn(reason: string, rolledBackWith?: string): void {
@@ -209,9 +242,16 @@ export class FollowedRun implements Run {
     const isLeft = progress.phase === 'failed' && progress.weight > 0 && progress.revision === this.revision
     if (isLeft)
       this.condemn(`${this.context.engine.title} has failed the rollout: ${progress.reason || progress.where}`)
+    if (await this.resume(live, progress)) return
     const ending = this.endingAt(progress)
     if (ending) return this.finish(ending)
     if (this.condemned && this.revision !== undefined) await this.abort(live)
+  }
+
+  private async resume(live: Live, progress: RolloutProgress): Promise<boolean> {
+    if (this.condemned || this.isResumed || this.current.phase === 'ended') return false
+    this.isResumed = await endPause(this.context, live, progress, this.current, this.heldSince)
+    return this.isResumed
   }
 
   private endingAt(progress: RolloutProgress): Ending | undefined {
@@ -235,6 +275,8 @@ export class FollowedRun implements Run {
       abortingMs: since(condemned?.at),
       noticeMs,
       looksEveryMs,
+      delaysAbort: this.context.engine.delaysAbort,
+      joinedAt: this.joinedAt,
       lastWarning: events.lastWarning(),
     })
   }
@@ -242,10 +284,11 @@ export class FollowedRun implements Run {
   /** Repeated until the engine has followed: it may write its status at the same time. */
   private async abort(live: Live): Promise<void> {
     const { cluster, engine, split } = this.context
-    await engine.abort(cluster, live, this.revision ?? '', split).catch((error: unknown) => {
+    const isWritten = await engine.abort(cluster, live, this.revision ?? '', split).catch((error: unknown) => {
       if (!isConflict(error)) throw error
+      return false
     })
-    this.isAbortWritten = true
+    this.isAbortWritten ||= isWritten
   }
 
   /** The run cannot see the rollout any more, which goes on. */
@@ -255,7 +298,7 @@ export class FollowedRun implements Run {
     return { verdict: 'inconclusive', reason, error: reason }
   }
 
-  private finish({ error, warning, ...outcome }: Ending): void {
+  private finish({ error, warning, engineVerdict, isOver, ...outcome }: Ending): void {
     if (this.current.phase === 'ended') return
     const { config, deps } = this.context
     const { clock, note, warn } = deps
@@ -270,6 +313,8 @@ export class FollowedRun implements Run {
     const stopped = { ...endCurrentStep(this.current, last, clock.now()), weight }
     this.current = end(stopped, outcome).state
     this.error = error
+    this.isOver = isOver ?? false
+    this.engineVerdict = engineVerdict
     note(`decision: ${outcome.verdict}, because ${outcome.reason}`)
   }
 
@@ -280,9 +325,23 @@ export class FollowedRun implements Run {
       this.error = late
       return this.context.deps.note(late)
     }
-    if (this.hasEnded()) return
+    if (this.current.phase === 'ended')
+      return this.verdict === 'held' ? this.rollBackHeld(reason, rolledBackWith) : undefined
     this.condemn(reason, rolledBackWith)
     await this.tick()
+  }
+
+  /** This run has ended at an approval, and the canary has its share of the traffic since. */
+  private async rollBackHeld(reason: string, rolledBackWith?: string): Promise<void> {
+    const { cluster, split, plan, deps, engine } = this.context
+    this.condemned = { reason, at: deps.clock.now(), rolledBackWith }
+    const options = { timeoutMs: plan.progressDeadline, note: deps.note, clock: deps.clock }
+    const done = await abortRollout(cluster, split, this.intent.followed!, options).catch(messageOf)
+    if (done === 'aborted') {
+      this.current = { ...(this.current as EndedState), weight: 0, verdict: 'rolled-back', reason }
+      this.engineVerdict = 'rolled-back'
+    } else this.error = `${reason}; but ${engine.title} has not returned its traffic (${done})`
+    deps.note(this.error ?? reason)
   }
 
   /** With `onCancel: hold`, the engine goes on; otherwise the rollout is aborted, and the post step sees it through. */
@@ -325,6 +384,7 @@ export class FollowedRun implements Run {
       plan: this.plan,
       namespace: this.split.namespace,
       ...(this.error === undefined ? {} : { error: this.error }),
+      ...(this.engineVerdict === undefined ? {} : { engineVerdict: this.engineVerdict }),
       ...(rolledBackWith === undefined ? {} : { rolledBackWith }),
     }
   }

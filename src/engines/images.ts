@@ -4,6 +4,7 @@ import type { Container, Kind, Workload } from '../cluster/objects.ts'
 import type { CanaryConfig } from '../config/schema.ts'
 import { currentImage } from '../config/values/images.ts'
 import { withImages } from '../release/images.ts'
+import type { Live } from './engine.ts'
 import { NotReleasable } from '../release/workload.ts'
 
 /** It is not clear which container gets the image. */
@@ -58,6 +59,9 @@ function imageChanges(list: string, before: readonly Container[] = [], after: re
   })
 }
 
-export async function setImages(cluster: Cluster, namespace: string, change: ImageChange): Promise<void> {
-  await cluster.patch(change.kind, namespace, change.name, change.operations)
+/** @returns the objects with the pod template as it is now: if somebody changes that later, it is not what this run set. */
+export async function setImages(cluster: Cluster, namespace: string, change: ImageChange, live: Live): Promise<Live> {
+  const { kind, name, operations } = change
+  const changed = await cluster.patch<Workload>(kind, namespace, name, operations)
+  return kind === 'Deployment' ? { ...live, workload: changed } : { ...live, object: changed }
 }

@@ -5,8 +5,17 @@ type Labels = Record<string, string>
 
 export type IstioRoute = { name: string; routes?: string[] }
 
+/** A route that a step adds in front of the others; without `match`, the step removes it. `percentage`: of a mirror, 100 by default. */
+export type ManagedRoute = { name: string; match?: object[]; percentage?: number }
+
 /** `duration`: seconds, or text with a unit; without one, the pause ends by an approval. */
-export type RolloutStep = { setWeight?: number; pause?: { duration?: number | string }; [other: string]: unknown }
+export type RolloutStep = {
+  setWeight?: number
+  pause?: { duration?: number | string }
+  setHeaderRoute?: ManagedRoute
+  setMirrorRoute?: ManagedRoute
+  [other: string]: unknown
+}
 
 export type RolloutStrategy = {
   canary?: {
@@ -32,6 +41,7 @@ type AnalysisStatus = { name?: string; status?: string; message?: string }
 export type Rollout = KubeObject & {
   spec: {
     paused?: boolean
+    replicas?: number
     selector?: { matchLabels?: Labels }
     template?: Workload['spec']['template']
     workloadRef?: { apiVersion?: string; kind: string; name: string }
@@ -83,6 +93,7 @@ export type FlaggerCanary = KubeObject & {
     canaryWeight?: number
     iterations?: number
     lastAppliedSpec?: string
+    trackedConfigs?: Record<string, string>
     lastPromotedSpec?: string
     conditions?: { type: string; reason?: string; message?: string }[]
   }

@@ -11,12 +11,12 @@ import { titleOf } from '../cluster/objects.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import { hostOf } from '../policies/compile/names.ts'
 import type { FollowContext } from './context.ts'
-import { weightIn, type EngineType } from './engine.ts'
+import { engineOf, weightIn, type EngineType } from './engine.ts'
 import { followEvents } from './event-log.ts'
 import { findFollowed, type Followed } from './find.ts'
 import { FollowedRun } from './followed-run.ts'
 import { setImages, type ImageChange } from './images.ts'
-import type { RolloutProgress } from './progress.ts'
+import { isUnderWay, type RolloutProgress } from './progress.ts'
 
 /** `onChange`: called with the object that got images. @throws NotFollowable, ApiError */
 export async function startFollowing(
@@ -30,26 +30,27 @@ export async function startFollowing(
   const { namespace } = config
   const note = (line: string) => shared.note(config.canary ? line : `${plan.service}: ${line}`)
   const deps = { ...shared, note }
-  const followed = await findFollowed(cluster, namespace, plan)
+  if (plan.engine.generate) await waitForFirst(cluster, namespace, plan, deps)
+  const followed = await findObserved(cluster, namespace, plan, { ...deps, watched })
   const { engine, live, change, name } = followed
   const title = titleOf({ ...live.object, kind: engine.kind })
   const progress = engine.progress(live, weightIn(currentObjects(watched.routes), followed.split))
   if (!change && progress.phase === 'promoted')
     return {
-      idle: `the ${title} has promoted its revision ${progress.revision} already`,
+      idle: `the ${title} has promoted its revision ${progress.revision} already${engine.unseen(live.object)}`,
       plan: followed.plan,
       weight: 100,
     }
+  const current = change ? await setImages(cluster, namespace, change, live) : live
   if (change) {
-    await setImages(cluster, namespace, change)
     onChange(change)
     note(`${change.kind} ${namespace}/${change.name}: ${change.images.join(', ')}`)
   } else note(`follows the ${title}, which ${engine.title} rolls out already`)
-  await endPause(cluster, followed, progress, note)
   const context: FollowContext = {
     cluster,
     config,
-    plan: { ...followed.plan, steps: engine.steps(live.object) },
+    // A generated Canary calls its webhooks itself.
+    plan: { ...followed.plan, steps: engine.steps(live.object), webhooks: {} },
     split: followed.split,
     engine,
     type: plan.engine.type as EngineType,
@@ -59,7 +60,9 @@ export async function startFollowing(
     looksEveryMs: engine.looksEvery(live.object),
     uid: live.object.metadata.uid,
     from: progress.revision,
-    hasChanged: change !== undefined,
+    isBegun: change === undefined && isUnderWay(progress),
+    template: engine.template(current),
+    resumeAt: resumeAt(followed, progress, note),
     watched,
     deps,
     events: await followEvents(cluster, namespace, { kind: engine.kind, name, uid: live.object.metadata.uid }),
@@ -69,17 +72,55 @@ export async function startFollowing(
   return new FollowedRun(context, state, engine.selectors(live))
 }
 
-/** The pause at which this run finds the rollout, if the config approves it. */
-async function endPause(
+/** Argo Rollouts sees a change within a moment, and it may be none of the pod template. */
+async function findObserved(
   cluster: Cluster,
-  { plan, engine, live }: Followed,
-  { phase, where, weight }: RolloutProgress,
-  note: (line: string) => void,
+  namespace: string,
+  plan: CanaryConfig,
+  { clock, signal, watched }: Pick<PromotionDeps, 'clock' | 'signal'> & { watched: WatchedObjects },
+): Promise<Followed> {
+  for (let i = 0; ; i++) {
+    const followed = await findFollowed(cluster, namespace, plan)
+    const { engine, live, change, split } = followed
+    const { phase } = engine.progress(live, weightIn(currentObjects(watched.routes), split))
+    if (change || phase !== 'waiting' || !engine.observes || i === observedTries) return followed
+    await clock.sleep(500, signal)
+  }
+}
+
+const observedTries = 20
+
+/** Objects that this run has generated: the controller has to take the Deployment over before it can roll anything out. */
+async function waitForFirst(
+  cluster: Cluster,
+  namespace: string,
+  { engine: { type }, service, progressDeadline }: CanaryConfig,
+  { clock, note, signal }: PromotionDeps,
 ): Promise<void> {
-  if (!plan.engine.resume || !engine.resume) return
-  if (phase !== 'approval') return note('`engine.resume`: the rollout waits for no approval, so this run ends no pause')
-  await engine.resume(cluster, live)
-  note(`ends the pause at weight ${weight} (${where}), as \`engine.resume\` says`)
+  const engine = engineOf(type as EngineType)
+  const deadline = clock.now() + progressDeadline
+  let isTold = false
+  while (clock.now() < deadline) {
+    const live = await engine.read(cluster, namespace, service)
+    if (!live) return
+    const { phase, revision } = engine.progress(live, 0)
+    if (revision !== '' && phase !== 'waiting') return
+    if (!isTold) note(`waits until ${engine.title} has taken over the Deployment of ${service}`)
+    isTold = true
+    await clock.sleep(500, signal)
+  }
+}
+
+/** The pause at which this run finds the rollout, if the config approves it. */
+function resumeAt(
+  { plan, engine }: Followed,
+  { phase, where }: RolloutProgress,
+  note: (line: string) => void,
+): string | undefined {
+  if (!plan.engine.resume || !engine.resume) return undefined
+  if (phase === 'approval') return where
+  note('`engine.resume`: the rollout waits for no approval, so this run ends no pause')
+  return undefined
 }
 
 async function observing(

@@ -51,13 +51,15 @@ const describeLeftOut = (count: number) =>
   `> ${count} ${count === 1 ? 'part is' : 'parts are'} left out, because a comment has little room: the page of the run has all`
 
 function promotionPart(report: PromotionReport, isOneOfSeveral: boolean): string {
-  const { canary, service, verdict, reason, steps, userRequests } = report
+  const { canary, service, verdict, reason, steps, userRequests, engineVerdict } = report
   // No line begins with a name, because GitLab takes a slash there for a command.
   const name = isOneOfSeveral ? `Canary ${say(`${canary} of ${service}`)}: ` : ''
+  const controller = engineVerdict === undefined ? '' : `the controller: ${engineVerdict}; `
   const requests = `${userRequests.failed} of ${userRequests.total} requests of users failed`
-  return [`${name}**${verdict}**: ${say(reason)} (${requests})`, ...(steps.length > 0 ? [chart(report)] : [])].join(
-    '\n\n',
-  )
+  return [
+    `${name}**${verdict}**: ${say(reason)} (${controller}${requests})`,
+    ...(steps.length > 0 ? [chart(report)] : []),
+  ].join('\n\n')
 }
 
 function experimentPart({ name, verdict, reason }: ExperimentReport): string {

@@ -4,7 +4,7 @@ import type { Diagnosis } from '../canary/controller/diagnosis.ts'
 import { shownCount, type Times } from '../canary/analysis/request-counts.ts'
 import { explainChecks } from '../canary/state/machine.ts'
 import { timeToDetect } from '../canary/state/ending.ts'
-import type { Stage, Step, Verdict } from '../canary/state/types.ts'
+import type { EngineVerdict, Stage, Step, Verdict } from '../canary/state/types.ts'
 import type { Promotion } from '../canary/controller/context.ts'
 import { timelineReport, type TimelineReport } from './timeline-report.ts'
 import type { Cost } from '../mesh/cost.ts'
@@ -64,6 +64,8 @@ export type PromotionReport = {
   /** What this run saw over time. Old samples are joined, so that hours fit. */
   timeline?: TimelineReport
   latency?: LatencyReport
+  /** What the controller has made of it, if one moves the traffic: `verdict` is what this run says. */
+  engineVerdict?: EngineVerdict
   /** The canary's last log lines and warnings, if it failed. */
   diagnosis?: Diagnosis[]
   /** The service whose failure rolled this one back too. */
@@ -157,7 +159,7 @@ export function emptyReport(namespace: string, startedAt: Date, dryRun: boolean)
 
 export function promotionReport(promotion: Promotion): PromotionReport {
   const { plan, startedAt, steps, canary, stable, users, timeline = [] } = promotion
-  const { secondsToSafe, diagnosis, rolledBackWith, adopted } = promotion
+  const { secondsToSafe, diagnosis, rolledBackWith, adopted, engineVerdict } = promotion
   const timeToDetectMs = timeToDetect(promotion)
   return {
     service: plan.service,
@@ -174,6 +176,7 @@ export function promotionReport(promotion: Promotion): PromotionReport {
     ...(secondsToSafe === undefined ? {} : { secondsToSafe }),
     ...(timeline.length > 0 ? { timeline: timelineReport(timeline, startedAt) } : {}),
     ...(canary.times.total > 0 ? { latency: { canary: canary.times, stable: stable.times } } : {}),
+    ...(engineVerdict === undefined ? {} : { engineVerdict }),
     ...(diagnosis ? { diagnosis } : {}),
     ...(rolledBackWith === undefined ? {} : { rolledBackWith }),
     ...(adopted === undefined ? {} : { adopted }),

@@ -125,14 +125,15 @@ async function warnOfGitops(context: StageContext): Promise<void> {
  * error.
  */
 function errorsOf(promotion: Promotion, { service, reason, diagnosis = [] }: PromotionReport): string[] {
-  const { verdict, error } = promotion
+  const { verdict, error, engineVerdict } = promotion
   if (error !== undefined && verdict === 'promoted') return [`the canary of ${service} was promoted, but ${error}`]
   if (verdict === 'promoted' || verdict === 'skipped' || (isHeldAsPlanned(promotion) && error === undefined)) return []
   const last = diagnosis.flatMap(({ pod, cause, log }) => [
     ...(cause === undefined ? [] : [`${pod}: ${cause}`]),
     ...(log.length > 0 ? [`the last lines of ${pod}: ${log.slice(-3).join(' | ')}`] : []),
   ])
-  return [`the canary of ${service} was not promoted (${verdict}): ${error ?? reason}`, ...last]
+  const ended = engineVerdict === 'promoted' ? `ended ${verdict}` : `was not promoted (${verdict})`
+  return [`the canary of ${service} ${ended}: ${error ?? reason}`, ...last]
 }
 
 /**

@@ -1,8 +1,10 @@
 // Rollouts that the real controllers of Argo Rollouts and Flagger run, followed and judged by the action, with users who call
 // all the time.
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { toObjects } from '../../src/engines/convert/back.ts'
+import { toMeshYaml } from '../../src/engines/convert/convert.ts'
 import { caller, deployment, openArcade, service, shop, type Arcade } from './arcade.ts'
 import { startEngines } from './engines.ts'
 import { runner, type RunnerOptions } from './runner.ts'
@@ -182,11 +184,12 @@ const analysis = {
 }
 const asksGate = { analysis: { templates: [{ templateName: 'gate' }], startingStep: 1 } }
 
-const pauses = [{ setWeight: 50 }, { pause: { duration: '4s' } }]
+/** Long enough for the evidence. */
+const pauses = [{ setWeight: 50 }, { pause: { duration: '15s' } }]
 const approvals = [{ setWeight: 20 }, { pause: {} }]
 
 beforeAll(async () => {
-  arcade = await openArcade(...gate, caller('pizza'), caller('noodles'), caller('soup'))
+  arcade = await openArcade(...gate, ...['pizza', 'noodles', 'soup'].map(caller))
   machine = runner(arcade.testCluster.runner)
   await applyRights(arcade.testCluster, machine.home, namespace, ['engines.yaml'])
   // Another account than that of deliver.yaml, which has more rights.
@@ -368,12 +371,130 @@ describe('Flagger', () => {
     expect(held.code, held.log).toBe(0)
     expect(held.outputs).toMatchObject({ verdict: 'held', weight: '40' })
     await answer('soup-approval', 200)
-    const { code, log, outputs } = await run(image('next'))
+    // Flagger may promote before this job has seen enough.
+    const { code, log, outputs } = await run(`${image('next')} onInconclusive: promote,`)
     expect(code, log).toBe(0)
     expect(outputs).toMatchObject({ verdict: 'promoted', weight: '100' })
     expect(await status('lastPromotedSpec')).toBe(await status('lastAppliedSpec'))
     await arcade.expectNoFailure('soup', before)
     const again = await run(image('next'))
     expect(again.outputs, again.log).toMatchObject({ verdict: 'skipped' })
+  })
+})
+
+describe('objects from the config', () => {
+  let deliverer: string
+  beforeAll(async () => {
+    await applyRights(arcade.testCluster, machine.home, namespace, ['deliver.yaml', 'engine-objects.yaml'])
+    deliverer = await accountKubeconfig(arcade.testCluster, machine.home, namespace, 'mesh-canary')
+    // The shops before need their place on a small node no more.
+    await arcade.kubectl('delete', 'rollouts,canaries', '--all')
+    await arcade.kubectl('delete', 'deploy', ...['pizza', 'noodles', 'soup'].map((app) => `${app}-caller`))
+    await arcade.apply(...['tea', 'rice'].flatMap((app) => [service(app), shop(app, {}), caller(app)]))
+    for (const app of ['tea', 'rice']) {
+      for (const name of [app, `${app}-caller`])
+        await arcade.kubectl('rollout', 'status', `deploy/${name}`, '--timeout=120s')
+      await arcade.answered(app)
+    }
+  })
+
+  /** Runs these stages with this config of one shop, under one owner. */
+  function deliver(app: string, config: string, stages: string) {
+    const file = join(machine.home, `${app}-generated.yaml`)
+    writeFileSync(file, `name: ${app}\nnamespace: ${namespace}\n${config}`)
+    const { metrics = '' } = arcade.testCluster.inputs
+    // The input belongs to the section canary.
+    const inputs = config.includes('canary:') ? { metrics } : {}
+    return machine.main({ kubeconfig: deliverer, ...inputs, config: file, stages })
+  }
+  const generated = (app: string, engine: string, plan: string) =>
+    `services: { ${app}: { port: 3001, timeout: 5s } }
+canary: { service: ${app}, engine: { type: ${engine}, generate: true }, ${plan} progressDeadline: 60s, warmup: 0, checks: { tolerance: 10 } }
+`
+  const owned = (app: string) =>
+    arcade.kubectl(
+      'get',
+      'rollouts,analysistemplates,canaries,metrictemplates,virtualservices,destinationrules',
+      '-o',
+      'name',
+      '-l',
+      'app.kubernetes.io/managed-by=mesh-canary',
+      '--field-selector',
+      `metadata.name=${app}`,
+    )
+
+  /** The second plan has nothing to do. */
+  async function expectUnchanged(app: string, config: string): Promise<void> {
+    const { code, log, outputs } = await deliver(app, config, 'plan')
+    expect(code, log).toBe(0)
+    expect(outputs['changed'], log).toBe('0')
+  }
+
+  test('take the Deployment over to Argo Rollouts, promote, and give it back', async () => {
+    const config = generated('tea', 'argo-rollouts', 'steps: [50, 100], interval: 4s, onInconclusive: promote,')
+    const before = await arcade.calls('tea')
+    const created = await deliver('tea', config, 'policies')
+    expect(created.code, created.log).toBe(0)
+    expect(created.log).toMatch(/Rollout tea: create/)
+    await arcade.kubectl('wait', 'rollout/tea', '--for=jsonpath={.status.phase}=Healthy', '--timeout=120s')
+    await expectUnchanged('tea', config)
+
+    const released = await deliver(
+      'tea',
+      config.replace('warmup: 0', `${image('next')} warmup: 0`),
+      'policies, promote',
+    )
+    expect(released.code, released.log).toBe(0)
+    expect(released.outputs).toMatchObject({ verdict: 'promoted', 'engine-verdict': 'promoted', changed: '1' })
+    await expectUnchanged('tea', config)
+
+    const removed = await deliver('tea', 'services: {}\n', 'policies')
+    expect(removed.code, removed.log).toBe(0)
+    expect(await owned('tea')).toBe('')
+    expect(await arcade.kubectl('get', 'deploy', 'tea', '-o', 'jsonpath={.status.readyReplicas}')).toBe('1')
+    await arcade.expectNoFailure('tea', before)
+  })
+
+  test('take the Deployment over to Flagger, and give it back', async () => {
+    const config = generated('rice', 'flagger', 'steps: [50, 100], interval: 10s,')
+    const before = await arcade.calls('rice')
+    const created = await deliver('rice', config, 'policies')
+    expect(created.code, created.log).toBe(0)
+    await arcade.kubectl('wait', 'canary/rice', '--for=jsonpath={.status.phase}=Initialized', '--timeout=120s')
+    await arcade.expectNoFailure('rice', before)
+    await expectUnchanged('rice', config)
+
+    const removed = await deliver('rice', 'services: {}\n', 'policies')
+    expect(removed.code, removed.log).toBe(0)
+    expect(await owned('rice')).toBe('')
+    expect(await arcade.kubectl('get', 'service', 'rice', '-o', 'jsonpath={.spec.selector.app}')).toBe('rice')
+    expect(await arcade.kubectl('get', 'deploy', 'rice', '-o', 'jsonpath={.status.readyReplicas}')).toBe('1')
+    await arcade.answered('rice')
+  })
+})
+
+describe('what convert writes is accepted by the API server with the real CRDs', () => {
+  const files = resolve(import.meta.dirname, '../unit/engines/convert/files')
+  /** The objects of ours are for another namespace, which need not exist. */
+  const accept = async (name: string, text: string) => {
+    const file = join(machine.home, name)
+    const documents = text
+      .split(/^---$/m)
+      .filter((document) => /^kind: (Canary|MetricTemplate|Rollout|AnalysisTemplate)$/m.test(document))
+    writeFileSync(
+      file,
+      documents.map((each) => each.replace(/^  namespace: .*$/m, `  namespace: ${namespace}`)).join('---\n'),
+    )
+    await arcade.kubectl('apply', '--server-side', '--dry-run=server', '--validate=strict', '-f', file)
+    return documents.length
+  }
+
+  test.each(['flagger', 'argo-rollouts'] as const)('%s', async (engine) => {
+    let accepted = 0
+    for (const name of readdirSync(join(files, engine))) {
+      const { text } = toMeshYaml([{ name, text: readFileSync(join(files, engine, name), 'utf8') }])
+      accepted += await accept(name, toObjects({ name: 'mesh.yaml', text }, engine).text)
+    }
+    expect(accepted).toBeGreaterThanOrEqual(10)
   })
 })

@@ -39,7 +39,6 @@ const ignored: Partial<Record<keyof CanaryConfig, Advice>> = {
   webhooks: inObject,
   load: notSupported,
   onFail: (engine) => `a canary that fails is always aborted, as ${engineTitles[engine]} does; remove it`,
-  onInconclusive: (engine) => `${engineTitles[engine]} decides what follows without evidence; remove it`,
   onDrift: ownsTraffic,
   guard: ownsTraffic,
   leaseWaitTimeout: ownsTraffic,
@@ -73,15 +72,53 @@ function mixedFaults(config: Config): Fault[] {
   return [{ path: ['canaries', String(other), 'engine'], message }]
 }
 
-function faultsOf({ engine, image, images }: CanaryConfig, keys: string[]): Fault[] {
+/** What the generated objects take from the section. */
+const generatedKeys: Record<Engine, string[]> = {
+  'argo-rollouts': ['stable', 'canary', 'steps', 'until', 'interval', 'mirror', 'ab'],
+  flagger: ['steps', 'interval', 'mirror', 'ab', 'webhooks'],
+}
+
+function notGenerated(engine: Engine): string {
+  return (
+    `the generated ${engineObjects[engine].kind} does not express it; remove it, or write the ${engineObjects[engine].kind} ` +
+    `yourself (\`mesh-canary convert --to ${engine}\`), without \`generate\``
+  )
+}
+
+function subsetFaults({ stable, canary }: CanaryConfig): Fault[] {
+  if (stable.name === canary.name)
+    return [{ path: ['canary'], message: `${canary.name} is the same subset as stable; name the new version` }]
+  return Object.entries({ stable, canary }).flatMap(([key, version]) =>
+    version.by === 'subset'
+      ? []
+      : [{ path: [key], message: 'the generated Rollout moves the traffic between two subsets; name a subset' }],
+  )
+}
+
+function noWayBack(engine: Engine): string {
+  return (
+    `has no effect with \`engine: ${engine}\`: ${engineTitles[engine]} decides what follows without evidence; the run then ` +
+    'ends `inconclusive`, unless you write `promote`'
+  )
+}
+
+function faultsOf(plan: CanaryConfig, keys: string[]): Fault[] {
+  const { engine, image, images, onInconclusive } = plan
   const { type, name, resume } = engine
+  const { generate, workload } = engine
   const own = (key: string, message: string): Fault => ({ path: ['engine', key], message })
   if (type === 'builtin')
     return [
       ...(name === undefined ? [] : [own('name', 'is for argo-rollouts and flagger; remove it')]),
       ...(resume ? [own('resume', 'is for argo-rollouts; remove it')] : []),
+      ...(generate ? [own('generate', 'is for argo-rollouts and flagger; remove it')] : []),
+      ...(workload === undefined ? [] : [own('workload', 'is for `generate`; remove it')]),
     ]
   return [
+    ...(!generate && workload !== undefined ? [own('workload', 'is for `generate`; remove it')] : []),
+    ...(generate && name !== undefined
+      ? [own('name', 'the generated object has the name of `service`; remove it')]
+      : []),
     ...(image !== undefined && images !== undefined
       ? [{ path: ['images'], message: '`image` says what to release already; give one of the two' }]
       : []),
@@ -93,9 +130,15 @@ function faultsOf({ engine, image, images }: CanaryConfig, keys: string[]): Faul
           ),
         ]
       : []),
+    ...(keys.includes('onInconclusive') && onInconclusive !== 'promote'
+      ? [{ path: ['onInconclusive'], message: noWayBack(type) }]
+      : []),
+    ...(generate ? subsetFaults(plan) : []),
     ...keys.flatMap((key) => {
+      if (generate && generatedKeys[type].includes(key)) return []
       const advice = ignored[key as keyof CanaryConfig]
-      return advice ? [{ path: [key], message: `has no effect with \`engine: ${type}\`: ${advice(type)}` }] : []
+      const text = advice === inObject && generate ? notGenerated(type) : advice?.(type)
+      return text === undefined ? [] : [{ path: [key], message: `has no effect with \`engine: ${type}\`: ${text}` }]
     }),
   ]
 }

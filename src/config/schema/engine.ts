@@ -11,6 +11,16 @@ const section = z.strictObject({
   name: objectName
     .optional()
     .describe("Name of the Rollout or of Flagger's Canary. Default: the one that moves the traffic of `service`."),
+  generate: boolean
+    .prefault(false)
+    .describe(
+      'Writes the object of the engine from this section, with the stage `policies`: a Rollout with AnalysisTemplates and its ' +
+        'routes, or a Canary with MetricTemplates, for an existing Deployment. `steps`, `interval`, `mirror`, `ab` and ' +
+        '`checks.queries` become part of it, as `mesh-canary convert` writes them.',
+    ),
+  workload: objectName
+    .optional()
+    .describe('Name of the Deployment that the generated objects roll out. Default: the name of `service`.'),
   resume: boolean
     .prefault(false)
     .describe(
@@ -19,4 +29,4 @@ const section = z.strictObject({
     ),
 })
 
-export const engine = withShortForm(section, type, (type) => ({ type, resume: false }))
+export const engine = withShortForm(section, type, (type) => ({ type, generate: false, resume: false }))

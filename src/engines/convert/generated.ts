@@ -4,11 +4,15 @@ import { destinationRules } from '../../policies/compile/destination-rule.ts'
 import type { KubeObject } from '../../cluster/objects.ts'
 import type { CanaryConfig, Config, ServicePolicy } from '../../config/schema.ts'
 import type { Path } from '../../yaml/positions.ts'
+import { Names } from './values.ts'
 
 export type EngineObject = KubeObject & { spec: Record<string, unknown> }
 
-/** `path`: of the config. `left`: the objects do not have it; `differs`: they have it, with another meaning. */
-export type KeyNote = { about: 'left' | 'differs'; path: Path; says: string }
+/**
+ * `path`: of the config. `left`: the objects do not have it; `differs`: they have it, with another meaning. `assumed`: the
+ * objects say more than the config.
+ */
+export type KeyNote = { about: 'left' | 'differs' | 'assumed'; path: Path; says: string }
 
 /**
  * `objects`: without labels, in the config's namespace. `taken`: paths of the config that the objects express. Every other
@@ -49,7 +53,37 @@ export class Keys {
     this.notes.push({ about: 'differs', path: [...this.section, ...path], says })
     this.take(...path)
   }
+
+  assume(path: Path, says: string): void {
+    this.notes.push({ about: 'assumed', path: [...this.section, ...path], says })
+  }
+
+  assumeOfService(path: Path, says: string): void {
+    this.notes.push({ about: 'assumed', path: [...this.service, ...path], says })
+  }
 }
+
+/** The metrics of requests. A query has another name, because Flagger, and a Rollout, have one metric of a name. */
+export const requestMetricNames = ['request-success-rate', 'request-duration']
+
+/** The queries of the canary with the names of their metrics. */
+export function namedQueries({ checks }: CanaryConfig, keys: Keys): [name: string, metric: string, query: Query][] {
+  const names = new Names()
+  for (const name of requestMetricNames) names.free(name)
+  return Object.entries(checks.queries).map(([name, query]) => {
+    const metric = names.free(name)
+    if (metric !== name)
+      keys.differ(['checks', 'queries', name, 'query'], `its name is that of a metric of requests: ${metric}`)
+    return [name, metric, query]
+  })
+}
+
+/** A Service has no dot in its name, so no two canaries make the same one. */
+export function templateName({ service }: CanaryConfig, metric: string): string {
+  return `${service}.${metric}`
+}
+
+type Query = CanaryConfig['checks']['queries'][string]
 
 type Section = Record<string, unknown>
 

@@ -10,10 +10,11 @@ import type { SourceObject } from './source.ts'
 
 /**
  * A line of the list. `left`: the field is not in the result. `differs`: it is, with another meaning. `assumed`: the
- * result says something that the source does not; such an entry has no value.
+ * result says something that the source does not; such an entry has no value. `default`: the source does not have the
+ * field, and what holds without it is not in the result.
  */
 export type Entry = {
-  about: 'left' | 'differs' | 'assumed'
+  about: 'left' | 'default' | 'differs' | 'assumed'
   object: SourceObject
   path: Path
   value: unknown

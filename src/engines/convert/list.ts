@@ -6,6 +6,7 @@ import { meshYaml } from './ours.ts'
 
 const headings: Record<Entry['about'], string> = {
   left: 'Not in the result:',
+  default: 'Defaults of mesh.yaml, which are not in the result either:',
   differs: 'In the result, with another meaning:',
   assumed: 'In the result, but not in the source:',
 }
@@ -24,7 +25,7 @@ export function lineOf({ about, object, path, value, says }: Entry): string {
   const { kind, name, place } = object
   const field = dotted([...path])
   const title = kind === meshYaml ? '' : [kind, name].filter((part) => part !== '').join(' ')
-  const shown = about === 'assumed' || path.length === 0 ? '' : ` = ${shownValue(value)}`
+  const shown = about === 'assumed' || path.length === 0 || value === undefined ? '' : ` = ${shownValue(value)}`
   return oneLine(`${place(path)}: ${[title, field].filter((part) => part !== '').join(': ')}${shown}: ${says}`)
 }
 

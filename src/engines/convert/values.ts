@@ -52,6 +52,11 @@ export class Names {
   }
 }
 
+/** The first text that a query of ours would have replaced. Nothing escapes it. */
+export function variableIn(text: string): string | undefined {
+  return /\$(?:namespace|service|stable|canary|weight|interval)\b/.exec(text)?.[0]
+}
+
 const inCluster = /^http:\/\/([a-z0-9-]+)\.([a-z0-9-]+)(?:\.svc(?:\.cluster\.local)?)?(?::(\d+))?\/?$/
 
 export type PrometheusPlace = { service: string } | { address: string }

@@ -24,10 +24,12 @@ function opening(report: PromotionReport): Markup {
 }
 
 function promotionFacts(report: PromotionReport): Markup {
-  const { requestsObserved, userRequests, secondsToDetect, secondsToSafe, stable, canary, weight } = report
+  const { requestsObserved, userRequests, secondsToDetect, secondsToSafe, stable, canary, weight, engineVerdict } =
+    report
   const { total, failed } = userRequests
   return facts([
     ['canary', `${canary} beside ${stable}`],
+    ['verdict of the controller', engineVerdict],
     ['weight at the end', `${weight}%`],
     ['requests to the canary', String(requestsObserved)],
     ['requests of users', String(total)],

@@ -2,12 +2,14 @@ import { describe, expect, test } from 'vitest'
 import {
   rolloutFaults,
   rolloutProgress,
+  rolloutRoutes,
   rolloutSelectors,
   rolloutSteps,
   rolloutVersions,
 } from '../../../src/engines/argo-rollouts.ts'
 import type { Rollout } from '../../../src/engines/objects.ts'
-import { rollout, running } from './fixtures.ts'
+import { weightIn } from '../../../src/engines/engine.ts'
+import { rollout, running, subsetRoutes } from './fixtures.ts'
 
 const phaseOf = (object: Rollout, workload = undefined as ReturnType<typeof running> | undefined) =>
   rolloutProgress(object, 20, workload).phase
@@ -34,7 +36,12 @@ describe('the phase of a Rollout', () => {
     ],
     ['is stopped by somebody who pauses all of it', rollout(moving, { paused: true }), 'stopped'],
     ['has failed when it is aborted', rollout({ ...moving, phase: 'Degraded', abort: true }), 'failed'],
-    ['has failed when it is degraded', rollout({ ...moving, phase: 'Degraded' }), 'failed'],
+    ['is stuck when it is degraded without an abort', rollout({ ...moving, phase: 'Degraded' }), 'stuck'],
+    [
+      'is moving at a pause of zero seconds',
+      rollout({ ...paused, currentStepIndex: 0 }, { strategy: { canary: { steps: [{ pause: { duration: 0 } }] } } }),
+      'moving',
+    ],
   ])('%s', (_, object, expected) => {
     expect(phaseOf(object)).toBe(expected)
   })
@@ -129,5 +136,54 @@ describe('a Rollout that cannot be followed', () => {
 
   test('is none with the routing of Istio', () => {
     expect(rolloutFaults(rollout())).toEqual([])
+  })
+})
+
+test('only the routes that it names, of the VirtualServices that it names, have the weight of the canary', () => {
+  const [virtualService] = subsetRoutes(0)
+  const fixed = subsetRoutes(50)[0].spec.http![0]!
+  const http = [{ ...fixed, name: 'beta-users' }, ...virtualService.spec.http!]
+  const other = { ...subsetRoutes(50)[0], metadata: { name: 'of-a-gateway', namespace: 'shop' } }
+  const own = rolloutRoutes(rollout())
+  expect(own).toEqual([{ name: 'backend', routes: ['primary'] }])
+  const split = { namespace: 'shop', service: 'backend', ...rolloutVersions(rollout()), own }
+  const objects = [{ ...virtualService, spec: { ...virtualService.spec, http } }, other]
+  expect(weightIn(objects, split)).toBe(0)
+  expect(weightIn(objects, { ...split, own: [...own, { name: 'of-a-gateway' }] })).toBe(50)
+})
+
+test('a VirtualService of another namespace is named as Argo Rollouts names it, and refused', () => {
+  const at = (name: string) => {
+    const istio = { virtualService: { name }, destinationRule: { name: 'backend' } }
+    return rollout({}, { strategy: { canary: { trafficRouting: { istio } } } })
+  }
+  expect(rolloutFaults(at('routes.edge'))).toEqual([
+    expect.stringMatching(/VirtualService of the namespace edge \(routes\.edge\), and this run reads those of shop/),
+  ])
+  expect(rolloutRoutes(at('routes.edge'))).toEqual([])
+  expect(rolloutRoutes(at('routes.v1.shop'))).toEqual([{ name: 'routes.v1' }])
+  expect(rolloutFaults(at('routes.v1.shop'))).toEqual([])
+})
+
+describe('at weight 0, the canary may have', () => {
+  const header = { setHeaderRoute: { name: 'testers', match: [{ headerName: 'x-test' }] } }
+  const mirror = { setMirrorRoute: { name: 'copies', match: [{ method: { exact: 'GET' } }], percentage: 35 } }
+  const steps = [
+    header,
+    { pause: {} },
+    { setHeaderRoute: { name: 'testers' } },
+    mirror,
+    { pause: {} },
+    { setWeight: 20 },
+  ]
+  test.each([
+    [1, { isChosen: true }],
+    [2, {}],
+    [4, { copies: 35 }],
+  ])('at step %i: %o', (currentStepIndex, expected) => {
+    const object = rollout({ currentPodHash: 'new', currentStepIndex }, { strategy: { canary: { steps } } })
+    const { isChosen, copies } = rolloutProgress(object, 0)
+    expect({ isChosen, copies }).toEqual({ isChosen: undefined, copies: undefined, ...expected })
+    expect(rolloutProgress(object, 20)).not.toHaveProperty('isChosen')
   })
 })

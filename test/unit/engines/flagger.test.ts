@@ -8,7 +8,11 @@ import {
   runsSameTemplate,
   thresholdOf,
 } from '../../../src/engines/flagger.ts'
-import { canary, running } from './fixtures.ts'
+import type { PatchOperation } from '../../../src/cluster/client.ts'
+import { engineOf } from '../../../src/engines/engine.ts'
+import type { FlaggerCanary } from '../../../src/engines/objects.ts'
+import { clusterWith } from '../fixtures.ts'
+import { canary, running, serviceRoutes } from './fixtures.ts'
 
 describe('the phase of a Canary', () => {
   test.each([
@@ -33,6 +37,7 @@ describe('the phase of a Canary', () => {
   test('tells that an A/B test chooses the requests', () => {
     const analysis = { iterations: 3, match: [{ headers: { cookie: { exact: 'canary' } } }] }
     expect(canaryProgress(canary({ phase: 'Progressing' }, { analysis }), 100).isChosen).toBe(true)
+    expect(canaryProgress(canary({ phase: 'Progressing' }, { analysis }), 0)).not.toHaveProperty('isChosen')
   })
 
   test('comes with the failed checks and the reason', () => {
@@ -92,4 +97,38 @@ test('primary runs the same template under its own names, or another one', () =>
   primary.spec.template.metadata!.annotations = { 'flagger-id': '1d1c' }
   expect(runsSameTemplate(target, primary)).toBe(true)
   expect(runsSameTemplate(running('backend', 'shop:2'), primary)).toBe(false)
+})
+
+describe('an abort writes the status, and weight 0', () => {
+  const versions = canaryVersions(canary())
+  const split = { namespace: 'shop', service: 'backend', ...versions }
+  const progressing = canary({ phase: 'Progressing', lastAppliedSpec: 'new' })
+  /** `then`: the Canary after the first write. */
+  async function abort(then: FlaggerCanary) {
+    const patches: [string, PatchOperation[]][] = []
+    const cluster = clusterWith({
+      get: () => Promise.resolve(then),
+      list: (kind: string) => Promise.resolve(kind === 'VirtualService' ? [serviceRoutes(50)] : []),
+      patch: (kind: string, _: string, __: string, operations: PatchOperation[]) => {
+        patches.push([kind, operations])
+        return Promise.resolve(serviceRoutes())
+      },
+    })
+    const isWritten = await engineOf('flagger').abort(cluster, { object: progressing }, 'new', split)
+    return { isWritten, patches }
+  }
+
+  test('only in the phase in which it was read', async () => {
+    const { isWritten, patches } = await abort(progressing)
+    expect(isWritten).toBe(true)
+    expect(patches.map(([kind]) => kind)).toEqual(['Canary', 'VirtualService'])
+    expect(patches[0]![1]).toContainEqual({ op: 'test', path: '/status/phase', value: 'Progressing' })
+  })
+
+  test.each([
+    ['Flagger has begun another revision', canary({ phase: 'Progressing', lastAppliedSpec: 'fix' })],
+    ['Flagger promotes', canary({ phase: 'Promoting', lastAppliedSpec: 'new' })],
+  ])('no weight if meanwhile %s', async (_, then) => {
+    expect((await abort(then)).patches.map(([kind]) => kind)).toEqual(['Canary'])
+  })
 })

@@ -16,6 +16,8 @@ const before: RolloutProgress = { phase: 'promoted', revision: 'old', weight: 10
 const waiting: RolloutProgress = { ...before, phase: 'waiting' }
 const moving: RolloutProgress = { ...before, phase: 'moving', revision: 'new', weight: 20 }
 const promoted: RolloutProgress = { ...before, revision: 'new' }
+/** As many looks as the checks need to pass. */
+const proving = Array.from({ length: 150 }, () => moving)
 const failed: RolloutProgress = { ...moving, phase: 'failed', weight: 0, reason: 'aborted' }
 
 type Script = {
@@ -25,11 +27,12 @@ type Script = {
   failures?: number
   plan?: string
   hasChanged?: boolean
-  abort?: () => Promise<void>
+  resumeAt?: string
+  abort?: () => Promise<unknown>
 }
 
 /** A run that follows an engine by this script, with ten requests of the canary in each poll. */
-function follow({ says, afterAbort, failures = 0, plan = '', hasChanged = true, abort }: Script) {
+function follow({ says, afterAbort, failures = 0, plan = '', hasChanged = true, abort, resumeAt }: Script) {
   const clock = new FakeClock()
   const [notes, warnings, aborts]: [string[], string[], string[]] = [[], [], []]
   let look = 0
@@ -45,6 +48,7 @@ function follow({ says, afterAbort, failures = 0, plan = '', hasChanged = true, 
     abort: async (_, __, revision) => {
       aborts.push(revision)
       await abort?.()
+      return true
     },
   }
   const observer: Observer = {
@@ -72,7 +76,9 @@ function follow({ says, afterAbort, failures = 0, plan = '', hasChanged = true, 
     looksEveryMs: 0,
     uid: 'r1',
     from: 'old',
-    hasChanged,
+    isBegun: !hasChanged,
+    template: engine.template({ object: rollout() }),
+    resumeAt,
     watched: { pods: [], workloads: [], routes: [] },
     deps: {
       clock,
@@ -96,7 +102,7 @@ function follow({ says, afterAbort, failures = 0, plan = '', hasChanged = true, 
 }
 
 test('the revision that an image brings is followed to its promotion', async () => {
-  const { toEnd, aborts, run } = follow({ says: [waiting, before, moving, moving, promoted] })
+  const { toEnd, aborts, run } = follow({ says: [waiting, before, ...proving, promoted] })
   expect(run.intent.followed).toEqual({ type: 'argo-rollouts', name: 'backend', from: 'old' })
   const { verdict, reason, weight, steps } = await toEnd()
   expect({ verdict, weight }).toEqual({ verdict: 'promoted', weight: 100 })
@@ -105,15 +111,15 @@ test('the revision that an image brings is followed to its promotion', async () 
   expect(aborts).toEqual([])
 })
 
-test('an undecided promotion is a warning, one with evidence against it an error', async () => {
+test('an undecided promotion is inconclusive, or a warning if the user accepts it', async () => {
   const few = follow({ says: [moving, promoted] })
-  expect(await few.toEnd()).not.toHaveProperty('error')
-  expect(few.warnings.join()).toMatch(/^canary: the evidence of this run is undecided/)
-  const leaning = follow({ says: [moving, promoted], failures: 3 })
-  expect(await leaning.toEnd()).toMatchObject({
-    verdict: 'promoted',
-    error: expect.stringMatching(/leans against/) as string,
-  })
+  const undecided = expect.stringMatching(/has promoted .* the evidence of this run is undecided/) as string
+  expect(await few.toEnd()).toMatchObject({ verdict: 'inconclusive', engineVerdict: 'promoted', error: undecided })
+  const accepted = follow({ says: [moving, promoted], plan: 'onInconclusive: promote' })
+  const ended = await accepted.toEnd()
+  expect(ended).toMatchObject({ verdict: 'promoted', engineVerdict: 'promoted' })
+  expect(ended).not.toHaveProperty('error')
+  expect(accepted.warnings.join()).toMatch(/^canary: the evidence of this run is undecided/)
 })
 
 test('a canary that fails is aborted, once the engine has returned the traffic', async () => {
@@ -181,7 +187,9 @@ test('what the run cannot see ends without a verdict, and the engine goes on', a
 
 test('a short silence of the API server is waited out', async () => {
   const silence = Array.from({ length: 5 }, () => new ApiError(503, 'unavailable'))
-  expect(await follow({ says: [moving, ...silence, promoted] }).toEnd()).toMatchObject({ verdict: 'promoted' })
+  expect(await follow({ says: [moving, ...silence, ...proving, promoted] }).toEnd()).toMatchObject({
+    verdict: 'promoted',
+  })
 })
 
 test('a canary is aborted together with one of another service', async () => {
@@ -192,7 +200,46 @@ test('a canary is aborted together with one of another service', async () => {
 })
 
 test('a rollout that was applied before is followed by its revision', async () => {
-  const { run, toEnd } = follow({ says: [{ ...moving, revision: 'old' }, { ...before }], hasChanged: false })
+  const { run, toEnd } = follow({
+    says: [...proving.map((each) => ({ ...each, revision: 'old' })), before],
+    hasChanged: false,
+  })
   expect(run.intent.followed).toEqual({ type: 'argo-rollouts', name: 'backend', revision: 'old' })
   expect(await toEnd()).toMatchObject({ verdict: 'promoted' })
+})
+
+test('an approval that the config gives ends the pause once the evidence suffices', async () => {
+  const paused = { ...moving, phase: 'approval', where: 'step 2 of 4, pause' } as const
+  const proven = follow({
+    says: [...proving.slice(0, 50), ...Array.from({ length: 60 }, () => paused), promoted],
+    resumeAt: paused.where,
+  })
+  await proven.toEnd()
+  expect(proven.notes.join('\n')).toMatch(/ends the pause at weight 20/)
+  const failing = follow({ says: [paused], failures: 5, afterAbort: failed, resumeAt: paused.where })
+  expect(await failing.toEnd()).toMatchObject({ verdict: 'rolled-back' })
+  expect(failing.notes.join('\n')).not.toMatch(/ends the pause/)
+})
+
+test('a controller that stops in the middle ends the run, whether the canary is condemned or not', async () => {
+  const silent = { ...moving, phase: 'waiting' } as const
+  expect(await follow({ says: [moving, moving, silent] }).toEnd()).toMatchObject({
+    verdict: 'inconclusive',
+    engineVerdict: 'running',
+    error: expect.stringMatching(/has not acted on .* for 20 s/) as string,
+  })
+  expect(await follow({ says: [moving, moving, silent], failures: 5 }).toEnd()).toMatchObject({
+    verdict: 'inconclusive',
+    error: expect.stringMatching(/has not followed the abort/) as string,
+  })
+})
+
+test('one that is held at its approval returns with one of another service', async () => {
+  const held = { ...moving, phase: 'approval', weight: 50 } as const
+  const { run, toEnd } = follow({ says: [...proving, held], afterAbort: failed })
+  await toEnd()
+  expect(run.state).toMatchObject({ verdict: 'held' })
+  await run.rollBack('rolled back together with front', 'front')
+  expect((await run.conclude({ fast: true })).error).toMatch(/has not returned its traffic/)
+  expect(run.isSafe).toBe(false)
 })

@@ -51,6 +51,18 @@ test('requests before the canary has traffic are no evidence', () => {
   expect(state.canary.requests).toBe(0)
 })
 
+test.each([
+  ['testers whom a header sends there', { isChosen: true as const }, 'ab', 100],
+  ['copies of requests', { copies: 35 }, 'mirror', 35],
+])('at weight 0, a canary that fails %s is condemned', (_, more, kind, weight) => {
+  let judged: Judgement = { state: start }
+  for (let second = 1; judged.condemned === undefined && second < 60; second++)
+    judged = judge(plan, judged.state, at(0, more), sample(served(10, 10)), second * 1_000)
+  expect(judged.condemned).toMatch(/100% of 10 requests failed|failed/)
+  expect(judged.state.steps).toMatchObject([{ kind, weight }])
+  expect(judged.state.weight).toBe(0)
+})
+
 test('a canary that fails a fifth of its requests is condemned after a few', () => {
   const random = randomFrom(7)
   let judged: Judgement = { state: start }
@@ -88,4 +100,16 @@ test('an outage of both versions condemns nobody', () => {
 test('requests that a match has chosen are a step of their own', () => {
   const { state } = judge(plan, start, at(100, { isChosen: true }), sample(served(10)), 1_000)
   expect(state.steps.map(({ kind }) => kind)).toEqual(['ab'])
+})
+
+test('a check of the user that has not answered is no passed check, and one that failed without traffic speaks against', () => {
+  const asking = planOf('engine: argo-rollouts, warmup: 0, checks: { commands: { smoke: { run: ["false"] } } }')
+  const over = { ...asking, steps: [20, 100] }
+  let state: ActiveState = start
+  for (let second = 1; second <= 60; second++)
+    state = judge(over, state, at(20), sample(served(20), served(80)), second * 1_000).state
+  expect(doubtOf(over, state)).toEqual({ text: 'smoke did not pass (no answer yet)', leansAgainst: false })
+  const failing = { name: 'smoke', state: 'fail', text: 'exit code 1', at: 500 } as const
+  const { state: unserved } = judge(over, start, at(0), sample(served(0), served(40), { findings: [failing] }), 1_000)
+  expect(doubtOf(over, unserved)).toEqual({ text: 'smoke failed (exit code 1)', leansAgainst: true })
 })

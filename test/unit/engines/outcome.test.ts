@@ -1,20 +1,23 @@
 import { expect, test } from 'vitest'
 import { initialState } from '../../../src/canary/state/start.ts'
 import type { ActiveState } from '../../../src/canary/state/types.ts'
-import { judge } from '../../../src/engines/judge.ts'
+import { doubtOf, judge } from '../../../src/engines/judge.ts'
 import { endingOf, type Followed } from '../../../src/engines/outcome.ts'
 import type { RolloutProgress } from '../../../src/engines/progress.ts'
-import { addRequests } from '../../../src/canary/analysis/request-counts.ts'
+import { addRequests, type RequestCounts } from '../../../src/canary/analysis/request-counts.ts'
 import { planOf, served } from '../fixtures.ts'
 
 const plan = planOf('engine: argo-rollouts, warmup: 0, progressDeadline: 60s')
 const moving: RolloutProgress = { phase: 'moving', revision: 'new', weight: 20, where: 'step 1 of 4', reason: '' }
 
-/** The state after a minute at weight 20, with so many requests of the canary in each second. */
-function after(requests: number): ActiveState {
+/** The state after a minute at weight 20, with so many requests of the canary in each second. `failing`: this share of both versions'. */
+function after(requests: number, failing = 0): ActiveState {
   let state: ActiveState = initialState(plan, 0, 0)
   for (let second = 1; second <= 60; second++) {
-    const [canary, stable] = [served(requests), served(4 * requests)]
+    const [canary, stable] = [1, 4].map((times) => served(times * requests, times * requests * failing)) as [
+      RequestCounts,
+      RequestCounts,
+    ]
     const observation = { canary, stable, users: addRequests(canary, stable), ready: true, complete: true }
     state = judge(plan, state, moving, { ...observation, findings: [], gates: {} }, second * 1_000).state
   }
@@ -51,9 +54,9 @@ test('a promotion with every check passed says so', () => {
   )
 })
 
-test('a promotion that the evidence does not support says both', () => {
+test('a promotion that the evidence does not support is none of this run, which says both', () => {
   const ending = endingOf(followed({ phase: 'promoted', weight: 100 }, { state: unproven }))
-  expect(ending).toMatchObject({ verdict: 'promoted' })
+  expect(ending).toMatchObject({ verdict: 'inconclusive', engineVerdict: 'promoted', error: ending!.reason })
   expect(ending!.reason).toMatch(
     /has promoted the revision new .*; the evidence of this run is undecided: the evidence does not exclude/,
   )
@@ -62,6 +65,21 @@ test('a promotion that the evidence does not support says both', () => {
 test('a promotion without a request that this run saw says that', () => {
   const ending = endingOf(followed({ phase: 'promoted', weight: 100 }, { state: initialState(plan, 0, 0) }))
   expect(ending!.reason).toMatch(/undecided: this run saw no request of the canary/)
+})
+
+test('the user may accept a promotion that the evidence does not support, but not one that it speaks against', () => {
+  const accepting = { plan: { ...plan, onInconclusive: 'promote' as const } }
+  const promoted = { phase: 'promoted', weight: 100 } as const
+  const accepted = endingOf(followed(promoted, { ...accepting, state: unproven }))
+  expect(accepted).toMatchObject({ verdict: 'promoted', engineVerdict: 'promoted' })
+  expect(accepted).not.toHaveProperty('error')
+  expect(accepted!.reason).toMatch(/undecided: .*onInconclusive: promote/)
+  const leaning = after(20, 0.5)
+  expect(doubtOf(plan, leaning)).toMatchObject({ leansAgainst: true })
+  expect(endingOf(followed(promoted, { ...accepting, state: leaning }))).toMatchObject({
+    verdict: 'inconclusive',
+    engineVerdict: 'promoted',
+  })
 })
 
 test('a failed canary that was promoted before the abort is no success', () => {
@@ -80,10 +98,12 @@ test('a rollback of the engine has its reason, one of this run its own', () => {
   const failed = { phase: 'failed', weight: 0, reason: 'metric "errors" assessed Failed' } as const
   expect(endingOf(followed(failed))).toEqual({
     verdict: 'rolled-back',
+    engineVerdict: 'rolled-back',
     reason: 'Argo Rollouts has rolled the canary back: metric "errors" assessed Failed',
   })
   expect(endingOf(followed(failed, { condemned: '5 of 20 failed', detectMs: 4_000 }))).toEqual({
     verdict: 'rolled-back',
+    engineVerdict: 'rolled-back',
     reason: '5 of 20 failed',
     timeToDetectMs: 4_000,
   })
@@ -146,4 +166,11 @@ test('a controller that does not begin is named', () => {
 test('an approval before anything begins is held', () => {
   const ending = endingOf(followed({ phase: 'approval', revision: 'old', weight: 0 }, { revision: undefined }))
   expect(ending).toMatchObject({ verdict: 'held', asPlanned: true })
+})
+
+test('a run that joined a rollout says that what was seen before does not count', () => {
+  const joined = { state: unproven, joinedAt: 40 }
+  expect(endingOf(followed({ phase: 'promoted', weight: 100 }, joined))!.reason).toMatch(
+    /\(it began at weight 40, and what an earlier run saw does not count\)/,
+  )
 })

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
+import type { Cluster } from '../../../src/cluster/client.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject, VirtualService, DestinationRule } from '../../../src/cluster/objects.ts'
+import { findFollowed } from '../../../src/engines/find.ts'
 import { conflictFaults, followFaults } from '../../../src/engines/preflight.ts'
 import type { Rollout } from '../../../src/engines/objects.ts'
 import { clusterWith, configOf } from '../fixtures.ts'
@@ -52,11 +54,44 @@ const fromGit = (object: KubeObject): KubeObject => ({
   },
 })
 
+/** A Deployment of the Helm chart of Flagger, whose pods have its own name. */
+function labelled(ofPods: string, status: object = { readyReplicas: 1 }): KubeObject {
+  const { spec, ...object } = running(ofPods, 'app:1')
+  const labels = (value: string) => ({ labels: { 'app.kubernetes.io/name': value } })
+  const template = { ...spec.template, metadata: labels(ofPods) }
+  return {
+    ...object,
+    metadata: { ...object.metadata, ...labels('flagger') },
+    spec: { ...spec, template },
+    status,
+  } as KubeObject
+}
+
 /** The same objects with another one of this kind. */
 const replacing = (objects: KubeObject[], other: KubeObject) => [
   ...objects.filter(({ kind }) => kind !== other.kind),
   other,
 ]
+
+const dashboard: KubeObject = {
+  ...running('argo-rollouts-dashboard', 'dash:1'),
+  metadata: {
+    name: 'argo-rollouts-dashboard',
+    namespace: 'argo',
+    labels: { 'app.kubernetes.io/name': 'argo-rollouts', 'app.kubernetes.io/component': 'rollouts-dashboard' },
+  },
+}
+
+/** The account may not read this kind. */
+function unreadable(objects: KubeObject[], kind: string): Cluster {
+  const found = cluster(objects)
+  const forbidden = () => Promise.reject(new ApiError(403, 'forbidden'))
+  return {
+    ...found,
+    list: (asked, ...rest) => (asked === kind ? forbidden() : found.list(asked, ...rest)),
+    get: (asked, ...rest) => (asked === kind ? forbidden() : found.get(asked, ...rest)),
+  }
+}
 
 test('a Rollout and a Canary that can be followed have no fault', async () => {
   expect(await faults(argoConfig('image: "shop:2"'), argo)).toBe('')
@@ -77,7 +112,7 @@ describe('before anything is touched, the fault names', () => {
       faults(argoConfig(), argo, { absent: ['Rollout'] }),
       /canary\.engine: the cluster has no Rollouts/,
     ],
-    ['missing CRDs of Flagger', faults(flaggerConfig(), flagger, { absent: ['Canary'] }), /no Canarys of Flagger/],
+    ['missing CRDs of Flagger', faults(flaggerConfig(), flagger, { absent: ['Canary'] }), /no Canaries of Flagger/],
     [
       'no object for the service',
       faults(argoConfig(), argo.slice(0, -1)),
@@ -174,7 +209,80 @@ describe('before anything is touched, the fault names', () => {
         argoConfig(),
         replacing(argo, { ...subsetRoutes()[0], spec: { hosts: ['backend'], http: [] } } as VirtualService),
       ),
-      /no VirtualService of shop has a route with both stable and canary/,
+      /no VirtualService of shop that the Rollout shop\/backend names \(backend, route primary\) has a route with both stable and canary/,
+    ],
+    [
+      'a named route without both versions beside another one',
+      faults(
+        argoConfig(),
+        replacing(
+          argo,
+          rollout(
+            {},
+            {
+              strategy: {
+                canary: {
+                  trafficRouting: {
+                    istio: {
+                      virtualService: { name: 'backend', routes: ['main'] },
+                      destinationRule: { name: 'backend', stableSubsetName: 'stable', canarySubsetName: 'canary' },
+                    },
+                  },
+                },
+              },
+            },
+          ),
+        ),
+      ),
+      /names \(backend, route main\) has a route/,
+    ],
+    [
+      'an image that the engine has not noticed yet',
+      faults(
+        flaggerConfig('image: "shop:3"'),
+        flagger.map((each) =>
+          each.metadata.name === 'backend' && each.kind === 'Deployment' ? running('backend', 'shop:2') : each,
+        ),
+      ),
+      /Flagger has not acted on the last change of the Canary shop\/backend yet/,
+    ],
+    [
+      'a missing primary',
+      faults(
+        flaggerConfig(),
+        flagger.filter(({ metadata }) => metadata.name !== 'backend-primary'),
+      ),
+      /has no primary Deployment/,
+    ],
+    ['a Rollout without pods', faults(argoConfig(), replacing(argo, rollout({}, { replicas: 0 }))), /is scaled to 0/],
+    [
+      'pods from something else than a Deployment',
+      faults(argoConfig(), replacing(argo, rollout({}, { workloadRef: { kind: 'PodTemplate', name: 'backend' } }))),
+      /takes its pods from a PodTemplate/,
+    ],
+    [
+      'a controller without a ready pod beside a ready dashboard',
+      faults(argoConfig(), argo, {
+        everywhere: [{ ...running('argo-rollouts', 'argo:1'), status: {} } as KubeObject, dashboard],
+      }),
+      /has no ready pod/,
+    ],
+    [
+      'a controller of Flagger without a ready pod beside the ready Prometheus of its chart',
+      faults(flaggerConfig(), flagger, {
+        everywhere: [labelled('flagger', {}), labelled('flagger-prometheus')],
+      }),
+      /controller of Flagger \(Deployment shop\/flagger\) has no ready pod/,
+    ],
+    [
+      'routes that may not be read',
+      followFaults(unreadable(argo, 'VirtualService'), configOf(argoConfig())).then((each) => each.join()),
+      /canary\.engine: this account may not read .* deploy\/rbac\/engines\.yaml/,
+    ],
+    [
+      'Deployments that may not be read',
+      followFaults(unreadable(flagger, 'Deployment'), configOf(flaggerConfig())).then((each) => each.join()),
+      /deploy\/rbac\/engines\.yaml/,
     ],
     [
       'one missing right',
@@ -184,7 +292,7 @@ describe('before anything is touched, the fault names', () => {
     [
       'the missing right to set an image',
       faults(flaggerConfig('image: "shop:2"'), flagger, { denied: ({ resource }) => resource === 'deployments' }),
-      /may not patch deployments in shop/,
+      /may not get deployments, patch deployments in shop/,
     ],
     [
       'a container that does not exist',
@@ -194,6 +302,13 @@ describe('before anything is touched, the fault names', () => {
   ])('%s', async (_, found, expected) => {
     expect(await found).toMatch(expected)
   })
+})
+
+test('an abort of a rollout that may not be read names the remedy, too', async () => {
+  const { canary: plan } = configOf(argoConfig())
+  await expect(findFollowed(unreadable(argo, 'DestinationRule'), 'shop', plan!, 'abort')).rejects.toThrow(
+    /may not read .* deploy\/rbac\/engines\.yaml/,
+  )
 })
 
 describe('a promotion of this program refuses a service that a controller moves', () => {
@@ -235,6 +350,29 @@ describe('a promotion of this program refuses a service that a controller moves'
       'namespace: shop\ncanary: { service: backend, stable: { service: backend-old }, canary: { service: backend-next } }',
     )
     expect((await conflictFaults(services, byService, routing([])))[0]).toMatch(/Rollout shop\/backend/)
+  })
+
+  test('also if no run could follow it, and does not advise that', async () => {
+    const skipped = replacing(flagger, canary({}, { skipAnalysis: true }))
+    const [fault] = await conflictFaults(cluster(skipped), builtin, routing(skipped))
+    expect(fault).toMatch(/Canary shop\/backend.*delete it, or .*because it has `skipAnalysis: true`/)
+    expect(fault).not.toMatch(/set `engine/)
+  })
+
+  test('but not by a mark of one that is gone, nor by one of a host elsewhere', async () => {
+    const [virtualService, rule] = subsetRoutes()
+    const annotations = { 'argo-rollouts.argoproj.io/managed-by-rollouts': 'backend' }
+    const left = [backendService, virtualService, { ...rule, metadata: { ...rule.metadata, annotations } }]
+    expect(await conflictFaults(cluster(left), builtin, routing(left))).toEqual([])
+    expect(await conflictFaults(cluster(left, { absent: ['Rollout'] }), builtin, routing(left))).toEqual([])
+    const host = 'backend.other.svc.cluster.local'
+    const elsewhere = [
+      backendService,
+      { ...virtualService, spec: { ...virtualService.spec, hosts: [host] } },
+      { ...rule, spec: { ...rule.spec, host } },
+      rollout(),
+    ]
+    expect(await conflictFaults(cluster(elsewhere), builtin, routing(elsewhere))).toEqual([])
   })
 
   test('but not one of its own', async () => {

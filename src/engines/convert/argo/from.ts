@@ -29,7 +29,7 @@ export function canaryFromRollout(root: Field, find: Find): Converted {
   const versions = versionsOf(canary, istio)
   const service = serviceOf(root, canary, istio, find)
   takeName(root, service)
-  const steps = stepsFromRollout(canary.get('steps'), !('service' in Object(versions['stable'])))
+  const steps = stepsFromRollout(canary, !('service' in Object(versions['stable'])))
   const analyses = [
     { field: canary.get('analysis'), isInline: false },
     ...canary
@@ -87,7 +87,7 @@ function serviceOf(root: Field, canary: Field, istio: Field, find: Find): string
   const rule = istio.get('destinationRule', 'name')
   const stable = canary.get('stableService').text()
   const hosts = virtualServices.flatMap((each) => {
-    const [name = '', namespace] = (each.get('name').text() ?? '').split('/').reverse()
+    const { name, namespace } = placeOf(each)
     return (
       find('VirtualService', namespace, name)
         ?.get('spec', 'hosts')
@@ -96,23 +96,44 @@ function serviceOf(root: Field, canary: Field, istio: Field, find: Find): string
     )
   })
   const host = rule.given ? find('DestinationRule', undefined, rule.text() ?? '')?.get('spec', 'host').value : undefined
-  const known = [host, ...hosts].map(ofMesh).find((name) => name !== undefined)
+  const known = [host, ...hosts].map((each) => ofMesh(each, root.object.namespace)).find((name) => name !== undefined)
   const service = known ?? stable ?? root.object.name
   if (known === undefined)
     root.assume(
       `the Service is taken to be ${service}, because the input does not show it; give the file of the VirtualService and of ` +
         'the DestinationRule too, or correct `service`',
     )
-  for (const field of [rule, ...virtualServices.map((each) => each.get('name'))])
-    if (field.value === service) field.take()
-    else field.leave('every route that splits between the two versions moves, whatever the name of its object')
+  takeRouteNames(root, [rule, ...virtualServices.map((each) => each.get('name'))], service)
   return service
 }
 
-/** The name of a Service, if the host is one. */
-function ofMesh(host: unknown): string | undefined {
+/** Argo Rollouts reads `name.namespace`; its own namespace has no need of a name. */
+function placeOf(virtualService: Field): { name: string; namespace: string | undefined } {
+  const parts = (virtualService.get('name').text() ?? '').replace(/\.cluster\.local$/, '').split('.')
+  if (parts.length === 1) return { name: parts[0]!, namespace: undefined }
+  return { name: parts.slice(0, -1).join('.'), namespace: parts.at(-1) }
+}
+
+function takeRouteNames(root: Field, fields: readonly Field[], service: string): void {
+  for (const field of fields) {
+    const [, other] = /\.([^.]+)$/.exec((field.text() ?? '').replace(/\.cluster\.local$/, '')) ?? []
+    if (field.value === service) field.take()
+    else if (other !== undefined && other !== root.object.namespace)
+      field.leave(
+        `it is in the namespace ${other}, and a run moves weights in its own namespace only: move the VirtualService, or promote ` +
+          'in a file of that namespace',
+      )
+    else field.leave('every route that splits between the two versions moves, whatever the name of its object')
+  }
+}
+
+/** The name of a Service of the namespace, if the host is one. `example.com` is none. */
+function ofMesh(host: unknown, namespace: string | undefined): string | undefined {
   if (typeof host !== 'string') return undefined
-  return /^([a-z0-9-]+)(?:\.[a-z0-9-]+(?:\.svc(?:\.cluster\.local)?)?)?$/.exec(host)?.[1]
+  const found = /^([a-z0-9-]+)(?:\.([a-z0-9-]+)(\.svc(?:\.cluster\.local)?)?)?$/.exec(host)
+  const [, name, own, suffix] = found ?? []
+  const isOwn = own === undefined || (namespace === undefined ? suffix !== undefined : own === namespace)
+  return isOwn ? name : undefined
 }
 
 function takeName(root: Field, service: string): void {
@@ -122,13 +143,30 @@ function takeName(root: Field, service: string): void {
   else name.leave(`a canary is named after its Service: ${service}`)
 }
 
+/** One list of names for all VirtualServices. Without it, every route that splits between the two versions moves. */
 function routesOf(istio: Field): Section {
-  const fields = [istio.get('virtualService'), ...istio.get('virtualServices').items()].map((each) =>
-    each.get('routes'),
-  )
-  const names = [...new Set(fields.flatMap((field) => field.items().map(({ value }) => value)))]
-  for (const field of fields) field.take()
-  return names.length === 0 ? {} : { routes: names }
+  const all = [istio.get('virtualService'), ...istio.get('virtualServices').items()].filter(({ given }) => given)
+  const lists = all.map((each) => each.get('routes'))
+  const names = [...new Set(lists.flatMap((list) => list.items().map(({ value }) => value)))]
+  if (names.length === 0) return {}
+  const why = whyAllMove(all)
+  if (why !== undefined) {
+    for (const list of lists)
+      list.leave(`${why}; so here every route that splits between the two versions moves, in each VirtualService`)
+    return {}
+  }
+  for (const list of lists)
+    if (list.items().length === names.length) list.take()
+    else list.differ('a route with one of the names in `routes` moves in each VirtualService')
+  return { routes: names }
+}
+
+/** Why a list of names would leave out routes that the Rollout moves. */
+function whyAllMove(virtualServices: readonly Field[]): string | undefined {
+  const isL4 = (each: Field) => ['tlsRoutes', 'tcpRoutes'].some((key) => each.get(key).items().length > 0)
+  if (virtualServices.some(isL4)) return '`routes` names HTTP routes, and with it no TLS or TCP route would move'
+  const open = virtualServices.find((each) => each.get('routes').items().length === 0)
+  return open && `${open.get('name').text() ?? ''} names no routes, and with \`routes\` its route would not move`
 }
 
 function progressDeadline(spec: Field): string {
@@ -136,6 +174,10 @@ function progressDeadline(spec: Field): string {
   const seconds = wholeNumberOf(field, 1, 2_000_000) ?? progressDeadlineSeconds
   field.take()
   if (abort.value === true) abort.take()
-  else abort.leave('a canary that makes no progress is always rolled back')
+  else if (abort.given) abort.leave('a canary that makes no progress is always rolled back')
+  else
+    abort.assume(
+      'a canary that makes no progress is rolled back at `progressDeadline`; Argo Rollouts only marks the Rollout as Degraded',
+    )
   return durationText(seconds * 1000)
 }

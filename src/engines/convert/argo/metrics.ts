@@ -1,7 +1,7 @@
 // The metrics of AnalysisTemplates as queries of a canary.
 import { parseDuration } from '../../../config/values/durations.ts'
 import type { Field } from '../ledger.ts'
-import { durationOf, durationText, type Names, prometheusPlace, wholeNumberOf } from '../values.ts'
+import { durationOf, durationText, type Names, prometheusPlace, variableIn, wholeNumberOf } from '../values.ts'
 import { type Args, argsOf, withArgs } from './args.ts'
 import { boundsAgainst, boundsOf, type Bounds } from './conditions.ts'
 
@@ -103,9 +103,11 @@ function queryOf(provider: Field, args: Args, { prometheus }: Context): { text: 
   const { timeout: _, ...known } = prometheus
   if (Object.keys(known).length > 0 && JSON.stringify(known) !== JSON.stringify(place))
     return { why: 'it asks another Prometheus than the queries before; a canary asks one' }
+  const variable = variableIn(query.text() ?? '')
+  if (variable !== undefined)
+    return { why: `its query has \`${variable}\`, which is a variable of mesh-canary; write the query by hand` }
   const text = withArgs(query.text()?.trim() ?? '', args)
-  if ('missing' in text)
-    return { why: `its query has \`${text.missing}\`, whose value only the controller knows; write the query by hand` }
+  if ('why' in text) return { why: `its query has ${text.why}; write the query by hand` }
   if (text.text === '') return { why: 'it has no query' }
   return { text: text.text, take: () => takePrometheus([address, query, timeout], place, prometheus) }
 }
@@ -146,6 +148,10 @@ function conditionOf(metric: Field, args: Args): { bounds: Bounds; take: () => v
 }
 
 function everyOf(interval: Field, args: Args): Section {
+  if (!interval.given) {
+    interval.assume('without it, Argo Rollouts asks once; here a query is asked again and again, see `every`')
+    return {}
+  }
   const text = filled(interval, args)
   const ms = text === interval.text() ? durationOf(interval) : parseDuration(text)
   if (ms === undefined) {

@@ -2,7 +2,7 @@
 import { parseDuration } from '../../../config/values/durations.ts'
 import type { Field } from '../ledger.ts'
 import { textMatch } from '../request-match.ts'
-import { durationText, wholeNumberOf } from '../values.ts'
+import { durationText, percentOf, wholeNumberOf } from '../values.ts'
 
 type Section = Record<string, unknown>
 type Pause = { field: Field; ms: number }
@@ -13,23 +13,33 @@ type Stage = {
   weight: number
   pauses: Pause[]
   section: Section
+  /** The Rollout removes its route before the next stage. */
+  isEnded?: true
 }
 
-/** `hasSubsets`: an A/B stage needs them. The keys `mirror`, `ab`, `steps`, `interval` and `until` of a canary. */
-export function stepsFromRollout(steps: Field, hasSubsets: boolean): Section {
-  const reader = new StepReader(steps, hasSubsets)
+/**
+ * The keys `mirror`, `ab`, `steps`, `interval` and `until` of a canary. `canary`: the strategy. `hasSubsets`: an A/B stage
+ * needs them.
+ */
+export function stepsFromRollout(canary: Field, hasSubsets: boolean): Section {
+  const steps = canary.get('steps')
+  const most = wholeNumberOf(canary.get('trafficRouting', 'maxTrafficWeight'), 1, 1_000_000) ?? 100
+  const reader = new StepReader(steps, most, hasSubsets)
   for (const step of steps.items()) reader.read(step)
   return reader.result()
 }
 
 class StepReader {
   private readonly steps: Field
+  private readonly mostWeight: number
   private readonly hasSubsets: boolean
   private readonly stages: Stage[]
   private until: number | undefined
 
-  constructor(steps: Field, hasSubsets: boolean) {
+  /** `mostWeight`: the weight that stands for all traffic. */
+  constructor(steps: Field, mostWeight: number, hasSubsets: boolean) {
     this.steps = steps
+    this.mostWeight = mostWeight
     this.hasSubsets = hasSubsets
     this.stages = [{ kind: 'start', field: steps, weight: 0, pauses: [], section: {} }]
   }
@@ -57,7 +67,9 @@ class StepReader {
   }
 
   private weight(field: Field): void {
-    const weight = wholeNumberOf(field, 0, 100)!
+    const weight = percentOf(wholeNumberOf(field, 0, this.mostWeight)! / this.mostWeight)
+    if (!Number.isInteger(weight))
+      field.fail(`a weight that is a whole number of per cent, where \`maxTrafficWeight\` is ${this.mostWeight}`)
     if (weight <= this.last.weight)
       return void field.leave(weight === 0 ? 'every promotion begins at 0' : 'weights only rise here')
     this.stages.push({ kind: 'weight', field, weight, pauses: [], section: {} })
@@ -65,8 +77,10 @@ class StepReader {
 
   private pause(field: Field): void {
     const duration = field.get('duration')
-    if (!duration.given || Number(duration.value) === 0) return this.approval(field)
+    if (!duration.given) return this.approval(field)
     const ms = msOf(duration)
+    if (ms === 0)
+      return void field.leave('a pause of less than a second ends at once; without a duration it would wait')
     if (this.last.kind === 'start') return void field.leave('the canary has no traffic then; the steps begin at once')
     this.last.pauses.push({ field, ms })
   }
@@ -116,8 +130,19 @@ class StepReader {
   /** A route without a match is removed. Ours end before what comes next. */
   private end(field: Field, stage: Stage | undefined): void {
     const begun = stage?.field.get('name').value
-    if (begun === undefined || begun !== field.get('name').value) field.leave('no stage began that it could end')
-    else field.leave('`ab` and `mirror` end by themselves, before the next stage')
+    if (stage === undefined || begun !== field.get('name').value)
+      return void field.leave('no stage began that it could end')
+    if (stage === this.last) stage.isEnded = true
+    field.leave('`ab` and `mirror` end by themselves, before the next stage')
+  }
+
+  /** Without a step that removes it, the controller keeps a route until the rollout is over. */
+  private noteEnds(): void {
+    for (const { kind, field, isEnded } of this.stages.slice(0, -1))
+      if ((kind === 'ab' || kind === 'mirror') && !isEnded)
+        field
+          .get('match')
+          .differ(`Argo Rollouts keeps the route while the weights rise; here \`${kind}\` ends before the next stage`)
   }
 
   result(): Section {
@@ -126,7 +151,8 @@ class StepReader {
     const interval = intervalMs ?? defaultIntervalMs
     if (intervalMs === undefined)
       this.steps.assume('no weight has a pause with a duration, so `interval` is the default, 30s')
-    for (const stage of weights) takeWeight(stage, interval)
+    this.noteEnds()
+    for (const stage of weights) takeWeight(stage, interval, this.mostWeight)
     const steps = weights.map(({ weight }) => weight)
     if (steps.length === 0) this.steps.assume('it has no weights, so the canary gets all traffic in one step')
     return {
@@ -159,8 +185,9 @@ class StepReader {
 
 const defaultIntervalMs = 30_000
 
-function takeWeight(stage: Stage, interval: number): void {
-  const { field, pauses } = stage
+function takeWeight(stage: Stage, interval: number, mostWeight: number): void {
+  const { field, pauses, weight } = stage
+  if (mostWeight !== 100) field.differ(`of \`maxTrafficWeight\`, ${mostWeight}; here it is in per cent: ${weight}`)
   if (pauses.length === 0)
     field.differ(`it has no pause with a duration; here every step lasts \`interval\`, ${durationText(interval)}`)
   else field.take()
@@ -180,11 +207,11 @@ function commonTime(weights: readonly Stage[]): number | undefined {
   return times.toSorted((a, b) => countOf(b) - countOf(a) || b - a)[0]
 }
 
-/** A number counts seconds, as does a text without a unit. */
+/** A number counts seconds, as does a text without a unit. Argo Rollouts drops a part of a second. */
 function msOf(duration: Field): number {
   const ms = /^\d+$/.test(String(duration.value)) ? Number(duration.value) * 1000 : parseDuration(duration.value)
-  if (ms === undefined || ms <= 0) duration.fail('a duration such as 30s, or a number of seconds')
-  return ms
+  if (ms === undefined || ms < 0) duration.fail('a duration such as 30s, or a number of seconds')
+  return Math.floor(ms / 1000) * 1000
 }
 
 function headerMatch(item: Field): Section | undefined {

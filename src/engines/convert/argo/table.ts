@@ -6,6 +6,7 @@ const otherRouter = 'mesh-canary moves traffic in Istio only'
 const scaling =
   'mesh-canary scales no Deployment of yours; with `image` it makes the canary, see `replicas` and `after`'
 const history = 'the reports of the runs are the history'
+const oneList = 'one list for all; without TLS and TCP routes, and if each VirtualService has names'
 const whereLabels = 'the labels of the Deployments tell the versions apart'
 
 const rollout: Omit<Row, 'kind'>[] = [
@@ -22,7 +23,7 @@ const rollout: Omit<Row, 'kind'>[] = [
   { field: 'spec.restartAt', says: 'use `kubectl rollout restart`' },
   { field: 'spec.analysis', says: history },
   { field: 'spec.progressDeadlineSeconds', key: 'canary.progressDeadline', says: '' },
-  { field: 'spec.progressDeadlineAbort', key: 'canary.progressDeadline', says: '`true`: the canary is rolled back' },
+  { field: 'spec.progressDeadlineAbort', key: 'canary.progressDeadline', says: '`true`, as always here' },
   { field: 'spec.strategy.blueGreen', says: 'use `steps: [100]`, with `ab` for the preview' },
   { field: 'spec.strategy.canary.stableService', key: 'canary.stable.service', says: 'without a DestinationRule' },
   { field: 'spec.strategy.canary.canaryService', key: 'canary.canary.service', says: 'without a DestinationRule' },
@@ -31,24 +32,24 @@ const rollout: Omit<Row, 'kind'>[] = [
     key: 'canary.service',
     says: 'every route that splits between the two versions moves, in any VirtualService',
   },
-  { field: 'spec.strategy.canary.trafficRouting.istio.virtualService.routes', key: 'canary.routes', says: '' },
+  { field: 'spec.strategy.canary.trafficRouting.istio.virtualService.routes', key: 'canary.routes', says: oneList },
   {
     field: 'spec.strategy.canary.trafficRouting.istio.virtualService.tlsRoutes',
-    says: 'TLS routes that split move by themselves',
+    says: 'TLS routes that split move too, because the result has no `routes`',
   },
   {
     field: 'spec.strategy.canary.trafficRouting.istio.virtualService.tcpRoutes',
-    says: 'TCP routes that split move by themselves',
+    says: 'TCP routes that split move too, because the result has no `routes`',
   },
   { field: 'spec.strategy.canary.trafficRouting.istio.virtualServices[].name', key: 'canary.service', says: '' },
-  { field: 'spec.strategy.canary.trafficRouting.istio.virtualServices[].routes', key: 'canary.routes', says: '' },
+  { field: 'spec.strategy.canary.trafficRouting.istio.virtualServices[].routes', key: 'canary.routes', says: oneList },
   {
     field: 'spec.strategy.canary.trafficRouting.istio.virtualServices[].tlsRoutes',
-    says: 'TLS routes that split move by themselves',
+    says: 'TLS routes that split move too, because the result has no `routes`',
   },
   {
     field: 'spec.strategy.canary.trafficRouting.istio.virtualServices[].tcpRoutes',
-    says: 'TCP routes that split move by themselves',
+    says: 'TCP routes that split move too, because the result has no `routes`',
   },
   { field: 'spec.strategy.canary.trafficRouting.istio.destinationRule.name', key: 'canary.service', says: '' },
   {
@@ -66,7 +67,7 @@ const rollout: Omit<Row, 'kind'>[] = [
     says: 'other subsets always stay',
   },
   { field: 'spec.strategy.canary.trafficRouting.managedRoutes', says: 'the routes of `ab` and `mirror` need no names' },
-  { field: 'spec.strategy.canary.trafficRouting.maxTrafficWeight', says: 'weights are per cent' },
+  { field: 'spec.strategy.canary.trafficRouting.maxTrafficWeight', says: 'weights are in per cent' },
   ...['nginx', 'alb', 'smi', 'ambassador', 'appMesh', 'traefik', 'apisix', 'plugins'].map((router) => ({
     field: `spec.strategy.canary.trafficRouting.${router}`,
     says: otherRouter,

@@ -1,12 +1,11 @@
 // A section `canary` as a Rollout of an existing Deployment, with an AnalysisTemplate for each query, and the routes and
 // subsets that the Rollout moves.
-import { abRouteName, otherPortsRouteName, routeName } from '../../../config/names.ts'
+import { abRouteName } from '../../../config/names.ts'
 import type { CanaryConfig, Config } from '../../../config/schema.ts'
-import { compile } from '../../../policies/compile/index.ts'
-import { gatewayOf, hostOf } from '../../../policies/compile/names.ts'
-import { defined, type EngineObject, type Generated, Keys } from '../generated.ts'
+import { defined, type EngineObject, type Generated, Keys, namedQueries, templateName } from '../generated.ts'
 import { durationText, prometheusAddress } from '../values.ts'
 import { conditionOf } from './conditions.ts'
+import { routesOf } from './routes.ts'
 
 type Section = Record<string, unknown>
 type Query = CanaryConfig['checks']['queries'][string]
@@ -20,6 +19,8 @@ export function argoObjects(config: Config, plan: CanaryConfig, workload = plan.
   const { namespace } = config
   const { service } = plan
   keys.take('service')
+  if (workload === service)
+    keys.assume(['service'], `the Deployment is taken to be named ${service}; if not, correct \`workloadRef.name\``)
   if (plan.image === 'current') keys.take('image')
   keys.take('progressDeadline')
   const routes = routesOf(config, plan, keys)
@@ -48,6 +49,11 @@ export function argoObjects(config: Config, plan: CanaryConfig, workload = plan.
 
 function versionsOf({ stable, canary }: CanaryConfig, keys: Keys): Section {
   for (const key of ['stable', 'canary']) keys.take(key)
+  if (stable.by === 'service')
+    keys.assume(
+      ['canary'],
+      `the Services ${stable.name} and ${canary.name} have to exist, and Argo Rollouts adds a label to the selectors of both`,
+    )
   return stable.by === 'service' ? { stableService: stable.name, canaryService: canary.name } : {}
 }
 
@@ -61,99 +67,14 @@ function managedRoutes({ mirror, ab }: CanaryConfig): Section {
   return names.length === 0 ? {} : { managedRoutes: names.map((name) => ({ name })) }
 }
 
-type Routes = { istio: Section; objects: EngineObject[] }
-
-/** The VirtualServices and the DestinationRule that the config compiles to, or the user's own, which `routes` names. */
-function routesOf(config: Config, plan: CanaryConfig, keys: Keys): Routes {
-  const { service, routes } = plan
-  keys.take('routes')
-  if (routes) return { istio: { virtualService: { name: service, routes } }, objects: [] }
-  const names = [service, gatewayOf(service)]
-  const { objects } = compile(config, {})
-  const own = objects
-    .filter(({ kind, metadata: { name } }) => kind === 'VirtualService' && names.includes(name))
-    .map((object) => splitByService(withoutLabels(object), config, plan))
-  const virtualServices = own.length > 0 ? own : [plainSplit(config, plan)]
-  const rules = objects
-    .filter(({ kind, metadata: { name } }) => kind === 'DestinationRule' && name === service)
-    .map((object) => withAnyLabels(withoutLabels(object), plan))
-  for (const key of ['port', 'timeout', 'retries', 'loadBalancer', 'circuitBreaker', 'routes', 'mirror', 'fault'])
-    keys.takeOfService(key)
-  const moved = virtualServices.map((object) => ({ name: object.metadata.name, routes: splitNames(object) }))
-  const istio = moved.length === 1 ? { virtualService: moved[0] } : { virtualServices: moved }
-  return { istio, objects: [...virtualServices, ...rules] }
-}
-
-type Http = { name?: string; route?: { destination: Section; weight?: number }[] }
-
-function splitNames({ spec }: EngineObject): string[] {
-  return (spec['http'] as Http[]).flatMap(({ name }) =>
-    name === routeName || name === otherPortsRouteName ? [name] : [],
-  )
-}
-
-function withoutLabels(object: {
-  apiVersion: string
-  kind: string
-  metadata: { name: string; namespace?: string }
-}): EngineObject {
-  const { apiVersion, kind, metadata, ...rest } = object
-  const { name, namespace } = metadata
-  return { apiVersion, kind, metadata: defined({ name, namespace }), ...rest } as EngineObject
-}
-
-/** Our routes of a canary between two Services of the user name the Service only. */
-function splitByService(object: EngineObject, config: Config, plan: CanaryConfig): EngineObject {
-  if (plan.stable.by === 'subset') return object
-  const http = (object.spec['http'] as Http[]).map((route) =>
-    route.name === routeName || route.name === otherPortsRouteName
-      ? { ...route, route: serviceShares(config, plan, route.route?.[0]?.destination['port']) }
-      : route,
-  )
-  return { ...object, spec: { ...object.spec, http } }
-}
-
-function serviceShares({ namespace }: Config, { stable, canary }: CanaryConfig, port: unknown): object[] {
-  return [stable, canary].map(({ name }, i) => ({
-    destination: defined({ host: hostOf(name, namespace), port }),
-    weight: i === 0 ? 100 : 0,
-  }))
-}
-
-function plainSplit(config: Config, plan: CanaryConfig): EngineObject {
-  const { service } = plan
-  return {
-    apiVersion: 'networking.istio.io/v1',
-    kind: 'VirtualService',
-    metadata: { name: service, namespace: config.namespace },
-    spec: {
-      hosts: [hostOf(service, config.namespace)],
-      http: [{ name: routeName, route: serviceShares(config, plan, undefined) }],
-    },
-  }
-}
-
-/** Both versions are pods of one template: Argo Rollouts adds the label that tells them apart. */
-function withAnyLabels(rule: EngineObject, { stable, canary }: CanaryConfig): EngineObject {
-  if (stable.by === 'service') return rule
-  const subsets = rule.spec['subsets'] as { name: string }[]
-  const both = [stable.name, canary.name]
-  return {
-    ...rule,
-    spec: {
-      ...rule.spec,
-      subsets: subsets.map((subset) => (both.includes(subset.name) ? { name: subset.name } : subset)),
-    },
-  }
-}
-
 function stepsOf(plan: CanaryConfig, keys: Keys): Section[] {
   const { mirror, ab, steps, interval, until } = plan
-  for (const key of ['steps', 'interval', 'until']) keys.take(key)
+  for (const key of ['steps', 'until']) keys.take(key)
+  takeTime(interval, ['interval'], keys)
   const before = [...(mirror ? mirrorSteps(mirror, interval, keys) : []), ...(ab ? abSteps(plan, keys) : [])]
   const weights = steps.flatMap((weight): Section[] => [
     { setWeight: weight },
-    { pause: { duration: durationText(interval) } },
+    pauseOf(interval),
     ...(weight === until ? [{ pause: {} }] : []),
   ])
   const last = steps.at(-1)!
@@ -164,6 +85,21 @@ function stepsOf(plan: CanaryConfig, keys: Keys): Section[] {
   return [...scaled, ...before, ...matched, ...weights, ...(last < 100 && until !== last ? [{ pause: {} }] : [])]
 }
 
+/** Argo Rollouts drops a part of a second. */
+function pauseOf(ms: number): Section {
+  return { pause: { duration: durationText(wholeSeconds(ms)) } }
+}
+
+function wholeSeconds(ms: number): number {
+  return Math.ceil(ms / 1000) * 1000
+}
+
+function takeTime(ms: number, path: string[], keys: Keys): void {
+  const whole = wholeSeconds(ms)
+  if (whole === ms) keys.take(...path)
+  else keys.differ(path, `a pause of a Rollout lasts whole seconds: ${durationText(whole)}`)
+}
+
 function mirrorSteps(
   { percent, interval }: NonNullable<CanaryConfig['mirror']>,
   stepMs: number,
@@ -172,10 +108,10 @@ function mirrorSteps(
   const percentage = Math.max(1, Math.round(percent))
   if (percentage === percent) keys.take('mirror')
   else keys.differ(['mirror', 'percent'], `Argo Rollouts copies whole per cent: ${percentage}`)
-  keys.take('mirror', 'interval')
+  takeTime(interval ?? stepMs, ['mirror', 'interval'], keys)
   return [
     { setMirrorRoute: { name: mirrorRouteName, percentage, match: [{ path: { prefix: '/' } }] } },
-    { pause: { duration: durationText(interval ?? stepMs) } },
+    pauseOf(interval ?? stepMs),
     { setMirrorRoute: { name: mirrorRouteName } },
   ]
 }
@@ -199,22 +135,24 @@ function abSteps({ ab, interval }: CanaryConfig, keys: Keys): Section[] {
         match: headers.map((entry) => ({ headerName: entry![0], headerValue: entry![1] })),
       },
     },
-    { pause: { duration: durationText(ab!.intervals * interval) } },
+    pauseOf(ab!.intervals * interval),
     { setHeaderRoute: { name: abRouteName } },
   ]
 }
 
 function templatesOf(config: Config, plan: CanaryConfig, keys: Keys): EngineObject[] {
-  const { checks, prometheus } = plan
+  const { prometheus } = plan
   const address = prometheus && prometheusAddress(prometheus)
   for (const key of ['service', 'address', 'timeout']) keys.take('prometheus', key)
   return [
     ...requestMetrics(config, plan, address, keys),
-    ...Object.entries(checks.queries).flatMap(([name, query]) => queryMetric(config, plan, name, query, address, keys)),
+    ...namedQueries(plan, keys).flatMap(([name, metric, query]) =>
+      queryMetric(config, plan, name, query, address, keys).map((each) => ({ ...each, name: metric })),
+    ),
   ].map((metric) => ({
     apiVersion,
     kind: 'AnalysisTemplate',
-    metadata: { name: `${plan.service}-${metric.name}`, namespace: config.namespace },
+    metadata: { name: templateName(plan, metric.name), namespace: config.namespace },
     spec: { metrics: [metric] },
   }))
 }

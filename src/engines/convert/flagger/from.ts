@@ -4,7 +4,7 @@ import type { Field } from '../ledger.ts'
 import { routePolicy, trafficPolicy } from '../traffic-policy.ts'
 import { durationOf, durationText, Names, wholeNumberOf } from '../values.ts'
 import { checksFromFlagger } from './metrics.ts'
-import { stepsFromFlagger } from './steps.ts'
+import { shortestIntervalMs, stepsFromFlagger } from './steps.ts'
 
 type Section = Record<string, unknown>
 export type Converted = { canary: Section; service: string; policy: Section }
@@ -24,8 +24,7 @@ export function canaryFromFlagger(
   takeNames(root, service, target)
   const isDeployment = spec.get('targetRef', 'kind').value === 'Deployment'
   const interval = analysis.get('interval')
-  const intervalMs = durationOf(interval) ?? defaults.intervalMs
-  interval.take()
+  const intervalMs = intervalOf(interval)
   const names = new Names()
   const metrics = analysis.get('metrics').items()
   const { checks, prometheus } = checksFromFlagger(metrics, {
@@ -55,6 +54,14 @@ export function canaryFromFlagger(
       ...(Object.keys(webhooks).length > 0 ? { webhooks } : {}),
     },
   }
+}
+
+/** Flagger looks every ten seconds at most. */
+function intervalOf(interval: Field): number {
+  const ms = durationOf(interval) ?? defaults.intervalMs
+  if (ms >= shortestIntervalMs) interval.take()
+  else interval.differ('Flagger looks every 10 s at most, so `interval` is 10s')
+  return Math.max(ms, shortestIntervalMs)
 }
 
 function takeNames(root: Field, service: string, target: string): void {

@@ -1,7 +1,7 @@
 // Flagger's metrics as checks of a canary: the two that are built in, and queries of Prometheus.
 import type { Field } from '../ledger.ts'
 import { durationText, type Names, prometheusPlace, type PrometheusPlace } from '../values.ts'
-import { queryFromFlagger } from './query.ts'
+import { namesTarget, queryFromFlagger } from './query.ts'
 
 type Section = Record<string, unknown>
 
@@ -21,13 +21,13 @@ export type Checks = { checks: Section; prometheus?: PrometheusPlace }
 export function checksFromFlagger(metrics: readonly Field[], context: QueryContext): Checks {
   const result: Checks = { checks: {} }
   const queries: Section = {}
-  for (const metric of metrics) {
-    const name = metric.get('name').text() ?? ''
-    const isBuiltIn = !metric.get('templateRef').given && !metric.get('query').given
-    if (isBuiltIn && name === 'request-success-rate') successRate(metric, result)
-    else if (isBuiltIn && name === 'request-duration') duration(metric, result)
-    else addQuery(metric, result, queries, context)
-  }
+  for (const metric of metrics) if (hasQuery(metric) || !isBuiltIn(metric)) addQuery(metric, result, queries, context)
+  for (const [name, check] of Object.entries(builtIn))
+    addStrictest(
+      metrics.filter((metric) => metric.get('name').value === name),
+      check,
+      result,
+    )
   if (Object.keys(queries).length > 0) result.checks['queries'] = queries
   if (!('successRate' in result.checks))
     context.canary
@@ -36,38 +36,78 @@ export function checksFromFlagger(metrics: readonly Field[], context: QueryConte
   return result
 }
 
-const noWindow = 'the checks of requests count every response that the canary has given, with no window'
-
-function successRate(metric: Field, { checks }: Checks): void {
-  metric.get('interval').leave(noWindow)
-  const range = metric.get('thresholdRange')
-  const min = range.given ? range.get('min') : metric.get('threshold')
-  const percent = min.number()
-  range.get('max').leave('a success rate cannot be too high')
-  if (percent === undefined) return
-  if (percent <= 0 || percent >= 100) {
-    min.leave('no number of requests can show it; set `checks.successRate`, for example to 99.9%')
-    return
-  }
-  metric.get('name').take()
-  min.take()
-  checks['successRate'] = `${percent}%`
+function hasQuery(metric: Field): boolean {
+  return metric.get('templateRef').given || metric.get('query').given
 }
 
-function duration(metric: Field, { checks }: Checks): void {
-  metric.get('interval').leave(noWindow)
+function isBuiltIn(metric: Field): boolean {
+  return Object.hasOwn(builtIn, metric.get('name').text() ?? '')
+}
+
+/** `bound`, `other`: the keys of the range that the check has, and has not. */
+type BuiltIn = {
+  key: string
+  bound: 'min' | 'max'
+  other: { key: 'min' | 'max'; says: string }
+  /** Undefined for a number that the key cannot have. */
+  textOf: (value: number) => string | undefined
+  impossible: string
+}
+
+/** The metrics that Flagger asks by itself, by their names: also where the metric has a query. */
+const builtIn: Record<string, BuiltIn> = {
+  'request-success-rate': {
+    key: 'successRate',
+    bound: 'min',
+    other: { key: 'max', says: 'a success rate cannot be too high' },
+    textOf: (percent) => (percent > 0 && percent < 100 ? `${percent}%` : undefined),
+    impossible: 'no number of requests can show it; set `checks.successRate`, for example to 99.9%',
+  },
+  'request-duration': {
+    key: 'p99',
+    bound: 'max',
+    other: { key: 'min', says: 'responses cannot be too fast' },
+    textOf: (ms) => (Number.isInteger(ms) && ms >= 1 ? durationText(ms) : undefined),
+    impossible: 'it is no whole number of milliseconds; set `checks.p99`',
+  },
+}
+
+const noWindow = 'the checks of requests count every response that the canary has given, with no window'
+
+/** Flagger applies all bounds; one that is met by whoever meets another is none here. */
+function addStrictest(metrics: readonly Field[], check: BuiltIn, { checks }: Checks): void {
+  const { key, bound, textOf } = check
+  const found = metrics.flatMap((metric) => boundOf(metric, check))
+  const order = (a: number, b: number) => (bound === 'min' ? b - a : a - b)
+  const [strictest, ...others] = found.toSorted((a, b) => order(a.value, b.value))
+  if (!strictest) return
+  checks[key] = textOf(strictest.value)
+  strictest.metric.get('name').take()
+  strictest.field.take()
+  for (const { metric, field, value } of others)
+    if (value === strictest.value) for (const each of [metric.get('name'), field]) each.take()
+    else if (hasQuery(metric)) field.differ(`\`checks.${key}\` has one bound, the strictest`)
+    else metric.leave(`\`checks.${key}\` has one bound, the strictest, which other metrics of this name have`)
+}
+
+type Bound = { metric: Field; field: Field; value: number }
+
+function boundOf(metric: Field, { key, bound, other, textOf, impossible }: BuiltIn): Bound[] {
   const range = metric.get('thresholdRange')
-  const max = range.given ? range.get('max') : metric.get('threshold')
-  const ms = max.number()
-  range.get('min').leave('responses cannot be too fast')
-  if (ms === undefined) return
-  if (!Number.isInteger(ms) || ms < 1) {
-    max.leave('it is no whole number of milliseconds; set `checks.p99`')
-    return
+  const field = range.given ? range.get(bound) : metric.get('threshold')
+  const value = field.number()
+  const isPossible = value !== undefined && textOf(value) !== undefined
+  if (hasQuery(metric)) {
+    const says = isPossible
+      ? `so \`checks.${key}\` has its bound`
+      : `whose bound \`checks.${key}\` cannot have: write it by hand`
+    metric.get('name').assume(`beside the query, Flagger asks its own metric of this name, ${says}`)
+  } else {
+    metric.get('interval').leave(noWindow)
+    range.get(other.key).leave(other.says)
+    if (value !== undefined && !isPossible) field.leave(impossible)
   }
-  metric.get('name').take()
-  max.take()
-  checks['p99'] = durationText(ms)
+  return isPossible ? [{ metric, field, value }] : []
 }
 
 type Source = { query: Field; address: Field; isPrometheus: boolean; template: Field | undefined }
@@ -167,12 +207,13 @@ function queryOf(metric: Field, { query, template }: Source, context: QueryConte
     route: spec.get('routeRef', 'name').text() ?? target,
     variables: (variables.value ?? {}) as Record<string, unknown>,
   })
-  if ('unknown' in written)
-    return metric.leave(`its query has \`${written.unknown}\`, which has no counterpart; write the query by hand`)
+  if ('why' in written) return metric.leave(`its query has ${written.why}; write the query by hand`)
   if (/\{\{-?\s*interval/.test(text)) interval.take()
   else interval.leave('the query does not use it')
   variables.take()
-  query.take()
+  if (namesTarget(text, target))
+    query.differ(`it names ${target}: in Flagger that Deployment is the canary, and here it is stable`)
+  else query.take()
   metric.get('templateRef').take()
   template?.get('spec', 'provider', 'type').take()
   template?.get('metadata', 'name').take()

@@ -1,4 +1,5 @@
 // The templates of Flagger's queries as our variables, and back.
+import { variableIn } from '../values.ts'
 
 type Values = {
   name: string
@@ -18,17 +19,33 @@ type Values = {
 const canaryWorkload = '$service-canary'
 
 /**
- * The query with our variables, or the first template without a counterpart. Flagger's target is the canary, because
+ * The query with our variables, or its first part without a counterpart, and why. Flagger's target is the canary, because
  * its primary is a copy; here the Deployment is stable, and the canary is the copy.
  */
-export function queryFromFlagger(query: string, values: Values): { query: string } | { unknown: string } {
+export function queryFromFlagger(query: string, values: Values): { query: string } | { why: string } {
+  const variable = variableIn(query)
+  if (variable !== undefined) return { why: `\`${variable}\`, which is a variable of mesh-canary` }
+  const foreign = foreignName(query, values)
+  if (foreign !== undefined) return { why: `\`${foreign}\`, which only Flagger makes` }
   let unknown: string | undefined
   const written = query.replace(/\{\{-?\s*(.*?)\s*-?\}\}/g, (template, expression: string) => {
     const value = valueOf(expression, values)
     unknown ??= value === undefined ? template : undefined
     return value ?? ''
   })
-  return unknown === undefined ? { query: written } : { unknown }
+  return unknown === undefined ? { query: written } : { why: `\`${unknown}\`, which has no counterpart` }
+}
+
+/** What only Flagger makes: the copy that is its primary, and the two Services behind that of the callers. */
+function foreignName(query: string, { target, service }: Values): string | undefined {
+  const stem = String.raw`(?:\{\{-?\s*(?:target|service|name)\s*-?\}\}|(?<![\w-])(?:${target}|${service}))`
+  return new RegExp(`${stem}-(?:primary|canary)`).exec(query)?.[0]
+}
+
+/** Whether the query has the name of the Deployment itself, and not as that of a Service. */
+export function namesTarget(query: string, target: string): boolean {
+  const other = query.replace(/\bdestination_service\w*\s*(?:=~?|!=|!~)\s*"[^"]*"/g, '')
+  return new RegExp(`(?<![\\w-])${target}(?![\\w-])`).test(other)
 }
 
 function valueOf(expression: string, values: Values): string | undefined {
@@ -54,7 +71,7 @@ function valueOf(expression: string, values: Values): string | undefined {
 }
 
 function textOf(value: unknown): string | undefined {
-  return typeof value === 'string' ? value : undefined
+  return typeof value === 'string' && variableIn(value) === undefined ? value : undefined
 }
 
 /** The query with Flagger's templates, or the first of our variables that it does not know. */
@@ -63,6 +80,8 @@ export function queryForFlagger(query: string): { query: string } | { unknown: s
   if (unknown !== undefined) return { unknown }
   return {
     query: query
+      // The Service of this name is one that Flagger makes.
+      .replace(/(\bdestination_service\w*\s*=~?\s*"[^"]*)\$service-canary/g, '$1{{ service }}-canary')
       .replaceAll(canaryWorkload, '{{ target }}')
       .replace(/\$(namespace|service|interval)\b/g, (_, name: string) => `{{ ${name} }}`),
   }

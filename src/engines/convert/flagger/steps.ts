@@ -6,6 +6,9 @@ import { durationText, wholeNumberOf } from '../values.ts'
 
 type Section = Record<string, unknown>
 
+/** Flagger looks every ten seconds at most. */
+export const shortestIntervalMs = 10_000
+
 /** `intervalMs`: of the analysis. The keys `mirror`, `ab` and `steps` of a canary. */
 export function stepsFromFlagger(analysis: Field, intervalMs: number): Section {
   const iterations = wholeNumberOf(analysis.get('iterations'), 0, 1000) ?? 0
@@ -66,15 +69,13 @@ function mirror(analysis: Field): Section {
 function weights(analysis: Field): Section {
   const [step, most, listed] = [analysis.get('stepWeight'), analysis.get('maxWeight'), analysis.get('stepWeights')]
   const by = wholeNumberOf(step, 0, 100) ?? 0
-  if (by > 0) {
-    listed.leave('`stepWeight` is there, so Flagger ignores it')
-    return evenSteps(step, most, by)
-  }
-  step.leave('0, as without the key')
+  if (by === 0) step.leave('0, as without the key')
   if (listed.items().length > 0) {
     most.leave('`stepWeights` is there, so Flagger ignores it')
-    return { steps: listedSteps(listed) }
+    const weights = listedSteps(listed)
+    return by > 0 ? mixedSteps(step, listed, by, weights) : { steps: upTo100(weights) }
   }
+  if (by > 0) return evenSteps(step, most, by)
   most.leave('without `stepWeight`, it has no effect')
   analysis.assume('it has neither weights nor `iterations`, so the canary gets the default `steps`')
   return {}
@@ -93,13 +94,26 @@ function evenSteps(step: Field, most: Field, by: number): Section {
   return { steps: [...new Set([...multiples, 100])] }
 }
 
+/** With both, Flagger adds `stepWeight`, and promotes at the last of `stepWeights`. */
+function mixedSteps(step: Field, listed: Field, by: number, weights: readonly number[]): Section {
+  const count = Math.ceil(weights.at(-1)! / by)
+  const steps = Array.from({ length: count }, (_, i) => Math.min((i + 1) * by, 100))
+  step.take()
+  listed.differ('`stepWeight` is there, so Flagger takes only the last weight from it, to promote there')
+  return { steps: upTo100(steps) }
+}
+
+function upTo100(weights: readonly number[]): number[] {
+  return weights.at(-1) === 100 ? [...weights] : [...weights, 100]
+}
+
 function listedSteps(listed: Field): number[] {
   const given = listed.items().map((item) => wholeNumberOf(item, 1, 100)!)
   given.forEach((weight, i) => {
     if (weight <= (given[i - 1] ?? 0)) listed.get(i).fail('a weight larger than the one before')
   })
   listed.take()
-  return given.at(-1) === 100 ? given : [...given, 100]
+  return given
 }
 
 function leaveWeights(analysis: Field): void {

@@ -1,13 +1,20 @@
 // A section `canary` as a Canary of Flagger, with a MetricTemplate for each query.
 import type { CanaryConfig, Config } from '../../../config/schema.ts'
 import { conditions } from '../../../policies/compile/http.ts'
-import { defined, type EngineObject, type Generated, istioPolicy, Keys } from '../generated.ts'
+import {
+  defined,
+  type EngineObject,
+  type Generated,
+  istioPolicy,
+  Keys,
+  namedQueries,
+  templateName,
+} from '../generated.ts'
 import { durationText, percentOf, prometheusAddress } from '../values.ts'
 import { queryForFlagger } from './query.ts'
-import { weightsForFlagger } from './steps.ts'
+import { shortestIntervalMs, weightsForFlagger } from './steps.ts'
 
 type Section = Record<string, unknown>
-type Query = CanaryConfig['checks']['queries'][string]
 
 const apiVersion = 'flagger.app/v1beta1'
 
@@ -16,10 +23,13 @@ export function flaggerObjects(config: Config, plan: CanaryConfig, workload = pl
   const keys = new Keys(config, plan)
   const { service } = plan
   keys.take('service')
+  if (workload === service)
+    keys.assume(['service'], `the Deployment is taken to be named ${service}; if not, correct \`targetRef.name\``)
   if (plan.image === 'current') keys.take('image')
   const { metrics, templates } = metricsOf(config, plan, keys)
   keys.take('progressDeadline')
-  keys.take('interval')
+  if (plan.interval >= shortestIntervalMs) keys.take('interval')
+  else keys.differ(['interval'], 'Flagger looks every 10 s at most: 10s')
   const canary: EngineObject = {
     apiVersion,
     kind: 'Canary',
@@ -30,7 +40,7 @@ export function flaggerObjects(config: Config, plan: CanaryConfig, workload = pl
       progressDeadlineSeconds: Math.ceil(plan.progressDeadline / 1000),
       service: serviceOf(config, plan, workload, keys),
       analysis: {
-        interval: durationText(plan.interval),
+        interval: intervalOf(plan),
         threshold: thresholdOf(plan, keys),
         ...stepsOf(plan, keys),
         metrics,
@@ -39,6 +49,10 @@ export function flaggerObjects(config: Config, plan: CanaryConfig, workload = pl
     },
   }
   return { objects: [canary, ...templates], taken: keys.taken, notes: keys.notes }
+}
+
+function intervalOf({ interval }: CanaryConfig): string {
+  return durationText(Math.max(interval, shortestIntervalMs))
 }
 
 function serviceOf(config: Config, { service }: CanaryConfig, workload: string, keys: Keys): Section {
@@ -55,12 +69,19 @@ function serviceOf(config: Config, { service }: CanaryConfig, workload: string, 
     loadBalancer: policy.loadBalancer && loadBalancer,
     circuitBreaker: Object.keys(circuitBreaker).length > 0 ? circuitBreaker : undefined,
   }) as Parameters<typeof istioPolicy>[2]
-  // Flagger needs the port. 80 is what a Service has if nothing says more.
+  if (policy.port !== undefined) keys.assumeOfService(['port'], theOnlyPort(service))
   return {
     ...(workload === service ? {} : { name: service }),
-    port: policy.port ?? 80,
+    ...defined({ port: policy.port }),
     ...istioPolicy(config, service, known),
   }
+}
+
+function theOnlyPort(service: string): string {
+  return (
+    `Flagger writes the Service ${service} anew, with this port only, named http, and the same port of the pods; if the Service ` +
+    'has more, set `targetPort`, `portName` and `portDiscovery`, too'
+  )
 }
 
 /** Istio has them, and the objects that Flagger makes have not. */
@@ -83,9 +104,17 @@ function stepsOf(plan: CanaryConfig, keys: Keys): Section {
     else if (mirror) keys.take('mirror', 'interval')
     return { ...copies, ...weights }
   }
-  const iterations = mirror?.interval === undefined ? 1 : Math.max(1, Math.round(mirror.interval / interval))
-  if (mirror) keys.take('mirror', 'interval')
-  return { ...copies, iterations }
+  return { ...copies, iterations: iterationsOf(plan, keys) }
+}
+
+/** How often Flagger looks while requests are copied, and nothing else happens. */
+function iterationsOf({ mirror, interval }: CanaryConfig, keys: Keys): number {
+  if (mirror?.interval === undefined) return 1
+  const each = Math.max(interval, shortestIntervalMs)
+  const count = Math.max(1, Math.round(mirror.interval / each))
+  if (count * each === mirror.interval) keys.take('mirror', 'interval')
+  else keys.differ(['mirror', 'interval'], `Flagger copies requests for whole intervals: ${durationText(count * each)}`)
+  return count
 }
 
 function mirrorOf({ percent }: NonNullable<CanaryConfig['mirror']>, keys: Keys): Section {
@@ -111,12 +140,12 @@ type Metrics = { metrics: Section[]; templates: EngineObject[] }
 
 function metricsOf(config: Config, plan: CanaryConfig, keys: Keys): Metrics {
   const { checks, prometheus } = plan
-  const { successRate, p99, queries } = checks
+  const { successRate, p99 } = checks
   keys.take('checks', 'successRate')
   keys.take('checks', 'p99')
   const address = prometheus && prometheusAddress(prometheus)
   for (const key of ['service', 'address']) keys.take('prometheus', key)
-  const own = Object.entries(queries).flatMap(([name, query]) => queryMetric(config, plan, name, query, address, keys))
+  const own = namedQueries(plan, keys).flatMap((query) => queryMetric(config, plan, query, address, keys))
   return {
     metrics: [
       { name: 'request-success-rate', interval: window(plan), thresholdRange: { min: percentOf(successRate) } },
@@ -136,9 +165,8 @@ function window({ interval }: CanaryConfig): string {
 
 function queryMetric(
   { namespace }: Config,
-  { service, interval }: CanaryConfig,
-  name: string,
-  { query, min, max }: Query,
+  plan: CanaryConfig,
+  [name, metricName, { query, min, max }]: ReturnType<typeof namedQueries>[number],
   address: string | undefined,
   keys: Keys,
 ): { metric: Section; template: EngineObject }[] {
@@ -153,10 +181,10 @@ function queryMetric(
     return []
   }
   for (const key of ['query', 'min', 'max']) keys.take(...path, key)
-  const template = `${service}-${name}`
+  const template = templateName(plan, metricName)
   const metric = {
-    name,
-    ...(/\{\{ interval/.test(written.query) ? { interval: durationText(interval) } : {}),
+    name: metricName,
+    ...(/\{\{ interval/.test(written.query) ? { interval: intervalOf(plan) } : {}),
     templateRef: { name: template, namespace },
     thresholdRange: defined({ min, max }),
   }

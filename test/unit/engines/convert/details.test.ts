@@ -169,8 +169,12 @@ describe('the templates of a query', () => {
   })
 
   test('that nothing fills in are named', () => {
-    expect(queryFromFlagger('up{a="{{ variables.x }}"}', values)).toEqual({ unknown: '{{ variables.x }}' })
-    expect(queryFromFlagger('up{a="{{ if true }}"}', values)).toEqual({ unknown: '{{ if true }}' })
+    expect(queryFromFlagger('up{a="{{ variables.x }}"}', values)).toEqual({
+      why: '`{{ variables.x }}`, which has no counterpart',
+    })
+    expect(queryFromFlagger('up{a="{{ if true }}"}', values)).toEqual({
+      why: '`{{ if true }}`, which has no counterpart',
+    })
   })
 })
 
@@ -267,32 +271,35 @@ describe('the list', () => {
 })
 
 describe('the way back', () => {
-  const back = (canary: string, engine: 'flagger' | 'argo-rollouts', rest = '') =>
+  const back = (canary: string, engine: 'flagger' | 'argo-rollouts', rest = 'services: { web: { port: 80 } }\n') =>
     toObjects({ name: 'mesh.yaml', text: `namespace: shop\ncanary: { service: web, ${canary} }\n${rest}` }, engine)
+  /** Of what the file says. */
+  const lines = ({ entries }: ReturnType<typeof back>) =>
+    entries.filter(({ about }) => about === 'left' || about === 'differs').map(lineOf)
   const spec = ({ objects }: ReturnType<typeof back>) => at(objects[0], ['spec'])
 
   test('lists each key that the engine does not have, once', () => {
-    const { entries } = back(
+    const result = back(
       'guard: off, onCancel: hold, checks: { falseRollback: 2%, minRequests: 50 }, warmup: 10',
       'flagger',
-      'mtls: strict\n',
+      'services: { web: { port: 80 } }\nmtls: strict\n',
     )
-    expect(entries.map(lineOf)).toEqual([
+    expect(lines(result)).toEqual([
       'mesh.yaml:2: canary.guard = "off": the controller runs in the cluster, so no run can get lost',
       'mesh.yaml:2: canary.onCancel = "hold": the controller runs in the cluster, so no run can get lost',
       'mesh.yaml:2: canary.checks.falseRollback = "2%": its analysis compares a number with bounds, and knows no error rates',
       'mesh.yaml:2: canary.checks.minRequests = 50: its analysis compares a number with bounds, and knows no error rates',
       'mesh.yaml:2: canary.warmup = 10: latency counts from the first request on',
-      'mesh.yaml:3: mtls = "strict": it stays in mesh.yaml, for mesh-canary',
+      'mesh.yaml:4: mtls = "strict": it stays in mesh.yaml, for mesh-canary',
     ])
   })
 
   test('a query with a variable that the engine does not know is left out, and listed', () => {
     const queries =
       'prometheus: { service: istio-system/prometheus:9090 }, checks: { queries: { q: { query: "up{v=\\"$canary\\"}", max: 1 } } }'
-    const { objects, entries } = back(queries, 'flagger')
-    expect(objects.map(({ kind }) => kind)).toEqual(['Canary'])
-    expect(entries.map(lineOf)[0]).toContain('Flagger does not fill in `$canary`')
+    const result = back(queries, 'flagger')
+    expect(result.objects.map(({ kind }) => kind)).toEqual(['Canary'])
+    expect(lines(result)[0]).toContain('Flagger does not fill in `$canary`')
   })
 
   test('a canary by subsets gets the routes and subsets that the Rollout moves', () => {
@@ -328,18 +335,15 @@ describe('the way back', () => {
   })
 
   test('a promotion that ends below 100 does not end there', () => {
-    expect(back('steps: [10, 50]', 'flagger').entries.map(lineOf)[0]).toContain('it goes on to 100')
+    expect(lines(back('steps: [10, 50]', 'flagger'))[0]).toContain('it goes on to 100')
     const rollout = back('steps: [10, 50]', 'argo-rollouts')
     expect(at(spec(rollout), ['strategy', 'canary', 'steps', 4])).toEqual({ pause: {} })
   })
 
   test('Flagger has no conditions on paths, so an A/B stage with one is listed as a whole', () => {
-    const { entries, objects } = back(
-      'image: current, ab: { match: { headers: { a: b }, path: /x } }, steps: [100]',
-      'flagger',
-    )
-    expect(at(objects[0], ['spec', 'analysis', 'match'])).toBeUndefined()
-    expect(entries.map(lineOf)[0]).toContain('conditions on headers and query parameters only')
+    const result = back('image: current, ab: { match: { headers: { a: b }, path: /x } }, steps: [100]', 'flagger')
+    expect(at(result.objects[0], ['spec', 'analysis', 'match'])).toBeUndefined()
+    expect(lines(result)[0]).toContain('conditions on headers and query parameters only')
   })
 })
 

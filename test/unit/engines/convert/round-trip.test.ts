@@ -70,8 +70,10 @@ describe.each(engines)('%s', (engine) => {
       const kinds = back.entries.map(
         ({ about, path }) => `${about} ${path.filter((key) => key !== 'canary').join('.')}`,
       )
+      const ofValues = kinds.filter((each) => /^(left|differs) /.test(each))
       // Only numbers of failures have another meaning there, and no value gets lost.
-      expect(kinds.filter((each) => !/^differs .*failures$/.test(each))).toEqual([])
+      expect(ofValues.filter((each) => !/^differs .*failures$/.test(each))).toEqual([])
+      expect(kinds.some((each) => /^default .*checks\.falsePromotion$/.test(each))).toBe(true)
     })
   })
 })
