@@ -34,6 +34,13 @@ function planned(): Report {
   return { ...rest, dryRun: true, promotions: [], changes: [], restarted: [] }
 }
 
+/** A controller that moves the weights leaves no samples. The numbers are of a real promotion of this program. */
+function followed(): Report {
+  const report = reportOf('promoted')
+  const [{ timeline: _, ...promotion }] = report.promotions as [PromotionReport]
+  return { ...report, promotions: [{ ...promotion, engineVerdict: 'promoted' }] }
+}
+
 /** Real promotions under other names, as a platform team releases them together. */
 function manyServices(): Report {
   const real = [...reportOf('several').promotions, ...reportOf('promoted').promotions]
@@ -78,6 +85,7 @@ const pages: [name: string, report: () => Report | SimulationReport, sentence: s
   ['many-services', manyServices, 'v2 of service-2 was rolled back (of 12 canaries: 8 rolled back, 4 promoted)'],
   ['malicious', malicious, 'window.pwned=1'],
   ['experiment', () => reportOf('experiment'), 'The experiment trial on front: fragile'],
+  ['followed', followed, 'canary of backend was promoted'],
   ['plan', planned, 'objects would change'],
   ['simulation', simulation, 'The chances of v2 of backend'],
 ]
@@ -245,3 +253,9 @@ function repeated(promotion: PromotionReport, times: number): PromotionReport {
     },
   }
 }
+
+test('the page of a rollout that a controller moved has its verdict, and the latencies that this run counted', async () => {
+  const { page } = await show('followed', followed())
+  expect(await page.locator('dl').first().textContent()).toContain('verdict of the controllerpromoted')
+  expect(await page.locator('figure').count()).toBe(1)
+})

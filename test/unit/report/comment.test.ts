@@ -69,6 +69,11 @@ describe('a comment', () => {
     )
   })
 
+  test('names the verdict of the controller that moved the traffic, beside ours', () => {
+    const followed = { ...promotion, verdict: 'inconclusive' as const, engineVerdict: 'promoted' as const }
+    expect(body({ promotions: [followed] })).toContain('(the controller: promoted; 1 of 800 requests of users failed)')
+  })
+
   test('says why a run failed', () => {
     expect(body({ outcome: 'failure', error: 'no cluster\nno token' })).toContain('> no cluster\n>\n> no token')
   })
