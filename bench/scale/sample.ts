@@ -10,10 +10,9 @@ import { connection } from '../../src/cluster/connect.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { canariesOf } from '../../src/config/names.ts'
 import { hostOf } from '../../src/policies/compile/names.ts'
-import { median } from '../mesh/index.ts'
 import { usage } from './usage.ts'
 
-const samples = 8
+const samples = 9
 
 /** `start`: until the first sample can be taken. `incomplete`: samples that did not get the counters of all pods of the canary in time. */
 export type SampleCost = {
@@ -56,7 +55,7 @@ closeWatches(watched)
 const cost: SampleCost = {
   startSeconds,
   startBytes: atStart.bytes,
-  seconds: median(seconds),
+  seconds: seconds.toSorted((a, b) => a - b)[(samples - 1) / 2]!,
   slowestSeconds: Math.max(...seconds),
   requests: (atEnd.requests - atStart.requests) / samples,
   bytes: (atEnd.bytes - atStart.bytes) / samples,
