@@ -54,3 +54,11 @@ test('a restart that Prometheus has not scraped yet counts nothing twice', () =>
     [4, 1],
   ])
 })
+
+test('a pod whose durations are read for the first time counts from that reading', () => {
+  const memory = createCounterMemory()
+  memory.deltaSince('uid-1', reading(100, 8), 0, false)
+  const withTimes = (ok: number, slow: number) => new Map([...reading(ok, 8), ['istio_ms_bucket{le="1"}', slow]])
+  expect([...memory.deltaSince('uid-1', withTimes(120, 5_000), 0, true).values()]).toEqual([0, 0, 0])
+  expect([...memory.deltaSince('uid-1', withTimes(130, 5_007), 0, true).values()]).toEqual([10, 0, 7])
+})
