@@ -16,6 +16,7 @@ import { objectsOf, planFault, targetWorkload } from './faults/fault-plan.ts'
 import { createInjector, type Injector } from './faults/injector.ts'
 import { experimentLoad, watchGateway, type ExperimentLoad, type Exposure } from './load.ts'
 import { createSampler, type Sampler } from './metrics/sampler.ts'
+import { claimNames } from './own-leases.ts'
 import { injectionFaults } from './safety.ts'
 import { LeaseLost, openSession, type ExperimentSession, type SessionDeps } from './session.ts'
 import { noSigns } from './state/coverage.ts'
@@ -25,7 +26,7 @@ import { noMeshCounts } from './state/mesh-counts.ts'
 import type { EndedState, Observation, State, Step } from './state/types.ts'
 
 /**
- * What the post step needs to remove the fault of a run that died. `services`: whose Leases the run
+ * What the post step needs to remove the fault of a run that died. `services`: under the names of the Leases that the run
  * holds. `unseen`: why the sidecars may still apply it, although its objects are restored. Plain data.
  */
 export type FaultIntent = {
@@ -52,17 +53,19 @@ export async function runExperiment(
   exposure?: Exposure,
 ): Promise<EndedExperiment> {
   const services = await affectedServices(cluster, namespace, experiment)
+  const claims = claimNames(services, experiment)
   const objectName = `mesh-canary-experiment-${services.target}`
   const planned = objectsOf(await planFault(cluster, namespace, objectName, experiment))
   const watches = await watchPods(cluster, [...new Set([namespace, ...(experiment.clients ?? [])])])
   if (exposure) watches.push(...(await watchGateway(cluster, experiment, exposure)))
   try {
-    const session = await openSession(cluster, { namespace, name, experiment, services }, planned, deps)
+    const session = await openSession(cluster, { namespace, name, experiment, services: claims }, planned, deps)
     const run = new ExperimentRun(cluster, {
       namespace,
       name,
       experiment,
       services,
+      claims,
       objectName,
       planned,
       watches,
@@ -85,6 +88,8 @@ type RunSettings = {
   name: string
   experiment: ExperimentConfig
   services: AffectedServices
+  /** The services under the names of their Leases. */
+  claims: AffectedServices
   objectName: string
   planned: FaultObject[]
   watches: ObjectWatch<Pod>[]
@@ -185,8 +190,8 @@ class ExperimentRun {
   }
 
   private intend(objects: FaultObject[], unseen?: string): void {
-    const { namespace, name, services, session, deps } = this.settings
-    const intent = { experiment: name, namespace, services, identity: session.identity, objects }
+    const { namespace, name, claims, session, deps } = this.settings
+    const intent = { experiment: name, namespace, services: claims, identity: session.identity, objects }
     deps.intent({ ...intent, ...(unseen === undefined ? {} : { unseen }) })
   }
 

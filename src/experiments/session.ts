@@ -1,10 +1,17 @@
 // Keeps what an experiment needs to outlive its run: the Leases of the services that it concerns, which no promotion can
-// hold at the same time, and the guard that removes the fault.
+// hold at the same time unless the experiment may run during one, and the guard that removes the fault.
 import { isDeepStrictEqual } from 'node:util'
 import { applyGuardObjects, explainMissingGuard } from '../canary/ownership/guard-job.ts'
 import { guardName } from '../canary/ownership/guard-manifest.ts'
-import { claimIdentity, claimLease, LeaseLost, type LeaseClaim } from '../canary/ownership/lease.ts'
-import { experimentRun, holderOf, leaseName, runOfHolder, stateAnnotation } from '../canary/ownership/lease-object.ts'
+import { claimIdentity, claimLease, LeaseLost, waitForFreeLease, type LeaseClaim } from '../canary/ownership/lease.ts'
+import {
+  experimentRun,
+  holderOf,
+  isExperimentHolder,
+  leaseName,
+  runOfHolder,
+  stateAnnotation,
+} from '../canary/ownership/lease-object.ts'
 import { startGuard, type SessionGuard } from '../canary/ownership/session-guard.ts'
 import { lacksRights } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
@@ -16,6 +23,7 @@ import type { AffectedServices } from './faults/affected-services.ts'
 import type { FaultObject } from './faults/fault-object.ts'
 import { describeUnfinished, findLeftovers, findUnfinished, restoreObjects } from './faults/restore.ts'
 import { experimentGuard } from './guard.ts'
+import { claimedService, otherClaimName } from './own-leases.ts'
 
 export type SessionDeps = {
   run: string
@@ -25,7 +33,7 @@ export type SessionDeps = {
   note: (line: string) => void
 }
 
-/** `services`: the guard watches the Lease of the target. */
+/** `services`: under the names of their Leases. The guard watches the Lease of the target. */
 export type SessionSettings = {
   namespace: string
   name: string
@@ -98,29 +106,32 @@ async function claimLeases(
   }
   try {
     for (const service of [services.target, ...services.others]) {
+      const title = claimedService(service, experiment)
+      const waiting = { namespace, title, waitMs: experiment.leaseWaitTimeout, signal, clock, note, whileWaiting }
+      await waitForFreeLease(cluster, { ...waiting, service })
       await requireNoPromotion(cluster, namespace, service)
-      const [leaseMs, waitMs] = [experiment.guard.after, experiment.leaseWaitTimeout]
-      const claim = await claimLease(cluster, {
-        namespace,
-        service,
-        run: holder,
-        identity,
-        leaseMs,
-        waitMs,
-        signal,
-        clock,
-        note,
-        whileWaiting,
-      }).catch(withRemedy)
+      const leaseMs = experiment.guard.after
+      const claim = await claimLease(cluster, { ...waiting, service, run: holder, identity, leaseMs }).catch(withRemedy)
       // A promotion may have begun, and died, while this run waited. Its guard still watches the Lease, and rolls back.
       if (claim.before) throw new Error(unfinished(namespace, service, 'a promotion'))
       claims.push(claim)
+      // After the claim: of two experiments that begin at once, at least one sees the other.
+      await waitForOtherExperiment(cluster, { ...waiting, service: otherClaimName(title, experiment) })
     }
     return claims
   } catch (problem) {
     for (const claim of claims) await claim.end().catch(() => undefined)
     throw problem
   }
+}
+
+/** @throws Error if an experiment holds the other Lease of the service and does not end. */
+async function waitForOtherExperiment(
+  cluster: Cluster,
+  waiting: Parameters<typeof waitForFreeLease>[1],
+): Promise<void> {
+  const lease = await cluster.get<Lease>('Lease', waiting.namespace, leaseName(waiting.service))
+  if (isExperimentHolder(holderOf(lease))) await waitForFreeLease(cluster, waiting)
 }
 
 async function requireNoPromotion(cluster: Cluster, namespace: string, service: string): Promise<void> {

@@ -263,6 +263,38 @@ test('the second of two concurrent runs fails and names the first, which continu
   expect(first.outputs['verdict']).toBe('promoted')
 })
 
+test('an experiment is refused during a promotion, unless it says that it may run then', async () => {
+  await testCluster.run(['kubectl', 'label', 'namespace', 'sample-app', 'mesh-canary.io/experiments=allowed'])
+  // The budget protects the only pod, so that the promotion is not disturbed.
+  await kubectl('create', 'poddisruptionbudget', 'backend', '--selector=app=backend', '--min-available=100%')
+  const inject = { podKill: { workload: 'deploy/backend' } }
+  const times = { steadyState: '2s', duration: '4s', confirmTimeout: '10s', minRequests: 1 }
+  const trial = { service: 'backend', inject, maxAffected: '100%', metrics: metricNames, ...times }
+  const experiment = (settings: object) => {
+    const text = JSON.stringify({ namespace: 'sample-app', experiments: { trial: { ...trial, ...settings } } })
+    const config = machine.file('trial.json', text)
+    return machine.main({ config, stages: 'experiment' })
+  }
+  const { url, approve } = await startHookServer(testCluster)
+  const runs: ActionRun[] = []
+  const promotion = await runAction(
+    { webhooks: { experiments: { type: 'confirm-promotion', url: `${url}/told` } } },
+    {
+      options: onLogLine('at weight 50', async () => {
+        runs.push(await experiment({}), await experiment({ during: 'promotion' }))
+        approve()
+      }),
+    },
+  )
+  await kubectl('delete', 'poddisruptionbudget', 'backend')
+  expect(promotion.outputs['verdict'], promotion.log).toBe('promoted')
+  const [refused, during] = runs
+  expect(refused!.log).toContain('another run promotes backend')
+  expect(during!.outputs['experiment-verdict'], during!.log).toBe('inconclusive')
+  expect(during!.log).toContain('a PodDisruptionBudget forbids it')
+  await eventually(async () => expect(await kubectl('get', 'leases', '-o', 'name')).not.toContain('mesh-canary'))
+})
+
 describe('a run that is cancelled', () => {
   const interruptAt = (start: string) => onLogLine(start, (kill) => kill('SIGINT'))
 

@@ -65,9 +65,13 @@ export function experimentRun(run: string, experiment: string): string {
   return `${run}${experimentMark}${experiment}`
 }
 
+export function isExperimentHolder(holder: string): boolean {
+  return holder.includes(experimentMark)
+}
+
 /** What the holder does with the service, in words. */
 export function workOfHolder(holder: string): string {
-  return holder.includes(experimentMark) ? 'experiments with' : 'promotes'
+  return isExperimentHolder(holder) ? 'experiments with' : 'promotes'
 }
 
 export function isGuardIdentity(holder: string): boolean {

@@ -68,7 +68,7 @@ export function claimIdentity(run: string): string {
   return `${run} (${randomUUID().slice(0, 8)})`
 }
 
-/** `identity`: of the claim, if it belongs to another one; by default a new one. `leaseMs`: how long the holder may go without renewing; `waitMs`: how long to wait for a holder that is alive. `whileWaiting`: runs before each look at the Lease. */
+/** `identity`: of the claim, if it belongs to another one; by default a new one. `leaseMs`: how long the holder may go without renewing; `waitMs`: how long to wait for a holder that is alive. `whileWaiting`: runs before each look at the Lease. `title`: the service in messages, if its Lease has another name. */
 export type ClaimOptions = {
   namespace: string
   service: string
@@ -80,6 +80,7 @@ export type ClaimOptions = {
   clock: Clock
   note: (line: string) => void
   whileWaiting?: () => Promise<void>
+  title?: string
 }
 
 const pollMs = 1_000
@@ -107,7 +108,10 @@ export async function claimLease(cluster: Cluster, claiming: ClaimOptions): Prom
   }
 }
 
-type WaitOptions = Pick<ClaimOptions, 'namespace' | 'service' | 'waitMs' | 'signal' | 'clock' | 'note' | 'whileWaiting'>
+type WaitOptions = Pick<
+  ClaimOptions,
+  'namespace' | 'service' | 'waitMs' | 'signal' | 'clock' | 'note' | 'whileWaiting' | 'title'
+>
 
 /** Waits until no run that is alive holds the Lease, without claiming it. @throws Error like `claimLease` */
 export async function waitForFreeLease(cluster: Cluster, waiting: WaitOptions): Promise<void> {
@@ -144,25 +148,25 @@ function undefinedOnConflict(error: unknown, conflicts: number): undefined {
   throw error
 }
 
-function noteTakeover(decision: LeaseDecision, { service, note }: ClaimOptions): void {
+function noteTakeover(decision: LeaseDecision, { service, title = service, note }: ClaimOptions): void {
   if (decision.kind !== 'steal') return
-  note(`${runOfHolder(decision.holder)} stopped renewing the Lease of ${service}: this run takes over`)
+  note(`${runOfHolder(decision.holder)} stopped renewing the Lease of ${title}: this run takes over`)
 }
 
 const acquiredAt = ({ spec }: Lease) => spec?.acquireTime ?? 'an unknown time'
 
-function announcement({ namespace, service }: WaitOptions, lease: Lease): string {
+function announcement({ namespace, service, title = service }: WaitOptions, lease: Lease): string {
   const holder = `${runOfHolder(holderOf(lease))} holds the Lease ${namespace}/${lease.metadata.name}`
-  return `${service}: ${holder} since ${acquiredAt(lease)}; waiting to see whether that run is alive`
+  return `${title}: ${holder} since ${acquiredAt(lease)}; waiting to see whether that run is alive`
 }
 
-function refusal({ namespace, service, waitMs }: WaitOptions, lease: Lease): string {
+function refusal({ namespace, service, title = service, waitMs }: WaitOptions, lease: Lease): string {
   const [run, since, name] = [runOfHolder(holderOf(lease)), acquiredAt(lease), lease.metadata.name]
   const remedy =
     waitMs === 0
       ? 'cancel it, or set `leaseWaitTimeout` to wait for its end'
       : `it did not end within ${waitMs / 1000} s (\`leaseWaitTimeout\`): cancel it, or wait longer`
-  return `another run ${workOfHolder(holderOf(lease))} ${service}: ${run}, since ${since} (it renews the Lease ${namespace}/${name}); ${remedy}`
+  return `another run ${workOfHolder(holderOf(lease))} ${title}: ${run}, since ${since} (it renews the Lease ${namespace}/${name}); ${remedy}`
 }
 
 /** Whether a run left the promotion of a service unfinished; reads the Lease without claiming it. */

@@ -20,6 +20,7 @@ export function experimentFaults(config: Config): Fault[] {
         ...(experiment.load ? loadFaults(config, experiment.service) : []),
         ...limitFaults(experiment),
         ...routeFaults(experiment),
+        ...duringFaults(experiment),
         ...guardFaults(experiment),
         ...chaosFaults(experiment, namespace),
       ],
@@ -117,6 +118,17 @@ function routeFaults({ service, inject, expect }: ExperimentConfig): Fault[] {
       `the proxy that calls ${service} injects the fault before its own retries, timeouts and limits, so these never act; ` +
       `set \`inject.${inject.delay ? 'delay' : 'abort'}.service\` to a service that ${service} calls`,
   }))
+}
+
+/** What a promotion reads and writes itself must stay its own. */
+function duringFaults({ during, inject }: ExperimentConfig): Fault[] {
+  const [kind] = (['delay', 'abort', 'overload'] as const).filter((each) => inject[each] !== undefined)
+  if (during === undefined || kind === undefined) return []
+  const written = kind === 'overload' ? 'DestinationRules' : 'routes'
+  const message =
+    `\`inject.${kind}\` changes the ${written} that a promotion works with; ` +
+    'inject podKill, partition or chaosMesh during a promotion, or remove `during`'
+  return [{ path: ['during'], message }]
 }
 
 function guardFaults({ guard }: ExperimentConfig): Fault[] {

@@ -130,6 +130,13 @@ export const experiment = z.strictObject({
   service: objectName.describe('Service whose users are watched.'),
   inject: inject.describe('The fault; exactly one.'),
   expect: expect.prefault({}).describe('The hypothesis: what users get, and what the mesh does, while the fault acts.'),
+  during: z
+    .enum(['promotion'], { error: 'expected promotion' })
+    .optional()
+    .describe(
+      '`promotion`: may run while a promotion of the service is under way, with podKill, partition or chaosMesh. Default: an ' +
+        'experiment and a promotion of one service exclude each other.',
+    ),
   load: load.optional().describe(loadPurpose),
   steadyState: duration
     .prefault('30s')

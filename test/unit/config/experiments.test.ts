@@ -83,6 +83,17 @@ describe('is rejected:', () => {
       'set `inject.abort.service` to a service that front calls',
     ],
     [
+      'a changed route during a promotion',
+      'inject: { abort: { status: 503 } }, during: promotion',
+      '`inject.abort` changes the routes that a promotion works with; inject podKill, partition or chaosMesh',
+    ],
+    [
+      'a changed limit during a promotion',
+      'inject: { overload: {} }, during: promotion',
+      '`inject.overload` changes the DestinationRules that a promotion works with',
+    ],
+    ['another time', `inject: ${inject}, during: rollback`, 'expected promotion'],
+    [
       'a stop above the hypothesis',
       `inject: ${inject}, stopBelow: 99.5%`,
       '99.5% is not below `expect.successRate` (99%)',

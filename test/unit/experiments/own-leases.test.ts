@@ -1,7 +1,7 @@
 // The Leases of an experiment: how a run keeps them while it takes them, and which are deleted for a run that is gone.
 import { describe, expect, test } from 'vitest'
 import { guardIdentity } from '../../../src/canary/ownership/lease-object.ts'
-import { deleteOwnLeases } from '../../../src/experiments/own-leases.ts'
+import { claimNames, deleteOwnLeases } from '../../../src/experiments/own-leases.ts'
 import { openSession } from '../../../src/experiments/session.ts'
 import type { Lease, VirtualService } from '../../../src/cluster/objects.ts'
 import { FakeClock } from '../fake-clock.ts'
@@ -43,7 +43,11 @@ describe('a run that waits for its second Lease', () => {
   /** Somebody promotes the frontend for 100 seconds. `everySecond` gets the first Lease of the run. */
   function open(cluster: FakeObjects, everySecond: (own: Lease, seconds: number) => void) {
     const clock = new FakeClock()
-    const promoting = () => holds('frontend', 'run 5 (cccccccc)', String(clock.time))
+    const promoting = () => {
+      const lease = holds('frontend', 'run 5 (cccccccc)', String(clock.time))
+      lease.metadata.annotations = { 'mesh-canary.io/state': '{}' }
+      return lease
+    }
     cluster.put(promoting())
     clock.afterSleep = () => {
       if (clock.time < 100_000) cluster.put(promoting())
@@ -84,5 +88,64 @@ describe('a run that waits for its second Lease', () => {
     })
     await expect(opened).rejects.toThrow('run 2, experiment theirs took over the Lease')
     expect((cluster.find('VirtualService', 'backend') as VirtualService).spec.http).toHaveLength(1)
+  })
+})
+
+describe('an experiment during a promotion', () => {
+  const held = (service: string, holder: string): Lease => ({
+    apiVersion: 'coordination.k8s.io/v1',
+    kind: 'Lease',
+    metadata: { name: `mesh-canary-${service}`, namespace: 'shop', uid: service, resourceVersion: '1' },
+    spec: { holderIdentity: holder, leaseDurationSeconds: 30, renewTime: '2026-11-30T00:00:00Z' },
+  })
+  const promotion = 'run 5 (cccccccc)'
+  const services = { target: 'backend', others: [] }
+
+  async function open(settings: string, ...leases: Lease[]) {
+    const cluster = new FakeObjects()
+    leases.forEach((each) => cluster.put(each))
+    const clock = new FakeClock()
+    // Its holder is alive.
+    clock.afterSleep = () =>
+      leases.forEach(({ metadata, spec }) => {
+        const lease = held('', spec!.holderIdentity!)
+        lease.metadata = metadata
+        lease.spec!.renewTime = String(clock.time)
+        cluster.put(lease)
+      })
+    const experiment = experimentOf(settings, '{ podKill: { workload: deploy/backend } }')
+    const claims = claimNames(services, experiment)
+    const deps = {
+      run: 'run 1',
+      readGuardProgram: () => '',
+      signal: new AbortController().signal,
+      clock,
+      note: () => undefined,
+    }
+    const session = await openSession(
+      cluster.api,
+      { namespace: 'shop', name: 'ours', experiment, services: claims },
+      [],
+      deps,
+    )
+    return session.lease.metadata.name
+  }
+
+  test('has a Lease of its own', async () => {
+    expect(await open('during: promotion', held('backend', promotion))).toBe('mesh-canary-experiment-backend')
+  })
+
+  test('is refused without `during`', async () => {
+    await expect(open('', held('backend', promotion))).rejects.toThrow('another run promotes backend: run 5')
+  })
+
+  test.each([
+    ['during: promotion', 'backend'],
+    ['', 'experiment-backend'],
+  ])('never runs together with another experiment (%s)', async (settings, service) => {
+    const theirs = held(service, 'run 5, experiment theirs (dddddddd)')
+    await expect(open(settings, theirs)).rejects.toThrow(
+      'another run experiments with backend: run 5, experiment theirs',
+    )
   })
 })
