@@ -18,6 +18,7 @@ const samples = 9
 export type SampleCost = {
   startSeconds: number
   startBytes: number
+  startPeakBytes: number
   seconds: number
   slowestSeconds: number
   requests: number
@@ -55,6 +56,7 @@ closeWatches(watched)
 const cost: SampleCost = {
   startSeconds,
   startBytes: atStart.bytes,
+  startPeakBytes: atStart.peakBytes,
   seconds: seconds.toSorted((a, b) => a - b)[(samples - 1) / 2]!,
   slowestSeconds: Math.max(...seconds),
   requests: (atEnd.requests - atStart.requests) / samples,

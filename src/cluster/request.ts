@@ -144,14 +144,16 @@ async function requestText(
   const totalMs = options.totalMs ?? 4 * (options.timeoutMs ?? defaultTimeoutMs)
   const late = () => new ApiError(0, `${options.method ?? 'GET'} ${path} did not end within ${totalMs / 1_000} s`)
   const limit = withDeadline(undefined, totalMs, late)
-  const chunks: Buffer[] = []
+  // Decoded as it arrives: the bytes of a long list need not be in memory beside its text.
+  const decoder = new TextDecoder()
+  let text = ''
   let bytes = 0
   for await (const chunk of responseBody(server, path, options, security, limit)) {
-    chunks.push(chunk)
+    text += decoder.decode(chunk, { stream: true })
     bytes += chunk.length
     if (bytes > maxBytes) throw new ApiError(0, `the answer to ${path} has more than ${maxBytes} bytes`)
   }
-  return Buffer.concat(chunks).toString()
+  return text + decoder.decode()
 }
 
 /** The response line by line, each as soon as it arrives. */

@@ -4,7 +4,10 @@ import { counterDeltas, hasDecrease, type Reading } from '../../metrics/counters
 import { podId } from './counter-reader.ts'
 
 export type CounterMemory = {
-  /** Registers the pods that run now. `sampled` are those whose counters are read from their first moment on. */
+  /**
+   * Registers the pods that run now, and forgets the readings of those that have gone. `sampled` are those whose counters
+   * are read from their first moment on.
+   */
   register: (running: Pod[], sampled: Pod[]) => void
   /**
    * Returns what the pod counted since its last reading, and stores this one. `restarts`: how often its sidecar has
@@ -30,6 +33,11 @@ export function createCounterMemory(): CounterMemory {
       for (const id of running.map(podId).filter((each) => !known.has(each))) {
         known.add(id)
         if (!sampledIds.has(id)) servedBefore.add(id)
+      }
+      const runningIds = new Set(running.map(podId))
+      for (const id of [...lastReadings.keys()].filter((each) => !runningIds.has(each))) {
+        lastReadings.delete(id)
+        servedBefore.add(id)
       }
     },
     deltaSince(id, reading, restarts, hasTimes = true) {
