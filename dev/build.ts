@@ -94,7 +94,7 @@ function licences(bundles: Metafile[]): string {
   const folders = new Set(
     inputs.flatMap((input) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(input)?.[0] ?? []),
   )
-  const texts = [...folders].map((folder) => {
+  const packages = [...folders].map((folder) => {
     const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as {
       name: string
       version: string
@@ -106,8 +106,16 @@ function licences(bundles: Metafile[]): string {
     const text = files
       .map((file) => readFileSync(join(folder, file), 'utf8').replace(/\r\n/g, '\n').trim())
       .join('\n\n')
-    return `${name} ${version}\n${license ?? 'see below'}\n\n${text || '(the package has no file with its text)'}\n`
+    return { title: `${name} ${version}\n${license ?? 'see below'}\n`, text }
   })
+  // Many packages come with the same text, which stands once for all of them.
+  const texts = [...Map.groupBy(packages, ({ text }) => text)].map(
+    ([text, same]) =>
+      `${same
+        .map(({ title }) => title)
+        .sort()
+        .join('\n')}\n${text || '(the package has no file with its text)'}\n`,
+  )
   return texts.sort().join(`\n${'-'.repeat(80)}\n\n`)
 }
 

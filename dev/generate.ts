@@ -5,6 +5,7 @@ import { inputs } from '../src/config/inputs.ts'
 import { nodeAt as nodeIn, publishedSchema as publish } from '../src/config/published.ts'
 import { renamedInputs, renamedKeys } from '../src/config/renamed-keys.ts'
 import { stringify } from '../src/yaml/stringify.ts'
+import { convertPages } from './convert-pages.ts'
 import { dashboardFiles } from './dashboards/index.ts'
 import { comparisonTable, measurementsPage, shortTable } from './measurements.ts'
 import { panelPictures } from './panels.ts'
@@ -26,6 +27,8 @@ const outputs: Record<string, string> = {
   images:
     'Images of the control plane and the sidecars, separated by spaces, if the run installs or changes the control plane, or would with `dry-run`.',
   verdict: 'How the promotion ended: `promoted`, `rolled-back`, `held`, `inconclusive` or `skipped`.',
+  'engine-verdict':
+    'What the controller has made of the canary, with an `engine` other than `builtin`: `promoted`, `rolled-back`, `held` or `running`. `verdict` is what this run can vouch for.',
   weight: "The canary's weight at the end, in percent.",
   reason: 'Why the promotion ended with this verdict.',
   image: 'With `after: gitops`, the image to commit; several are separated by spaces.',
@@ -92,6 +95,7 @@ export function generated(): { file: string; text: string }[] {
     { file: 'docs/reference/outputs.md', text: outputsPage(outputs) },
     { file: 'docs/reference/measurements.md', text: measurementsPage() },
     { file: 'README.md', text: readme() },
+    ...convertPages(),
     ...dashboardFiles(),
     ...pictures(),
     ...panelPictures(),

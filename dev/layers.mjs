@@ -16,6 +16,7 @@ export const layers = [
   ['canary'],
   ['experiments'],
   ['release'],
+  ['engines'],
   ['simulate'],
   ['guard'],
   ['report'],

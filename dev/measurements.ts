@@ -29,13 +29,32 @@ type Results = {
     requestsPerSecond: number
     failing: number
     firstStep: number
-    rows: (Detection & { engine: string; settings: string; range?: [number, number] })[]
+    rows: EngineRow[]
+    /** What the benchmark could not measure. */
+    problems?: string[]
   }
   setup: { what: string; seconds: number | [number, number] }[]
 }
 
+/** `analysis`: whose decides. The counts after `range` are missing in the first comparison. */
+type EngineRow = {
+  engine: string
+  settings: string
+  analysis?: 'own' | 'ours'
+  runs?: number
+  medianSecondsToSafe: number | null
+  range?: number[]
+  medianFailedRequests: number | null
+  missed?: number
+  healthyRuns?: number
+  falseRollbacks?: number
+  medianSecondsOverSteps?: number | null
+  lostRequests?: number
+  apiRequestsPerSecond?: number | null
+}
+
 /** Benchmarks whose result can be published, in the order of the table. */
-const benches = ['detect', 'simulate', 'lossless', 'faults', 'experiments', 'split', 'startup'] as const
+const benches = ['detect', 'simulate', 'lossless', 'faults', 'experiments', 'split', 'startup', 'engines'] as const
 
 function read<Name extends keyof Results>(name: Name): Measurement<Results[Name]> & { repeats?: Detection[] } {
   return JSON.parse(readFileSync(`docs/measurements/${name}.json`, 'utf8')) as Measurement<Results[Name]>
@@ -69,12 +88,15 @@ export function comparisonTable(): string {
   const { worstFalseRollbackRate, worstOfOthers } = read('simulate').result
   const falseRollbacks = (rule: string) =>
     `${percent(worstOfOthers[rule]!)} as documented, ${percent(worstOfOthers[`${rule}, fastest`]!)} at its fastest`
-  const fastest = (engine: string) =>
-    engineText(
-      read('engines')
-        .result.rows.filter((row) => row.engine === engine)
-        .toSorted((a, b) => a.medianSecondsToSafe - b.medianSecondsToSafe)[0]!,
-    )
+  const { rows } = read('engines').result
+  const fastest = (engine: string, analysis: 'own' | 'ours' = 'own') => {
+    const [row] = rows
+      .filter(
+        (each) => each.engine === engine && (each.analysis ?? 'own') === analysis && each.medianSecondsToSafe !== null,
+      )
+      .toSorted((a, b) => a.medianSecondsToSafe! - b.medianSecondsToSafe!)
+    return row ? engineText(row) : '-'
+  }
   return table(
     ['', 'mesh-canary', 'Flagger', 'Argo Rollouts', 'Shell script'],
     [
@@ -98,6 +120,17 @@ export function comparisonTable(): string {
         fastest('Argo Rollouts'),
         '-',
       ],
+      ...(rows.some(({ analysis }) => analysis === 'ours')
+        ? [
+            [
+              'The same, judged by mesh-canary (`engine`)',
+              '-',
+              fastest('Flagger', 'ours'),
+              fastest('Argo Rollouts', 'ours'),
+              '-',
+            ],
+          ]
+        : []),
       [
         'Healthy canaries rolled back, worst simulated case',
         percent(worstFalseRollbackRate),
@@ -129,15 +162,8 @@ export function measurementsPage(): string {
     `## Beside Flagger and Argo Rollouts\n\nA canary that fails ${percent(engines.result.failing)} of its requests at ` +
       `${engines.result.requestsPerSecond} requests a second, first step ${engines.result.firstStep}%, on one mesh: from the first response\n` +
       `of the canary to its last. Source: ${engines.source}.\n\n` +
-      table(
-        ['Engine', 'Settings', 'Seconds, median [range]', 'Failed requests, median'],
-        engines.result.rows.map(({ engine, settings, medianSecondsToSafe, range, medianFailedRequests }) => [
-          engine,
-          settings,
-          `${medianSecondsToSafe}${range ? ` [${range.join('–')}]` : ''}`,
-          String(medianFailedRequests),
-        ]),
-      ),
+      table(engineHeads, engines.result.rows.map(engineCells)) +
+      (engines.result.problems?.length ? `\n\nNot measured: ${engines.result.problems.join('; ')}.` : ''),
     `## Startup\n\nSize of \`dist/\`, and the time from the start of the process to its first error about a wrong input, beside other actions:\n` +
       `medians of ${read('startup').result.runs}, measured in one interleaved run.\n\n` +
       table(
@@ -149,6 +175,34 @@ export function measurementsPage(): string {
       read('setup').result.map(({ what, seconds }) => [what, duration(seconds)]),
     )}\n\nThe mesh needs about 2.2 GB of disk under \`~/.cache/mesh-canary\` and 1.3 GB of memory with Istio and the sample app.`,
   ])
+}
+
+const engineHeads = [
+  'Engine',
+  'Settings',
+  'Bad canaries',
+  'Seconds, median [range]',
+  'Failed requests, median',
+  'Not found',
+  'Healthy canaries',
+  'Rolled back',
+  'Lost requests',
+  'Seconds over the steps',
+  'API requests a second',
+]
+
+function engineCells(row: EngineRow): string[] {
+  const shown = (value: number | null | undefined) => (value === undefined || value === null ? '–' : String(value))
+  const range = row.range?.length ? ` [${row.range.join('–')}]` : ''
+  return [
+    row.engine,
+    row.settings,
+    shown(row.runs),
+    `${shown(row.medianSecondsToSafe)}${range}`,
+    ...[row.medianFailedRequests, row.missed, row.healthyRuns, row.falseRollbacks, row.lostRequests].map(shown),
+    shown(row.medianSecondsOverSteps),
+    shown(row.apiRequestsPerSecond),
+  ]
 }
 
 const decision5 = '0005-how-the-checks-decide.md'
@@ -208,6 +262,7 @@ const benchTexts: Record<(typeof benches)[number], () => [string, string]> = {
     ]
   },
   startup: () => ['Size of `dist/`, and time from start to first error', startupText(ours())],
+  engines: () => ['This program beside Flagger and Argo Rollouts, each alone and judged by it', 'see below'],
 }
 
 type StartupRow = Results['startup']['rows'][number]
@@ -227,7 +282,7 @@ const ours = () => read('startup').result.rows.find(({ name }) => name === 'mesh
 const startupText = ({ bytes, medianMs }: StartupRow) => `${megabytes(bytes)}, ${ms(medianMs)}`
 const detectionText = ({ medianSecondsToSafe, medianFailedRequests }: Detection) =>
   `${medianSecondsToSafe} s and ${medianFailedRequests} failed requests`
-const engineText = (row: Detection) => `${row.medianSecondsToSafe} s, ${row.medianFailedRequests} failed requests`
+const engineText = (row: EngineRow) => `${row.medianSecondsToSafe} s, ${row.medianFailedRequests} failed requests`
 const percent = (share: number) => `${Number((100 * share).toFixed(2))}%`
 const count = (value: number) => value.toLocaleString('en-US')
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`
@@ -261,11 +316,13 @@ export function compact({ cells, faults, rows, each: _, ...rest }: Record<string
     ...rest,
     ...(cells ? compactCells(cells as SimulatedCell[]) : {}),
     ...(faults ? { cases: (faults as unknown[]).length } : {}),
-    ...(rows ? { rows: (rows as { name: string; bytes: number; ms: number[] }[]).map(compactRow) } : {}),
+    ...(rows ? { rows: (rows as (TimedRow | EngineRow)[]).map((row) => ('ms' in row ? compactRow(row) : row)) } : {}),
   }
 }
 
-function compactRow({ name, bytes, ms: times }: { name: string; bytes: number; ms: number[] }): StartupRow {
+type TimedRow = { name: string; bytes: number; ms: number[] }
+
+function compactRow({ name, bytes, ms: times }: TimedRow): StartupRow {
   return { name, bytes, medianMs: times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)] ?? null }
 }
 

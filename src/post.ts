@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { RecoveryIntent } from './canary/promote.ts'
-import { canariesOf } from './config/names.ts'
+import { allCanariesOf } from './config/names.ts'
 import type { Config } from './config/schema.ts'
 import type { FaultIntent } from './experiments/experiment.ts'
 import type { KindClusterToDelete } from './kind/kind.ts'
@@ -34,7 +34,7 @@ type PostHooks = Pick<Host, 'onConnected' | 'onKindCluster' | 'onRecoveryIntents
 export function recordPostState(config: Config, save: (state: PostState) => void): PostHooks {
   const state: PostState = { ...(config.context === undefined ? {} : { context: config.context }) }
   const add = (more: PostState) => save(Object.assign(state, more))
-  const holds = canariesOf(config).every(({ onCancel }) => onCancel === 'hold')
+  const holds = allCanariesOf(config).every(({ onCancel }) => onCancel === 'hold')
   return {
     onCancel: () => void (holds && add({ held: true })),
     onConnected: ({ temporaryFile }) => {
@@ -95,13 +95,16 @@ async function recoverPromotions(
   if (intents.length === 0) return []
   try {
     // Loaded only here, because most runs leave nothing to recover.
-    const [{ createClient }, { connection }, { recoverPromotion }] = await Promise.all([
+    const [{ createClient }, { connection }, { recoverPromotion }, { recoverFollowed }] = await Promise.all([
       import('./cluster/client.ts'),
       import('./cluster/connect.ts'),
       import('./canary/recovery.ts'),
+      import('./engines/recovery.ts'),
     ])
     const cluster = createClient(connection(kubeconfig, context, tempDir()))
-    const results = await settleAll(intents.map((intent) => recoverPromotion(cluster, intent, held, info)))
+    const results = await settleAll(
+      intents.map((intent) => (intent.followed ? recoverFollowed : recoverPromotion)(cluster, intent, held, info)),
+    )
     return results.flatMap((done) => done ?? []).map((done) => `the run ended in the middle of a promotion: ${done}`)
   } catch (error) {
     const services = intents.map(({ split }) => split.service).join(', ')

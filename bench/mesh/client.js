@@ -1,9 +1,9 @@
-// A user in the mesh: sends RPS requests a second to the backend. It logs each response that is not a 200 of v1 with
+// A user in the mesh: sends RPS requests a second to the service HOST. It logs each response that is not a 200 of v1 with
 // the time, and once a second its totals and the last response of each version. KEEP_ALIVE=false opens a connection per
 // request.
 import { Agent, get } from 'node:http'
 
-const { RPS = '50', KEEP_ALIVE = 'true' } = process.env
+const { HOST = 'backend', RPS = '50', KEEP_ALIVE = 'true' } = process.env
 const agent = new Agent({ keepAlive: KEEP_ALIVE === 'true', maxSockets: 256 })
 const totals = { sent: 0, v1: 0, v2: 0, failed: 0 }
 const last = {}
@@ -19,7 +19,7 @@ function note(status, text) {
 }
 
 function ask() {
-  const request = get({ host: 'backend', port: 3001, path: '/', agent, timeout: 10_000 }, (response) => {
+  const request = get({ host: HOST, port: 3001, path: '/', agent, timeout: 10_000 }, (response) => {
     let text = ''
     response
       .setEncoding('utf8')

@@ -49,12 +49,12 @@ export async function setUpBench(
 /** Replaces the user by another one. */
 export async function startUser(
   testCluster: TestCluster,
-  { rps, keepAlive }: { rps: number; keepAlive: boolean },
+  { rps, keepAlive, host = 'backend' }: { rps: number; keepAlive: boolean; host?: string },
 ): Promise<void> {
   const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'sample-app', ...args])
   await kubectl('delete', 'deployment,configmap', 'user', '--ignore-not-found', '--wait')
   await kubectl('create', 'configmap', 'user', `--from-file=${join(import.meta.dirname, 'client.js')}`)
-  await applyObjects(testCluster, [deployment({ RPS: String(rps), KEEP_ALIVE: String(keepAlive) })])
+  await applyObjects(testCluster, [deployment({ HOST: host, RPS: String(rps), KEEP_ALIVE: String(keepAlive) })])
   await kubectl('rollout', 'status', 'deploy/user', '--timeout=120s')
 }
 
@@ -99,7 +99,11 @@ export type Line = {
   status?: number
 }
 
-async function watch<T>(testCluster: TestCluster, work: () => Promise<T>): Promise<{ result: T; counts: UserCounts }> {
+/** Does the work, and returns what the user counted from its start until a few seconds after it. */
+export async function watch<T>(
+  testCluster: TestCluster,
+  work: () => Promise<T>,
+): Promise<{ result: T; counts: UserCounts }> {
   const from = Date.now()
   await sleep(1_500)
   const result = await work()

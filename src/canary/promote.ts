@@ -1,10 +1,9 @@
 // Runs the promotions of a run, wave by wave, in one loop. Every promotion ends at a safe weight, whatever happens.
 import type { Cluster } from '../cluster/client.ts'
-import { canariesOf } from '../config/names.ts'
+import { allCanariesOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { currentObjects, type Promotion, type PromotionDeps, type WatchedObjects } from './controller/context.ts'
-import type { PromotionRun } from './controller/promotion.ts'
 import { whySkipped } from './controller/skip.ts'
 import { startPromotion } from './controller/start.ts'
 import type { DrainTarget } from './controller/undrained.ts'
@@ -20,7 +19,7 @@ import { readWeight } from './traffic/router.ts'
 
 /**
  * What this process is responsible for: whose traffic, and the name that holds the Lease. `needsDrainCheck`: the
- * traffic is rolled back, and only the drain has to be checked.
+ * traffic is rolled back, and only the drain has to be checked. `followed`: the rollout of a controller, which has no Lease.
  */
 export type RecoveryIntent = {
   split: Split
@@ -28,7 +27,41 @@ export type RecoveryIntent = {
   selectors: VersionSelectors
   drainTarget: DrainTarget
   needsDrainCheck: boolean
+  followed?: FollowedRollout
 }
+
+/**
+ * The rollout that a run follows. `revision`: the one that it follows. As long as that is not known, `from` is the one before, and any
+ * other is that of the run. `holds`: it goes on if the run dies, because the plan says so and nothing condemns it.
+ */
+export type FollowedRollout = { type: 'argo-rollouts' | 'flagger'; name: string; holds?: true } & (
+  | { revision: string }
+  | { from: string }
+)
+
+/** A promotion under way, whoever moves its traffic. None of its methods rejects. */
+export type Run = {
+  plan: CanaryConfig
+  split: Split
+  selectors: VersionSelectors
+  state: State
+  intent: RecoveryIntent
+  /** It has not ended, or a decision is not written yet. */
+  isBusy: boolean
+  /** False if its traffic should return to stable and that is not written. */
+  isSafe: boolean
+  /** Its traffic was rolled back, and nothing has checked yet whether the proxies follow. */
+  needsDrainCheck: boolean
+  hasEnded(): boolean
+  tick(): Promise<void>
+  heartbeat(): Promise<void>
+  rollBack(reason: string, rolledBackWith?: string): Promise<void>
+  cancel(reason: string): Promise<void>
+  conclude(how: { fast: boolean }): Promise<Promotion>
+}
+
+/** There is nothing to promote. `weight`: the canary's, in per cent. */
+export type Idle = { idle: string; plan: CanaryConfig; weight: number }
 
 /** A promotion as it is now. `deployment`: whose pods are the canary's, if it is one Deployment. */
 export type PromotionProgress = { plan: CanaryConfig; namespace: string; state: State; deployment?: string }
@@ -42,6 +75,8 @@ export type PromoteDeps = PromotionDeps & {
   intent: (intents: RecoveryIntent[]) => void
   onProgress: (promotions: PromotionProgress[]) => void
   whyIdle?: (service: string) => string | undefined
+  /** Starts to follow the rollout of a controller. */
+  follow: (plan: CanaryConfig, watched: WatchedObjects) => Promise<Run | Idle>
 }
 
 const cancelled = 'the run was cancelled'
@@ -52,7 +87,7 @@ type Waves = {
   config: Config
   deps: PromoteDeps
   watched: WatchedObjects
-  runs: PromotionRun[]
+  runs: Run[]
   skipped: Promotion[]
 }
 
@@ -81,27 +116,38 @@ export async function promote(cluster: Cluster, config: Config, given: PromoteDe
 }
 
 function wavesOf(config: Config): CanaryConfig[][] {
-  const all = canariesOf(config)
+  const all = allCanariesOf(config)
   return [...new Set(all.map(({ wave }) => wave))]
     .sort((a, b) => a - b)
     .map((wave) => all.filter((plan) => plan.wave === wave))
 }
 
-async function startWave({ cluster, config, deps, watched, runs, skipped }: Waves, plans: CanaryConfig[]) {
+async function startWave(waves: Waves, plans: CanaryConfig[]) {
+  const { config, deps, runs, skipped } = waves
   const failed = runs.find(hasFailed)
+  const whyNot = failed && `the canary of ${failed.plan.service} was not promoted`
   for (const plan of plans) {
     deps.signal.throwIfAborted()
-    const weight = await readWeight(cluster, splitOf(config, plan))
-    const reason = failed
-      ? `the canary of ${failed.plan.service} was not promoted`
-      : (deps.whyIdle?.(plan.service) ?? (await whySkipped(cluster, config, plan, weight, watched)))
-    if (reason === undefined) runs.push(await withHeartbeat(runs, startPromotion(cluster, config, plan, watched, deps)))
-    else {
-      const { namespace } = config
-      skipped.push({ ...skippedState(plan, weight, deps.clock.now(), reason), plan, namespace })
-    }
+    const started = await startOne(waves, plan, whyNot)
+    if ('idle' in started) {
+      const { idle, plan, weight } = started
+      skipped.push({ ...skippedState(plan, weight, deps.clock.now(), idle), plan, namespace: config.namespace })
+    } else runs.push(started)
     deps.intent(intentsOf(runs))
   }
+}
+
+async function startOne(
+  { cluster, config, deps, watched, runs }: Waves,
+  plan: CanaryConfig,
+  whyNot: string | undefined,
+): Promise<Run | Idle> {
+  if (plan.engine.type !== 'builtin')
+    return whyNot === undefined ? withHeartbeat(runs, deps.follow(plan, watched)) : { idle: whyNot, plan, weight: 0 }
+  const weight = await readWeight(cluster, splitOf(config, plan))
+  const idle = whyNot ?? deps.whyIdle?.(plan.service) ?? (await whySkipped(cluster, config, plan, weight, watched))
+  if (idle !== undefined) return { idle, plan, weight }
+  return withHeartbeat(runs, startPromotion(cluster, config, plan, watched, deps))
 }
 
 /** Polls at an even pace until all have ended: by themselves, because another one failed, or because the run is cancelled. */
@@ -109,6 +155,8 @@ async function runLoop(waves: Waves): Promise<void> {
   const { config, runs, deps } = waves
   const { signal, clock } = deps
   const pollMs = Math.min(...runs.map(({ plan }) => plan.pollInterval))
+  const followed = () => JSON.stringify(runs.map(({ intent }) => intent.followed))
+  let saved = followed()
   let tookMs = 0
   let isSlow = false
   const tickAll = async () => {
@@ -128,6 +176,9 @@ async function runLoop(waves: Waves): Promise<void> {
     // A cancelled run does not wait for the current sample.
     await withHeartbeat(runs, Promise.race([ticks, aborted]))
     reportProgress(waves)
+    // What a followed run would have to abort becomes known on the way.
+    if (followed() !== saved) deps.intent(intentsOf(runs))
+    saved = followed()
     if (signal.aborted) return cancelAll(runs.filter((run) => run.isBusy))
     const failed = runs.find((run) => hasFailed(run) && !isHeld(run))
     if (failed && config.together) await rollBackWith(failed, runs)
@@ -156,11 +207,11 @@ function reportProgress({ runs, watched, deps }: Waves): void {
   deps.onProgress(progress)
 }
 
-async function cancelAll(runs: PromotionRun[]): Promise<void> {
+async function cancelAll(runs: Run[]): Promise<void> {
   await Promise.all(runs.map((run) => run.cancel(cancelled)))
 }
 
-async function rollBackWith(failed: PromotionRun, runs: PromotionRun[]): Promise<void> {
+async function rollBackWith(failed: Run, runs: Run[]): Promise<void> {
   const { service } = failed.plan
   const others = runs.filter((run) => run !== failed && !hasFailed(run))
   await Promise.all(others.map((run) => run.rollBack(`rolled back together with ${service}`, service)))
@@ -177,29 +228,23 @@ async function abandon({ config, deps, runs }: Waves, error: unknown): Promise<v
   deps.intent(intentsOf(runs.filter(isOpen)))
 }
 
-function intentsOf(runs: PromotionRun[]): RecoveryIntent[] {
-  return runs.map(({ split, identity, selectors, drainTarget, isSafe, needsDrainCheck }) => ({
-    split,
-    identity,
-    selectors,
-    drainTarget,
-    needsDrainCheck: isSafe && needsDrainCheck,
-  }))
+function intentsOf(runs: Run[]): RecoveryIntent[] {
+  return runs.map(({ intent }) => intent)
 }
 
 /** True if the post step has to roll it back, or to check that it drains. */
-const isOpen = ({ isSafe, needsDrainCheck }: PromotionRun) => !isSafe || needsDrainCheck
+const isOpen = ({ isSafe, needsDrainCheck }: Run) => !isSafe || needsDrainCheck
 
-function hasFailed({ state }: PromotionRun): boolean {
+function hasFailed({ state }: Run): boolean {
   return state.phase === 'ended' && state.verdict !== 'promoted' && !isHeldAsPlanned(state)
 }
 
-const isHeld = ({ state }: PromotionRun) => state.phase === 'ended' && state.verdict === 'held'
+const isHeld = ({ state }: Run) => state.phase === 'ended' && state.verdict === 'held'
 
 const heartbeatMs = 2_000
 
 /** Renews the Leases of the running promotions while `work` takes longer than a moment. */
-async function withHeartbeat<T>(runs: PromotionRun[], work: Promise<T>): Promise<T> {
+async function withHeartbeat<T>(runs: Run[], work: Promise<T>): Promise<T> {
   const timer = setInterval(() => runs.forEach((run) => void run.heartbeat()), heartbeatMs)
   try {
     return await work

@@ -1,11 +1,12 @@
 // The commands of the command line.
 import { globSync } from 'node:fs'
 import completion from '@bomb.sh/tab/commander'
-import { Command, CommanderError, type Option } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
 import { ConfigError } from '../config/error.ts'
 import { loadConfig } from '../config/load.ts'
 import { publishedSchema } from '../config/published.ts'
 import type { StageName } from '../config/schema/stages.ts'
+import type { Engine } from '../engines/convert/ours.ts'
 import { inputOptions, readInputs, variableOf } from './options.ts'
 import { outputOptions, type OutputOptions } from './output-options.ts'
 import type { SimulateOptions } from './simulate.ts'
@@ -34,6 +35,10 @@ Pass secrets in variables or files, because other users of the machine can read 
 Exit codes: 0 success: done, promoted, or nothing to do; 1 failure: failed, rolled back, fragile, or inconclusive;
 2 rejected: the input is wrong, and nothing changed; 130 or 143 cancelled by SIGINT or SIGTERM, and rolled back
 (or held, with \`onCancel: hold\`).`
+
+const convertFooter = `
+The result begins with comments: every field that it does not express, with its place, its value, and what to do instead.
+It goes to standard output, and nothing is read but the files. Exit codes: 0 success; 2 a file is wrong.`
 
 /** Runs one command line, without the program's name. Returns the exit code; rejects only because of a defect. */
 export async function main(argv: readonly string[], version: string): Promise<number> {
@@ -67,6 +72,7 @@ function createProgram(version: string, onExitCode: OnExitCode): Command {
   addRunCommands(root, onExitCode)
   addInitCommand(root, onExitCode)
   addSimulateCommand(root, onExitCode)
+  addConvertCommand(root, onExitCode)
   root
     .command('schema')
     .description('print the JSON Schema of the config file, for editors')
@@ -125,6 +131,19 @@ function addSimulateCommand(root: Command, onExitCode: OnExitCode): void {
     .action((_: unknown, command: Command) => onExitCode(simulate(command)))
 }
 
+function addConvertCommand(root: Command, onExitCode: OnExitCode): void {
+  root
+    .command('convert')
+    .description('print a config for objects of Flagger or Argo Rollouts, or with --to, such objects for a config')
+    .argument(
+      '<file...>',
+      'files with a Canary or a Rollout, and with the templates that it names; with --to, a config file',
+    )
+    .addOption(new Option('--to <engine>', 'the engine to print objects for').choices(['flagger', 'argo-rollouts']))
+    .addHelpText('after', convertFooter)
+    .action((files: string[], { to }: { to?: Engine }) => onExitCode(convert(files, to)))
+}
+
 function completeConfigFiles(root: Command): void {
   for (const { options } of completion(root).commands.values()) {
     const config = options.get('config')
@@ -153,6 +172,11 @@ async function init(command: Command, file: string, force: boolean): Promise<num
   const config = loadConfig(readInputs(command, process.env))
   const { writeConfig } = await import('./init.ts')
   return writeConfig(config, file, force)
+}
+
+async function convert(files: string[], to: Engine | undefined): Promise<number> {
+  const { convertFiles } = await import('./convert.ts')
+  return convertFiles(files, to)
 }
 
 async function simulate(command: Command): Promise<number> {

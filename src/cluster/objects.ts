@@ -241,6 +241,11 @@ const resourcePaths = {
   TimeChaos: ['chaos-mesh.org/v1alpha1', 'timechaos'],
   // From Argo CD.
   Application: ['argoproj.io/v1alpha1', 'applications'],
+  // From Argo Rollouts and Flagger.
+  Rollout: ['argoproj.io/v1alpha1', 'rollouts'],
+  AnalysisTemplate: ['argoproj.io/v1alpha1', 'analysistemplates'],
+  Canary: ['flagger.app/v1beta1', 'canaries'],
+  MetricTemplate: ['flagger.app/v1beta1', 'metrictemplates'],
   // From Flux.
   Kustomization: ['kustomize.toolkit.fluxcd.io/v1', 'kustomizations'],
   HelmRelease: ['helm.toolkit.fluxcd.io/v2', 'helmreleases'],
@@ -249,6 +254,8 @@ const resourcePaths = {
   Bucket: ['source.toolkit.fluxcd.io/v1', 'buckets'],
   HelmRepository: ['source.toolkit.fluxcd.io/v1', 'helmrepositories'],
   HelmChart: ['source.toolkit.fluxcd.io/v1', 'helmcharts'],
+  // Asks what the account may do.
+  SelfSubjectAccessReview: ['authorization.k8s.io/v1', 'selfsubjectaccessreviews'],
   // Cluster-wide kinds, which have no namespace.
   CiliumClusterwideNetworkPolicy: ['cilium.io/v2', 'ciliumclusterwidenetworkpolicies'],
   'GlobalNetworkPolicy.projectcalico.org': ['projectcalico.org/v3', 'globalnetworkpolicies'],

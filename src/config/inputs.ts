@@ -70,6 +70,7 @@ export const inputs: Record<string, Input> = {
   'verify-timeout': { path: ['verify', 'timeout'], example: '5m' },
   'traffic-checks': { path: ['verify', 'trafficChecks'], example: 'true' },
   canary: { path: ['canary'], yaml: true, example: '{ service: backend, stable: v1, canary: v2 }' },
+  engine: { path: ['canary', 'engine'], yaml: 'or text', text: 'type', example: 'argo-rollouts' },
   image: { path: ['canary', 'image'], example: 'registry.example/backend:${{ github.sha }}' },
   manifests: { path: ['canary', 'manifests'], example: 'rendered/*.yaml' },
   steps: { path: ['canary', 'steps'], yaml: 'or text', example: '5, 25, 50, 100' },

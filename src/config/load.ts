@@ -1,5 +1,6 @@
 // Loads inputs and config file into one validated, immutable Config, or throws one error that lists all faults.
 import { findFaults } from './check.ts'
+import { engineFaults } from './check/engine.ts'
 import { ConfigError } from './error.ts'
 import { identityOf } from './identity.ts'
 import { inputs } from './inputs.ts'
@@ -21,13 +22,24 @@ import { gather, type Source } from './source.ts'
 export function loadConfig(env: NodeJS.ProcessEnv, runEnv: NodeJS.ProcessEnv = env): Config {
   const inputValues = givenInputs(env)
   const name = inputValues.get('config')
-  const source = gather(name === undefined ? undefined : { name, text: readText('input config', name) }, inputValues)
+  const file = name === undefined ? undefined : { name, text: readText('input config', name) }
+  return configOf(file, inputValues, runEnv)
+}
+
+/** The config of a text that is not read from a file. @throws ConfigError as `loadConfig` does */
+export function configOf(
+  file: { name: string; text: string } | undefined,
+  inputValues: ReadonlyMap<string, string> = new Map(),
+  runEnv: NodeJS.ProcessEnv = {},
+): Config {
+  const name = file?.name
+  const source = gather(file, inputValues)
   const parsed = schema.safeParse(source.value)
   if (!parsed.success) throw listed(parsed.error.issues.map((issue) => messageOfIssue(issue, source)))
   const altered = alteredNumbers(source, parsed.data)
   if (altered.length > 0) throw listed(altered)
   const config = { ...parsed.data, identity: identityOf(name, parsed.data.name, runEnv) }
-  const faults = findFaults(config)
+  const faults = [...findFaults(config), ...engineFaults(config, source.value)]
   if (faults.length > 0)
     throw listed(faults.map(({ path, message }) => `${source.where(path)}: ${dotted(path)}: ${message}`))
   return freeze({ ...withReleaseDefaults(withPrometheusServers(config)), places: placesOf(config, source) })

@@ -3,12 +3,27 @@ import type { CanaryConfig, Config, ServicePolicy } from './schema.ts'
 
 type Canaries = Pick<Config, 'canary' | 'canaries'>
 
-/** All promotions of the config: those of `canaries`, or the one of `canary`. */
-export function canariesOf({ canary, canaries = [] }: Canaries): CanaryConfig[] {
+/** All canaries of the config: those of `canaries`, or the one of `canary`. One engine moves the traffic of all of them. */
+export function allCanariesOf({ canary, canaries = [] }: Canaries): CanaryConfig[] {
   return canary ? [canary] : canaries
 }
 
-/** The key of the canary at that index of `canariesOf`. */
+/** The canaries whose traffic this program moves. */
+export function canariesOf(config: Canaries): CanaryConfig[] {
+  return allCanariesOf(config).filter(({ engine }) => engine.type === 'builtin')
+}
+
+/** The canaries whose traffic a controller in the cluster moves. */
+export function followedCanariesOf(config: Canaries): CanaryConfig[] {
+  return allCanariesOf(config).filter(({ engine }) => engine.type !== 'builtin')
+}
+
+/** The canaries whose objects for a controller this program writes. */
+export function generatedCanariesOf(config: Canaries): CanaryConfig[] {
+  return followedCanariesOf(config).filter(({ engine }) => engine.generate)
+}
+
+/** The key of the canary at that index of `allCanariesOf`. */
 export function canaryKey({ canary }: Canaries, index: number): string {
   return canary ? 'canary' : `canaries.${index}`
 }
@@ -17,7 +32,7 @@ export function canaryKey({ canary }: Canaries, index: number): string {
 export function canaryKeyOf(config: Canaries, service: string): string {
   return canaryKey(
     config,
-    canariesOf(config).findIndex((each) => each.service === service),
+    allCanariesOf(config).findIndex((each) => each.service === service),
   )
 }
 

@@ -1,5 +1,5 @@
 // What follows from the section `observability`: the Services behind it, and the Prometheus that a promotion may ask. Pure.
-import { canariesOf } from './names.ts'
+import { allCanariesOf } from './names.ts'
 import type { CanaryConfig, Config, ObservabilityConfig } from './schema.ts'
 
 /** A port of a Service in the cluster. */
@@ -118,6 +118,6 @@ function queryServer(text: string): QueryServer {
 
 /** The namespaces whose sidecars and gateways a promotion, or a dashboard of this application, is about. */
 export function observedNamespaces(config: Config, system: string): string[] {
-  const clients = canariesOf(config).flatMap(({ clients = [] }) => clients)
+  const clients = allCanariesOf(config).flatMap(({ clients = [] }) => clients)
   return [...new Set([config.namespace, system, ...clients])]
 }

@@ -28,7 +28,8 @@ export function withReleaseDefaults<C extends Releasing>(config: C): C {
 
 /** The plan with the names of the versions and with what follows the last step. */
 export function withVersions(plan: CanaryConfig): CanaryConfig {
-  if (releaseKeysOf(plan).length === 0) return { ...plan, after: plan.after ?? 'keep' }
+  // The names of generated subsets must not depend on whether a run sets an image.
+  if (releaseKeysOf(plan).length === 0 && !plan.engine.generate) return { ...plan, after: plan.after ?? 'keep' }
   const named = (version: CanaryConfig['stable'], byDefault: string, name: string) =>
     version.name === byDefault ? { ...version, name } : version
   return {

@@ -1,5 +1,5 @@
 // Finds the secrets in a config, which no line, report or file may show. Pure.
-import { canariesOf } from './names.ts'
+import { allCanariesOf } from './names.ts'
 import type { Config } from './schema.ts'
 
 /** Each secret as a string of its own. The secrets of the kubeconfig are found in cluster/connect.ts. */
@@ -11,7 +11,7 @@ export function secretsInConfig(config: Config): string[] {
       jwksUri === undefined ? [] : secretsInMirror(jwksUri),
     ),
     ...secretsOfObservability(config),
-    ...canariesOf(config).flatMap(({ prometheus, webhooks }) => [
+    ...allCanariesOf(config).flatMap(({ prometheus, webhooks }) => [
       ...(prometheus?.token === undefined ? [] : [prometheus.token]),
       ...(prometheus?.address === undefined ? [] : secretsInAddress(prometheus.address)),
       ...Object.values(webhooks).flatMap(({ url }) => secretsInAddress(url)),

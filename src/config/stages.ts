@@ -1,6 +1,6 @@
 // Which stages a config runs, and what each of them needs.
 import type { Fault } from './check/fault.ts'
-import { canariesOf } from './names.ts'
+import { allCanariesOf, canariesOf, generatedCanariesOf } from './names.ts'
 import type { Config } from './schema.ts'
 import { stageNames, type StageName } from './schema/stages.ts'
 
@@ -24,14 +24,12 @@ const needs: Partial<Record<StageName, Need>> = {
 }
 
 function needCanary(config: Config): string | undefined {
-  return canariesOf(config).length > 0 ? undefined : 'set `canary`'
+  return allCanariesOf(config).length > 0 ? undefined : 'set `canary`'
 }
 
 const policySections = [
   'mtls',
   'services',
-  'canary',
-  'canaries',
   'authorization',
   'jwt',
   'egress',
@@ -44,7 +42,8 @@ const policySections = [
 
 /** True if the config says anything about policies. */
 export function hasPolicies(config: Config): boolean {
-  return policySections.some((section) => config[section] !== undefined)
+  const writes = canariesOf(config).length > 0 || generatedCanariesOf(config).length > 0
+  return writes || policySections.some((section) => config[section] !== undefined)
 }
 
 function needPolicies(config: Config): string | undefined {
@@ -75,8 +74,8 @@ const automatic = [
   'experiment',
 ] as const
 
-/** Stages after which there is nothing to verify. */
-const withoutVerification: readonly StageName[] = ['cluster', 'install', 'retire', 'experiment']
+/** Stages after which there is nothing to verify. Promotions of this program come with policies. */
+const withoutVerification: readonly StageName[] = ['cluster', 'install', 'retire', 'promote', 'experiment']
 
 /** The stages of this run, in order: the listed ones, or those that have something to do. */
 export function stagesOf(config: Config): StageName[] {

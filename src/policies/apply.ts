@@ -50,19 +50,20 @@ export async function apply(
 }
 
 /**
- * Make before break, in four groups: other policies; subsets, old and new; the routes that use them; removals. After each
- * group the proxies must catch up.
+ * Make before break, in five groups: other policies; subsets, old and new; the routes that use them; the objects by which a
+ * controller moves the traffic of those; removals. After each group the proxies must catch up.
  */
 function groupsOf(todo: Due[]): Due[][] {
   const rules = todo.filter(isRule)
   const routes = todo.filter(isRoute)
-  const others = todo.filter((each) => !isRule(each) && !isRoute(each))
+  const movers = todo.filter((each) => isMover(each) && isWrite(each))
+  const others = todo.filter((each) => !isRule(each) && !isRoute(each) && !movers.includes(each))
   const later = rules.filter((rule) => rule.action === 'delete' || stillUsed(rule, routes).length > 0)
   const removals = [...later, ...others.filter((each) => !isWrite(each)).reverse()]
   const widenedRules = rules
     .filter(isWrite)
     .map((rule) => ({ ...rule, object: withSubsets(rule.object as DestinationRule, stillUsed(rule, routes)) }))
-  return [others.filter(isWrite), widenedRules, routes, removals]
+  return [others.filter(isWrite), widenedRules, routes, movers, removals]
 }
 
 async function carryOut(cluster: Cluster, { action, object, before }: PlannedChange): Promise<void> {
@@ -86,6 +87,8 @@ const isDue = (each: PlannedChange): each is Due => each.action !== 'unchanged'
 const isWrite = ({ action }: PlannedChange) => action === 'create' || action === 'change'
 const isRule = ({ object }: PlannedChange) => object.kind === 'DestinationRule'
 const isRoute = ({ object }: PlannedChange) => isRouted(object)
+/** Of Argo Rollouts and Flagger: they read at once what it names. */
+const isMover = ({ object }: PlannedChange) => object.kind === 'Rollout' || object.kind === 'Canary'
 type GatewayReferences = { gateways?: string[]; parentRefs?: { kind?: string }[] }
 
 /** istiod sends it to sidecars, and not to gateways only: as it is now, or as it was before. */

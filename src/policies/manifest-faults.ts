@@ -1,7 +1,8 @@
 // What is wrong with one manifest: its kind, name, namespace and fields. Pure.
 import { apiVersionOf, groupOf, kindOf, systemNamespace, type Kind, type KubeObject } from '../cluster/objects.ts'
 import { nearest } from '../config/nearest.ts'
-import { fieldFaults, type FieldPath } from './manifest-schema.ts'
+import type { FieldPath } from './field-checker.ts'
+import { fieldFaults } from './manifest-schema.ts'
 import { policyKinds } from './policy-kinds.ts'
 
 /** `at`: the path of the wrong value. A missing value has the path of its parent, or its own. */

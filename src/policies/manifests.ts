@@ -10,7 +10,7 @@ import { YamlError } from '../yaml/faults.ts'
 import { parseAll, type YamlDocument } from '../yaml/parse.ts'
 import { firstTemplateMark, templateFault } from '../yaml/templates.ts'
 import { manifestFaults, type ManifestFault } from './manifest-faults.ts'
-import type { FieldPath } from './manifest-schema.ts'
+import type { FieldPath } from './field-checker.ts'
 import { templateFaults } from './manifest-templates.ts'
 
 /**

@@ -119,7 +119,11 @@ export async function listPolicies(
 
 /** The owner's objects in the cluster. */
 export async function ownedBy(cluster: Cluster, owner: Owner): Promise<KubeObject[]> {
-  return (await listClaimed(cluster, owner)).filter((object) => isOf(owner, object))
+  return ownedAmong(await listClaimed(cluster, owner), owner)
+}
+
+export function ownedAmong(objects: readonly KubeObject[], owner: Owner): KubeObject[] {
+  return objects.filter((object) => isOf(owner, object))
 }
 
 /** What an earlier version wrote and the config does not ask for. It may be another repository's, so nobody deletes it. */

@@ -169,8 +169,11 @@ async function planWrite(cluster: Cluster, object: KubeObject, before: KubeObjec
     : { action: 'change', object, before, diff: diff(before, after) }
 }
 
+/** They change weights and labels in our routes, which the plan keeps: promotions of this program, and Argo Rollouts. */
+const movers = [fieldManager, 'rollouts-controller']
+
 /**
- * Overrides conflicts with mesh-canary itself, whose promotions patch weights, and all conflicts on an object that
+ * Overrides conflicts with those that move weights, and all conflicts on an object that
  * the user has just handed over. Rejects with an ApiError that names the object and, in a conflict, the other field
  * manager.
  */
@@ -198,7 +201,10 @@ export async function serverSideApply(
         `${title} has changed since this run read it, and its weights may belong to a promotion; run again`,
       )
     }
-    if (causes.length > 0 && causes.every((cause) => cause.startsWith(`conflict with "${fieldManager}"`)))
+    if (
+      causes.length > 0 &&
+      causes.every((cause) => movers.some((name) => cause.startsWith(`conflict with "${name}"`)))
+    )
       return cluster.apply(object, true, dryRun)
     throw new ApiError(
       409,

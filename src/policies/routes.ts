@@ -8,11 +8,21 @@ import type { Version } from '../config/schema/canary.ts'
 import { hostOf, type Weights } from './compile/names.ts'
 import { isDefaultRoute } from './match-coverage.ts'
 
+/** The VirtualService of a controller with the names of the routes that the controller writes; all of them without `routes`. */
+export type OwnRoutes = { name: string; routes?: string[] }
+
 /**
- * The split of a service's traffic between two versions, in named routes only; without `routes`, in all of them. Plain
- * data, because the post step needs it to return the traffic.
+ * The split of a service's traffic between two versions, in named routes only; without `routes`, in all of them. `own`: only in
+ * what a controller writes. Plain data, because the post step needs it to return the traffic.
  */
-export type Split = { namespace: string; service: string; stable: Version; canary: Version; routes?: string[] }
+export type Split = {
+  namespace: string
+  service: string
+  stable: Version
+  canary: Version
+  routes?: string[]
+  own?: OwnRoutes[]
+}
 
 export function splitOf({ namespace }: Config, { service, stable, canary, routes }: CanaryConfig): Split {
   return { namespace, service, stable, canary, ...(routes ? { routes } : {}) }
@@ -121,8 +131,9 @@ export type RouteSplit = Route & { stable: number[]; canary: number[]; otherWeig
 
 /** Every route that has targets of both versions; only the named ones if the split has names. */
 export function splitsIn(object: Routed, split: Split): RouteSplit[] {
+  const names = namesIn(object, split)
   return routesOf(object, split.namespace)
-    .filter(({ name }) => !split.routes || (name !== undefined && split.routes.includes(name)))
+    .filter(({ name }) => names === undefined || (name !== undefined && names.includes(name)))
     .map((route) => {
       const indicesOf = (version: Version) =>
         route.targets.flatMap((target, i) => (isVersion(split, version, target) ? [i] : []))
@@ -131,6 +142,13 @@ export function splitsIn(object: Routed, split: Split): RouteSplit[] {
       return { ...route, stable, canary, otherWeight: others.reduce((sum, { weight }) => sum + weight, 0) }
     })
     .filter(({ stable, canary }) => stable.length > 0 && canary.length > 0)
+}
+
+/** The names of the routes that count in the object; undefined for all of them. */
+function namesIn(object: Routed, { routes, own }: Split): string[] | undefined {
+  if (!own) return routes
+  const found = isVirtualService(object) ? own.find(({ name }) => name === object.metadata.name) : undefined
+  return found ? found.routes : []
 }
 
 /** True if a route of the object splits between the versions, whatever its name is. */

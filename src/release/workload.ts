@@ -74,7 +74,7 @@ function describeOwner(pod: Pod): string {
 
 function remedy(pod: Pod): string {
   if (pod.metadata.labels?.[rolloutLabel] !== undefined)
-    return 'Argo Rollouts promotes it already: change the image there, or replace the Rollout by a Deployment'
+    return 'Argo Rollouts promotes it already: set `engine: argo-rollouts` to release through it, or replace the Rollout by a Deployment'
   return 'a run releases one Deployment: change the labels of the pod or the selector of the Service, so that only its pods are there'
 }
 

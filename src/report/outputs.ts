@@ -16,6 +16,7 @@ export function outputsOf(report: Report, file: string | undefined): Record<stri
     'mesh-version': report.mesh?.version,
     images: report.images?.join(' '),
     verdict: report.verdict,
+    'engine-verdict': promotion?.engineVerdict,
     weight: report.weight,
     reason: report.reason,
     image: report.commits?.flatMap(({ images }) => images).join(' '),

@@ -4,7 +4,7 @@ import type { Diagnosis } from '../canary/controller/diagnosis.ts'
 import { shownCount } from '../canary/analysis/request-counts.ts'
 import { explainChecks } from '../canary/state/machine.ts'
 import { timeToDetect } from '../canary/state/ending.ts'
-import type { Stage, Step, Verdict } from '../canary/state/types.ts'
+import type { EngineVerdict, Stage, Step, Verdict } from '../canary/state/types.ts'
 import type { Promotion } from '../canary/controller/context.ts'
 import type { Cost } from '../mesh/cost.ts'
 import type { Installed } from '../mesh/install.ts'
@@ -57,6 +57,8 @@ export type PromotionReport = {
   userRequests: { total: number; failed: number }
   secondsToDetect?: number
   secondsToSafe?: number
+  /** What the controller has made of it, if one moves the traffic: `verdict` is what this run says. */
+  engineVerdict?: EngineVerdict
   /** The canary's last log lines and warnings, if it failed. */
   diagnosis?: Diagnosis[]
   /** The service whose failure rolled this one back too. */
@@ -149,7 +151,7 @@ export function emptyReport(namespace: string, startedAt: Date, dryRun: boolean)
 }
 
 export function promotionReport(promotion: Promotion): PromotionReport {
-  const { plan, startedAt, steps, users, secondsToSafe, diagnosis, rolledBackWith, adopted } = promotion
+  const { plan, startedAt, steps, users, secondsToSafe, diagnosis, rolledBackWith, adopted, engineVerdict } = promotion
   const timeToDetectMs = timeToDetect(promotion)
   return {
     service: plan.service,
@@ -164,6 +166,7 @@ export function promotionReport(promotion: Promotion): PromotionReport {
     userRequests: { total: users.requests, failed: users.failures },
     ...(timeToDetectMs === undefined ? {} : { secondsToDetect: timeToDetectMs / 1000 }),
     ...(secondsToSafe === undefined ? {} : { secondsToSafe }),
+    ...(engineVerdict === undefined ? {} : { engineVerdict }),
     ...(diagnosis ? { diagnosis } : {}),
     ...(rolledBackWith === undefined ? {} : { rolledBackWith }),
     ...(adopted === undefined ? {} : { adopted }),

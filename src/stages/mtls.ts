@@ -3,7 +3,7 @@
 import type { Cluster } from '../cluster/client.ts'
 import type { KubeObject, Pod, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import { canariesOf } from '../config/names.ts'
+import { allCanariesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import type { StageName } from '../config/schema/stages.ts'
 import { ownerOf, type Owner } from '../policies/owned-objects.ts'
@@ -44,7 +44,7 @@ export async function requireNoPlaintext(context: StageContext, objects: readonl
   const facts = await readMtlsFacts(cluster, objects, ownerOf(config))
   const servers = facts ? newlyStrict(facts) : []
   if (servers.length === 0) return
-  const requests = canariesOf(config)[0]?.metrics.requests ?? istioMetricNames.requests
+  const requests = allCanariesOf(config)[0]?.metrics.requests ?? istioMetricNames.requests
   const watch = await watchPlaintext(cluster, namespace, servers, requests, host.signal)
   if (watch.unread.length > 0) warn(context, [unreadWarning(watch.unread)])
   if (!hasPlaintext(watch)) return

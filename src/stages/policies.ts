@@ -11,6 +11,14 @@ import { listControlPlanes } from '../mesh/revisions.ts'
 import { observabilityObjects } from '../observability/compile.ts'
 import { analyze, type Analysis } from '../policies/analyze.ts'
 import { apply } from '../policies/apply.ts'
+import {
+  engineObjects,
+  withEngineObjects,
+  withGeneratedRoutes,
+  withoutGenerated,
+} from '../engines/generate/engine-objects.ts'
+import { readExisting } from '../engines/generate/existing.ts'
+import { handBack, handBackFaults, ownedEngineObjects, waitForRemoval } from '../engines/generate/hand-back.ts'
 import { emptySplits } from '../policies/empty-splits.ts'
 import { hostConflicts } from '../policies/host-conflicts.ts'
 import { desired, statedRules, type Desired } from '../policies/desired.ts'
@@ -22,7 +30,7 @@ import { namespaceConflicts } from '../policies/namespace-conflicts.ts'
 import { removedSplits } from '../policies/removed-splits.ts'
 import { readLive } from '../policies/live-routes.ts'
 import { planChanges as planned, toYaml, type PlannedChange } from '../policies/plan.ts'
-import { leftByEarlier, ownerOf } from '../policies/owned-objects.ts'
+import { leftByEarlier, ownedBy, ownerOf } from '../policies/owned-objects.ts'
 import { missingTracing } from '../policies/tracing-check.ts'
 import { servicesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
@@ -80,12 +88,15 @@ export async function policies(context: StageContext): Promise<StageOutcome> {
   await requireNoPlaintext(context, objectsAfter(all))
   const held = await heldPromotionFaults(cluster, config.namespace, all)
   if (held.length > 0) throw new ConfigError(held.join('\n'))
+  const handing = { timeoutMs: config.verify.timeout, note: host.info, signal: host.signal }
+  await handBack(cluster, todo, handing)
   await apply(
     cluster,
     all,
     () => watchAndReport(context),
     (change) => recorder.record({ changes: [change] }),
   )
+  await waitForRemoval(cluster, todo, handing)
   if (todo.length === 0) host.info('all policies are already in force: nothing changed')
   return { changed: todo.length > 0 }
 }
@@ -117,10 +128,12 @@ export async function renderOnly(context: RunContext): Promise<void> {
 
 /** @throws ConfigError if a route bypasses the split of a canary. */
 function render(config: Config): Desired {
-  const target = desired(config)
+  const target = desired(withoutGenerated(config))
   const faults = renderedBypassFaults(config, target)
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
-  return target
+  const generated = engineObjects(config)
+  const objects = withEngineObjects(target.objects, generated.objects)
+  return { ...target, objects, notes: [...target.notes, ...generated.notes] }
 }
 
 async function prepare(context: StageContext): Promise<PlannedChange[]> {
@@ -129,10 +142,13 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
   // Read again: since the preflight, install and inject may have taken minutes, and another run may have moved a
   // weight.
   const live = await readLive(cluster, config.namespace)
-  const target = desired(withoutExternalCanaries(config, live, owner), live)
-  const { objects, notes, warnings } = target
+  const policies = desired(withoutExternalCanaries(withoutGenerated(config), live, owner), live)
+  const generated = engineObjects(config, await readExisting(cluster, config))
+  const objects = withEngineObjects(policies.objects, generated.objects)
+  const target = { ...policies, objects }
+  const { notes, warnings } = target
   const manifests = userManifests(config)
-  notes.forEach(host.info)
+  ;[...notes, ...generated.notes].forEach(host.info)
   const [services, pods] = await Promise.all([
     cluster.list<Service>('Service', config.namespace),
     cluster.list<Pod>('Pod', config.namespace),
@@ -157,7 +173,13 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
   const faults = [...conflicts.faults, ...mtls.faults]
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   const ofCanaries = (context.releases ?? []).flatMap(({ canaryService }) => canaryService ?? [])
-  const all = await planned(cluster, [...ofCanaries, ...objects], owner, { rules: weightRules(config) })
+  const owned = async () => [...(await ownedBy(cluster, owner)), ...(await ownedEngineObjects(cluster, owner))]
+  const all = await planned(cluster, [...ofCanaries, ...objects], owner, {
+    rules: weightRules(withGeneratedRoutes(config)),
+    owned,
+  })
+  const kept = await handBackFaults(cluster, all)
+  if (kept.length > 0) throw new ConfigError(kept.join('\n'))
   reportEmptySplits(context, emptySplits(all, { name: config.namespace, services, pods: pods.filter(isLive) }))
   warn(context, [...removedSplits(all), ...leftoverWarnings(await leftByEarlier(cluster, owner, objects))])
   reportPlan(context, all)

@@ -25,6 +25,10 @@ import { ownerOf, type Owner } from '../policies/owned-objects.ts'
 import { splitOf, splitsTraffic } from '../policies/routes.ts'
 import { servicePorts } from '../cluster/service-ports.ts'
 import { queryFaults } from '../verify/telemetry/query-faults.ts'
+import { withGeneratedRoutes } from '../engines/generate/engine-objects.ts'
+import { generateFaults } from '../engines/generate/existing.ts'
+import { overwriteFaults } from '../engines/overwrites.ts'
+import { conflictFaults, followFaults } from '../engines/preflight.ts'
 import { bypassFaults } from './bypass-faults.ts'
 import { checkMtlsChange } from './mtls.ts'
 import { desired } from '../policies/desired.ts'
@@ -51,6 +55,7 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
   const live = await readLive(cluster, namespace)
   const writes = stages.includes('policies') || stages.includes('plan')
   const owner = ownerOf(config)
+  const routed = withGeneratedRoutes(config)
   const faults = [
     ...(stages.includes('inject')
       ? [ambientFault(object) ?? [], disabledFault(object) ?? [], await workloadFaults(cluster, config)].flat()
@@ -58,8 +63,8 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
     ...(writes || stages.includes('promote') ? await namedServiceFaults(cluster, config) : []),
     ...(writes
       ? [
-          ...(await contradictions(cluster, withoutExternalCanaries(config, live, owner), live, owner)),
-          ...(await mtlsFaults(cluster, withoutExternalCanaries(config, live, owner), live, owner, stages)),
+          ...(await contradictions(cluster, withoutExternalCanaries(routed, live, owner), live, owner)),
+          ...(await mtlsFaults(cluster, withoutExternalCanaries(routed, live, owner), live, owner, stages)),
           ...(await exposeClusterFaults(cluster, config, stages)),
         ]
       : []),
@@ -69,6 +74,10 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
     ...(stages.includes('verify') ? await queryFaults(cluster, config.observability) : []),
     ...(stages.includes('experiment') ? await experimentClusterFaults(cluster, config) : []),
     ...(stages.includes('promote') ? await canaryFaults(cluster, config, live, stages.includes('policies')) : []),
+    ...(writes ? await generateFaults(cluster, config) : []),
+    ...(stages.includes('promote') ? await followFaults(cluster, config, stages.includes('policies')) : []),
+    ...(writes || stages.includes('promote') ? await conflictFaults(cluster, config, live) : []),
+    ...(writes ? await overwriteFaults(cluster, config, live) : []),
   ]
   // Where a version or the split is missing, its bypasses would only repeat that. A promotion looks for them itself.
   const promotesLater = stages.includes('promote') && (config.dryRun || canariesOf(config).length > 1)

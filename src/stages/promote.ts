@@ -4,7 +4,7 @@ import { describeOutage, hasEndpoint } from '../canary/workload/endpoints.ts'
 import { restoreMinReplicas } from '../canary/workload/min-replicas.ts'
 import { readSelectors, SelectorFault } from '../canary/workload/selectors.ts'
 import { promote } from '../canary/promote.ts'
-import type { Promotion } from '../canary/controller/context.ts'
+import type { Promotion, PromotionDeps } from '../canary/controller/context.ts'
 import { isHeldAsPlanned } from '../canary/state/ending.ts'
 import type { Verdict } from '../canary/state/types.ts'
 import { drainTarget, findUndrained, type Undrained } from '../canary/controller/undrained.ts'
@@ -13,9 +13,11 @@ import { forceRollback } from '../canary/recovery.ts'
 import { forward } from '../cluster/forward.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { Pod } from '../cluster/objects.ts'
-import { abRouteName, canariesOf } from '../config/names.ts'
+import { abRouteName, canariesOf, followedCanariesOf } from '../config/names.ts'
 import { canaryWeightOf, isVirtualService, splitOf, splitsIn, type Routed } from '../policies/routes.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
+import { rollBackFollowed } from '../engines/recovery.ts'
+import { startFollowing } from '../engines/start.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { promotionReport, worstPromotion, type PromotionReport } from '../report/report.ts'
@@ -42,21 +44,28 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
   const { config, host, redactor, cluster, connection, recorder, telemetry } = context
   const releases = await prepareReleases(context)
   const annotator = promotionAnnotator(context)
-  const promotions = await promote(cluster, config, {
+  const deps = {
     ...releases,
     signal: host.signal,
+    run: host.runName,
+    redact: redactor.redact,
+    note: host.info,
+    warn: (line: string) => warn(context, [line]),
+    clock: systemClock,
+    readGuardProgram: host.readGuardProgram,
+    forward: (...where: Parameters<PromotionDeps['forward']>) => forward(connection, ...where),
+  }
+  const promotions = await promote(cluster, config, {
+    ...deps,
     intent: host.onRecoveryIntents,
     onProgress: (progress) => {
       telemetry.promotionsSeen(progress)
       annotator.follow(progress)
     },
-    run: host.runName,
-    redact: redactor.redact,
-    note: host.info,
-    warn: (line) => warn(context, [line]),
-    clock: systemClock,
-    readGuardProgram: host.readGuardProgram,
-    forward: (...where) => forward(connection, ...where),
+    follow: (plan, watched) =>
+      startFollowing(cluster, config, plan, watched, deps, ({ kind, name }) =>
+        recorder.record({ changes: [{ kind, namespace: config.namespace, name, action: 'changed' }] }),
+      ),
   }).catch(async (problem: unknown) => {
     await releases.abandon()
     await annotator.end([])
@@ -115,14 +124,15 @@ async function warnOfGitops(context: StageContext): Promise<void> {
  * error.
  */
 function errorsOf(promotion: Promotion, { service, reason, diagnosis = [] }: PromotionReport): string[] {
-  const { verdict, error } = promotion
+  const { verdict, error, engineVerdict } = promotion
   if (error !== undefined && verdict === 'promoted') return [`the canary of ${service} was promoted, but ${error}`]
   if (verdict === 'promoted' || verdict === 'skipped' || (isHeldAsPlanned(promotion) && error === undefined)) return []
   const last = diagnosis.flatMap(({ pod, cause, log }) => [
     ...(cause === undefined ? [] : [`${pod}: ${cause}`]),
     ...(log.length > 0 ? [`the last lines of ${pod}: ${log.slice(-3).join(' | ')}`] : []),
   ])
-  return [`the canary of ${service} was not promoted (${verdict}): ${error ?? reason}`, ...last]
+  const ended = engineVerdict === 'promoted' ? `ended ${verdict}` : `was not promoted (${verdict})`
+  return [`the canary of ${service} ${ended}: ${error ?? reason}`, ...last]
 }
 
 /**
@@ -133,7 +143,10 @@ export async function rollback(context: StageContext): Promise<StageOutcome> {
   const { config, recorder } = context
   if (config.dryRun) return { changed: false }
   // At once, so that one that the API server refuses for a long time does not keep users on the other canaries.
-  const results = await Promise.all(canariesOf(config).map((plan) => rollBackOne(context, plan)))
+  const results = await Promise.all([
+    ...canariesOf(config).map((plan) => rollBackOne(context, plan)),
+    ...followedCanariesOf(config).map((plan) => abortFollowed(context, plan)),
+  ])
   const moved = results.flatMap(({ plan, changed }) => (changed ? [plan.service] : []))
   const failed = results.flatMap(({ failure }) => failure ?? [])
   const undrained = results.flatMap((each) => each.undrained ?? [])
@@ -181,6 +194,15 @@ async function rollBackOne(context: StageContext, plan: CanaryConfig): Promise<R
     return { plan, changed, undrained, ...(await restoreAutoscaler(context, service)) }
   } catch (problem) {
     return { plan, changed: false, failure: `${service} was not rolled back: ${messageOf(problem)}` }
+  }
+}
+
+/** The rollout of a controller, which returns the traffic itself. */
+async function abortFollowed({ cluster, config, host }: StageContext, plan: CanaryConfig): Promise<RolledBack> {
+  try {
+    return { plan, changed: await rollBackFollowed(cluster, config.namespace, plan, host.info) }
+  } catch (problem) {
+    return { plan, changed: false, failure: `${plan.service} was not rolled back: ${messageOf(problem)}` }
   }
 }
 

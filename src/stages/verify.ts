@@ -2,7 +2,7 @@
 // and telemetry arrives.
 import { forward } from '../cluster/forward.ts'
 import type { Pod } from '../cluster/objects.ts'
-import { canariesOf } from '../config/names.ts'
+import { allCanariesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { revisionArgs } from '../mesh/labels.ts'
 import { outdatedSidecars } from '../mesh/revisions.ts'
@@ -95,7 +95,7 @@ const trafficWindowMs = 5_000
 async function checkPoliciesInTraffic(context: StageContext): Promise<void> {
   const { config, host, cluster, recorder } = context
   const { namespace } = config
-  const [canary] = canariesOf(config)
+  const [canary] = allCanariesOf(config)
   const trafficChecks = await checkTraffic(
     cluster,
     { namespace, services: await statedServices(context), ...(canary ? { metrics: canary.metrics } : {}) },

@@ -40,6 +40,7 @@ const tools = {
   'chaos-controller-manager': tool('github.com/chaos-mesh/chaos-mesh/cmd/chaos-controller-manager', 'chaos-mesh'),
   'chaos-daemon': { ...tool('github.com/chaos-mesh/chaos-mesh/cmd/chaos-daemon', 'chaos-mesh'), hasC: true },
   crictl: tool('sigs.k8s.io/cri-tools/cmd/crictl', 'crictl'),
+  flagger: tool('github.com/fluxcd/flagger/cmd/flagger', 'flagger'),
   jaeger: tool('github.com/jaegertracing/jaeger/cmd/jaeger', 'jaeger'),
   kind: tool('sigs.k8s.io/kind'),
   'kustomize-controller': tool('github.com/fluxcd/kustomize-controller', 'flux'),
@@ -48,6 +49,7 @@ const tools = {
   'prometheus-config-reloader': tool(`${operator}/prometheus-config-reloader`, 'prometheus-operator'),
   'prometheus-operator': tool(`${operator}/operator`, 'prometheus-operator'),
   promtool: tool('github.com/prometheus/prometheus/cmd/promtool', 'prometheus', prometheusTags),
+  'rollouts-controller': tool('github.com/argoproj/argo-rollouts/cmd/rollouts-controller', 'argo-rollouts'),
   'source-controller': tool('github.com/fluxcd/source-controller', 'flux'),
   'victoria-logs': tool('github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs', 'victoria-logs'),
 }

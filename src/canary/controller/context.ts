@@ -11,7 +11,7 @@ import type { Forward } from '../../cluster/forward.ts'
 import type { CounterReader } from '../metrics/counter-reader.ts'
 import type { Observer } from '../metrics/observer.ts'
 import type { LeaseSession, SessionDeps } from '../ownership/session.ts'
-import type { EndedState } from '../state/types.ts'
+import type { EndedState, EngineVerdict } from '../state/types.ts'
 import type { Routed, Split } from '../../policies/routes.ts'
 import { templateHash, workloadsOf } from '../workload/fingerprint.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
@@ -116,6 +116,7 @@ export type Promotion = EndedState & {
   plan: CanaryConfig
   namespace: string
   error?: string
+  engineVerdict?: EngineVerdict
   rolledBackWith?: string
   secondsToSafe?: number
   diagnosis?: Diagnosis[]

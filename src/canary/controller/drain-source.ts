@@ -27,7 +27,7 @@ export async function drainSource(context: PromotionContext): Promise<DrainSourc
 }
 
 /** A pod that ends, or that is not ready and has no running sidecar, gets no requests. */
-function sampleSidecars({ observer }: PromotionContext): SampleRequests {
+export function sampleSidecars({ observer }: Pick<PromotionContext, 'observer'>): SampleRequests {
   return async () => {
     if (observer.canaries().every(getsNoRequests)) return 0
     const { observed, canaryTries } = await observer.sample()

@@ -35,7 +35,7 @@ import {
   withState,
   type RunStatus,
 } from './run-status.ts'
-import { drainTarget, type DrainTarget } from './undrained.ts'
+import { drainTarget } from './undrained.ts'
 import { isTransient, RouteWriter } from './writer.ts'
 
 /** The rate of the users' requests is known well enough after so long. */
@@ -99,15 +99,16 @@ export class PromotionRun {
     return this.context.split
   }
 
-  /** The name that holds the Lease. */
-  get identity(): string {
-    return this.context.session.identity
-  }
-
-  /** The pods whose counters show the canary's requests. */
-  get drainTarget(): DrainTarget {
-    const { selectors, plan } = this.context
-    return drainTarget(plan, selectors)
+  /** What is left to do if this process dies now. */
+  get intent() {
+    const { session, selectors, plan, split } = this.context
+    return {
+      split,
+      identity: session.identity,
+      selectors,
+      drainTarget: drainTarget(plan, selectors),
+      needsDrainCheck: this.isSafe && this.needsDrainCheck,
+    }
   }
 
   get selectors(): VersionSelectors {

@@ -96,7 +96,8 @@ async function requireNoBypass(
   return bypasses
 }
 
-async function defaultRetryPolicies(cluster: Cluster, note: (line: string) => void): Promise<RetryPolicy[]> {
+/** Where a route states no retries: what the mesh says, as far as this run may read it. */
+export async function defaultRetryPolicies(cluster: Cluster, note: (line: string) => void): Promise<RetryPolicy[]> {
   const meshes = await readMeshConfigs(cluster)
   if (!meshes)
     note(

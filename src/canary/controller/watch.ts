@@ -11,7 +11,7 @@ import {
   type Workload,
 } from '../../cluster/objects.ts'
 import { watch, type ObjectWatch } from '../../cluster/watch.ts'
-import { canariesOf } from '../../config/names.ts'
+import { allCanariesOf } from '../../config/names.ts'
 import type { Config } from '../../config/schema.ts'
 import type { WatchedObjects } from './context.ts'
 
@@ -26,7 +26,7 @@ export async function watchObjects(cluster: Cluster, config: Config): Promise<Wa
 
 /** The pods of the namespace, of the clients' namespaces, and of the gateways. */
 function watchPods(cluster: Cluster, config: Config): Promise<ObjectWatch<Pod>[]> {
-  const canaries = canariesOf(config)
+  const canaries = allCanariesOf(config)
   const namespaces = [...new Set([config.namespace, ...canaries.flatMap((plan) => plan.clients ?? [])])]
   const gateways = [...new Set(canaries.flatMap(({ service }) => gatewayLabel(config, service) ?? []))]
   return Promise.all([
@@ -44,7 +44,7 @@ async function watchWorkloads(cluster: Cluster, namespace: string): Promise<Obje
 
 async function watchRoutes(cluster: Cluster, config: Config): Promise<ObjectWatch<Routed>[]> {
   const { namespace } = config
-  const kinds = canariesOf(config).some(({ stable }) => stable.by === 'service')
+  const kinds = allCanariesOf(config).some(({ stable }) => stable.by === 'service')
     ? (['HTTPRoute', 'GRPCRoute'] as const)
     : []
   return (

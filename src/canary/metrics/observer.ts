@@ -66,6 +66,7 @@ export async function createObserver(
   // Prometheus may still have the counters from before a restart.
   const restartsSeen = (pod: Pod) => (prometheus?.counters ? undefined : sidecarRestarts(pod))
   const hosts = hostsOf(service)
+  const ownHosts = ownHostsOf(service) ?? {}
   const role = rememberRoles(service, service.namespace)
   const pods = () => uniquePods(watches.flatMap((watch) => watch.current()))
   const canariesOf = (all: Pod[]) => all.filter((pod) => role(pod) === 'canary')
@@ -108,7 +109,7 @@ export async function createObserver(
     const haveCallersAnswered = rememberCallers(running, sampled, readings)
     const complete = watches.every((watch) => watch.fresh()) && allCanariesRead(sampled.map(role), readings)
     const users = readings.map(({ delta }) => calls(delta)).reduce(addRequests, noRequests)
-    const attribution = attributeToVersions(all, role)
+    const attribution = attributeToVersions(all, role, ownHosts)
     const unserved = readings
       .map(({ pod, delta }) => countUnserved(delta, metrics, hosts, pod.metadata.namespace ?? '', attribution))
       .reduce(addLimitCounts, { requests: 0, violations: 0 })
@@ -194,6 +195,15 @@ export function counterReaderFor(
   const { prometheus, metrics } = service.plan
   if (!prometheus?.counters) return readSidecars(metrics)
   return prometheusReader(prometheusClient(cluster, prometheus), metrics, hostsOf(service))
+}
+
+/** Of a canary whose two Services a controller keeps apart; both may lead to pods of one workload. */
+function ownHostsOf({
+  namespace,
+  plan: { engine, stable, canary },
+}: ObservedService): Record<VersionRole, string> | undefined {
+  if (engine.type === 'builtin' || stable.by !== 'service' || canary.by !== 'service') return undefined
+  return { stable: hostOf(stable.name, namespace), canary: hostOf(canary.name, namespace) }
 }
 
 /** A caller counts a request under the host that its route chose, which may be a version's own Service. */

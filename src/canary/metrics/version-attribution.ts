@@ -4,15 +4,20 @@ import type { SeriesLabels } from '../../metrics/counters.ts'
 import type { Role, VersionRole } from './pod-roles.ts'
 
 export type VersionAttribution = Record<VersionRole, (labels: SeriesLabels) => boolean>
-type VersionNames = { versionLabels: Set<string>; workloads: Set<string> }
+type VersionNames = { versionLabels: Set<string>; workloads: Set<string>; host?: string | undefined }
 
 /**
- * Uses the workload's name if the caller knows it and only one of the two versions has it, otherwise the label `version`
- * under the same condition. Both versions of one Argo Rollout have the same workload.
+ * Uses the Service that the route chose if each version has one of its own (`hosts`, their full names). Otherwise the
+ * workload's name if the caller knows it and only one of the two versions has it, then the label `version` under the same
+ * condition. Both versions of one Argo Rollout have the same workload.
  */
-export function attributeToVersions(pods: Pod[], roleOf: (pod: Pod) => Role): VersionAttribution {
-  const canary = namesOf(pods.filter((pod) => roleOf(pod) === 'canary'))
-  const stable = namesOf(pods.filter((pod) => roleOf(pod) === 'stable'))
+export function attributeToVersions(
+  pods: Pod[],
+  roleOf: (pod: Pod) => Role,
+  hosts: Partial<Record<VersionRole, string>> = {},
+): VersionAttribution {
+  const canary = { ...namesOf(pods.filter((pod) => roleOf(pod) === 'canary')), host: hosts.canary }
+  const stable = { ...namesOf(pods.filter((pod) => roleOf(pod) === 'stable')), host: hosts.stable }
   return {
     canary: (labels) => isAbout(labels, canary, stable),
     stable: (labels) => isAbout(labels, stable, canary),
@@ -21,6 +26,8 @@ export function attributeToVersions(pods: Pod[], roleOf: (pod: Pod) => Role): Ve
 
 function isAbout(labels: SeriesLabels, version: VersionNames, other: VersionNames): boolean {
   const { destination_workload: workload = 'unknown', destination_version: label = 'unknown' } = labels
+  const host = labels['destination_service']
+  if (host !== undefined && (host === version.host || host === other.host)) return host === version.host
   const isShared = version.workloads.has(workload) && other.workloads.has(workload)
   if (workload !== 'unknown' && !isShared) return version.workloads.has(workload)
   return version.versionLabels.has(label) && !other.versionLabels.has(label)

@@ -144,6 +144,9 @@ export type ConfirmingState = Running & { phase: 'confirming'; confirmingSince: 
 
 export type Verdict = 'promoted' | 'rolled-back' | 'held' | 'inconclusive' | 'skipped'
 
+/** What a controller that moves the traffic has made of the canary; `running`: it goes on. */
+export type EngineVerdict = 'promoted' | 'rolled-back' | 'held' | 'running'
+
 export type Subject = 'guard' | 'no requests' | 'share'
 
 /**

@@ -78,7 +78,7 @@ function needsCertificate(plan: CanaryConfig, state: WatchingState): boolean {
 }
 
 /** The names of the queries, commands and webhooks that have to pass in every step. */
-function checksThatAnswer({ checks: { queries, commands }, webhooks }: CanaryConfig): string[] {
+export function checksThatAnswer({ checks: { queries, commands }, webhooks }: CanaryConfig): string[] {
   return [
     ...Object.keys(queries),
     ...Object.keys(commands),

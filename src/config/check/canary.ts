@@ -1,5 +1,5 @@
 // Contradictions in the promotions.
-import { canariesOf } from '../names.ts'
+import { allCanariesOf } from '../names.ts'
 import type { CanaryConfig, Config } from '../schema.ts'
 import { withPrefix, type Fault } from './fault.ts'
 import { loadFaults } from './load.ts'
@@ -18,24 +18,52 @@ export function canaryFaults(config: Config): Fault[] {
           'give one of the two',
       },
     ]
-  return canariesOf(config).flatMap((plan, i) => {
+  return allCanariesOf(config).flatMap((plan, i) => {
     const section = canary ? ['canary'] : ['canaries', String(i)]
     return [
-      ...withPrefix(section, [
-        ...duplicateFaults(config, plan.service, i),
-        ...(plan.load ? loadFaults(config, plan.service) : []),
-        ...versionFaults(plan),
-        ...timeFaults(plan),
-        ...needFaults(plan),
-        ...checkNameFaults(plan),
-      ]),
-      ...releaseFaults(config, plan, section),
+      ...withPrefix(section, duplicateFaults(config, plan.service, i)),
+      ...(plan.engine.type === 'builtin'
+        ? ownFaults(config, plan, section)
+        : withPrefix(section, followedFaults(config, plan))),
     ]
   })
 }
 
+/** Of a canary whose traffic a controller moves, which this program judges all the same. */
+function followedFaults({ services, expose }: Config, plan: CanaryConfig): Fault[] {
+  const { service, pollInterval, engine } = plan
+  const policy = Object.keys(services?.[service] ?? {}).filter((key) => key !== 'port')
+  const writes = (what: string) =>
+    `${what} of ${service} would be written over the routes of ${engine.type}; write it in the object of ${engine.type}, and remove it here`
+  return [
+    ...(pollInterval < minimumPollIntervalMs ? [tooShort(pollInterval)] : []),
+    ...needFaults(plan),
+    ...checkNameFaults(plan),
+    ...(policy.length > 0 && !engine.generate
+      ? [{ path: ['engine'], message: writes(`\`services.${service}\` (${policy.join(', ')})`) }]
+      : []),
+    ...(expose?.[service] && (!engine.generate || engine.type === 'flagger')
+      ? [{ path: ['engine'], message: writes(`\`expose.${service}\``) }]
+      : []),
+  ]
+}
+
+/** Of a canary whose traffic this program moves. */
+function ownFaults(config: Config, plan: CanaryConfig, section: string[]): Fault[] {
+  return [
+    ...withPrefix(section, [
+      ...(plan.load ? loadFaults(config, plan.service) : []),
+      ...versionFaults(plan),
+      ...timeFaults(plan),
+      ...needFaults(plan),
+      ...checkNameFaults(plan),
+    ]),
+    ...releaseFaults(config, plan, section),
+  ]
+}
+
 function duplicateFaults(config: Config, service: string, index: number): Fault[] {
-  const isDuplicate = canariesOf(config).findIndex((each) => each.service === service) < index
+  const isDuplicate = allCanariesOf(config).findIndex((each) => each.service === service) < index
   if (!isDuplicate) return []
   const message = `${service} already has a canary; a run promotes each service once, so remove one of them`
   return [{ path: ['service'], message }]
@@ -65,17 +93,18 @@ function timeFaults({ pollInterval, interval, minInterval, advance }: CanaryConf
     path: [key],
     message: `${ms} ms is longer than \`interval\` (${interval} ms); make it shorter`,
   })
-  const tooShort = {
-    path: ['pollInterval'],
-    message:
-      `${pollInterval} ms is too short for the sidecars and the API server; ` +
-      `make it ${minimumPollIntervalMs}ms or longer`,
-  }
   return [
-    ...(pollInterval < minimumPollIntervalMs ? [tooShort] : []),
+    ...(pollInterval < minimumPollIntervalMs ? [tooShort(pollInterval)] : []),
     ...(pollInterval > interval ? [tooLong('pollInterval', pollInterval)] : []),
     ...(advance === 'early' && minInterval > interval ? [tooLong('minInterval', minInterval)] : []),
   ]
+}
+
+function tooShort(pollInterval: number): Fault {
+  const message =
+    `${pollInterval} ms is too short for the sidecars and the API server; ` +
+    `make it ${minimumPollIntervalMs}ms or longer`
+  return { path: ['pollInterval'], message }
 }
 
 /** Keys that need other keys. */

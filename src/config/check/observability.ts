@@ -1,5 +1,5 @@
 // Contradictions in the section `observability`, and with the sections `telemetry`, `stages` and `canary`.
-import { canariesOf } from '../names.ts'
+import { allCanariesOf } from '../names.ts'
 import { namesNoServer, prometheusServer } from '../observability.ts'
 import type { Config, ObservabilityConfig } from '../schema.ts'
 import { withPrefix, type Fault } from './fault.ts'
@@ -138,7 +138,7 @@ function serverFaults(config: Config): Fault[] {
     ? 'names no server, and `observability.metrics` leaves it to the cluster which Prometheus of the operator it is; ' +
       'write `operator: namespace/name` there, or set `address` or `service` here'
     : 'names no server; set `address` or `service`, or the section `observability.metrics`'
-  return canariesOf(config).flatMap(({ prometheus }, i) =>
+  return allCanariesOf(config).flatMap(({ prometheus }, i) =>
     prometheus && namesNoServer(prometheus)
       ? [{ path: canary ? ['canary', 'prometheus'] : ['canaries', String(i), 'prometheus'], message }]
       : [],

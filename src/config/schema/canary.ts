@@ -10,6 +10,7 @@ import { publicValue } from '../values/public-value.ts'
 import { withShortForm } from '../values/short-form.ts'
 import { boolean, oneOf } from '../values/strings.ts'
 import { checks } from './checks.ts'
+import { engine } from './engine.ts'
 import { guard } from './guard.ts'
 import { load, loadPurpose } from './load.ts'
 import { metricNames } from './metric-names.ts'
@@ -50,6 +51,13 @@ function versionWithDefault(subset: string) {
 /** Which traffic moves, and in which steps. */
 const traffic = {
   service: objectName.describe('Service whose traffic moves.'),
+  engine: engine
+    .prefault('builtin')
+    .describe(
+      'Who moves the traffic: this program (`builtin`), or the controller of Argo Rollouts or Flagger, by an object that ' +
+        'exists already. The run then follows the rollout to its end, judges the canary by its own `checks` meanwhile, and ' +
+        'aborts the rollout of a canary that fails. Steps and pauses stay in the object. `argo-rollouts`, `flagger`, or a map.',
+    ),
   stable: versionWithDefault('v1').describe(
     'Subset that serves now, or `{ service: … }`. ' +
       'A subset that is not listed under the service selects the pods with this value of the label `version`.',

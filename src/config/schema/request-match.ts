@@ -13,9 +13,16 @@ function byName<T extends z.ZodType>(value: T) {
   )
 }
 
+/** None would be a condition that every request meets. */
+function atLeastOne<T extends z.ZodType>(value: T, what: string) {
+  return byName(value).refine((named) => Object.keys(named).length > 0, {
+    error: `expected at least one ${what}; add one, or remove the key`,
+  })
+}
+
 const requestMatch = z
   .strictObject({
-    headers: byName(textMatch)
+    headers: atLeastOne(textMatch, 'header')
       .optional()
       .describe(
         'Headers with exactly these values, or with values such as `{ regex: .*Firefox.* }` or `{ prefix: a }`.',
@@ -27,7 +34,7 @@ const requestMatch = z
       .optional()
       .describe('One cookie with exactly this value.'),
     userAgent: regex.optional().describe('Regular expression to find in the User-Agent header.'),
-    query: byName(textMatch).optional().describe('Query parameters, as with `headers`.'),
+    query: atLeastOne(textMatch, 'query parameter').optional().describe('Query parameters, as with `headers`.'),
     method: httpMethod.optional().describe('HTTP method.'),
     path: pathPrefix.optional().describe('Path prefix.'),
   })

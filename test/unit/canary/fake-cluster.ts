@@ -56,6 +56,7 @@ export class FakeCluster {
 
   async promote(config = defaultConfig, more: Partial<PromoteDeps> = {}): Promise<Promotion> {
     const [promotion] = await promote(this.api, config, {
+      follow: () => Promise.reject(new Error('the test did not expect the rollout of a controller')),
       ...more,
       signal: this.controller.signal,
       note: (line) => this.notes.push(line),

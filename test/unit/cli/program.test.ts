@@ -312,3 +312,57 @@ describe('simulate', () => {
     expect(run(['simulate', '--rate', '5'])).toMatchObject({ code: 2 })
   })
 })
+
+describe('convert', () => {
+  const files = 'test/unit/engines/convert/files'
+  const read = (file: string) => readFileSync(join(files, file), 'utf8')
+
+  test('prints a config that plan accepts without a warning, and --to prints the objects for it', () => {
+    const folder = withConfig(read('flagger/storefront.yaml'))
+    const forth = run(['convert', 'mesh.yaml'], {}, folder)
+    expect(forth).toMatchObject({ code: 0, err: '' })
+    expect(forth.out).toMatch(
+      /^# Created by `mesh-canary convert` from mesh\.yaml\.\n#\n# Not in the result:\n# - mesh\.yaml:8: /,
+    )
+
+    writeFileSync(join(folder, 'converted.yaml'), forth.out)
+    const plan = run(['plan', '--config', 'converted.yaml'], { KUBECONFIG: '' }, folder)
+    expect(plan.code).toBe(0)
+    expect(`${plan.out}${plan.err}`).not.toContain('warning')
+
+    const back = run(['convert', '--to', 'flagger', 'converted.yaml'], {}, folder)
+    expect(back).toMatchObject({ code: 0, err: '' })
+    expect(back.out).toContain('\nkind: Canary\n')
+  })
+
+  test('reads several files', () => {
+    const folder = withConfig(read('argo-rollouts/cart-services.yaml'))
+    const [rollout, template] = readFileSync(join(folder, 'mesh.yaml'), 'utf8').split('---\n')
+    writeFileSync(join(folder, 'rollout.yaml'), rollout!)
+    writeFileSync(join(folder, 'template.yaml'), template!)
+    const { out } = run(['convert', 'rollout.yaml', 'template.yaml'], {}, folder)
+    expect(out).toContain('http-success:')
+    expect(run(['convert', 'rollout.yaml'], {}, folder).out).toContain(
+      '{"templateName":"http-success","clusterScope":true}: the input has no ClusterAnalysisTemplate http-success; give its file too',
+    )
+  })
+
+  test('rejects what it cannot read, with exit code 2 and without output', () => {
+    const folder = withConfig('kind: [')
+    expect(run(['convert', 'mesh.yaml'], {}, folder)).toEqual({
+      code: 2,
+      out: '',
+      err: 'error: mesh.yaml:1: is not valid YAML: a `[` or `{` is not closed\n',
+    })
+    expect(run(['convert', 'nowhere.yaml'], {}, folder)).toEqual({
+      code: 2,
+      out: '',
+      err:
+        'error: convert: the file nowhere.yaml cannot be read (ENOENT); check the path, and that the job checks the ' +
+        'repository out first\n',
+    })
+    const several = run(['convert', '--to', 'flagger', 'mesh.yaml', 'mesh.yaml'], {}, folder)
+    expect(several).toMatchObject({ code: 2, err: 'error: convert: with --to, give one config file; these are 2\n' })
+    expect(run(['convert', '--to', 'spinnaker', 'mesh.yaml'], {}, folder).err).toContain('flagger, argo-rollouts')
+  })
+})

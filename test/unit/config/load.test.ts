@@ -36,6 +36,7 @@ describe('the loader', () => {
   test('fills in every default of a canary with only a service', () => {
     expect(loadConfig({ INPUT_CANARY: 'service: backend' }).canary).toEqual({
       service: 'backend',
+      engine: { type: 'builtin', generate: false, resume: false },
       stable: { by: 'subset', name: 'v1' },
       canary: { by: 'subset', name: 'v2' },
       steps: [5, 25, 50, 100],

@@ -156,6 +156,16 @@ describe('a config with mistakes in its policies', () => {
       ['mesh.yaml:4: services.a.routes.0.match', '{}', 'at least one of headers, cookie'],
     ],
     [
+      'an A/B route for no header at all',
+      service('routes: [{ match: { headers: {} }, to: v2 }]'),
+      ['mesh.yaml:4: services.a.routes.0.match.headers', 'at least one header'],
+    ],
+    [
+      'an A/B route for no query parameter at all',
+      service('routes: [{ match: { path: /a, query: {} }, to: v2 }]'),
+      ['mesh.yaml:4: services.a.routes.0.match.query', 'at least one query parameter'],
+    ],
+    [
       'an A/B route without a destination',
       service('routes: [{ match: { path: / } }]'),
       ['services.a.routes.0.to', 'is missing'],

@@ -37,6 +37,25 @@ test.each<[string, Pod, Pod, Record<string, string>]>([
   expect([attribution.canary(labels), attribution.stable(labels)]).toEqual([true, false])
 })
 
+test('a request to the one workload of both versions is attributed by the Service of each', () => {
+  const [canary, stable] = ['canary', 'stable'].map((track) =>
+    owned(`pay-${track}`, { track, 'rollouts-pod-template-hash': track }),
+  )
+  const hosts = { canary: 'pay-canary.shop.svc.cluster.local', stable: 'pay.shop.svc.cluster.local' }
+  const attribution = attributeToVersions([canary!, stable!], roleOf, hosts)
+  const of = (host: string, workload = 'pay') => {
+    const labels = { destination_workload: workload, destination_service: `${host}.shop.svc.cluster.local` }
+    return [attribution.canary(labels), attribution.stable(labels)]
+  }
+  expect([of('pay-canary'), of('pay'), of('orders')]).toEqual([
+    [true, false],
+    [false, true],
+    [false, false],
+  ])
+  // A call that failed before any pod saw it.
+  expect(of('pay-canary', 'unknown')).toEqual([true, false])
+})
+
 test('a request to the one workload of both versions is attributed to neither without a version', () => {
   const [canary, stable] = ['canary', 'stable'].map((track) =>
     owned(`pay-${track}`, { track, 'rollouts-pod-template-hash': track }),

@@ -1,0 +1,98 @@
+// Reads a Canary of Flagger: how far it is, which pods it runs, and which routes it writes. Pure.
+import stringify from 'safe-stable-stringify'
+import type { Workload } from '../cluster/objects.ts'
+import type { Version } from '../config/schema/canary.ts'
+import { rising } from './argo-rollouts.ts'
+import type { Phase, RolloutProgress } from './progress.ts'
+import type { FlaggerCanary } from './objects.ts'
+
+const phases: Record<string, Phase> = {
+  Waiting: 'approval',
+  Progressing: 'moving',
+  WaitingPromotion: 'approval',
+  Promoting: 'promoting',
+  Finalising: 'promoting',
+  Failed: 'failed',
+}
+
+/** `weight`: the canary's in the routes, in per cent. Flagger's status has none for an A/B test. */
+export function canaryProgress({ spec, status = {} }: FlaggerCanary, weight: number): RolloutProgress {
+  const { phase = '', lastAppliedSpec = '', lastPromotedSpec, conditions = [] } = status
+  const isPromoted = ['Succeeded', 'Initialized'].includes(phase) && lastPromotedSpec === lastAppliedSpec
+  const { match = [], iterations = 0 } = spec.analysis ?? {}
+  return {
+    phase: isPromoted ? 'promoted' : (phases[phase] ?? 'waiting'),
+    revision: lastAppliedSpec,
+    weight: isPromoted ? 100 : weight,
+    ...(phase === 'Waiting' ? { isBefore: true as const } : {}),
+    ...(match.length > 0 && iterations > 0 && weight > 0 ? { isChosen: true as const } : {}),
+    where: describePhase(status),
+    reason: conditions.find(({ type }) => type === 'Promoted')?.message ?? '',
+  }
+}
+
+function describePhase({ phase = 'without a status', failedChecks = 0 }: NonNullable<FlaggerCanary['status']>): string {
+  return failedChecks > 0 ? `${phase}, ${failedChecks} failed checks` : phase
+}
+
+/** The Service that callers use, and the two behind it. */
+export function canaryServices({ spec }: FlaggerCanary): { apex: string; primary: string; canary: string } {
+  const apex = spec.service.name ?? spec.targetRef.name
+  return { apex, primary: `${apex}-primary`, canary: `${apex}-canary` }
+}
+
+export function canaryVersions(object: FlaggerCanary): { stable: Version; canary: Version } {
+  const { primary, canary } = canaryServices(object)
+  return { stable: { by: 'service', name: primary }, canary: { by: 'service', name: canary } }
+}
+
+/** Flagger's own default is 1. */
+export function thresholdOf({ spec }: FlaggerCanary): number {
+  return Math.max(1, spec.analysis?.threshold ?? 1)
+}
+
+/** Flagger rounds a shorter interval up to ten seconds. Milliseconds. */
+export function intervalOf({ spec }: FlaggerCanary): number {
+  const units = { h: 3_600_000, m: 60_000, s: 1_000, ms: 1 } as Record<string, number>
+  const parts = [...(spec.analysis?.interval ?? '').matchAll(/([\d.]+)(h|ms|m|s)/g)]
+  const ms = parts.reduce((sum, [, number, unit = 's']) => sum + Number(number) * (units[unit] ?? 0), 0)
+  return ms === 0 ? 60_000 : Math.max(10_000, ms)
+}
+
+/** Why the run cannot follow it; one sentence each, which continues the name of the object. */
+export function canaryFaults({ spec }: FlaggerCanary): string[] {
+  const { provider = 'istio', skipAnalysis, targetRef } = spec
+  return [
+    ...(provider === 'istio'
+      ? []
+      : [`has the provider ${provider}, and this program reads what Istio counts; set \`provider: istio\``]),
+    ...(skipAnalysis ? ['has `skipAnalysis: true`, so no traffic would show how the canary is; remove it'] : []),
+    ...(targetRef.kind === 'Deployment'
+      ? []
+      : [`has a ${targetRef.kind} as its target, and this program follows Deployments; give it a Deployment`]),
+  ]
+}
+
+/**
+ * True if primary's pods run what the target says. Flagger appends `-primary` to the names of what it copies, and marks the pods
+ * with an id of its own.
+ */
+export function runsSameTemplate(target: Workload, primary: Workload): boolean {
+  return templateText(target) === templateText(primary)
+}
+
+/** The pod template, to compare it with that of primary or with an earlier one. */
+export function templateText({ spec: { template } }: Workload): string {
+  const { 'flagger-id': _, ...annotations } = template.metadata?.annotations ?? {}
+  const text = stringify({ labels: template.metadata?.labels ?? {}, annotations, spec: template.spec }) ?? ''
+  return text.replaceAll('-primary"', '"')
+}
+
+/** The weights of its steps, rising. At the last one, primary gets the version of the canary. */
+export function canarySteps({ spec }: FlaggerCanary): number[] {
+  const { iterations = 0, stepWeights = [], stepWeight = 0, maxWeight = 100 } = spec.analysis ?? {}
+  if (iterations > 0) return [100]
+  if (stepWeight <= 0) return stepWeights.length > 0 ? rising(stepWeights) : [100]
+  const count = Math.ceil((stepWeights.at(-1) ?? maxWeight) / stepWeight)
+  return rising(Array.from({ length: count }, (_, i) => Math.min(100, (i + 1) * stepWeight)))
+}

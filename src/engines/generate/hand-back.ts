@@ -1,0 +1,101 @@
+// Removes the generated objects without an outage: the pods that they run go with them, so the Deployment has to serve first.
+import type { Cluster } from '../../cluster/client.ts'
+import { titleOf, type Kind, type KubeObject, type Workload } from '../../cluster/objects.ts'
+import type { PlannedChange } from '../../policies/plan.ts'
+import { emptyWhenUnread } from '../../cluster/api-error.ts'
+import { ownedAmong, type Owner } from '../../policies/owned-objects.ts'
+import { systemClock, type Clock } from '../../runtime/clock.ts'
+import { isRolledOut, waitForRollout } from '../../verify/rollout.ts'
+import { engineOf, type EngineType } from '../engine.ts'
+import type { FlaggerCanary, Rollout } from '../objects.ts'
+import { intervalOf } from '../flagger.ts'
+
+const engineKinds = ['Rollout', 'AnalysisTemplate', 'Canary', 'MetricTemplate'] as const satisfies Kind[]
+
+/** The objects for controllers that this config has generated. An account that may not read them has written none. */
+export async function ownedEngineObjects(cluster: Cluster, owner: Owner): Promise<KubeObject[]> {
+  const lists = engineKinds.map((kind) => cluster.list<KubeObject>(kind, owner.namespace).catch(emptyWhenUnread))
+  return ownedAmong((await Promise.all(lists)).flat(), owner)
+}
+
+type Options = { timeoutMs: number; note: (line: string) => void; signal: AbortSignal; clock?: Clock }
+
+/** What must not be removed now; one sentence each. The Deployment would start with what is not promoted. */
+export async function handBackFaults(cluster: Cluster, planned: readonly PlannedChange[]): Promise<string[]> {
+  const faults = removals(planned).map(async ({ kind, metadata: { namespace = '', name } }) => {
+    const engine = engineOf(typeOf(kind))
+    const live = await engine.read(cluster, namespace, name)
+    if (!live?.workload || live.object.metadata.deletionTimestamp !== undefined) return []
+    const { phase, where } = engine.progress(live, 0)
+    if (phase === 'promoted') return []
+    return [
+      `policies: the ${kind} ${namespace}/${name} is no longer in this config, and its Deployment ${live.workload.metadata.name} has ` +
+        `another version than the one that serves (${where}): removing it now would start that version; let the rollout end, or ` +
+        'give the Deployment the version that serves, and run again',
+    ]
+  })
+  return (await Promise.all(faults)).flat()
+}
+
+/** Before Rollouts are removed: their Deployments get their pods back. */
+export async function handBack(cluster: Cluster, planned: readonly PlannedChange[], options: Options): Promise<void> {
+  for (const object of removals(planned))
+    if (object.kind === 'Rollout') await refill(cluster, object as Rollout, options)
+}
+
+async function refill(
+  cluster: Cluster,
+  { metadata: { namespace = '', name }, spec: { workloadRef, replicas = 1 } }: Rollout,
+  { timeoutMs, note, signal, clock = systemClock }: Options,
+): Promise<void> {
+  const deployment = workloadRef && (await cluster.get<Workload>('Deployment', namespace, workloadRef.name))
+  if (!deployment) return
+  note(
+    `scales the Deployment ${deployment.metadata.name} to ${replicas}, before the Rollout ${name} goes with its pods`,
+  )
+  // Argo Rollouts would scale it to 0 again.
+  await cluster.merge('Rollout', namespace, name, { spec: { workloadRef: { scaleDown: 'never' } } })
+  const deadline = clock.now() + timeoutMs
+  for (;;) {
+    const now = await cluster.get<Workload>('Deployment', namespace, deployment.metadata.name)
+    if (!now) return
+    const isFull = now.spec.replicas === replicas
+    if (isFull && isRolledOut({ ...now, kind: 'Deployment' })) return
+    if (!isFull) await cluster.merge('Deployment', namespace, now.metadata.name, { spec: { replicas } })
+    // It says why the pods are not there.
+    if (clock.now() >= deadline)
+      return waitForRollout(cluster, { ...now, kind: 'Deployment' }, 0, signal, 'to take over')
+    await clock.sleep(500, signal)
+  }
+}
+
+/** After Canaries are removed: Flagger gives the Service and the traffic back to the Deployment before they are gone. */
+export async function waitForRemoval(
+  cluster: Cluster,
+  planned: readonly PlannedChange[],
+  { timeoutMs, signal, clock = systemClock }: Options,
+): Promise<void> {
+  for (const object of removals(planned).filter(({ kind }) => kind === 'Canary')) {
+    const { namespace, name } = object.metadata
+    // Flagger waits up to an interval for the pods.
+    const deadline = clock.now() + timeoutMs + intervalOf(object as FlaggerCanary)
+    while (await cluster.get<KubeObject>('Canary', namespace, name)) {
+      if (clock.now() >= deadline)
+        throw new Error(
+          `Flagger has not returned the traffic of the ${titleOf(object)} to its Deployment, so the Canary is still being ` +
+            'removed; check that Flagger runs, and its log',
+        )
+      await clock.sleep(500, signal)
+    }
+  }
+}
+
+function removals(planned: readonly PlannedChange[]): KubeObject[] {
+  return planned.flatMap(({ action, object }) =>
+    action === 'delete' && (object.kind === 'Rollout' || object.kind === 'Canary') ? [object] : [],
+  )
+}
+
+function typeOf(kind: string): EngineType {
+  return kind === 'Rollout' ? 'argo-rollouts' : 'flagger'
+}

@@ -1,0 +1,136 @@
+// Starts to follow the rollout of an engine: sets the images of this run, or takes what was applied before.
+import { currentObjects, type PromotionDeps, type WatchedObjects } from '../canary/controller/context.ts'
+import { defaultRetryPolicies } from '../canary/controller/start.ts'
+import { createObserver, type Observer } from '../canary/metrics/observer.ts'
+import { retryPolicies, type RetryPolicy } from '../canary/metrics/retries.ts'
+import type { Idle, Run } from '../canary/promote.ts'
+import { initialState } from '../canary/state/start.ts'
+import type { VersionSelectors } from '../canary/workload/selectors.ts'
+import type { Cluster } from '../cluster/client.ts'
+import { titleOf } from '../cluster/objects.ts'
+import type { CanaryConfig, Config } from '../config/schema.ts'
+import { hostOf } from '../policies/compile/names.ts'
+import type { FollowContext } from './context.ts'
+import { engineOf, weightIn, type EngineType } from './engine.ts'
+import { followEvents } from './event-log.ts'
+import { findFollowed, type Followed } from './find.ts'
+import { FollowedRun } from './followed-run.ts'
+import { setImages, type ImageChange } from './images.ts'
+import { isUnderWay, type RolloutProgress } from './progress.ts'
+
+/** `onChange`: called with the object that got images. @throws NotFollowable, ApiError */
+export async function startFollowing(
+  cluster: Cluster,
+  config: Config,
+  plan: CanaryConfig,
+  watched: WatchedObjects,
+  shared: PromotionDeps,
+  onChange: (change: ImageChange) => void,
+): Promise<Run | Idle> {
+  const { namespace } = config
+  const note = (line: string) => shared.note(config.canary ? line : `${plan.service}: ${line}`)
+  const deps = { ...shared, note }
+  if (plan.engine.generate) await waitForFirst(cluster, namespace, plan, deps)
+  const followed = await findObserved(cluster, namespace, plan, { ...deps, watched })
+  const { engine, live, change, name } = followed
+  const title = titleOf({ ...live.object, kind: engine.kind })
+  const progress = engine.progress(live, weightIn(currentObjects(watched.routes), followed.split))
+  if (!change && progress.phase === 'promoted')
+    return {
+      idle: `the ${title} has promoted its revision ${progress.revision} already${engine.unseen(live.object)}`,
+      plan: followed.plan,
+      weight: 100,
+    }
+  const current = change ? await setImages(cluster, namespace, change, live) : live
+  if (change) {
+    onChange(change)
+    note(`${change.kind} ${namespace}/${change.name}: ${change.images.join(', ')}`)
+  } else note(`follows the ${title}, which ${engine.title} rolls out already`)
+  const context: FollowContext = {
+    cluster,
+    config,
+    // A generated Canary calls its webhooks itself.
+    plan: { ...followed.plan, steps: engine.steps(live.object), webhooks: {} },
+    split: followed.split,
+    engine,
+    type: plan.engine.type as EngineType,
+    name,
+    title,
+    noticeMs: plan.progressDeadline + engine.looksEvery(live.object),
+    looksEveryMs: engine.looksEvery(live.object),
+    uid: live.object.metadata.uid,
+    from: progress.revision,
+    isBegun: change === undefined && isUnderWay(progress),
+    template: engine.template(current),
+    resumeAt: resumeAt(followed, progress, note),
+    watched,
+    deps,
+    events: await followEvents(cluster, namespace, { kind: engine.kind, name, uid: live.object.metadata.uid }),
+    observe: await observing(cluster, followed, watched, note),
+  }
+  const state = initialState(context.plan, 0, deps.clock.now())
+  return new FollowedRun(context, state, engine.selectors(live))
+}
+
+/** Argo Rollouts sees a change within a moment, and it may be none of the pod template. */
+async function findObserved(
+  cluster: Cluster,
+  namespace: string,
+  plan: CanaryConfig,
+  { clock, signal, watched }: Pick<PromotionDeps, 'clock' | 'signal'> & { watched: WatchedObjects },
+): Promise<Followed> {
+  for (let i = 0; ; i++) {
+    const followed = await findFollowed(cluster, namespace, plan)
+    const { engine, live, change, split } = followed
+    const { phase } = engine.progress(live, weightIn(currentObjects(watched.routes), split))
+    if (change || phase !== 'waiting' || !engine.observes || i === observedTries) return followed
+    await clock.sleep(500, signal)
+  }
+}
+
+const observedTries = 20
+
+/** Objects that this run has generated: the controller has to take the Deployment over before it can roll anything out. */
+async function waitForFirst(
+  cluster: Cluster,
+  namespace: string,
+  { engine: { type }, service, progressDeadline }: CanaryConfig,
+  { clock, note, signal }: PromotionDeps,
+): Promise<void> {
+  const engine = engineOf(type as EngineType)
+  const deadline = clock.now() + progressDeadline
+  let isTold = false
+  while (clock.now() < deadline) {
+    const live = await engine.read(cluster, namespace, service)
+    if (!live) return
+    const { phase, revision } = engine.progress(live, 0)
+    if (revision !== '' && phase !== 'waiting') return
+    if (!isTold) note(`waits until ${engine.title} has taken over the Deployment of ${service}`)
+    isTold = true
+    await clock.sleep(500, signal)
+  }
+}
+
+/** The pause at which this run finds the rollout, if the config approves it. */
+function resumeAt(
+  { plan, engine }: Followed,
+  { phase, where }: RolloutProgress,
+  note: (line: string) => void,
+): string | undefined {
+  if (!plan.engine.resume || !engine.resume) return undefined
+  if (phase === 'approval') return where
+  note('`engine.resume`: the rollout waits for no approval, so this run ends no pause')
+  return undefined
+}
+
+async function observing(
+  cluster: Cluster,
+  { plan, split }: Followed,
+  watched: WatchedObjects,
+  note: (line: string) => void,
+): Promise<(selectors: VersionSelectors) => Promise<Observer>> {
+  const defaults = await defaultRetryPolicies(cluster, note)
+  const retries = (): RetryPolicy[] => retryPolicies(currentObjects(watched.routes), split, defaults)
+  const service = { namespace: split.namespace, host: hostOf(split.service, split.namespace), plan, retries }
+  return (selectors) => createObserver(cluster, watched.pods, { ...service, ...selectors }, note)
+}
