@@ -9,7 +9,7 @@ export function neededFields<T extends KubeObject>(kind: Kind, object: T): T {
 /** Only the fields that the types name: everything else would stay in memory for the whole run. */
 function neededOfPod({ apiVersion, kind, metadata, spec, status }: Pod): Pod {
   const { managedFields: _, ...ownMetadata } = metadata
-  const { containers = [], initContainers, hostNetwork, nodeName, overhead } = spec
+  const { containers, initContainers, hostNetwork, nodeName, overhead } = spec
   return {
     apiVersion,
     kind,
