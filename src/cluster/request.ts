@@ -78,9 +78,13 @@ function refused({ config }: ApiAccess, { status, message }: ApiError): ApiError
   return new ApiError(status, cause, [], remedy)
 }
 
-/** As API Priority and Fairness says it. The same status for an eviction is the answer of one PodDisruptionBudget. */
+/**
+ * As API Priority and Fairness says it. The same status is also the answer of a PodDisruptionBudget to an eviction, and of
+ * a program behind the API server, but never of a sidecar's own port for statistics.
+ */
 function isServerBusy(path: string, error: unknown): boolean {
-  return error instanceof ApiError && error.status === 429 && !path.endsWith('/eviction')
+  const isOfOthers = path.endsWith('/eviction') || (/\/proxy\b/.test(path) && !path.includes(':15090/proxy'))
+  return error instanceof ApiError && error.status === 429 && !isOfOthers
 }
 
 function retryAfterOf(error: unknown): number {

@@ -126,6 +126,18 @@ describe('the client', () => {
     expect(pauses[0]).toBeGreaterThan(1_000)
   })
 
+  test('pauses nothing when a program behind the API server is busy', async () => {
+    const { address } = await serve(({ url }, response) => {
+      if (url.includes('/proxy/')) return void response.writeHead(429, { 'retry-after': '30' }).end('slow down')
+      response.writeHead(200).end(JSON.stringify({ items: [] }))
+    })
+    const cluster = clusterAt(address)
+    await errorOf(cluster.service('monitoring', 'prometheus', 9090, '/api/v1/query', 1_000))
+    await errorOf(cluster.pod('shop', 'backend-1', 3001, '/'))
+    await cluster.list('Service', 'shop')
+    expect(pauses).toEqual([])
+  })
+
   test('pauses nothing when a PodDisruptionBudget refuses an eviction', async () => {
     const { address } = await serve(({ url }, response) => {
       if (url.includes('/eviction')) return void response.writeHead(429, { 'retry-after': '10' }).end('budget')
