@@ -65,7 +65,7 @@ async function measureRun(command: Command, namespace: string, size: number): Pr
     interruptAfterMs: watchMs,
   })
   const until = interruptedAt!
-  const seen = activities.filter(({ from, to }) => from > until - measuredMs && to < until)
+  const seen = activities.filter(({ from, to }) => from > until - measuredMs && to >= from && to < until)
   const polls = pollsOf(seen)
   return {
     size,

@@ -7,7 +7,7 @@ import type { Socket } from 'node:net'
 
 /** `bytes`: received. `peakBytes`: the largest resident set so far. */
 export type Usage = { requests: number; bytes: number; cpuSeconds: number; peakBytes: number }
-/** When a request began and ended, in ms, and what it was for. A watch is not listed. */
+/** When a request began and ended (0: it has not), in ms, and what it was for. A watch is not listed. */
 export type Activity = { from: number; to: number; path: string }
 
 const sockets = new Set<Socket>()
@@ -19,7 +19,7 @@ subscribe('http.client.request.start', (message) => {
   requests++
   if (request.socket) sockets.add(request.socket)
   if (request.path.includes('watch=')) return
-  const activity = { from: performance.now(), to: Infinity, path: `${request.method} ${request.path}` }
+  const activity = { from: performance.now(), to: 0, path: `${request.method} ${request.path}` }
   activities.push(activity)
   request.once('close', () => (activity.to = performance.now()))
 })
