@@ -61,10 +61,12 @@ export type PromotionReport = {
   engineVerdict?: EngineVerdict
   /** The canary's last log lines and warnings, if it failed. */
   diagnosis?: Diagnosis[]
-  /** The service whose failure rolled this one back too. */
+  /** The service, or the cluster of a fleet, whose failure rolled this one back too. */
   rolledBackWith?: string
   /** Stable runs what the canary ran, and the canary is scaled to 0. */
   adopted?: boolean
+  /** The cluster of a fleet. */
+  cluster?: string
 }
 
 /**
@@ -82,6 +84,9 @@ export type ClusterReport = {
   loaded: string[]
   logs?: string
 }
+
+/** A cluster of a fleet, and what the run did there. */
+export type ClusterResult = { name: string; wave: number; report: Report }
 
 export type Report = {
   startedAt: string
@@ -129,6 +134,8 @@ export type Report = {
   commits?: { service: string; images: string[]; patch?: string }[]
   /** The run's trace, if a collector has it. */
   traceId?: string
+  /** Of a run over several clusters; `stages` then name their cluster. */
+  clusters?: ClusterResult[]
   /** Why the run failed: one sentence per line. */
   error?: string
 }

@@ -2,9 +2,10 @@
 import { codeBlock, escape, section, table } from './markdown.ts'
 import { experimentSection } from './experiment-summary.ts'
 import { promotionSection } from './promotion-summary.ts'
-import type { PlanRow, PromotionReport, Report } from './report.ts'
+import type { ClusterResult, PlanRow, PromotionReport, Report } from './report.ts'
 
 export function summary(report: Report): string {
+  if (report.clusters) return fleetSummary(report, report.clusters)
   const parts = [
     `## ${escape(headline(report))}`,
     errors(report),
@@ -27,6 +28,28 @@ export function summary(report: Report): string {
   return `${parts.filter(Boolean).join('\n\n')}\n`
 }
 
+/** What holds for all clusters first, then the summary of each, folded. */
+function fleetSummary(report: Report, clusters: ClusterResult[]): string {
+  const rows = clusters.map(({ name, wave, report: { outcome, verdict = '', reason = '', error = '' } }) => [
+    name,
+    `${wave}`,
+    outcome === 'success' ? '✅' : '⛔',
+    verdict,
+    reason || error.split('\n')[0]!,
+  ])
+  const details = clusters.map(
+    ({ name, report: each }) => `<details><summary>${escape(name)}</summary>\n\n${summary(each)}\n</details>`,
+  )
+  return `${[
+    `## ${escape(headline(report))}`,
+    errors(report),
+    table(['Cluster', 'Wave', '', 'Verdict', 'Reason'], rows),
+    ...details,
+  ]
+    .filter(Boolean)
+    .join('\n\n')}\n`
+}
+
 function headline({ promotions, experiments = [], outcome, error, dryRun, plan = [], removed = [] }: Report): string {
   if (dryRun && outcome === 'success') return `📋 Nothing was changed: ${plan.length + removed.length} objects would be`
   if (promotions.length > 0) return `${outcome === 'success' ? '✅' : '⛔'} ${promotions.map(outcomeOf).join('; ')}`
@@ -35,7 +58,8 @@ function headline({ promotions, experiments = [], outcome, error, dryRun, plan =
   return outcome === 'success' ? '✅ The mesh is as asked' : `⛔ ${(error ?? 'failed').split('\n')[0]!.slice(0, 100)}`
 }
 
-function outcomeOf({ service, canary, verdict, weight, adopted }: PromotionReport): string {
+function outcomeOf({ service, canary, verdict, weight, adopted, cluster }: PromotionReport): string {
+  if (cluster !== undefined) return `${cluster}: ${verdict}`
   if (verdict === 'promoted') return `${canary} of ${service} is promoted${adopted ? ` and adopted` : ''}`
   return verdict === 'skipped'
     ? `${canary} of ${service} was not moved (weight ${weight})`
