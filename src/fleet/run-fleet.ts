@@ -2,8 +2,8 @@
 import { join } from 'node:path'
 import { fleetOf, type FleetCluster } from '../config/fleet.ts'
 import type { Config } from '../config/schema.ts'
-import type { Member } from './coordinator.ts'
-import { createCoordinator } from './coordinator.ts'
+import { stagesOf } from '../config/stages.ts'
+import { createCoordinator, type Member } from './coordinator.ts'
 import { fleetReport } from '../report/fleet-report.ts'
 import type { Report } from '../report/report.ts'
 import { run } from '../run.ts'
@@ -19,6 +19,23 @@ export async function runFleet(config: Config, host: FleetHost): Promise<Report>
   const clusters = fleetOf(config)
   if (clusters.length === 0) return run(config, host)
   const began = new Date()
+  const reports = await (mayWait(config) ? runInWaves(clusters, host) : runAtOnce(clusters, host))
+  return fleetReport(
+    clusters.map(({ name, wave }, i) => ({ name, wave, report: reports[i]! })),
+    began,
+  )
+}
+
+/** Who looks at a fleet, or returns its traffic to stable, waits for no other cluster, and is not stopped by one. */
+function mayWait(config: Config): boolean {
+  return !stagesOf(config).every((name) => ['plan', 'verify', 'rollback'].includes(name))
+}
+
+function runAtOnce(clusters: FleetCluster[], host: FleetHost): Promise<Report[]> {
+  return Promise.all(clusters.map((cluster) => run(cluster.config, hostIn(cluster, host))))
+}
+
+async function runInWaves(clusters: FleetCluster[], host: FleetHost): Promise<Report[]> {
   const members = createCoordinator(clusters, host.signal)
   const runs: Promise<Report>[] = []
   for (const cluster of clusters) {
@@ -27,11 +44,7 @@ export async function runFleet(config: Config, host: FleetHost): Promise<Report>
     // The checks of one cluster follow those of another, because they fetch the same programs.
     await member.checked
   }
-  const reports = await Promise.all(runs)
-  return fleetReport(
-    clusters.map(({ name, wave }, i) => ({ name, wave, report: reports[i]! })),
-    began,
-  )
+  return Promise.all(runs)
 }
 
 async function runMember(cluster: FleetCluster, host: FleetHost, member: Member): Promise<Report> {
