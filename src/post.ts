@@ -99,10 +99,13 @@ export async function runPost(state: PostState, info: (line: string) => void): P
       .catch((error: unknown) => problems.push(messageOf(error)))
   if (kind?.remove) await removeKindCluster(kind, info).catch((error: unknown) => void problems.push(messageOf(error)))
   if (temporaryFile) rmSync(dirname(temporaryFile), { recursive: true, force: true })
-  for (const [name, left] of Object.entries(state.clusters ?? {}))
-    await runPost(left, (line) => info(`${name}: ${line}`))
+  // At once, so that a cluster that does not answer keeps no other from its recovery.
+  const inClusters = Object.entries(state.clusters ?? {}).map(([name, left]) =>
+    runPost(left, (line) => info(`${name}: ${line}`))
       .then((lines) => removed.push(...lines.map((line) => `${name}: ${line}`)))
-      .catch((error: unknown) => problems.push(`${name}: ${messageOf(error)}`))
+      .catch((error: unknown) => problems.push(`${name}: ${messageOf(error)}`)),
+  )
+  await Promise.all(inClusters)
   if (problems.length > 0) throw new Error(problems.join('\n'))
   return [...(done ?? []), ...removed]
 }

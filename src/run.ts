@@ -34,7 +34,7 @@ import { startTelemetry } from './telemetry/start.ts'
 export async function run(
   config: Config,
   host: Host,
-  others?: OtherClusters & { turn: () => Promise<void> },
+  others?: OtherClusters & { turn: (server: string) => Promise<void> },
 ): Promise<Report> {
   const began = Date.now()
   const context = { ...(await createContext(config, host, began)), ...(others ? { others } : {}) }
@@ -127,7 +127,7 @@ async function onCluster(context: RunContext, target: Connection): Promise<void>
     ready = await checkRun(ready)
     return { changed: false }
   })
-  await context.others?.turn()
+  await context.others?.turn(target.server)
   for (const name of context.stages) if (name !== 'cluster') await runStage(ready, name, () => stageWork[name](ready))
   if (context.stages.includes('policies')) await checkIngress(ready)
 }

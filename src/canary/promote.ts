@@ -49,6 +49,8 @@ export type Run = {
   isBusy: boolean
   /** False if its traffic should return to stable and that is not written. */
   isSafe: boolean
+  /** Another process has taken it over, or it could not be made safe: its verdict no longer says what the traffic does. */
+  isLost: boolean
   /** Its traffic was rolled back, and nothing has checked yet whether the proxies follow. */
   needsDrainCheck: boolean
   hasEnded(): boolean
@@ -214,16 +216,34 @@ async function rollBackTogether({ config, runs, deps }: Waves): Promise<void> {
 /** What was promoted here is only final when it is in the other clusters, too. */
 async function awaitOthers(waves: Waves): Promise<void> {
   const { config, runs, deps } = waves
-  if (!deps.others) return
-  const failed = runs.find(hasFailed)
-  const outcome = failed ? { failure: notPromoted(failed), putsBack: !isHeld(failed) } : {}
-  const settled = deps.others.settle(outcome).catch(() => undefined)
-  if (!config.together) return
-  await withHeartbeat(runs, settled)
-  if (deps.signal.aborted) return
+  const { others, signal } = deps
+  if (!others) return
+  const failed = runs.find((run) => hasFailed(run) && !isHeld(run)) ?? runs.find(hasFailed)
+  const settled = others.settle(failed ? { failure: notPromoted(failed), putsBack: !isHeld(failed) } : {})
+  if (!config.together) return void settled.catch(() => undefined)
+  await waitFor(waves, settled)
+  // All had not been promoted when the run was cancelled.
+  if (signal.aborted) return cancelAll(runs.filter(isPromoted))
   await rollBackTogether(waves)
   await runLoop(waves)
 }
+
+/** Looks now and then whether the promotions here are still this run's. */
+async function waitFor({ runs, deps }: Waves, settled: Promise<void>): Promise<void> {
+  const { others, signal, clock } = deps
+  let isOver = false
+  const over = settled.catch(() => undefined).finally(() => (isOver = true))
+  while (!isOver && !signal.aborted) {
+    await withHeartbeat(runs, Promise.race([over, clock.sleep(waitPollMs, signal).catch(() => undefined)]))
+    if (!isOver && !signal.aborted) await Promise.all(runs.map((run) => run.tick()))
+    const lost = runs.find((run) => run.isLost)
+    if (lost) return others!.settle({ failure: `the promotion of ${lost.plan.service} was lost`, putsBack: true })
+  }
+}
+
+const waitPollMs = 2_000
+
+const isPromoted = ({ state }: Run) => state.phase === 'ended' && state.verdict === 'promoted'
 
 const notPromoted = ({ plan }: Run) => `the canary of ${plan.service} was not promoted`
 

@@ -221,13 +221,15 @@ function split(step: Step, confidence: number): Pick<StepReport, 'split'> {
 
 const inPercent = (share: number) => Math.round(share * 10_000) / 100
 
+type Ranked = Pick<PromotionReport, 'verdict' | 'rolledBackWith'>
+
 /**
  * The worst verdict represents all: rolled back, then inconclusive, held, skipped and promoted. A canary that was
  * rolled back only because another one failed comes last.
  */
-export function worstPromotion(promotions: PromotionReport[]): PromotionReport | undefined {
+export function worstPromotion<T extends Ranked>(promotions: T[]): T | undefined {
   const order: Verdict[] = ['rolled-back', 'inconclusive', 'held', 'skipped', 'promoted']
-  const rank = ({ rolledBackWith, verdict }: PromotionReport) =>
+  const rank = ({ rolledBackWith, verdict }: Ranked) =>
     (rolledBackWith === undefined ? 0 : order.length) + order.indexOf(verdict)
   return [...promotions].sort((a, b) => rank(a) - rank(b))[0]
 }

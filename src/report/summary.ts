@@ -28,6 +28,18 @@ export function summary(report: Report): string {
   return `${parts.filter(Boolean).join('\n\n')}\n`
 }
 
+function fleetHeadline({ outcome, dryRun }: Report, clusters: ClusterResult[]): string {
+  if (dryRun && outcome === 'success') {
+    const count = clusters.reduce(
+      (sum, { report: { plan = [], removed = [] } }) => sum + plan.length + removed.length,
+      0,
+    )
+    return `📋 Nothing was changed: ${count} objects would be`
+  }
+  const each = clusters.map(({ name, report }) => `${name}: ${report.verdict ?? report.outcome}`)
+  return `${outcome === 'success' ? '✅' : '⛔'} ${each.join('; ')}`
+}
+
 /** What holds for all clusters first, then the summary of each, folded. */
 function fleetSummary(report: Report, clusters: ClusterResult[]): string {
   const rows = clusters.map(({ name, wave, report: { outcome, verdict = '', reason = '', error = '' } }) => [
@@ -41,7 +53,7 @@ function fleetSummary(report: Report, clusters: ClusterResult[]): string {
     ({ name, report: each }) => `<details><summary>${escape(name)}</summary>\n\n${summary(each)}\n</details>`,
   )
   return `${[
-    `## ${escape(headline(report))}`,
+    `## ${escape(fleetHeadline(report, clusters))}`,
     errors(report),
     table(['Cluster', 'Wave', '', 'Verdict', 'Reason'], rows),
     ...details,
@@ -58,8 +70,7 @@ function headline({ promotions, experiments = [], outcome, error, dryRun, plan =
   return outcome === 'success' ? '✅ The mesh is as asked' : `⛔ ${(error ?? 'failed').split('\n')[0]!.slice(0, 100)}`
 }
 
-function outcomeOf({ service, canary, verdict, weight, adopted, cluster }: PromotionReport): string {
-  if (cluster !== undefined) return `${cluster}: ${verdict}`
+function outcomeOf({ service, canary, verdict, weight, adopted }: PromotionReport): string {
   if (verdict === 'promoted') return `${canary} of ${service} is promoted${adopted ? ` and adopted` : ''}`
   return verdict === 'skipped'
     ? `${canary} of ${service} was not moved (weight ${weight})`

@@ -62,7 +62,7 @@ export type RunContext = {
   /** The mesh of the config, if it has `istio`. */
   mesh?: DesiredMesh
   /** The other clusters of a fleet. `turn`: resolves when the run may change something. */
-  others?: OtherClusters & { turn: () => Promise<void> }
+  others?: OtherClusters & { turn: (server: string) => Promise<void> }
 }
 
 /**

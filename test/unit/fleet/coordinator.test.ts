@@ -30,9 +30,11 @@ function fleet(usWave: number) {
   return { eu: new FakeCluster(), us: new FakeCluster(), of: (name: string) => members.get(name)!, controller }
 }
 
+let names = 0
+
 /** As the run of a cluster does it. */
 async function promoteIn(cluster: FakeCluster, member: Member, settings = config()): Promise<Promotion> {
-  await member.turn()
+  await member.turn(`https://${names++}.example`)
   const promotion = await cluster.promote(settings, { others: member })
   member.ended({})
   return promotion
@@ -65,7 +67,7 @@ describe('two clusters', () => {
     const [first, second] = await Promise.allSettled([promoteIn(eu, of('eu')), promoteIn(us, of('us'))])
     expect(first).toMatchObject({ value: { verdict: 'rolled-back' } })
     expect(String((second as PromiseRejectedResult).reason)).toContain(
-      'the canary of backend was not promoted in the cluster eu, so nothing was changed in us',
+      'the canary of backend was not promoted in the cluster eu, so this run changed nothing in us',
     )
     expect(us.weights).toEqual([])
   })
@@ -90,7 +92,7 @@ describe('two clusters', () => {
   test('a run that fails elsewhere in the second wave puts the first one back', async () => {
     const { eu, of } = fleet(2)
     const first = promoteIn(eu, of('eu'))
-    await of('us').turn()
+    await of('us').turn('https://us.example')
     of('us').ended({ failure: 'the run failed (no istiod)', putsBack: true })
     expect(await first).toMatchObject({ verdict: 'rolled-back', rolledBackWith: 'us' })
     expect(eu.weight).toBe(0)
@@ -100,9 +102,10 @@ describe('two clusters', () => {
     const { eu, us, of } = fleet(2)
     const held = { failure: 'the canary of backend was not promoted', putsBack: false }
     const second = promoteIn(us, of('us'))
-    await of('eu').turn()
+    await of('eu').turn('https://eu.example')
     const settled = of('eu').settle(held)
     await expect(second).rejects.toThrow('was not promoted in the cluster eu')
+    of('us').ended({})
     await settled
     expect(of('us').failure()).toBeUndefined()
     expect(eu.weights).toEqual([])
@@ -110,16 +113,63 @@ describe('two clusters', () => {
 
   test('nothing begins where the checks of another cluster fail', async () => {
     const { of } = fleet(1)
-    const turn = of('eu').turn()
+    const turn = of('eu').turn('https://eu.example')
     of('us').ended({ failure: 'the run failed (no such namespace)', putsBack: true })
     await expect(turn).rejects.toThrow(
-      'the run failed (no such namespace) in the cluster us, so nothing was changed in eu',
+      'the run failed (no such namespace) in the cluster us, so this run changed nothing in eu',
     )
+  })
+
+  test('that are one are refused', async () => {
+    const { of } = fleet(1)
+    const turns = await Promise.allSettled(['eu', 'us'].map((name) => of(name).turn('https://same.example')))
+    expect(String((turns[0] as PromiseRejectedResult).reason)).toContain(
+      'clusters: us and eu have the same API server (https://same.example)',
+    )
+  })
+
+  test('a cluster that is lost while it waits stops the others', async () => {
+    const { eu, us, of } = fleet(2)
+    us.before = (verb, what) => {
+      // The guard of eu takes the Lease as soon as us has begun.
+      if (verb === 'patch' && what === 'VirtualService' && eu.lease) eu.lease.spec!.holderIdentity = 'guard of run 7'
+      return undefined
+    }
+    const [first, second] = await Promise.all([promoteIn(eu, of('eu')), promoteIn(us, of('us'))])
+    expect(first.verdict).toBe('inconclusive')
+    expect(second).toMatchObject({ verdict: 'rolled-back', weight: 0, rolledBackWith: 'eu' })
+  })
+
+  test('a canary that waits goes back to stable when the run is cancelled', async () => {
+    const { eu, of, controller } = fleet(2)
+    const first = promoteIn(eu, of('eu'))
+    await of('us').turn('https://us.example')
+    controller.abort(new Error('the run was cancelled'))
+    eu.controller.abort(new Error('the run was cancelled'))
+    expect(await first).toMatchObject({ verdict: 'rolled-back', weight: 0 })
+    expect(eu.weight).toBe(0)
+  })
+
+  test('a held one does not end the wait of the others: a failure after it still puts the others back', async () => {
+    const controller = new AbortController()
+    const members = createCoordinator(
+      ['eu', 'us', 'asia'].map((name) => ({ name, wave: 1 })),
+      controller.signal,
+    )
+    const [eu, us, asia] = ['eu', 'us', 'asia'].map((name) => members.get(name)!)
+    void eu!.settle({ failure: 'the canary of backend was not promoted', putsBack: false })
+    let isOver = false
+    const settled = us!.settle({}).then(() => (isOver = true))
+    await new Promise(setImmediate)
+    expect(isOver).toBe(false)
+    void asia!.settle({ failure: 'the canary of backend was not promoted', putsBack: true })
+    await settled
+    expect(us!.failure()?.cluster).toBe('asia')
   })
 
   test('that wait for each other end when the run is cancelled', async () => {
     const { of, controller } = fleet(2)
-    const turns = [of('eu').turn(), of('us').turn()]
+    const turns = [of('eu').turn('https://eu.example'), of('us').turn('https://us.example')]
     await turns[0]
     controller.abort(new Error('the run was cancelled'))
     await expect(turns[1]).rejects.toThrow('the run was cancelled')

@@ -1,5 +1,6 @@
 // A run over a fleet whose clusters cannot be reached, and the report of one.
 import { expect, test } from 'vitest'
+import { junit } from '../../../src/cli/junit.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { runFleet, type FleetHost } from '../../../src/fleet/run-fleet.ts'
 import { fleetReport } from '../../../src/report/fleet-report.ts'
@@ -104,4 +105,36 @@ test('the report of a fleet has the worst verdict, that of who failed and not of
   expect(outputsOf(report, undefined)).toMatchObject({ changed: 2, 'requests-observed': 20, verdict: 'rolled-back' })
   expect(summary(report)).toContain('## ⛔ eu: rolled-back; us: rolled-back')
   expect(summary(report)).toContain('<details><summary>us</summary>')
+})
+
+test('a fleet is promoted only if each cluster is, also where a run ended before its promotion', () => {
+  const failed: Report = {
+    ...emptyReport('shop', new Date(), false),
+    outcome: 'failure',
+    verdict: 'skipped',
+    error: 'no API server',
+  }
+  const of = (...reports: Report[]) =>
+    fleetReport(
+      reports.map((report, i) => ({ name: `c${i}`, wave: 1, report })),
+      new Date(),
+    )
+  expect(of(reportOf(promotion('promoted')), failed)).toMatchObject({ verdict: 'skipped', outcome: 'failure' })
+  const before = reportOf(promotion('skipped', { weight: 100 }))
+  expect(of(before, reportOf(promotion('promoted')))).toMatchObject({ verdict: 'promoted' })
+  expect(of(before, before)).toMatchObject({ verdict: 'skipped', outcome: 'success' })
+})
+
+test('JUnit shows the cluster of each promotion, and which of them failed', () => {
+  const error = 'the canary of backend was not promoted (rolled-back): it was rolled-back'
+  const report = fleetReport(
+    [
+      { name: 'eu', wave: 1, report: reportOf(promotion('promoted')) },
+      { name: 'us', wave: 2, report: reportOf(promotion('rolled-back'), error) },
+    ],
+    new Date(),
+  )
+  const text = junit(report)
+  expect(text).toContain('tests="2" failures="1"')
+  expect(text).toContain('classname="mesh-canary.us.shop.backend"')
 })
