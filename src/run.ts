@@ -14,6 +14,7 @@ import { createRedactor } from './runtime/redaction.ts'
 import { checkRun, meshFor } from './stages/check.ts'
 import { checkIngress, provideCluster, withLogs, type ProvidedCluster } from './stages/cluster.ts'
 import { warn, type Host, type RunContext, type Stage, type StageContext, type StageOutcome } from './stages/context.ts'
+import { edge } from './stages/edge.ts'
 import { experiment } from './stages/experiment.ts'
 import { inject } from './stages/inject.ts'
 import { install } from './stages/install.ts'
@@ -130,6 +131,7 @@ const stageWork: Record<Exclude<StageName, 'cluster'>, Stage> = {
   policies,
   observe,
   verify,
+  edge,
   retire,
   promote: recordingMoves(promoteCanaries),
   experiment,

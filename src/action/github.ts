@@ -7,6 +7,7 @@ import type { Config } from '../config/schema.ts'
 import { recordPostState, runPost, type PostState } from '../post.ts'
 import { readGuardProgram, runName, tempDir } from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
+import { faultOfHtmlPath } from '../report/write-html.ts'
 import { abortOnSignals } from '../runtime/signals.ts'
 import type { Host } from '../stages/context.ts'
 import { fail, publish } from './publish.ts'
@@ -20,10 +21,16 @@ async function main(): Promise<void> {
   core.saveState('main', 'begun')
   const config = load()
   if (!config) return
+  const jsonFile = config.report ?? join(tempDir(), 'mesh-canary-report.json')
+  const fault = faultOfHtmlPath(config.htmlReport, jsonFile)
+  if (fault !== undefined) return fail(`html-report: ${fault}`, 'Input')
   // Only now: most of the program need not be loaded to say that an input is wrong.
-  const { run } = await import('../run.ts')
+  const [{ run }, { startReporting }] = await Promise.all([import('../run.ts'), import('./reporting.ts')])
+  const reporting = await startReporting(config, process.env)
   const report = await run(config, host(config))
-  publish(report, config.report ?? join(tempDir(), 'mesh-canary-report.json'))
+  const files = await publish(report, jsonFile, config.htmlReport)
+  // Last, because the outputs must not wait for GitHub's API.
+  await reporting.end(report, files)
 }
 
 function load(): Config | undefined {
@@ -73,4 +80,6 @@ async function postStep(): Promise<void> {
   } catch (error) {
     fail(messageOf(error), 'Rollback')
   }
+  const { closeDeployment } = await import('./reporting.ts')
+  await closeDeployment()
 }

@@ -7,6 +7,7 @@ import type { Report } from '../report/report.ts'
 import { run } from '../run.ts'
 import { debugStack, defectMessage } from '../runtime/defect.ts'
 import { messageOf } from '../runtime/errors.ts'
+import { writeNote } from './merge-request-note.ts'
 import type { OutputOptions } from './output-options.ts'
 import { createRunHost, type RunHost } from './run-host.ts'
 import { checkWritable, publish } from './run-output.ts'
@@ -16,7 +17,7 @@ import { terminal, type Terminal } from './terminal.ts'
 /** Returns the exit code. @throws ConfigError when a file that the run is to write cannot be written */
 export async function runCommand(config: Config, options: OutputOptions): Promise<number> {
   const { output, ...files } = options
-  const paths = checkWritable({ report: config.report, ...files })
+  const paths = checkWritable({ report: config.report, 'html-report': config.htmlReport, ...files })
   const lines = terminal(output === 'json' ? process.stderr : process.stdout, process.env)
   createTempDir()
   const runHost = createRunHost(config, lines, (signal) => process.exit(codeOf(signal)))
@@ -24,8 +25,9 @@ export async function runCommand(config: Config, options: OutputOptions): Promis
   const uncaught = new Promise<never>((_, reject) => process.once('uncaughtException', reject))
   let code = 1
   try {
-    const report = await Promise.race([run(config, runHost.host), uncaught])
-    const isPublished = publish(report, paths, output, lines)
+    const report = await Promise.race([run(config, runHost.host), uncaught]).finally(() => lines.live([]))
+    const isPublished = await publish(report, paths, output, lines)
+    await writeNote(config, report, { json: paths.report, html: paths['html-report'] }, process.env, lines)
     code = exitCode(report, runHost.stoppedBy()) || (isPublished ? 0 : 1)
   } catch (error) {
     const isForeseen = error instanceof ConfigError

@@ -7,6 +7,9 @@ export type Terminal = Pick<Host, 'info' | 'warning' | 'group'> & {
   success: (text: string) => void
 }
 
+/** `live`: shows these lines below all others until the next call, if `isLive`: only a terminal does. */
+export type LiveTerminal = Terminal & { live: (lines: string[]) => void; isLive: boolean }
+
 type Format = Parameters<typeof styleText>[0]
 
 /**
@@ -18,16 +21,19 @@ export function terminal(
   stream: NodeJS.WriteStream,
   env: NodeJS.ProcessEnv,
   errors: NodeJS.WriteStream = process.stderr,
-): Terminal {
+): LiveTerminal {
   let depth = 0
+  const block = liveBlock(stream, env)
   const style = (format: Format, text: string, target = stream) => styleText(format, text, { stream: target })
-  const line = (text: string) => void stream.write(text === '' ? '\n' : `${'  '.repeat(depth)}${text}\n`)
+  const line = (text: string) => block.above(stream, text === '' ? '\n' : `${'  '.repeat(depth)}${text}\n`)
   const eachLine = (text: string, print: (line: string) => void) =>
     withoutControlCharacters(text).split('\n').forEach(print)
   return {
     info: (text) => eachLine(text, line),
     warning: (text) => eachLine(text, (one) => line(`${style('yellow', 'warning:')} ${one}`)),
-    error: (text) => eachLine(text, (one) => errors.write(`${style('red', 'error:', errors)} ${one}\n`)),
+    error: (text) => eachLine(text, (one) => block.above(errors, `${style('red', 'error:', errors)} ${one}\n`)),
+    live: block.show,
+    isLive: block.isLive,
     success: (text) => eachLine(text, (one) => line(style('green', one))),
     group: async (name, work) => {
       if (env['GITLAB_CI']) stream.write(sectionMark('start', name))
@@ -39,6 +45,29 @@ export function terminal(
         depth--
         if (env['GITLAB_CI']) stream.write(`${sectionMark('end', name)}\n`)
       }
+    },
+  }
+}
+
+/** Lines that stay at the bottom of a terminal, below what is written meanwhile. Elsewhere there are none. */
+function liveBlock(stream: NodeJS.WriteStream, { CI: ci, TERM: kind }: NodeJS.ProcessEnv) {
+  const isLive = stream.isTTY && !ci && kind !== 'dumb'
+  let block: string[] = []
+  let drawn = 0
+  const redraw = (write: () => void) => {
+    // Up to its first line, and nothing is left from there on.
+    if (drawn > 0) stream.write(`\u001b[${drawn}A\u001b[0J`)
+    write()
+    // A line that wraps would take two.
+    const columns = (stream.columns || 80) - 1
+    if (block.length > 0) stream.write(block.map((line) => `${Array.from(line).slice(0, columns).join('')}\n`).join(''))
+    drawn = block.length
+  }
+  return {
+    isLive,
+    above: (target: NodeJS.WriteStream, text: string) => redraw(() => void target.write(text)),
+    show: (lines: string[]) => {
+      if (isLive) redraw(() => (block = lines.map(withoutControlCharacters)))
     },
   }
 }

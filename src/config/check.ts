@@ -1,6 +1,7 @@
 // Contradictions between keys, which the schema of a single key cannot see.
 import { canaryFaults } from './check/canary.ts'
 import { clusterFaults } from './check/cluster.ts'
+import { edgeFaults } from './check/edge.ts'
 import { experimentFaults } from './check/experiments.ts'
 import { exposeFaults } from './check/expose.ts'
 import { withPrefix, type Fault } from './check/fault.ts'
@@ -23,6 +24,7 @@ export function findFaults(config: Config): Fault[] {
     ...mtlsFaults(config),
     ...objectNameFaults(config),
     ...exposeFaults(config),
+    ...edgeFaults(config),
     ...canaryFaults(config),
     ...experimentFaults(config),
     ...observabilityFaults(config),

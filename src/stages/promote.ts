@@ -61,6 +61,7 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
     onProgress: (progress) => {
       telemetry.promotionsSeen(progress)
       annotator.follow(progress)
+      host.onProgress?.(progress)
     },
     follow: (plan, watched) =>
       startFollowing(cluster, config, plan, watched, deps, ({ kind, name }) =>

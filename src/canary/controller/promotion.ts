@@ -12,7 +12,7 @@ import { explainChecks, next } from '../state/machine.ts'
 import { endHeld, endOnStable, outcomeOf } from '../state/ending.ts'
 import { setShiftTime } from '../state/steps.ts'
 import { describeTooLittleTraffic } from '../load/traffic-need.ts'
-import type { Action, ActiveState, EndedState, Next, State } from '../state/types.ts'
+import type { Action, ActiveState, EndedState, Next, Observation, State } from '../state/types.ts'
 import { splitsTraffic, type Split } from '../../policies/routes.ts'
 import { readHighestWeight, readWeight } from '../traffic/router.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
@@ -21,7 +21,7 @@ import { currentObjects, type Promotion, type PromotionContext } from './context
 import { withCause } from './end-reason.ts'
 import { EndpointWatch } from './endpoint-watch.ts'
 import { hookStatus } from './hook-status.ts'
-import { describeAction, describeEvidence, describeSample } from './log-format.ts'
+import { describeAction, describeEvidence } from './log-format.ts'
 import { ObservationBuilder } from './observation.ts'
 import {
   asUnsafe,
@@ -35,6 +35,8 @@ import {
   withState,
   type RunStatus,
 } from './run-status.ts'
+import { SampleLog } from './sample-log.ts'
+import { addToTimeline, timelineSample, type Timeline } from './timeline.ts'
 import { drainTarget } from './undrained.ts'
 import { isTransient, RouteWriter } from './writer.ts'
 
@@ -52,8 +54,11 @@ export class PromotionRun {
   private readonly endpoints: EndpointWatch
   private readonly observations: ObservationBuilder
   private readonly notifications: Promise<void>[] = []
+  private readonly samples: SampleLog
   private tickStartedAt: number | undefined
   private isTrafficKnown = false
+  private timeline: Timeline = []
+  private sampledAt: number | undefined
 
   static async start(context: PromotionContext, state: ActiveState): Promise<PromotionRun> {
     const { cluster, config, plan, watched, deps } = context
@@ -68,6 +73,7 @@ export class PromotionRun {
     this.context = context
     this.status = { kind: 'running', state }
     this.load = load
+    this.samples = new SampleLog(plan)
     this.checks = createExternalChecks(cluster, plan, status, clock)
     this.webhooks = createWebhooks(plan, status, note, clock)
     const pods = () => currentObjects(watched.pods)
@@ -194,14 +200,14 @@ export class PromotionRun {
     this.load?.stop()
     if (!this.writer.isIdle()) this.status = asUnsafe(requireEnded(this.status))
     const status = () => requireEnded(this.status)
-    if (fast) return this.settle(promotionOf(this.context, status()))
+    if (fast) return this.settle({ ...promotionOf(this.context, status()), timeline: this.timeline })
     const promotion = await awaitOutcome({
       context: this.context,
       status,
       heartbeat: () => this.heartbeat(),
       drainChecked: () => this.drainChecked(),
     })
-    const settled = await this.settle(promotion)
+    const settled = await this.settle({ ...promotion, timeline: this.timeline })
     this.notify('post-rollout', settled.reason)
     // The program exits after this, which would interrupt the current calls.
     await Promise.all(this.notifications)
@@ -263,15 +269,25 @@ export class PromotionRun {
     const observation = this.observations.build(this.state, sample, isRenewed, await session.guardStatus())
     // Another promotion or a cancel may end it during each wait.
     if (this.hasEnded()) return
-    deps.note(describeSample(this.state, observation))
+    const now = deps.clock.now()
+    const line = this.samples.lineFor(this.state, observation, now)
+    if (line !== undefined) deps.note(line)
     this.warnOfTooLittleTraffic()
     this.load?.aim(this.state, observation)
-    const { state, actions } = next(plan, this.state, observation, deps.clock.now())
+    const { state, actions } = next(plan, this.state, observation, now)
+    this.record(state, observation, now)
     if (plan.explain && state.phase !== 'waiting')
       explainChecks(plan, state).forEach((each) => deps.note(describeEvidence(each)))
     const explained = await withCause(context, state, sample)
     if (this.hasEnded()) return
     await this.apply(withState(this.status, explained), actions)
+  }
+
+  private record(after: State, observation: Observation, now: number): void {
+    const time = { at: now, lastedMs: now - (this.sampledAt ?? now - this.plan.pollInterval) }
+    const sample = timelineSample(this.plan, this.state, after, observation, time)
+    if (sample) this.timeline = addToTimeline(this.timeline, sample)
+    this.sampledAt = now
   }
 
   /** Once, by what users have sent since the first step asked for traffic. */

@@ -95,7 +95,7 @@ test('the JUnit report has the error of a failed stage or of the run, without ch
   expect(junit(report)).toContain('name="run" time="12.500"/>')
 })
 
-test('a file that cannot be written loses neither the others nor the verdict', () => {
+test('a file that cannot be written loses neither the others nor the verdict', async () => {
   const folder = tempFolder()
   const lines: string[] = []
   const write = (line: string) => void lines.push(line)
@@ -110,7 +110,7 @@ test('a file that cannot be written loses neither the others nor the verdict', (
     verdict: 'promoted',
     promotions: [promotion('backend', 'promoted', 'all passed')],
   }
-  expect(publish(promoted, files, 'text', screen)).toBe(false)
+  expect(await publish(promoted, files, 'text', screen)).toBe(false)
   expect(readFileSync(files.outputs, 'utf8')).toContain('MESH_VERDICT=promoted')
   expect(readFileSync(files.summary, 'utf8')).toContain('**promoted**')
   expect(lines).toContain('v2 of backend: promoted: all passed')

@@ -44,11 +44,11 @@ test('the worst verdict comes first: fragile, inconclusive, resilient', () => {
 })
 
 test('the outputs tell it with its reason', () => {
-  expect(outputsOf(report(good, bad), undefined)).toMatchObject({
+  expect(outputsOf(report(good, bad), {})).toMatchObject({
     'experiment-verdict': 'fragile',
     'experiment-reason': 'because of bad',
   })
-  expect(outputsOf(report(), undefined)).not.toHaveProperty('experiment-verdict')
+  expect(outputsOf(report(), {})).not.toHaveProperty('experiment-verdict')
 })
 
 describe('each experiment', () => {

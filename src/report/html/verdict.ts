@@ -1,0 +1,90 @@
+// What a run came to, in one sentence. Pure.
+import { worstExperiment, type ExperimentReport } from '../experiment-report.ts'
+import { worstPromotion, type PromotionReport, type Report } from '../report.ts'
+
+/** `tone`: `good` only if all went well; `open` if nothing was decided, or nothing had to be. */
+export type Headline = { tone: 'good' | 'bad' | 'open'; verdict: string; sentence: string; reason?: string }
+
+export function headline(report: Report): Headline {
+  const { promotions, outcome, error, dryRun } = report
+  const promotion = worstPromotion(promotions)
+  if (promotion) return ofPromotions(promotions, promotion, outcome)
+  const experiment = worstExperiment(report.experiments ?? [])
+  if (experiment) return ofExperiment(experiment, outcome)
+  if (outcome === 'failure') {
+    const [first = 'no reason is known', ...rest] = (error ?? '').split('\n').filter(Boolean)
+    return { tone: 'bad', verdict: 'failed', sentence: `The run failed: ${first}`, ...more(rest) }
+  }
+  return dryRun ? ofPlan(report) : { tone: 'good', verdict: 'done', sentence: meshSentence(report) }
+}
+
+function more(rest: string[]): { reason?: string } {
+  return rest.length > 0 ? { reason: rest.join(' ') } : {}
+}
+
+export function experimentTone({ verdict, recovery }: ExperimentReport): Headline['tone'] {
+  if (verdict === 'fragile') return 'bad'
+  return verdict === 'resilient' && recovery !== 'unconfirmed' ? 'good' : 'open'
+}
+
+function ofExperiment(worst: ExperimentReport, outcome: Report['outcome']): Headline {
+  const { name, service, verdict, reason } = worst
+  const tone = outcome === 'failure' && verdict === 'resilient' ? 'bad' : experimentTone(worst)
+  return { tone, verdict, sentence: `The experiment ${name} on ${service}: ${verdict}`, reason }
+}
+
+/** The worst promotion speaks for all. */
+function ofPromotions(all: PromotionReport[], worst: PromotionReport, outcome: Report['outcome']): Headline {
+  const { verdict, reason } = worst
+  const tone = outcome === 'failure' && toneOf(worst) === 'good' ? 'bad' : toneOf(worst)
+  const failed = outcome === 'failure' && verdict === 'promoted' ? ', but the run failed' : ''
+  const others = all.length > 1 ? ` (${countVerdicts(all)})` : ''
+  return { tone, verdict: verdictName(verdict), sentence: `${promotionSentence(worst)}${failed}${others}`, reason }
+}
+
+export function toneOf({ verdict }: Pick<PromotionReport, 'verdict'>): Headline['tone'] {
+  if (verdict === 'promoted') return 'good'
+  return verdict === 'rolled-back' ? 'bad' : 'open'
+}
+
+export function verdictName(verdict: PromotionReport['verdict']): string {
+  return verdict === 'rolled-back' ? 'rolled back' : verdict
+}
+
+export function promotionSentence({ service, canary, verdict, weight, adopted }: PromotionReport): string {
+  const name = `${canary} of ${service}`
+  switch (verdict) {
+    case 'promoted':
+      return `${name} was promoted${adopted ? ', and stable runs it now' : ` to ${weight}%`}`
+    case 'rolled-back':
+      return `${name} was rolled back`
+    case 'held':
+      return `${name} is held at ${weight}%`
+    case 'inconclusive':
+      return `${name} ended without a decision, at ${weight}%`
+    case 'skipped':
+      return `${name} was not moved, and stays at ${weight}%`
+  }
+}
+
+function countVerdicts(all: PromotionReport[]): string {
+  const counts = new Map<string, number>()
+  for (const { verdict } of all) counts.set(verdictName(verdict), (counts.get(verdictName(verdict)) ?? 0) + 1)
+  return `of ${all.length} canaries: ${[...counts].map(([verdict, count]) => `${count} ${verdict}`).join(', ')}`
+}
+
+function ofPlan({ rendered, plan = [], meshPlan = [], removed = [] }: Report): Headline {
+  const would = plan.length + meshPlan.length + removed.length
+  const sentence =
+    rendered === undefined
+      ? would === 0
+        ? 'Everything is as the config says'
+        : `${would} ${would === 1 ? 'object' : 'objects'} would change`
+      : 'The objects of the config, without a cluster to compare them with'
+  return { tone: 'open', verdict: 'plan', sentence, reason: 'Nothing was changed.' }
+}
+
+function meshSentence({ changes, restarted }: Report): string {
+  if (changes.length + restarted.length === 0) return 'Everything was as the config says already'
+  return `The mesh is as the config says: ${changes.length} changes, ${restarted.length} restarts`
+}
