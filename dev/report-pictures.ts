@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs'
 import type { ChartSpec, Role, Series } from '../src/report/html/chart-spec.ts'
 import { promotionCharts } from '../src/report/html/promotion-charts.ts'
-import { headline, type Headline } from '../src/report/html/verdict.ts'
+import { headline, type Headline } from '../src/report/headline.ts'
 import type { Report } from '../src/report/report.ts'
 import { atEnd, axisMarks, colours, line, middle, opening, text, type Point } from './svg.ts'
 

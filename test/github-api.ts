@@ -9,7 +9,7 @@ import type { AddressInfo } from 'node:net'
 type Permission = 'pull-requests' | 'deployments'
 type User = { login: string }
 type Comment = { id: number; issue: number; user: User; body: string }
-type Deployment = { id: number; sha: string; task: string; environment: string; payload: unknown; statuses: Status[] }
+type Deployment = { id: number; node_id: string; sha: string; task: string; environment: string; statuses: Status[] }
 type Status = {
   state: string
   description: string
@@ -17,7 +17,13 @@ type Status = {
   log_url?: string
   auto_inactive?: boolean
 }
-type Pull = { number: number; merge_commit_sha: string | null; head: object; base: object }
+type Pull = {
+  number: number
+  merged_at: string | null
+  merge_commit_sha: string | null
+  head: object
+  base: object
+}
 
 export type GithubApiOptions = {
   token: string
@@ -28,6 +34,11 @@ export type GithubApiOptions = {
   pulls?: Record<string, Pull[]>
   /** How many requests fail with status 502 before GitHub works. */
   outages?: number
+  /** Once it has so many deployments, or statuses of them, every request fails with status 502. */
+  outageAfterDeployments?: number
+  outageAfterStatuses?: number
+  /** It answers nothing. */
+  isHanging?: boolean
 }
 
 export type GithubState = { comments: Comment[]; deployments: Deployment[]; requests: string[] }
@@ -47,7 +58,15 @@ function routes(state: GithubState, { pulls = {} }: GithubApiOptions): Route[] {
   let lastId = 100
   const find = (id: string | undefined) => state.deployments.find((each) => each.id === Number(id))
   return [
-    { method: 'POST', path: /^\/api\/graphql$/, answer: () => ok({ data: { viewer: { login: botLogin } } }) },
+    {
+      method: 'POST',
+      path: /^\/api\/graphql$/,
+      answer: ({ body }) => {
+        const { ids } = (body['variables'] ?? {}) as { ids?: string[] }
+        if (!ids) return ok({ data: { viewer: { login: botLogin } } })
+        return ok({ data: { nodes: ids.map((id) => statusNode(state.deployments, id)) } })
+      },
+    },
     {
       method: 'GET',
       path: /^\/repos\/[\w-]+\/[\w-]+\/commits\/(\w+)\/pulls$/,
@@ -85,36 +104,32 @@ function routes(state: GithubState, { pulls = {} }: GithubApiOptions): Route[] {
       },
     },
     {
+      method: 'DELETE',
+      path: /^\/repos\/[\w-]+\/[\w-]+\/issues\/comments\/(\d+)$/,
+      needs: 'pull-requests',
+      answer: (_, [id]) => {
+        const i = state.comments.findIndex((each) => each.id === Number(id))
+        state.comments.splice(i, 1)
+        return { status: 204, body: undefined }
+      },
+    },
+    {
       method: 'GET',
       path: /^\/repos\/[\w-]+\/[\w-]+\/deployments$/,
       needs: 'deployments',
-      answer: ({ query }) => ok(state.deployments.filter((each) => isAsked(each, query)).reverse()),
+      answer: (request) => page(request, state.deployments.filter((each) => isAsked(each, request.query)).reverse()),
     },
     {
       method: 'POST',
       path: /^\/repos\/[\w-]+\/[\w-]+\/deployments$/,
       needs: 'deployments',
       answer: ({ body }) => {
-        const { ref, task, environment, payload } = body as unknown as Deployment & { ref?: string }
+        const { ref, task, environment } = body as unknown as Deployment & { ref?: string }
         if (!ref) return invalid('ref is missing')
-        // GitHub returns a payload that is an object as a text.
-        const kept = JSON.stringify(payload)
-        state.deployments.push({
-          id: ++lastId,
-          sha: ref,
-          task,
-          environment,
-          payload: kept,
-          statuses: [],
-        })
+        const id = ++lastId
+        state.deployments.push({ id, node_id: `node-${id}`, sha: ref, task, environment, statuses: [] })
         return created(state.deployments.at(-1))
       },
-    },
-    {
-      method: 'GET',
-      path: /^\/repos\/[\w-]+\/[\w-]+\/deployments\/(\d+)\/statuses$/,
-      needs: 'deployments',
-      answer: (_, [id]) => ok([...(find(id)?.statuses ?? [])].reverse()),
     },
     {
       method: 'POST',
@@ -130,6 +145,14 @@ function routes(state: GithubState, { pulls = {} }: GithubApiOptions): Route[] {
       },
     },
   ]
+}
+
+/** As GraphQL shows a deployment. */
+function statusNode(deployments: Deployment[], node: string) {
+  const { id, statuses } = deployments.find(({ node_id: each }) => each === node)!
+  const last = statuses.at(-1)
+  const latestStatus = last ? { state: last.state.toUpperCase(), description: last.description } : null
+  return { databaseId: id, latestStatus }
 }
 
 function isAsked({ sha, task, environment }: Deployment, query: URLSearchParams): boolean {
@@ -162,13 +185,15 @@ function answer(
   return { status: 404, body: { message: 'Not Found' } }
 }
 
-export type GithubApi = { address: string; state: GithubState; server: Server }
+/** `recover` ends every outage. */
+export type GithubApi = { address: string; state: GithubState; server: Server; recover: () => void }
 
 /** Serves as GitHub Enterprise Server does, under /api/v3. */
 export async function startGithubApi(options: GithubApiOptions): Promise<GithubApi> {
   const state: GithubState = { comments: [...(options.comments ?? [])], deployments: [], requests: [] }
   const known = routes(state, options)
   let outages = options.outages ?? 0
+  let fault: GithubApiOptions = options
   const server = createServer((incoming, response) => {
     void read(incoming).then((body) => {
       const { pathname, searchParams: query } = new URL(incoming.url ?? '/', 'http://localhost')
@@ -176,13 +201,26 @@ export async function startGithubApi(options: GithubApiOptions): Promise<GithubA
       query.set('host', incoming.headers.host ?? '')
       const [method, path] = [incoming.method ?? 'GET', pathname.replace(/^\/api\/v3/, '')]
       state.requests.push(`${method} ${path}`)
-      if (outages-- > 0) return send(response, { status: 502, body: {} })
+      if (fault.isHanging) return
+      if (outages-- > 0 || isDown(state, fault)) return send(response, { status: 502, body: {} })
       const request = { method, path, query, body: body === '' ? {} : (JSON.parse(body) as Request['body']) }
       send(response, answer(request, incoming.headers.authorization ?? '', known, options))
     })
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
-  return { address: `http://127.0.0.1:${(server.address() as AddressInfo).port}/api/v3`, state, server }
+  const recover = () => {
+    outages = 0
+    fault = { token: options.token, permissions: options.permissions }
+  }
+  return { address: `http://127.0.0.1:${(server.address() as AddressInfo).port}/api/v3`, state, server, recover }
+}
+
+function isDown(
+  { deployments }: GithubState,
+  { outageAfterDeployments = Infinity, outageAfterStatuses = Infinity }: GithubApiOptions,
+): boolean {
+  const statuses = deployments.reduce((sum, each) => sum + each.statuses.length, 0)
+  return deployments.length >= outageAfterDeployments || statuses >= outageAfterStatuses
 }
 
 async function read(incoming: IncomingMessage): Promise<string> {
@@ -192,7 +230,9 @@ async function read(incoming: IncomingMessage): Promise<string> {
 }
 
 function send(response: ServerResponse, { status, body, headers = {} }: Answer): void {
-  response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body))
+  response
+    .writeHead(status, { 'content-type': 'application/json', ...headers })
+    .end(body === undefined ? undefined : JSON.stringify(body))
 }
 
 if (import.meta.main)

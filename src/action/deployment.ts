@@ -1,87 +1,98 @@
 // The GitHub Deployment of a promotion: created when it begins, and told how it ended.
 import type { Report } from '../report/report.ts'
+import { cutText } from '../report/cut-text.ts'
 import type { GithubRun } from './github-run.ts'
-import { persistently, type Octokit } from './octokit.ts'
+import type { Github } from './octokit.ts'
 
-/** How this program finds its own deployments again. */
-const task = 'mesh-canary'
-/** So many earlier deployments are looked at. */
-const mostEarlier = 30
+/** So many deployments of a config are looked at, the newest first: a page of GitHub's API. */
+const mostDeployments = 100
+const longestDescription = 140
+/** How the description of a held promotion begins. The run that continues it finds it by that. */
+const heldPrefix = 'held: '
 
-/** `config`: which config and namespace it is of. */
-export type DeploymentTarget = { run: GithubRun; environment: string; config: string; logUrl: string | undefined }
-type State = 'in_progress' | 'success' | 'failure' | 'inactive'
-type Status = { state: State; description: string; environmentUrl?: string | undefined }
+/** `id`: which config, namespace and cluster it is of (see `reportId`). */
+export type DeploymentTarget = { run: GithubRun; environment: string; id: string; logUrl?: string | undefined }
+export type DeploymentStatus = {
+  state: 'in_progress' | 'success' | 'failure' | 'inactive'
+  description: string
+  environmentUrl?: string | undefined
+}
 
-/** The id of a deployment in progress: a new one, or that of an earlier run that held its canary. @throws the API's error */
-export async function startDeployment(octokit: Octokit, target: DeploymentTarget): Promise<number> {
-  const { run, environment, config } = target
-  const [latest] = await ownDeployments(octokit, target, run.sha)
-  if (latest !== undefined && (await stateOf(octokit, run, latest)) === 'in_progress') {
-    await setStatus(octokit, target, latest, { state: 'in_progress', description: 'The promotion goes on' })
-    return latest
-  }
+/**
+ * Creates a deployment that is in progress, or goes on with the one that an earlier run of this commit has held.
+ * `onId`: called with its number before it has a status.
+ * @throws the API's error
+ */
+export async function startDeployment(
+  github: Github,
+  target: DeploymentTarget,
+  onId: (id: number) => void,
+): Promise<void> {
+  const [latest] = await ownDeployments(github, target, target.run.sha)
+  const isHeld = latest?.state === 'IN_PROGRESS' && latest.description.startsWith(heldPrefix)
+  const id = isHeld ? latest.id : await create(github, target)
+  onId(id)
+  const description = isHeld ? 'The promotion goes on' : 'The promotion begins'
+  await setStatus(github, target, id, { state: 'in_progress', description })
+}
+
+/** Not repeated after an error: GitHub may have created it nevertheless. */
+async function create({ octokit }: Github, { run, environment, id }: DeploymentTarget): Promise<number> {
   const { owner, repo, sha } = run
-  // Not repeated after an error: GitHub may have created it nevertheless.
   const { data } = await octokit.rest.repos.createDeployment({
     owner,
     repo,
     ref: sha,
-    task,
+    task: taskOf(id),
     environment,
     production_environment: environment === 'production',
     description: 'A canary, promoted by evidence',
-    payload: { config },
     auto_merge: false,
     required_contexts: [],
   })
   if (!('id' in data)) throw new Error(data.message ?? 'GitHub has created no deployment')
-  await setStatus(octokit, target, data.id, { state: 'in_progress', description: 'The promotion begins' })
   return data.id
 }
 
-/** The deployments of an environment by this config, the newest first; `sha`: of this commit alone. */
+/** GitHub lists deployments by task, so those of other configs do not count. */
+const taskOf = (id: string) => `mesh-canary:${id}`
+
+/** `state`: as GraphQL names it; undefined if it has no status. */
+type Deployment = { id: number; state: string | undefined; description: string }
+type Nodes = {
+  nodes: ({ databaseId: number; latestStatus: { state: string; description: string | null } | null } | null)[]
+}
+const statusQuery = `query ($ids: [ID!]!) {
+  nodes(ids: $ids) { ... on Deployment { databaseId latestStatus { state description } } }
+}`
+
+/** The newest deployments first; `sha`: of this commit alone. */
 async function ownDeployments(
-  octokit: Octokit,
-  { run: { owner, repo }, environment, config }: DeploymentTarget,
+  { octokit, persistently }: Github,
+  { run: { owner, repo }, environment, id }: DeploymentTarget,
   sha?: string,
-): Promise<number[]> {
+): Promise<Deployment[]> {
+  const asked = { owner, repo, task: taskOf(id), environment, per_page: mostDeployments }
   const { data } = await persistently(() =>
-    octokit.rest.repos.listDeployments({
-      owner,
-      repo,
-      task,
-      environment,
-      per_page: mostEarlier,
-      ...(sha === undefined ? {} : { sha }),
-    }),
+    octokit.rest.repos.listDeployments({ ...asked, ...(sha === undefined ? {} : { sha }) }),
   )
-  return data.filter(({ payload }) => configOf(payload) === config).map(({ id }) => id)
-}
-
-/** GitHub returns a payload as it got it: as JSON, or as a text with JSON in it. */
-function configOf(payload: unknown): unknown {
-  try {
-    const value = (typeof payload === 'string' ? JSON.parse(payload) : payload) as { config?: unknown } | null
-    return value?.config
-  } catch {
-    return undefined
-  }
-}
-
-async function stateOf(octokit: Octokit, { owner, repo }: GithubRun, id: number): Promise<string | undefined> {
-  const { data } = await persistently(() =>
-    octokit.rest.repos.listDeploymentStatuses({ owner, repo, deployment_id: id, per_page: 1 }),
-  )
-  return data[0]?.state
+  if (data.length === 0) return []
+  const ids = data.map(({ node_id: node }) => node)
+  // One request for all of them, because each of them would need its own otherwise.
+  const { nodes } = await persistently(() => octokit.graphql<Nodes>(statusQuery, { ids }))
+  const statuses = new Map(nodes.flatMap((node) => (node ? [[node.databaseId, node.latestStatus]] : [])))
+  return data.map((each) => {
+    const status = statuses.get(each.id)
+    return { id: each.id, state: status?.state, description: status?.description ?? '' }
+  })
 }
 
 /** @throws the API's error */
 export async function setStatus(
-  octokit: Octokit,
+  { octokit, persistently }: Github,
   { run: { owner, repo }, logUrl }: Pick<DeploymentTarget, 'run' | 'logUrl'>,
   id: number,
-  { state, description, environmentUrl }: Status,
+  { state, description, environmentUrl }: DeploymentStatus,
 ): Promise<void> {
   await persistently(() =>
     octokit.rest.repos.createDeploymentStatus({
@@ -89,8 +100,7 @@ export async function setStatus(
       repo,
       deployment_id: id,
       state,
-      // GitHub takes 140 characters.
-      description: description.length > 140 ? `${description.slice(0, 139)}…` : description,
+      description: cutText(description, longestDescription),
       ...(logUrl === undefined ? {} : { log_url: logUrl }),
       ...(environmentUrl === undefined ? {} : { environment_url: environmentUrl }),
       // GitHub would do it for the deployments of other configs, too, and never for the production environment.
@@ -99,45 +109,34 @@ export async function setStatus(
   )
 }
 
-/** Says how the promotion ended. After a success, the deployments before it are inactive. @throws the API's error */
-export async function endDeployment(
-  octokit: Octokit,
-  target: DeploymentTarget,
-  id: number,
-  report: Report,
-  environmentUrl: string | undefined,
-): Promise<void> {
-  const status = endStatus(report)
-  await setStatus(octokit, target, id, { ...status, environmentUrl })
-  if (status.state === 'success') await deactivate(octokit, target, id, 'A later deployment has replaced it')
-}
-
-/** A run that fails after its canary was promoted has failed, as its step says. */
-export function endStatus({ verdict, reason = '', outcome, error = '' }: Report): {
-  state: State
-  description: string
-} {
-  if (verdict === 'promoted' && outcome === 'success') return { state: 'success', description: reason }
-  if (verdict === 'held' && outcome === 'success') return { state: 'in_progress', description: `held: ${reason}` }
-  if (verdict === 'skipped' && outcome === 'success')
-    return { state: 'inactive', description: `nothing to promote: ${reason}` }
+/**
+ * How the promotion ended. A run that fails after its canary was promoted has failed, as its step says. Of several canaries, those that
+ * had nothing to promote do not count beside those that were promoted.
+ */
+export function endStatus({ verdict, reason = '', outcome, error = '', promotions }: Report): DeploymentStatus {
   const why = error.split('\n')[0] || reason || 'the run failed'
-  return { state: 'failure', description: verdict === undefined ? why : `${verdict}: ${reason || why}` }
+  if (outcome === 'failure' || verdict === undefined || verdict === 'rolled-back' || verdict === 'inconclusive')
+    return { state: 'failure', description: verdict === undefined ? why : `${verdict}: ${reason || why}` }
+  if (verdict === 'held') return { state: 'in_progress', description: `${heldPrefix}${reason}` }
+  const promoted = promotions.find((each) => each.verdict === 'promoted')
+  if (verdict === 'promoted' || promoted) return { state: 'success', description: promoted?.reason ?? reason }
+  return { state: 'inactive', description: `nothing to promote: ${reason}` }
 }
 
-/** The newest deployment that is active or under way, besides `current`, is not any more. @throws the API's error */
-export async function deactivate(
-  octokit: Octokit,
+/**
+ * The traffic is not where these deployments say any more. Each of them is looked at, because a run that had nothing to promote leaves the
+ * one before it as it is. `except`: the deployment that has replaced them. One that is newer may be of a run that has only begun.
+ * @throws the API's error
+ */
+export async function deactivateOthers(
+  github: Github,
   target: DeploymentTarget,
-  current: number | undefined,
   description: string,
+  except?: number,
 ): Promise<void> {
-  for (const id of await ownDeployments(octokit, target)) {
-    if (id === current) continue
-    const state = await stateOf(octokit, target.run, id)
-    if (state === 'success' || state === 'in_progress')
-      await setStatus(octokit, target, id, { state: 'inactive', description })
-    // Those before an inactive one became inactive before it.
-    if (state === 'success' || state === 'inactive') return
+  for (const { id, state } of await ownDeployments(github, target)) {
+    const isOpen = (state === undefined || state === 'IN_PROGRESS') && (except === undefined || id < except)
+    if (id !== except && (state === 'SUCCESS' || isOpen))
+      await setStatus(github, target, id, { state: 'inactive', description })
   }
 }

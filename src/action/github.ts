@@ -4,12 +4,13 @@ import * as core from '@actions/core'
 import { ConfigError } from '../config/error.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import { recordPostState, runPost, type PostState } from '../post.ts'
+import { hasLeftTraffic, recordPostState, runPost, type PostState } from '../post.ts'
 import { readGuardProgram, runName, tempDir } from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { faultOfHtmlPath } from '../report/write-html.ts'
 import { abortOnSignals } from '../runtime/signals.ts'
 import type { Host } from '../stages/context.ts'
+import type { GithubReporting } from './reporting.ts'
 import { fail, publish } from './publish.ts'
 
 /** The main step, or the post step if main has run before. */
@@ -27,10 +28,11 @@ async function main(): Promise<void> {
   // Only now: most of the program need not be loaded to say that an input is wrong.
   const [{ run }, { startReporting }] = await Promise.all([import('../run.ts'), import('./reporting.ts')])
   const reporting = await startReporting(config, process.env)
-  const report = await run(config, host(config))
+  const { isOpen, ...runHost } = host(config, reporting.connected)
+  const report = await run(config, runHost)
   const files = await publish(report, jsonFile, config.htmlReport)
-  // Last, because the outputs must not wait for GitHub's API.
-  await reporting.end(report, files)
+  // Last, because neither the outputs nor the traffic may wait for GitHub's API.
+  await reporting.end(report, files, { cancelled: runHost.signal, isLater: isOpen() })
 }
 
 function load(): Config | undefined {
@@ -43,11 +45,22 @@ function load(): Config | undefined {
   }
 }
 
-function host(config: Config): Host {
-  const { onCancel, ...postHooks } = recordPostState(config, (state) => core.saveState('left', JSON.stringify(state)))
+/** `isOpen`: whether the post step has traffic or a fault to put back. */
+function host(config: Config, connected: GithubReporting['connected']): Host & { isOpen: () => boolean } {
+  let left: PostState = {}
+  const { onCancel, onConnected, ...postHooks } = recordPostState(config, (state) => {
+    left = state
+    core.saveState('left', JSON.stringify(state))
+  })
+  // The runner asks with SIGINT, insists with SIGTERM 7.5 s later, and kills 2.5 s after that.
+  const signal = abortOnSignals(['SIGINT', 'SIGTERM'], onCancel)
   return {
-    // The runner asks with SIGINT, insists with SIGTERM 7.5 s later, and kills 2.5 s after that.
-    signal: abortOnSignals(['SIGINT', 'SIGTERM'], onCancel),
+    isOpen: () => hasLeftTraffic(left),
+    onConnected: (target) => {
+      onConnected(target)
+      connected(target.server, signal)
+    },
+    signal,
     tempDir: tempDir(),
     outputFolder: tempDir(),
     runName: runName(),
@@ -72,14 +85,18 @@ export function withoutRunnerCommands(text: string): string {
 
 /** Finishes what main could not, and removes what main wrote. */
 async function postStep(): Promise<void> {
-  try {
-    for (const line of await runPost(JSON.parse(core.getState('left') || '{}') as PostState, (line) =>
-      core.info(withoutRunnerCommands(line)),
-    ))
-      core.warning(line)
-  } catch (error) {
-    fail(messageOf(error), 'Rollback')
-  }
-  const { closeDeployment } = await import('./reporting.ts')
-  await closeDeployment()
+  const left = JSON.parse(core.getState('left') || '{}') as PostState
+  const info = (line: string) => core.info(withoutRunnerCommands(line))
+  const outcome = await runPost(left, info).then(
+    (lines) => {
+      for (const line of lines) core.warning(line)
+      return lines[0]
+    },
+    (error: unknown) => {
+      fail(messageOf(error), 'Rollback')
+      return messageOf(error)
+    },
+  )
+  const { finishReporting } = await import('./reporting.ts')
+  await finishReporting(outcome)
 }

@@ -3,30 +3,33 @@ import { getOctokit } from '@actions/github'
 import { messageOf } from '../runtime/errors.ts'
 import { retry } from '../runtime/retry.ts'
 
-export type Octokit = ReturnType<typeof getOctokit>
+/** `persistently`: again after errors of the server and of the network. */
+export type Github = {
+  octokit: ReturnType<typeof getOctokit>
+  persistently: <T>(work: () => Promise<T>) => Promise<T>
+}
 
 /** Of one request. */
 const timeoutMs = 10_000
 
-/** `apiUrl`: also of GitHub Enterprise Server. */
-export function createOctokit(token: string, apiUrl: string): Octokit {
+/** `apiUrl`: also of GitHub Enterprise Server. `signal` ends the request under way, and all that follow. */
+export function connectGithub(token: string, apiUrl: string, signal: AbortSignal): Github {
   const octokit = getOctokit(token, { baseUrl: apiUrl, log: silent })
   octokit.hook.before('request', (options) => {
-    options.request.signal = AbortSignal.timeout(timeoutMs)
+    options.request.signal = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
   })
-  return octokit
+  return {
+    octokit,
+    persistently: (work) =>
+      retry(work, { attempts: 3, firstDelayMs: 500, isTransient: (error) => isTransient(error), signal }),
+  }
 }
 
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
 
-/** Again after errors of the server and of the network. */
-export function persistently<T>(work: () => Promise<T>): Promise<T> {
-  return retry(work, { attempts: 3, firstDelayMs: 500, isTransient })
-}
-
-function isTransient(error: unknown): boolean {
+/** True if the same request may succeed later. Octokit reports errors of the network as status 500. */
+export function isTransient(error: unknown): boolean {
   const status = statusOf(error)
-  // Octokit reports errors of the network as status 500.
   return status === undefined || status >= 500
 }
 

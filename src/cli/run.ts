@@ -24,10 +24,10 @@ export async function runCommand(config: Config, options: OutputOptions): Promis
   // An uncaught exception also ends the run, but only after the traffic is safe.
   const uncaught = new Promise<never>((_, reject) => process.once('uncaughtException', reject))
   let code = 1
+  let report: Report | undefined
   try {
-    const report = await Promise.race([run(config, runHost.host), uncaught]).finally(() => lines.live([]))
+    report = await Promise.race([run(config, runHost.host), uncaught]).finally(() => lines.live([]))
     const isPublished = await publish(report, paths, output, lines)
-    await writeNote(config, report, { json: paths.report, html: paths['html-report'] }, process.env, lines)
     code = exitCode(report, runHost.stoppedBy()) || (isPublished ? 0 : 1)
   } catch (error) {
     const isForeseen = error instanceof ConfigError
@@ -35,7 +35,10 @@ export async function runCommand(config: Config, options: OutputOptions): Promis
     const stack = isForeseen ? '' : debugStack(error)
     if (stack !== '') lines.info(runHost.redact(stack))
   }
-  return (await runPostStep(runHost, lines)) ? code : code || 1
+  const isSafe = await runPostStep(runHost, lines)
+  // Last, because the traffic must not wait for GitLab's API.
+  if (report) await writeNote(config, report, { json: paths.report, html: paths['html-report'] }, process.env, lines)
+  return isSafe ? code : code || 1
 }
 
 /** What the action's post step does. Returns whether it succeeded. */

@@ -1,13 +1,16 @@
 // The comment on a pull request, or the note on a merge request: what a run would do or did, in Markdown. Pure.
 import { createHash } from 'node:crypto'
+import type { Config } from '../config/schema.ts'
+import { cutText } from './cut-text.ts'
 import type { ExperimentReport } from './experiment-report.ts'
+import { headline, headlineText } from './headline.ts'
 import { codeBlock, escape, joinWithin } from './markdown.ts'
 import { chart } from './promotion-summary.ts'
 import type { PlanRow, PromotionReport, Report } from './report.ts'
-import { headline } from './summary.ts'
 
-/** `run`: the page of the run. `html`, `json`: the paths of its reports. `environment`: where the users' requests arrive. */
+/** `commit`: which this is about. `run`: the page of the run. `html`, `json`: the paths of its reports. `environment`: where the users' requests arrive. */
 export type CommentLinks = {
+  commit?: string | undefined
   run?: string | undefined
   html?: string | undefined
   json?: string | undefined
@@ -21,10 +24,34 @@ const mostPromotions = 12
 const mostLines = 20
 const mostCharacters = 1_000
 
-/** The first line of the comment, by which a later run finds it: one for each config and namespace. */
-export function markerOf(owner: string, namespace: string): string {
-  const id = createHash('sha256').update(`${owner}\n${namespace}`).digest('hex').slice(0, 16)
+/**
+ * One for each config, namespace and cluster. `server`: the address of the cluster's API; that of a kind cluster changes. A run that
+ * reaches no cluster has one of its own.
+ */
+export function reportId({ identity, namespace, cluster }: Config, server = ''): string {
+  const where = cluster ? `kind ${cluster.name}` : server
+  return createHash('sha256').update(`${identity.owner}\n${namespace}\n${where}`).digest('hex').slice(0, 16)
+}
+
+/** The first line of the comment, by which a later run finds it. */
+export function markerOf(id: string): string {
   return `<!-- mesh-canary ${id} -->`
+}
+
+const beganLine = /^<!-- began (\S+) -->$/m
+
+/**
+ * What becomes of the comments with our marker. Two runs at once may each have written one, so all but one are removed.
+ * `isOutdated`: a run that began later has written one.
+ */
+export function commentChange(
+  own: readonly { id: number; body: string }[],
+  body: string,
+): { update?: number; remove: number[]; isOutdated: boolean } {
+  const began = (text: string) => Date.parse(beganLine.exec(text)?.[1] ?? '') || 0
+  if (own.some((each) => began(each.body) > began(body))) return { remove: [], isOutdated: true }
+  const [first, ...others] = own.map(({ id }) => id)
+  return { ...(first === undefined ? {} : { update: first }), remove: others, isOutdated: false }
 }
 
 /** Begins with the marker. */
@@ -32,8 +59,8 @@ export function commentBody(report: Report, marker: string, links: CommentLinks)
   const { promotions, experiments = [], warnings, error } = report
   const shown = promotions.slice(0, mostPromotions)
   const parts = [
-    `${marker}\n### ${say(headline(report))}`,
-    quote(error?.split('\n') ?? []),
+    `${marker}\n<!-- began ${report.startedAt} -->\n### ${say(headlineText(report))}`,
+    error === undefined ? reasonPart(report) : quote(error.split('\n')),
     ...shown.map((each) => promotionPart(each, promotions.length > 1)),
     promotions.length > shown.length ? `… and ${promotions.length - shown.length} more canaries` : '',
     ...experiments.slice(0, mostLines).map(experimentPart),
@@ -45,6 +72,13 @@ export function commentBody(report: Report, marker: string, links: CommentLinks)
   const last = `${linksLine(report, links)}\n`
   const room = mostBytes - Buffer.byteLength(last) - 2
   return `${joinWithin(room, parts.filter(Boolean), describeLeftOut)}\n${last}`
+}
+
+/** Of a promotion or an experiment, its own part says it. */
+function reasonPart(report: Report): string {
+  const { verdict, reason } = headline(report)
+  const hasOwnPart = report.promotions.length + (report.experiments ?? []).length > 0
+  return hasOwnPart || reason === undefined ? '' : `**${verdict}**: ${say(reason)}`
 }
 
 const describeLeftOut = (count: number) =>
@@ -118,26 +152,28 @@ function quote(lines: readonly string[]): string {
 
 /** Text from the cluster, as text: no markup, and nobody and nothing is mentioned by it. */
 function say(text: string): string {
-  const cut = text.length > mostCharacters ? `${text.slice(0, mostCharacters)}…` : text
-  return escape(withoutReferences(cut)).replaceAll('&', '&amp;')
+  return escape(withoutReferences(cutText(text, mostCharacters))).replaceAll('&', '&amp;')
 }
 
 /**
- * A character of no width keeps names, issues, merge requests and addresses from becoming links, which notify people.
- * What turns text around is left out.
+ * A character of no width keeps what GitHub and GitLab document as references from becoming links, which notify people: names, issues,
+ * merge requests, milestones, labels, commits (7 hexadecimal digits and more), tickets of Jira, and addresses. It also keeps `$` from
+ * beginning a formula. What turns text around is left out.
  */
 function withoutReferences(text: string): string {
   return text
     .replace(/[\u202a-\u202e\u2066-\u2069]/g, '')
-    .replaceAll('@', '@\u200b')
-    .replace(/([#!&])(?=\d)/g, '$1\u200b')
-    .replace(/\bGH-(?=\d)/gi, (prefix) => `${prefix}\u200b`)
+    .replace(
+      /[@#!&%^~$](?=\S)|\[(?=\w+:)|\bwww(?=\.)|\bGH-(?=\d)|\b[A-Z][A-Z\d_]+-(?=\d)|[\da-f]{6}(?=[\da-f])/gi,
+      '$&\u200b',
+    )
     .replaceAll('://', ':\u200b//')
 }
 
-function linksLine({ startedAt }: Report, { run, html, json, environment }: CommentLinks): string {
+function linksLine({ startedAt }: Report, { commit, run, html, json, environment }: CommentLinks): string {
   const address = (url: string) => encodeURI(url).replace(/[()]/g, (sign) => (sign === '(' ? '%28' : '%29'))
   const links = [
+    ...(commit === undefined ? [] : [`commit \`${commit.replace(/[^\da-f]/gi, '').slice(0, 12)}\``]),
     ...(run === undefined ? [] : [`[the run](${address(run)})`]),
     ...(environment === undefined ? [] : [`[the application](${address(environment)})`]),
     ...[html, json].flatMap((file) => (file === undefined ? [] : [`report: ${say(file)}`])),

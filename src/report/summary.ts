@@ -1,9 +1,10 @@
 // The job summary: a report as GitHub-flavoured Markdown, the verdict first. Pure.
 import { experimentSection } from './experiment-summary.ts'
+import { headlineText } from './headline.ts'
 import { codeBlock, escape, foldedSection, joinWithin, section, table } from './markdown.ts'
 import type { ReportFiles } from './outputs.ts'
 import { promotionSection } from './promotion-summary.ts'
-import type { PlanRow, PromotionReport, Report } from './report.ts'
+import type { PlanRow, Report } from './report.ts'
 
 /** GitHub shows no summary at all of a step that writes more than 1 MiB. */
 const mostBytes = 1_000_000
@@ -12,7 +13,7 @@ const mostBytes = 1_000_000
 export function summary(report: Report, files: ReportFiles = {}): string {
   const { promotions } = report
   const parts = [
-    `## ${escape(headline(report))}`,
+    `## ${escape(headlineText(report))}`,
     errors(report),
     ...promotions.map((each) => promotionSection(each, promotions.length > 1)),
     ...(report.experiments ?? []).map(experimentSection),
@@ -37,30 +38,6 @@ function describeLeftOut(count: number, { html, json }: ReportFiles): string {
   const where = html ?? json
   const rest = where === undefined ? 'the JSON report has them' : `they are in ${escape(where)}`
   return `> ${count} ${count === 1 ? 'part is' : 'parts are'} left out, because a summary may have 1 MiB: ${rest}`
-}
-
-/** The result of a run in a line. */
-export function headline({
-  promotions,
-  experiments = [],
-  outcome,
-  error,
-  dryRun,
-  plan = [],
-  removed = [],
-}: Report): string {
-  if (dryRun && outcome === 'success') return `📋 Nothing was changed: ${plan.length + removed.length} objects would be`
-  if (promotions.length > 0) return `${outcome === 'success' ? '✅' : '⛔'} ${promotions.map(outcomeOf).join('; ')}`
-  if (experiments.length > 0)
-    return `${outcome === 'success' ? '✅' : '⛔'} ${experiments.map(({ name, verdict }) => `${name}: ${verdict}`).join('; ')}`
-  return outcome === 'success' ? '✅ The mesh is as asked' : `⛔ ${(error ?? 'failed').split('\n')[0]!.slice(0, 100)}`
-}
-
-function outcomeOf({ service, canary, verdict, weight, adopted }: PromotionReport): string {
-  if (verdict === 'promoted') return `${canary} of ${service} is promoted${adopted ? ` and adopted` : ''}`
-  return verdict === 'skipped'
-    ? `${canary} of ${service} was not moved (weight ${weight})`
-    : `${canary} of ${service}: ${verdict}, weight ${weight}`
 }
 
 /** Of an error, enough to act on: the reports have it whole. */

@@ -178,7 +178,7 @@ test('Ctrl-C during a promotion returns the traffic to stable, and the run still
   expect(file('out/mesh.xml')).toMatch(
     /<testcase classname="mesh-canary.sample-app.backend" name="promote v2" time="[\d.]+"><failure message="the canary of backend was not promoted \(rolled-back\): .*cancelled/,
   )
-  expect(file('out/mesh.md')).toContain('## ⛔ v2 of backend: rolled-back, weight 0')
+  expect(file('out/mesh.md')).toContain('## ⛔ v2 of backend was rolled back')
   expect(readdirSync(temp)).toEqual([])
 })
 

@@ -2,7 +2,7 @@
 import type { ExperimentReport, UserReport } from '../experiment-report.ts'
 import { html, type Markup } from './escape.ts'
 import { facts, lines, table } from './parts.ts'
-import { experimentTone } from './verdict.ts'
+import { experimentTone } from '../headline.ts'
 
 export function experimentBody(report: ExperimentReport): Markup {
   const { service, fault, verdict, reason, before, during, timeline, findings, advice, problem } = report

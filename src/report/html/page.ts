@@ -11,7 +11,7 @@ import { overview, promotionBody } from './promotion.ts'
 import { promotionCharts } from './promotion-charts.ts'
 import { runSections, type Section } from './run-sections.ts'
 import { simulationCharts, simulationHeadline, simulationSections } from './simulation.ts'
-import { headline, type Headline } from './verdict.ts'
+import { headline, type Headline } from '../headline.ts'
 
 type Page = { head: Headline; about: string; sections: Section[]; charts: ChartSpec[] }
 

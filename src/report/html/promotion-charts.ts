@@ -6,7 +6,7 @@ import { inPercent, niceMost, round } from './axis.ts'
 import type { ChartSpec, Series } from './chart-spec.ts'
 import { latencyChart } from './latency-chart.ts'
 import { successRates } from './success-rates.ts'
-import { verdictName } from './verdict.ts'
+import { verdictName } from '../headline.ts'
 
 /** `group`: a name that no other promotion of the page has. */
 export function promotionCharts(promotion: PromotionReport, group: string): ChartSpec[] {

@@ -3,7 +3,7 @@ import { inPercent } from './axis.ts'
 import type { ChartSpec } from './chart-spec.ts'
 import { html, nothing, type Markup } from './escape.ts'
 import { chartPlaces, facts, table } from './parts.ts'
-import { promotionSentence, toneOf, verdictName } from './verdict.ts'
+import { promotionSentence, toneOf, verdictName } from '../headline.ts'
 import type { PromotionReport, RequestTally, StepReport } from '../report.ts'
 
 /** `isOneOfSeveral`: the page has no headline for it alone. */

@@ -5,7 +5,7 @@ import type { ChartSpec } from './chart-spec.ts'
 import { html, type Markup } from './escape.ts'
 import { chartPlaces, facts, lines, table } from './parts.ts'
 import type { Section } from './run-sections.ts'
-import type { Headline } from './verdict.ts'
+import type { Headline } from '../headline.ts'
 
 export function simulationHeadline({ simulations }: SimulationReport): Headline {
   const of = simulations.map(({ canary, service }) => `${canary} of ${service}`).join(', ')

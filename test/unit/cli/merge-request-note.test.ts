@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { writeNote } from '../../../src/cli/merge-request-note.ts'
-import { markerOf } from '../../../src/report/comment.ts'
+import { markerOf, reportId } from '../../../src/report/comment.ts'
 import { emptyReport, type Report } from '../../../src/report/report.ts'
 import { configOf } from '../fixtures.ts'
 
@@ -28,6 +28,13 @@ async function gitlab(notes: Note[] = [], status = 200) {
         const next = page * 100 < notes.length ? String(page + 1) : ''
         return send(200, notes.slice(100 * page - 100, 100 * page), { 'x-next-page': next })
       }
+      if (request.method === 'DELETE') {
+        notes.splice(
+          notes.findIndex((note) => note.id === Number(id)),
+          1,
+        )
+        return response.writeHead(204).end()
+      }
       if (request.method === 'POST') notes.push({ id: notes.length + 1, body, system: false, author: { id: 5 } })
       else notes.find((note) => note.id === Number(id))!.body = body
       return send(200, {})
@@ -42,6 +49,7 @@ async function gitlab(notes: Note[] = [], status = 200) {
     CI_MERGE_REQUEST_PROJECT_ID: '42',
     CI_MERGE_REQUEST_SOURCE_PROJECT_ID: '42',
     CI_JOB_URL: 'https://gitlab.example/acme/shop/-/jobs/1',
+    CI_COMMIT_SHA: '0123456789abcdef0123456789abcdef01234567',
     GITLAB_TOKEN: 'secret',
   }
   return { notes, env }
@@ -58,7 +66,7 @@ const write = (env: NodeJS.ProcessEnv, of = config, result = report) =>
     info: (line) => void lines.push(line),
     warning: (line) => void lines.push(`warning: ${line}`),
   })
-const marker = markerOf('shop', 'shop')
+const marker = markerOf(reportId(config))
 
 describe('the note on a merge request', () => {
   test('is one after three runs, and shows the last', async () => {
@@ -68,6 +76,16 @@ describe('the note on a merge request', () => {
     expect(notes[0]!.body.startsWith(marker)).toBe(true)
     expect(notes[0]!.body).toContain('> third')
     expect(notes[0]!.body).toContain('[the run](https://gitlab.example/acme/shop/-/jobs/1)')
+    expect(notes[0]!.body).toContain('commit `0123456789ab`')
+  })
+
+  test('is of the newest run, and one again after two runs at once', async () => {
+    const own = (id: number) => ({ id, body: `${marker}\nof two runs`, system: false, author: { id: 5 } })
+    const { notes, env } = await gitlab([own(1), own(2)])
+    await write(env, config, { ...report, startedAt: '2026-11-30T08:00:00.000Z', error: 'of the newer' })
+    await write(env, config, { ...report, startedAt: '2026-11-30T07:00:00.000Z', error: 'of the older' })
+    expect(notes.map(({ body }) => body.includes('> of the newer'))).toEqual([true])
+    expect(lines.at(-1)).toContain('shows the result of a run that began later')
   })
 
   test('is found behind many others, and leaves alone what somebody else wrote with its marker', async () => {

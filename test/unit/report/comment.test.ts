@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import { commentBody, markerOf } from '../../../src/report/comment.ts'
+import { commentBody, markerOf, reportId } from '../../../src/report/comment.ts'
+import { configOf } from '../fixtures.ts'
 import { emptyReport, type PromotionReport, type Report } from '../../../src/report/report.ts'
 
-const marker = markerOf('github.com/acme/shop mesh.yaml', 'shop')
+const marker = markerOf(reportId(configOf('name: shop\nnamespace: shop')))
 const nothing = emptyReport('shop', new Date('2026-11-30T07:00:00Z'), false)
 const promotion: PromotionReport = {
   service: 'backend',
@@ -29,13 +30,57 @@ const promotion: PromotionReport = {
 const body = (part: Partial<Report>, links = {}) => commentBody({ ...nothing, ...part }, marker, links)
 
 describe('a comment', () => {
-  test('begins with a marker of its own for each config and namespace', () => {
-    expect(body({})).toMatch(/^<!-- mesh-canary [0-9a-f]{16} -->\n### ✅ The mesh is as asked\n/)
-    const others = [
-      markerOf('github.com/acme/shop mesh.yaml', 'test'),
-      markerOf('github.com/acme/web mesh.yaml', 'shop'),
+  test('begins with a marker of its own for each config, namespace and cluster', () => {
+    expect(body({})).toMatch(
+      /^<!-- mesh-canary [0-9a-f]{16} -->\n<!-- began 2026-11-30T07:00:00.000Z -->\n### ✅ Everything was as the config says already\n/,
+    )
+    const id = (text: string, server?: string) => reportId(configOf(text), server)
+    const kind = 'name: shop\nnamespace: shop\ncluster: kind'
+    const ids = [
+      id('name: shop\nnamespace: shop'),
+      id('name: shop\nnamespace: test'),
+      id('name: web\nnamespace: shop'),
+      id('name: shop\nnamespace: shop', 'https://one.example'),
+      id('name: shop\nnamespace: shop', 'https://two.example'),
+      id(kind, 'https://127.0.0.1:40001'),
     ]
-    expect(new Set([marker, ...others]).size).toBe(3)
+    expect(new Set(ids).size).toBe(6)
+    expect(id(kind, 'https://127.0.0.1:40002')).toBe(ids[5])
+  })
+
+  test.each<[string, Partial<Report>, string]>([
+    [
+      'the stage rollback',
+      { verdict: 'rolled-back', reason: 'set the weight to 0' },
+      '### ⚪ The traffic was returned to stable\n\n**rolled back**: set the weight to 0\n',
+    ],
+    [
+      'a rollback that had nothing to do',
+      { verdict: 'skipped', reason: 'the weight was 0 already' },
+      '### ⚪ No traffic was moved\n\n**skipped**: the weight was 0 already\n',
+    ],
+    [
+      'uninstall',
+      { stages: [{ name: 'uninstall', seconds: 1, outcome: 'done' }], removed: ['Namespace istio-system'] },
+      '### ✅ Uninstalled: 1 object removed\n',
+    ],
+    [
+      'a canary that was not moved',
+      { promotions: [{ ...promotion, verdict: 'skipped', weight: 0 }] },
+      '### ⚪ v2 of backend was not moved, and stays at 0%\n',
+    ],
+    [
+      'a held canary',
+      { promotions: [{ ...promotion, verdict: 'held', weight: 50 }] },
+      '### ⚪ v2 of backend is held at 50%\n',
+    ],
+    [
+      'a plan of the control plane',
+      { dryRun: true, meshPlan: [{ action: 'change', kind: 'A', namespace: 'b', name: 'c', diff: [] }] },
+      '### 📋 1 object would change\n',
+    ],
+  ])('says what came of %s', (_, part, text) => {
+    expect(body(part)).toContain(text)
   })
 
   test('shows a plan as a collapsed diff', () => {
@@ -49,7 +94,7 @@ describe('a comment', () => {
       },
     ]
     const text = body({ dryRun: true, plan })
-    expect(text).toContain('### 📋 Nothing was changed: 1 objects would be')
+    expect(text).toContain('### 📋 1 object would change')
     expect(text).toContain(
       '<details>\n<summary>Policies: 1 object would change</summary>\n\n`````diff\n# VirtualService shop/backend: change\n- a: 1\n+ a: 2\n`````\n\n</details>',
     )
@@ -80,7 +125,8 @@ describe('a comment', () => {
 })
 
 const evil =
-  '@admin &#64;admin @acme/owners #12 !12 GH-7 acme/shop#12 https://github.example/a/b/issues/1 </details><h1>'
+  '@admin &#64;admin @acme/owners #12 !12 GH-7 acme/shop#12 https://github.example/a/b/issues/1 </details><h1> ' +
+  'www.evil.example/login 0123456789abcdef0123456789abcdef01234567 %5 $12 $x$ ^alert#1 ~bug &3 [issue:3] JIRA-12'
 
 describe('text of the cluster in a comment', () => {
   const text = body({
@@ -107,6 +153,8 @@ describe('text of the cluster in a comment', () => {
     expect(text).not.toMatch(/&(?!amp;)/)
     expect(outside).not.toMatch(/[#!]\d|GH-\d/)
     expect(outside.replace(/\]\(https?:/g, '')).not.toContain('://')
+    expect(outside).toContain('evil')
+    expect(outside.replace(marker, '')).not.toMatch(/www\.|[\da-f]{7}|[%$^~&](?=[^\s\u200b])|\[issue:|JIRA-\d/)
   })
 
   test('cannot end or begin markup', () => {

@@ -52,9 +52,9 @@ test('the outputs tell it with its reason', () => {
 })
 
 describe('each experiment', () => {
-  test('is in the headline and has a section', () => {
+  test('has a section, and the worst is in the headline', () => {
     const text = summary({ ...report(good, bad), outcome: 'failure' })
-    expect(text).toContain('## ⛔ good: resilient; bad: fragile')
+    expect(text).toContain('## ⛔ The experiment bad on front: fragile')
     expect(text).toContain('### Experiment good: abort')
     expect(text).toContain('### Experiment bad: abort')
   })

@@ -64,22 +64,22 @@ const firstLine = (report: Partial<Report>) => summary({ ...nothing, ...report }
 
 describe('the headline shows the result of', () => {
   test.each<[string, Partial<Report>, string]>([
-    ['a mesh', {}, '## ✅ The mesh is as asked'],
-    ['a promotion', { promotions: [promotion] }, '## ✅ v2 of backend is promoted'],
+    ['a mesh', {}, '## ✅ Everything was as the config says already'],
+    ['a promotion', { promotions: [promotion] }, '## ✅ v2 of backend was promoted'],
     [
       'a canary that had its weight already',
       { promotions: [{ ...promotion, verdict: 'skipped' }] },
-      '## ✅ v2 of backend was not moved (weight 100)',
+      '## ⚪ v2 of backend was not moved, and stays at 100%',
     ],
     [
       'a canary that was rolled back',
       { promotions: [{ ...promotion, verdict: 'rolled-back', weight: 0 }], outcome: 'failure', error: 'x' },
-      '## ⛔ v2 of backend: rolled-back, weight 0',
+      '## ⛔ v2 of backend was rolled back',
     ],
     [
       'a held canary',
       { promotions: [{ ...promotion, verdict: 'held', weight: 25 }] },
-      '## ✅ v2 of backend: held, weight 25',
+      '## ⚪ v2 of backend is held at 25%',
     ],
     [
       'several promotions',
@@ -91,17 +91,17 @@ describe('the headline shows the result of', () => {
         outcome: 'failure',
         error: 'x',
       },
-      '## ⛔ v2 of backend is promoted and adopted; v2 of frontend: inconclusive, weight 0',
+      '## ⛔ v2 of frontend ended without a decision, at 0% (of 2 canaries: 1 promoted, 1 inconclusive)',
     ],
     [
       'a failure before any promotion',
       { verdict: 'skipped', outcome: 'failure', error: 'mtls: no\nnamespace: no' },
-      '## ⛔ mtls: no',
+      '## ⛔ The run failed: mtls: no',
     ],
     [
       'a failure with a long message, shortened',
       { outcome: 'failure', error: 'x'.repeat(500) },
-      `## ⛔ ${'x'.repeat(100)}`,
+      `## ⛔ The run failed: ${'x'.repeat(183)}…`,
     ],
   ])('%s', (_, report, line) => {
     expect(firstLine(report)).toBe(line)
@@ -109,7 +109,7 @@ describe('the headline shows the result of', () => {
 })
 
 test('the summary of a run without changes has three parts that say so', () => {
-  expect(summary(nothing)).toBe(`## ✅ The mesh is as asked
+  expect(summary(nothing)).toBe(`## ✅ Everything was as the config says already
 
 |  |  |
 | --- | --- |
@@ -254,7 +254,7 @@ describe('text from the cluster does not become markup', () => {
   })
 
   test('in the headline', () => {
-    expect(firstLine({ outcome: 'failure', error: hostile })).toBe(`## ⛔ ${safe}`)
+    expect(firstLine({ outcome: 'failure', error: hostile })).toBe(`## ⛔ The run failed: ${safe}`)
   })
 
   test('in the reason of a verdict', () => {

@@ -1,12 +1,13 @@
 // What a run came to, in one sentence. Pure.
-import { worstExperiment, type ExperimentReport } from '../experiment-report.ts'
-import { worstPromotion, type PromotionReport, type Report } from '../report.ts'
+import { cutText } from './cut-text.ts'
+import { worstExperiment, type ExperimentReport } from './experiment-report.ts'
+import { worstPromotion, type PromotionReport, type Report } from './report.ts'
 
 /** `tone`: `good` only if all went well; `open` if nothing was decided, or nothing had to be. */
 export type Headline = { tone: 'good' | 'bad' | 'open'; verdict: string; sentence: string; reason?: string }
 
 export function headline(report: Report): Headline {
-  const { promotions, outcome, error, dryRun } = report
+  const { promotions, outcome, error, dryRun, stages } = report
   const promotion = worstPromotion(promotions)
   if (promotion) return ofPromotions(promotions, promotion, outcome)
   const experiment = worstExperiment(report.experiments ?? [])
@@ -15,7 +16,27 @@ export function headline(report: Report): Headline {
     const [first = 'no reason is known', ...rest] = (error ?? '').split('\n').filter(Boolean)
     return { tone: 'bad', verdict: 'failed', sentence: `The run failed: ${first}`, ...more(rest) }
   }
-  return dryRun ? ofPlan(report) : { tone: 'good', verdict: 'done', sentence: meshSentence(report) }
+  if (dryRun) return ofPlan(report)
+  if (report.verdict !== undefined) return ofRollback(report.verdict, report.reason)
+  const isRemoved = stages.some(({ name }) => name === 'uninstall')
+  return { tone: 'good', verdict: 'done', sentence: isRemoved ? removalSentence(report) : meshSentence(report) }
+}
+
+const icons = { good: '✅', bad: '⛔', open: '⚪' }
+
+/** The headline in a line of Markdown. */
+export function headlineText(report: Report): string {
+  const { tone, verdict, sentence } = headline(report)
+  const icon = verdict === 'plan' ? '📋' : icons[report.outcome === 'failure' ? 'bad' : tone]
+  return `${icon} ${cutText(sentence, mostCharacters)}`
+}
+
+const mostCharacters = 200
+
+/** A verdict without a promotion is that of the stage rollback. */
+function ofRollback(verdict: PromotionReport['verdict'], reason: string | undefined): Headline {
+  const sentence = verdict === 'rolled-back' ? 'The traffic was returned to stable' : 'No traffic was moved'
+  return { tone: 'open', verdict: verdictName(verdict), sentence, ...(reason === undefined ? {} : { reason }) }
 }
 
 function more(rest: string[]): { reason?: string } {
@@ -55,7 +76,7 @@ export function promotionSentence({ service, canary, verdict, weight, adopted }:
   const name = `${canary} of ${service}`
   switch (verdict) {
     case 'promoted':
-      return `${name} was promoted${adopted ? ', and stable runs it now' : ` to ${weight}%`}`
+      return `${name} was promoted${adopted ? ', and stable runs it now' : ''}`
     case 'rolled-back':
       return `${name} was rolled back`
     case 'held':
@@ -75,13 +96,15 @@ function countVerdicts(all: PromotionReport[]): string {
 
 function ofPlan({ rendered, plan = [], meshPlan = [], removed = [] }: Report): Headline {
   const would = plan.length + meshPlan.length + removed.length
-  const sentence =
-    rendered === undefined
-      ? would === 0
-        ? 'Everything is as the config says'
-        : `${would} ${would === 1 ? 'object' : 'objects'} would change`
-      : 'The objects of the config, without a cluster to compare them with'
+  const change = would === 0 ? 'Everything is as the config says' : `${objects(would)} would change`
+  const sentence = rendered === undefined ? change : 'The objects of the config, without a cluster to compare them with'
   return { tone: 'open', verdict: 'plan', sentence, reason: 'Nothing was changed.' }
+}
+
+const objects = (count: number) => `${count} ${count === 1 ? 'object' : 'objects'}`
+
+function removalSentence({ removed = [] }: Report): string {
+  return removed.length === 0 ? 'There was nothing to uninstall' : `Uninstalled: ${objects(removed.length)} removed`
 }
 
 function meshSentence({ changes, restarted }: Report): string {
