@@ -9,6 +9,7 @@ type Definition = {
   api_id: string
   name: string
   active: boolean
+  config_data?: object
   domain?: string
   use_keyless: boolean
   proxy: { listen_path: string; strip_listen_path: boolean; target_url: string; preserve_host_header?: boolean }
@@ -22,18 +23,29 @@ export type TykStandIn = { url: string; server: Server; stored: Map<string, Defi
 /** The only key that it knows. */
 export const tykKey = 'key-of-a-user'
 
-export async function startTyk(secret: string): Promise<TykStandIn> {
+/**
+ * `reloadMs`: how long after a reload it serves what was written. `caches`: it answers a request that it knows with the body and the
+ * headers of the application from before, and its own headers of now. `resets`: it closes so many connections without an answer.
+ */
+export type TykOptions = { reloadMs?: number; caches?: boolean; resets?: number }
+
+type Cached = { status: number; headers: IncomingMessage['headers']; body: string }
+
+export async function startTyk(secret: string, options: TykOptions = {}): Promise<TykStandIn> {
   const standIn: TykStandIn = { url: '', server: createServer(), stored: new Map(), loaded: [] }
+  const cache = options.caches ? new Map<string, Cached>() : undefined
+  let { resets = 0 } = options
   standIn.server.on('request', (incoming: IncomingMessage, response: ServerResponse) => {
+    if (resets-- > 0) return void incoming.socket.destroy()
     const { pathname } = new URL(incoming.url ?? '/', 'http://localhost')
-    if (!pathname.startsWith('/tyk/')) return proxy(standIn.loaded, incoming, response)
+    if (!pathname.startsWith('/tyk/')) return proxy(standIn.loaded, incoming, response, cache)
     void read(incoming).then((text) => {
       if (incoming.headers['x-tyk-authorization'] !== secret)
         return send(response, 403, {
           status: 'error',
           message: 'Attempted administrative access with invalid or missing key!',
         })
-      answer(standIn, incoming.method ?? 'GET', pathname, text, response)
+      answer(standIn, incoming.method ?? 'GET', pathname, text, response, options)
     })
   })
   standIn.server.listen(0, '127.0.0.1')
@@ -42,10 +54,20 @@ export async function startTyk(secret: string): Promise<TykStandIn> {
   return standIn
 }
 
-function answer(standIn: TykStandIn, method: string, path: string, text: string, response: ServerResponse): void {
+function answer(
+  standIn: TykStandIn,
+  method: string,
+  path: string,
+  text: string,
+  response: ServerResponse,
+  { reloadMs }: TykOptions,
+): void {
   const { stored } = standIn
   if (path === '/tyk/reload/group') {
-    standIn.loaded = [...stored.values()].map((each) => structuredClone(each))
+    const next = [...stored.values()].map((each) => structuredClone(each))
+    const load = () => void (standIn.loaded = next)
+    if (reloadMs === undefined) load()
+    else setTimeout(load, reloadMs)
     return send(response, 200, { status: 'ok', message: '' })
   }
   if (path === '/tyk/apis' && method === 'GET') return send(response, 200, [...stored.values()])
@@ -68,7 +90,12 @@ function answer(standIn: TykStandIn, method: string, path: string, text: string,
 }
 
 /** What users get. */
-function proxy(loaded: Definition[], incoming: IncomingMessage, response: ServerResponse): void {
+function proxy(
+  loaded: Definition[],
+  incoming: IncomingMessage,
+  response: ServerResponse,
+  cache?: Map<string, Cached>,
+): void {
   const { pathname } = new URL(incoming.url ?? '/', 'http://localhost')
   const host = (incoming.headers.host ?? '').replace(/:\d+$/, '')
   const isFor = ({ active, domain = '', proxy }: Definition) =>
@@ -82,6 +109,8 @@ function proxy(loaded: Definition[], incoming: IncomingMessage, response: Server
       error: isMissing ? 'Authorization field missing' : 'Access to this API has been disallowed',
     })
   }
+  const kept = cache?.get(incoming.url ?? '')
+  if (kept) return void response.writeHead(kept.status, { ...kept.headers, ...headersOf(found) }).end(kept.body)
   const rest = settings.strip_listen_path ? pathname.slice(settings.listen_path.length) : pathname
   const target = new URL(settings.target_url)
   const path = `${target.pathname.replace(/\/$/, '')}/${rest.replace(/^\//, '')}`
@@ -89,6 +118,8 @@ function proxy(loaded: Definition[], incoming: IncomingMessage, response: Server
   const call = request(
     { host: target.hostname, port: target.port || 80, path, method: incoming.method, headers },
     (upstream) => {
+      const { statusCode: status = 500, headers } = upstream
+      if (cache) void read(upstream).then((body) => cache.set(incoming.url ?? '', { status, headers, body }))
       response.writeHead(upstream.statusCode ?? 500, { ...upstream.headers, ...headersOf(found) })
       upstream.pipe(response)
     },

@@ -164,7 +164,7 @@ function withoutReferences(text: string): string {
   return text
     .replace(/[\u202a-\u202e\u2066-\u2069]/g, '')
     .replace(
-      /[@#!&%^~$](?=\S)|\[(?=\w+:)|\bwww(?=\.)|\bGH-(?=\d)|\b[A-Z][A-Z\d_]+-(?=\d)|[\da-f]{6}(?=[\da-f])/gi,
+      /[@#!&%^~$](?=\S)|\[(?=\w+:)|\b[wW]{3}(?=\.)|\b(?:gh|[A-Z][A-Z\d_]+)-(?=\d)|[\da-fA-F]{6}(?=[\da-fA-F])/g,
       '$&\u200b',
     )
     .replaceAll('://', ':\u200b//')

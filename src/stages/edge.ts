@@ -1,7 +1,8 @@
 // The stage edge: the API definition in Tyk that leads to the ingress gateway, and one request that proves it.
 import { tykHost } from '../config/edge.ts'
-import { applyTyk, planTyk, type TykPlan } from '../edge/tyk/plan.ts'
-import { proveTyk } from '../edge/tyk/proof.ts'
+import { markOf } from '../edge/tyk/definition.ts'
+import { applyTyk, planTyk, undoTyk, type TykPlan } from '../edge/tyk/plan.ts'
+import { proveTyk, type Proof } from '../edge/tyk/proof.ts'
 import { messageOf } from '../runtime/errors.ts'
 import type { StageContext, StageOutcome } from './context.ts'
 
@@ -12,13 +13,36 @@ export async function edge(context: StageContext, proofLimitMs = 30_000): Promis
   const { config, cluster, recorder, host } = context
   const plan = await planTyk(cluster, config)
   report(context, plan)
-  const changed = plan.action !== 'unchanged'
-  if (config.dryRun) return { changed }
-  await applyTyk(plan)
-  if (plan.action !== 'unchanged') recorder.record({ changes: [{ ...nameOf(plan), action: doneAs[plan.action] }] })
-  else host.info('the API of Tyk is already as the config says: nothing changed')
-  if (config.edge!.tyk.enabled) await prove(context, plan, proofLimitMs)
-  return { changed }
+  const { action } = plan
+  if (config.dryRun) return { changed: action !== 'unchanged' }
+  if (action !== 'unchanged') {
+    await applyProven(context, plan, proofLimitMs)
+    recorder.record({ changes: [{ ...nameOf(plan), action: doneAs[action] }] })
+    return { changed: true }
+  }
+  host.info('the API of Tyk is already as the config says: nothing changed')
+  if (config.edge!.tyk.enabled) await proveUnchanged(context, plan, proofLimitMs)
+  return { changed: false }
+}
+
+/** What is not proved does not stay. */
+async function applyProven(context: StageContext, plan: TykPlan, limitMs: number): Promise<void> {
+  try {
+    await applyTyk(plan)
+    if (plan.action !== 'delete') conclude(context, plan, await prove(context, plan, limitMs))
+  } catch (problem) {
+    const done = await undoTyk(plan).catch((another: unknown) => `it could not be undone: ${messageOf(another)}`)
+    throw new Error([messageOf(problem), done].filter(Boolean).join('; '))
+  }
+}
+
+/** A run that died between its change and the reload leaves a Tyk that serves something else than it says. */
+async function proveUnchanged(context: StageContext, plan: TykPlan, limitMs: number): Promise<void> {
+  const first = await prove(context, plan, 0)
+  if (first.ok) return conclude(context, plan, first)
+  await plan.api.reload()
+  context.host.info(`${first.text}; so Tyk was told to reload`)
+  conclude(context, plan, await prove(context, plan, limitMs))
 }
 
 /** Shows what would change; changes nothing. */
@@ -64,11 +88,14 @@ function report({ recorder, host }: StageContext, plan: TykPlan): void {
   diff.forEach((line) => host.info(`    ${line}`))
 }
 
-async function prove({ config, host, recorder }: StageContext, { route }: TykPlan, limitMs: number): Promise<void> {
+function prove({ config, host }: StageContext, { route, definition }: TykPlan, limitMs: number): Promise<Proof> {
   const { url, proof } = config.edge!.tyk
   const path = `${route.listenPath.replace(/\/+$/, '')}${proof.path}`
-  const asked = { url, path, host: tykHost(config), id: route.id, key: proof.key }
-  const { ok, text } = await proveTyk(asked, { limitMs, signal: host.signal })
+  const asked = { url, path, host: tykHost(config), mark: markOf(definition), key: proof.key }
+  return proveTyk(asked, { limitMs, signal: host.signal })
+}
+
+function conclude({ recorder, host }: StageContext, { route }: TykPlan, { ok, text }: Proof): void {
   const { trafficChecks = [] } = recorder.current()
   recorder.record({ trafficChecks: [...trafficChecks, { service: route.name, what: 'edge', ok, text }] })
   host.info(text)

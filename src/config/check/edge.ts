@@ -4,7 +4,8 @@ import type { Config, Exposure } from '../schema.ts'
 import { withPrefix, type Fault } from './fault.ts'
 
 export function edgeFaults(config: Config): Fault[] {
-  if (!config.edge) return []
+  // A definition that is to be removed leads nowhere.
+  if (!config.edge?.tyk.enabled) return []
   return withPrefix(['edge', 'tyk'], tykFaults(config))
 }
 

@@ -1,5 +1,6 @@
 // Tyk's gateway API: https://tyk.io/docs/tyk-rest-api/
 import { fetchFailure } from '../../runtime/errors.ts'
+import { retry } from '../../runtime/retry.ts'
 import type { TykDefinition } from './definition.ts'
 
 const timeoutMs = 10_000
@@ -7,8 +8,6 @@ const timeoutMs = 10_000
 /** Each call rejects with one sentence that names the config key, the cause and what to do. */
 export type TykApi = {
   list: () => Promise<TykDefinition[]>
-  /** Undefined if there is none. */
-  read: (id: string) => Promise<TykDefinition | undefined>
   create: (definition: TykDefinition) => Promise<void>
   replace: (definition: TykDefinition) => Promise<void>
   remove: (id: string) => Promise<void>
@@ -17,15 +16,18 @@ export type TykApi = {
 }
 
 export function tykApi(address: string, secret: string): TykApi {
-  const ask = async (method: string, path: string, body?: object): Promise<Answer> => {
-    const response = await fetch(`${address}${path}`, {
+  const send = (method: string, path: string, body?: object) =>
+    fetch(`${address}${path}`, {
       method,
       headers: { 'x-tyk-authorization': secret, 'content-type': 'application/json' },
       // The secret must not follow a redirect to another server.
       redirect: 'manual',
       signal: AbortSignal.timeout(timeoutMs),
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    }).catch((error: unknown) => {
+    })
+  const ask = async (method: string, path: string, body?: object): Promise<Answer> => {
+    // Each of these requests may be repeated, and Tyk may close an idle connection at the moment in which it is used again.
+    const response = await retry(() => send(method, path, body), retries).catch((error: unknown) => {
       throw new Error(
         `edge.tyk.api: ${address} does not answer (${fetchFailure(error)}); check the address and the network`,
       )
@@ -45,17 +47,20 @@ export function tykApi(address: string, secret: string): TykApi {
         throw new Error(`edge.tyk.api: ${address} is not the gateway API of a Tyk; check the address`)
       return all as TykDefinition[]
     },
-    read: async (id) => {
-      const answer = await ask('GET', one(id))
-      if (answer.status === 404) return undefined
-      if (answer.status !== 200 || answer.body === undefined) throw refusal(address, answer)
-      return answer.body as TykDefinition
-    },
     create: async (definition) => void (await askOrFail('POST', '/tyk/apis', definition)),
     replace: async (definition) => void (await askOrFail('PUT', one(definition.api_id), definition)),
-    remove: async (id) => void (await askOrFail('DELETE', one(id))),
+    remove: async (id) => {
+      const answer = await ask('DELETE', one(id))
+      if (answer.status !== 200 && answer.status !== 404) throw refusal(address, answer)
+    },
     reload: async () => void (await askOrFail('GET', '/tyk/reload/group')),
   }
+}
+
+const retries = {
+  attempts: 3,
+  firstDelayMs: 200,
+  isTransient: (error: unknown) => !(error instanceof Error && error.name === 'TimeoutError'),
 }
 
 type Answer = { status: number; body: unknown }

@@ -1,11 +1,18 @@
-// One request through Tyk, which shows whether users reach the application.
+// One request through Tyk, which shows whether users get through it, and through an Envoy behind it, to an application.
+import { randomUUID } from 'node:crypto'
 import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { poll } from '../../runtime/retry.ts'
 import { proofHeader } from './definition.ts'
 
-/** `id`: of the API definition. `host`: what the request names as its host. */
-export type ProofRequest = { url: string; path: string; host: string; id: string; key: string | undefined }
+/** `mark`: of the API definition that has to answer. `host`: what the request names as its host. */
+export type ProofRequest = {
+  url: string
+  path: string
+  host: string
+  mark: string | undefined
+  key: string | undefined
+}
 
 /** What came back. `problem`: why nothing did. */
 export type ProofAnswer = { status: number; headers: Record<string, unknown> } | { problem: string }
@@ -24,7 +31,9 @@ function ask({ url, path, host, key }: ProofRequest, signal: AbortSignal): Promi
   const request = url.startsWith('https:') ? httpsRequest : httpRequest
   const headers = { host, ...(key === undefined ? {} : { authorization: key }) }
   return new Promise((resolve) => {
-    const call = request(`${url}${path}`, { headers, agent: false, timeout: timeoutMs, signal }, (response) => {
+    // Another one each time, because Tyk may keep answers.
+    const query = `${path.includes('?') ? '&' : '?'}mesh-canary=${randomUUID()}`
+    const call = request(`${url}${path}${query}`, { headers, agent: false, timeout: timeoutMs, signal }, (response) => {
       response.destroy()
       resolve({ status: response.statusCode ?? 0, headers: response.headers })
     })
@@ -34,21 +43,17 @@ function ask({ url, path, host, key }: ProofRequest, signal: AbortSignal): Promi
   })
 }
 
-/** Tyk marks the answers of our definition, and the ingress gateway says how long the application took. Pure. */
-export function judge({ url, path, host, id, key }: ProofRequest, answer: ProofAnswer): Proof {
+/** Tyk marks the answers of our definition, and Envoy says how long the application took. Pure. */
+export function judge({ url, path, host, mark, key }: ProofRequest, answer: ProofAnswer): Proof {
   const failed = (text: string): Proof => ({ ok: false, text })
   if ('problem' in answer) return failed(`nothing answers at ${url} (${answer.problem})`)
   const { status, headers } = answer
-  const isThroughTyk = headers[proofHeader] === id
+  const isThroughTyk = mark !== undefined && headers[proofHeader] === mark
   const isFromApp = headers['x-envoy-upstream-service-time'] !== undefined
   const asked = `GET ${path} for ${host} through ${url}: ${status}`
-  if (isThroughTyk && isFromApp && status < 400) return { ok: true, text: `${asked}, from the application` }
-  if (isFromApp)
-    return failed(
-      isThroughTyk
-        ? `${asked}, from the application`
-        : `${asked}, from the application, but not through this API of Tyk`,
-    )
+  if (isThroughTyk && isFromApp)
+    return { ok: status < 400, text: `${asked}, from an application behind this API of Tyk and an Envoy` }
+  if (isFromApp) return failed(`${asked}, from an application, but not through this API of Tyk as it is now`)
   if (status === 401 || status === 403)
     return failed(
       `${asked}: Tyk refuses the request; ${key === undefined ? 'set `edge.tyk.proof.key` to a key for this API' : 'the key has no access to this API'}`,

@@ -7,9 +7,8 @@ import { createRecorder } from '../../../src/report/recorder.ts'
 import { emptyReport } from '../../../src/report/report.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
 import { edge, edgeClusterFaults, edgeRemoval, planEdge } from '../../../src/stages/edge.ts'
-import { startTyk, tykKey, type TykStandIn } from '../../tyk.ts'
+import { startTyk, tykKey, type TykOptions, type TykStandIn } from '../../tyk.ts'
 import { configOf, refusal, serve } from '../fixtures.ts'
-import { recordingCluster } from '../policies/recording-cluster.ts'
 
 const expose = 'expose: { frontend: { port: 3000, hosts: [shop.example.com] } }'
 
@@ -21,14 +20,17 @@ const gateway = () =>
     response.writeHead(isKnown ? (url === '/broken' ? 500 : 200) : 404, { server: 'istio-envoy', ...fromApp }).end(url)
   })
 
-async function setUp(more = '', target?: string) {
-  const tyk = await startTyk('secret')
+async function setUp(more = '', options: TykOptions & { target?: string } = {}) {
+  const tyk = await startTyk('secret', options)
   onTestFinished(() => void tyk.server.close())
-  const address = target ?? (await gateway()).address
-  return { tyk, context: (changed = '') => contextFor(tyk, address, `${more}${changed}`) }
+  const address = options.target ?? (await gateway()).address
+  const context = (changed = '', uid: string | undefined = 'u1', target = address) =>
+    contextFor(tyk, target, `${more}${changed}`, uid)
+  return { tyk, context, live: () => [...tyk.stored.values()][0]! }
 }
 
-function contextFor(tyk: TykStandIn, target: string, more: string) {
+/** `uid`: of the namespace; empty if there is none. */
+function contextFor(tyk: TykStandIn, target: string, more: string, uid: string) {
   const lines: string[] = []
   const line = (text: string) => void lines.push(text)
   const config = configOf(
@@ -36,7 +38,8 @@ function contextFor(tyk: TykStandIn, target: string, more: string) {
   )
   const host = { signal: new AbortController().signal, info: line, warning: line }
   const recorder = createRecorder(emptyReport('shop', new Date(0), false))
-  const { cluster } = recordingCluster([])
+  const namespace = uid === '' ? undefined : { metadata: { name: 'shop', uid } }
+  const cluster = { get: () => Promise.resolve(namespace) }
   return { cluster, config, recorder, host, lines } as unknown as StageContext & { lines: string[] }
 }
 
@@ -55,7 +58,7 @@ describe('the API in Tyk', () => {
           what: 'edge',
           ok: true,
           text: expect.stringMatching(
-            /^GET \/shop\/ for shop\.example\.com through .*: 200, from the application$/,
+            /^GET \/shop\/ for shop\.example\.com through .*: 200, from an application behind this API of Tyk and an Envoy$/,
           ) as string,
         },
       ],
@@ -104,22 +107,102 @@ describe('the API in Tyk', () => {
   })
 
   test.each<[string, string, RegExp]>([
-    ['without a key', '', /401: Tyk refuses the request; set `edge\.tyk\.proof\.key`/],
     ['with a wrong key', ', proof: { key: other }', /403: Tyk refuses the request; the key has no access/],
-    ['to an application that fails', ', keyless: true, proof: { path: /broken }', /500, from the application$/],
+    [
+      'to an application that fails',
+      ', keyless: true, proof: { path: /broken }',
+      /500, from an application behind this API of Tyk and an Envoy; the new API was removed again$/,
+    ],
     [
       'for a host that is not exposed',
       ', keyless: true, domain: other.example',
       /no route for the host other\.example/,
     ],
-  ])('fails if the proof does, %s', async (_, more, message) => {
-    const { context } = await setUp(more)
-    await expect(edge(context(), 0)).rejects.toThrow(message)
+  ])('fails if the proof does, %s, and leaves nothing behind', async (_, more, message) => {
+    const { context, tyk } = await setUp(more)
+    const failed = context()
+    await expect(edge(failed, 0)).rejects.toThrow(message)
+    expect({ stored: tyk.stored.size, loaded: tyk.loaded }).toEqual({ stored: 0, loaded: [] })
+    expect(failed.recorder.current().changes).toEqual([])
   })
 
-  test('fails if Tyk does not reach the gateway', async () => {
-    const { context } = await setUp(', keyless: true', 'http://127.0.0.1:9')
-    await expect(edge(context(), 0)).rejects.toThrow('Tyk does not reach the ingress gateway at `edge.tyk.target`')
+  test.each<[string, TykOptions]>([
+    ['at once', {}],
+    ['after it has said that it has', { reloadMs: 300 }],
+    ['at once, and answers from its cache', { caches: true }],
+  ])('is as before if it does not reach its new target, in a Tyk that reloads %s', async (_, options) => {
+    const { context, live, tyk } = await setUp(', keyless: true', options)
+    await edge(context())
+    const before = structuredClone(live())
+    await expect(edge(context('', 'u1', 'http://127.0.0.1:9'), 1_500)).rejects.toThrow(
+      /Tyk does not reach the ingress gateway at `edge\.tyk\.target`; the definition from before was written back$/,
+    )
+    expect(live()).toEqual(before)
+    await expect.poll(() => tyk.loaded).toEqual([before])
+  })
+
+  test('is proved by the definition of now, once a slow Tyk has loaded it', async () => {
+    const { context, tyk, live } = await setUp(', keyless: true', { reloadMs: 300 })
+    await edge(context())
+    const other = await gateway()
+    await edge(context('', 'u1', other.address))
+    expect(tyk.loaded).toEqual([live()])
+    expect(live().proxy.target_url).toBe(other.address)
+  })
+
+  test('is loaded by the next run if one died before the reload', async () => {
+    const { context, tyk } = await setUp(', keyless: true')
+    await edge(context())
+    tyk.loaded = []
+    expect(await edge(context())).toEqual({ changed: false })
+    expect(tyk.loaded).toHaveLength(1)
+  })
+
+  test('is found again in a namespace or a cluster that was created anew, also to remove it', async () => {
+    const { context, tyk } = await setUp(', keyless: true')
+    await edge(context())
+    const [id] = tyk.stored.keys()
+    await edge(context('', 'u2'))
+    expect([...tyk.stored.keys()]).toEqual([id])
+    expect(await edge(context('', 'u2'))).toEqual({ changed: false })
+    expect(await (await edgeRemoval(context('', '')))()).toEqual(['Tyk API shop frontend (mesh-canary)'])
+    expect(tyk.stored.size).toBe(0)
+  })
+
+  test('follows a changed path, but is left alone by the same config in another cluster', async () => {
+    const { context, tyk, live } = await setUp(', keyless: true')
+    await edge(context(', listenPath: /old/'))
+    await edge(context(', listenPath: /new/'))
+    expect([...tyk.stored.values()].map(({ proxy }) => proxy.listen_path)).toEqual(['/new/'])
+    const other = [', listenPath: /new/', 'u2', 'http://gateway.of.the.other'] as const
+    const fault = expect.stringContaining('this config has made it for another cluster or namespace') as string
+    expect(await edgeClusterFaults(context(...other))).toEqual([fault])
+    await expect(edge(context(`${other[0]}, enabled: false`, other[1], other[2]))).rejects.toThrow('remove it in Tyk')
+    expect(live().proxy.listen_path).toBe('/new/')
+  })
+
+  test('needs a key for its proof before anything is written', async () => {
+    const { context, tyk } = await setUp()
+    expect(await edgeClusterFaults(context())).toEqual([
+      'edge.tyk.proof.key: a new API asks users for a key, and without one the request that proves the way to the application is refused; ' +
+        'set a key with access to it (before it exists: to all APIs), or `keyless: true`',
+    ])
+    expect(tyk.stored.size).toBe(0)
+  })
+
+  test('is written although Tyk closes connections', async () => {
+    const { context } = await setUp(', keyless: true', { resets: 2 })
+    expect(await edge(context())).toEqual({ changed: true })
+  })
+
+  test('shows no password that somebody has written into its target', async () => {
+    const { context, live } = await setUp(', keyless: true')
+    await edge(context())
+    live().proxy.target_url = 'http://user:hunter2@elsewhere.example'
+    const drifted = context()
+    await edge(drifted)
+    expect(drifted.recorder.current().plan![0]!.diff).toContain('- proxy.target_url: http://***@elsewhere.example')
+    expect(JSON.stringify([drifted.lines, drifted.recorder.current()])).not.toContain('hunter2')
   })
 
   test('is refused before anything changes if another API has the path, and if Tyk refuses or does not answer', async () => {
@@ -144,14 +227,14 @@ describe('the API in Tyk', () => {
 })
 
 describe('the proof', () => {
-  const asked = { url: 'http://tyk', path: '/', host: 'shop.example.com', id: 'our-api', key: undefined }
+  const asked = { url: 'http://tyk', path: '/', host: 'shop.example.com', mark: 'our-mark', key: undefined }
 
   test('is none if the answer does not come through our definition, or not from the application', () => {
     const fromApp = { 'x-envoy-upstream-service-time': '1' }
-    expect(judge(asked, { status: 200, headers: { ...fromApp, 'x-mesh-canary-edge': 'our-api' } }).ok).toBe(true)
-    expect(judge(asked, { status: 200, headers: fromApp }).text).toContain('not through this API of Tyk')
+    expect(judge(asked, { status: 200, headers: { ...fromApp, 'x-mesh-canary-edge': 'our-mark' } }).ok).toBe(true)
+    expect(judge(asked, { status: 200, headers: fromApp }).text).toContain('not through this API of Tyk as it is now')
     expect(judge(asked, { status: 200, headers: { ...fromApp, 'x-mesh-canary-edge': 'other' } }).ok).toBe(false)
-    expect(judge(asked, { status: 200, headers: { 'x-mesh-canary-edge': 'our-api' } }).text).toContain('nothing shows')
+    expect(judge(asked, { status: 200, headers: { 'x-mesh-canary-edge': 'our-mark' } }).text).toContain('nothing shows')
     expect(judge(asked, { problem: 'ECONNREFUSED' }).text).toBe('nothing answers at http://tyk (ECONNREFUSED)')
   })
 })
@@ -163,6 +246,10 @@ describe('the section edge', () => {
     const config = configOf(tyk('proof: { key: k-of-a-test }'))
     expect(stagesOf(config)).toEqual(['policies', 'verify', 'edge'])
     expect(secretsInConfig(config)).toEqual(expect.arrayContaining(['s', 'k-of-a-test']))
+  })
+
+  test('may name a definition to remove without a way to the application', () => {
+    expect(configOf('edge: { tyk: { url: "https://a", secret: s, enabled: false } }').edge!.tyk.enabled).toBe(false)
   })
 
   test.each<[string, string]>([
