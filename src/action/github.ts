@@ -23,7 +23,7 @@ async function main(): Promise<void> {
   const config = load()
   if (!config) return
   const jsonFile = config.report ?? join(tempDir(), 'mesh-canary-report.json')
-  const fault = faultOfHtmlPath(config.htmlReport, jsonFile)
+  const fault = faultOfHtmlPath(config.htmlReport, { 'the JSON report': jsonFile })
   if (fault !== undefined) return fail(`html-report: ${fault}`, 'Input')
   // Only now: most of the program need not be loaded to say that an input is wrong.
   const [{ run }, { startReporting }] = await Promise.all([import('../run.ts'), import('./reporting.ts')])

@@ -45,6 +45,8 @@ export type Run = {
   selectors: VersionSelectors
   state: State
   intent: RecoveryIntent
+  /** How far the controller is that moves the traffic, if one does. */
+  where?: string | undefined
   /** It has not ended, or a decision is not written yet. */
   isBusy: boolean
   /** False if its traffic should return to stable and that is not written. */
@@ -62,8 +64,17 @@ export type Run = {
 /** There is nothing to promote. `weight`: the canary's, in per cent. */
 export type Idle = { idle: string; plan: CanaryConfig; weight: number }
 
-/** A promotion as it is now. `deployment`: whose pods are the canary's, if it is one Deployment. */
-export type PromotionProgress = { plan: CanaryConfig; namespace: string; state: State; deployment?: string }
+/**
+ * A promotion as it is now. `deployment`: whose pods are the canary's, if it is one Deployment. `where`: how far the controller is that
+ * moves the traffic, if one does.
+ */
+export type PromotionProgress = {
+  plan: CanaryConfig
+  namespace: string
+  state: State
+  deployment?: string
+  where?: string | undefined
+}
 
 /**
  * `onProgress`: called after each poll, and at the end.
@@ -181,10 +192,16 @@ async function runLoop(waves: Waves): Promise<void> {
 }
 
 function reportProgress({ runs, watched, deps }: Waves): void {
-  const progress = runs.map(({ plan, split, state, selectors }) => {
+  const progress = runs.map(({ plan, split, state, selectors, where }) => {
     const [deployment, another] = workloadsOf(currentObjects(watched.workloads), selectors.canary)
     const isKnown = deployment && !another && deployment.kind === 'Deployment'
-    return { plan, namespace: split.namespace, state, ...(isKnown ? { deployment: deployment.metadata.name } : {}) }
+    return {
+      plan,
+      namespace: split.namespace,
+      state,
+      where,
+      ...(isKnown ? { deployment: deployment.metadata.name } : {}),
+    }
   })
   deps.onProgress(progress)
 }

@@ -4,62 +4,74 @@ import {
   guardAnnotation,
   holderOf,
   isGuardIdentity,
-  isSavedByOtherVersion,
   runAnnotation,
   runOfHolder,
-  savedPromotion,
   serviceOf,
+  stateAnnotation,
   workOfHolder,
-  type SavedPromotion,
 } from '../canary/ownership/lease-object.ts'
 import type { Lease } from '../cluster/objects.ts'
-import { detailLines, progressLine } from './progress-lines.ts'
+import { detailLines, positionLine, progressLine } from './progress-lines.ts'
+import { savedViewOf, type SavedView } from './saved-view.ts'
 
 /** `line`: the most important in one line. `about`: what has to change for it to be news. `lines`: everything. */
 export type LeaseStatus = { name: string; about: string; line: string; lines: string[] }
 
 /** `now`: milliseconds since the epoch, by the clock of this machine. */
 export function leaseStatus(lease: Lease, now: number): LeaseStatus {
-  const name = `${lease.metadata.namespace ?? ''}/${serviceOf(lease)}`
+  const name = oneLine(`${lease.metadata.namespace ?? ''}/${serviceOf(lease)}`)
   const holder = holderOf(lease)
-  const saved = savedPromotion(lease)
-  const what = describeWork(lease, saved, now)
+  const saved = savedViewOf(lease)
   const { shown } = saved ?? {}
-  return {
-    name,
-    about: JSON.stringify([what.about, holder, guardOf(lease, shown?.guardMs), isSilent(lease, now)]),
-    line: `${name}: ${what.text}`,
-    lines: [
-      `${name}: ${what.text}`,
-      ...(shown ? detailLines(shown) : []),
-      `  holder    ${describeHolder(lease, now)}`,
-      `  guard     ${guardOf(lease, shown?.guardMs)}`,
-    ],
-  }
+  const work = describeWork(lease, saved, now)
+  const guard = guardOf(lease, shown)
+  const lines = [
+    `${name}: ${work.text}`,
+    ...(shown ? detailLines(shown) : []),
+    `  holder    ${describeHolder(lease, now)}`,
+    `  guard     ${guard}`,
+  ].map(oneLine)
+  return { name, about: JSON.stringify([work.about, holder, guard, isSilent(lease, now)]), line: lines[0]!, lines }
 }
 
-function describeWork(lease: Lease, saved: SavedPromotion | undefined, now: number): { text: string; about: string } {
+/** Whoever may write a Lease could otherwise write whole lines about others. */
+function oneLine(text: string): string {
+  return text.replace(/[\r\n\u2028\u2029]+/g, ' ')
+}
+
+function describeWork(lease: Lease, saved: SavedView | undefined, now: number): { text: string; about: string } {
   const holder = holderOf(lease)
   const ended = lease.metadata.annotations?.[endedAnnotation]
   const same = (text: string) => ({ text, about: text })
   if (isGuardIdentity(holder)) return same('the guard returns everything to how it was before')
   if (ended !== undefined) return same(`ended by somebody else: ${ended}`)
   if (holder !== '' && workOfHolder(holder) !== 'promotes') return same('an experiment')
-  if (isSavedByOtherVersion(lease))
-    return same('a promotion by another version of mesh-canary, which says no more here')
-  if (!saved) return same('a promotion that has not begun')
+  if (lease.metadata.annotations?.[stateAnnotation] === undefined) return same('a promotion that has not begun')
+  if (!saved) return same('a promotion by another version of mesh-canary, which says no more here')
   const { state, shown } = saved
   if (state.phase === 'ended') return same(`${state.verdict} at weight ${state.weight}%: ${state.reason}`)
   if (!shown) return same(`${state.phase}, weight ${state.weight}%`)
   const { canary, stable, phase, stage, stages, weight } = shown
+  const versions = `${canary} beside ${stable}`
   // The run may have returned the traffic since, which the Lease does not say.
   if (holder === '')
     return same(
-      `${canary} beside ${stable}: interrupted at step ${stage} of ${stages}, with weight ${weight}% then; a later run goes on from there`,
+      `${versions}: interrupted at step ${stage} of ${stages}, with weight ${weight}% then; a later run goes on from there`,
     )
-  const elapsed = Math.max(0, now - Date.parse(saved.savedAt))
-  const current = { ...shown, msLeft: Math.max(0, shown.msLeft - elapsed) }
-  return { text: `${canary} beside ${stable}: ${progressLine(current)}`, about: JSON.stringify([phase, stage, weight]) }
+  const about = JSON.stringify([phase, stage, weight])
+  if (isSilent(lease, now))
+    return {
+      text: `${versions}: ${positionLine(shown)} then; its run has been silent for ${silence(lease, now)}`,
+      about,
+    }
+  const msLeft = Math.max(0, shown.msLeft - Math.max(0, now - saved.savedAt))
+  return { text: `${versions}: ${progressLine({ ...shown, msLeft })}`, about }
+}
+
+/** For how long, and whether somebody will act. */
+function silence(lease: Lease, now: number): string {
+  const seconds = Math.round((now - Date.parse(lease.spec?.renewTime ?? '')) / 1000)
+  return `${seconds} s, and ${isWatched(lease) ? 'its guard has not acted yet' : 'no guard watches it'}`
 }
 
 /** Times are of two clocks: that of the run, and that of this machine. */
@@ -78,14 +90,16 @@ function isSilent(lease: Lease, now: number): boolean {
   return now - Date.parse(renewTime) > leaseDurationSeconds * 1000
 }
 
-/** An experiment and an older version save no `guardMs`. */
-function guardOf(lease: Lease, guardMs: number | undefined): string {
+function isWatched(lease: Lease): boolean {
+  return lease.metadata.annotations?.[guardAnnotation] === holderOf(lease)
+}
+
+/** An experiment and an older version save no view, and a promotion without a guard saves no `guardMs`. */
+function guardOf(lease: Lease, shown: SavedView['shown']): string {
   const holder = holderOf(lease)
-  const watched = lease.metadata.annotations?.[guardAnnotation]
   if (holder === '') return 'none, because nobody holds the Lease'
   if (isGuardIdentity(holder)) return 'acts now'
-  const acts = guardMs === undefined ? '' : `, and acts after ${guardMs / 1000} s of silence`
-  if (watched === holder)
-    return guardMs === undefined && savedPromotion(lease)?.shown ? 'off' : `watches this run${acts}`
-  return 'does not watch this run yet'
+  if (!isWatched(lease)) return 'does not watch this run yet'
+  if (shown && shown.guardMs === undefined) return 'off'
+  return `watches this run${shown?.guardMs === undefined ? '' : `, and acts after ${shown.guardMs / 1000} s of silence`}`
 }

@@ -1,23 +1,41 @@
 // A promotion under way in a few lines of text: its step, what both versions served, and how strong the evidence is. Pure.
 import type { ProgressView } from '../canary/state/progress-view.ts'
 
-export function progressLines(view: ProgressView): string[] {
+/** `where`: what the controller says that moves the traffic, if one does; the steps of the plan are not its steps. */
+export function progressLines(view: ProgressView, where?: string): string[] {
   const { service, canary, verdict } = view
   if (verdict !== undefined) return [`${canary} of ${service}: ${verdict}, weight ${view.weight}%`]
-  return [`${canary} of ${service}: ${progressLine(view)}`, ...detailLines(view)]
+  return [`${canary} of ${service}: ${where ?? progressLine(view)}`, ...detailLines(view)]
+}
+
+type Position = Pick<ProgressView, 'phase' | 'stage' | 'stages' | 'weight'> & {
+  kind?: ProgressView['kind'] | undefined
 }
 
 /** The step, the weight and the time left. */
-export function progressLine({ phase, kind, stage, stages, weight, msLeft }: ProgressView): string {
-  const left = `at least ${Math.ceil(msLeft / 1000)} s left`
-  if (phase === 'waiting') return `waiting to begin, ${stages} steps, ${left}`
-  const what = kind === 'mirror' ? 'copies' : kind === 'ab' ? 'requests that match' : `weight ${weight}%`
-  const doing = { shifting: 'the traffic moves', watching: 'watching', confirming: 'waits for confirmation', ended: '' }
-  return [`step ${stage} of ${stages}`, what, doing[phase], left].filter(Boolean).join(', ')
+export function progressLine(view: Position & { msLeft: number }): string {
+  const doing = { shifting: 'the traffic moves', watching: 'watching', confirming: 'waits for confirmation' }
+  const { phase, msLeft } = view
+  const left = msLeft > 0 ? `at least ${Math.ceil(msLeft / 1000)} s left` : ''
+  const what = phase === 'waiting' || phase === 'ended' ? '' : doing[phase]
+  return [positionLine(view), what, left].filter(Boolean).join(', ')
 }
 
+export function positionLine({ phase, kind, stage, stages, weight }: Position): string {
+  if (phase === 'waiting') return `waiting to begin, ${stages} steps`
+  const what = kind === 'mirror' ? 'copies' : kind === 'ab' ? 'requests that match' : `weight ${weight}%`
+  return `step ${stage} of ${stages}, ${what}`
+}
+
+type Evidence = Omit<ProgressView['checks'][number], 'verdict' | 'check'> & { check: string }
+
 /** What was served, and the evidence. */
-export function detailLines({ canary, stable, served, checks }: ProgressView): string[] {
+export function detailLines({
+  canary,
+  stable,
+  served,
+  checks,
+}: Pick<ProgressView, 'canary' | 'stable' | 'served'> & { checks: readonly Evidence[] }): string[] {
   const part = (name: string, { requests, failures }: { requests: number; failures: number }) =>
     requests === 0 ? `${name} no requests` : `${name} ${successRate(requests, failures)} of ${requests}`
   const succeeded = [part(canary, served.canary), part(stable, served.stable), part('users', served.users)]
@@ -29,7 +47,7 @@ function successRate(requests: number, failures: number): string {
 }
 
 /** The parts against the canary add up; each check has to pass by itself, so the weakest one is shown. */
-function evidenceLines(checks: ProgressView['checks']): string[] {
+function evidenceLines(checks: readonly Evidence[]): string[] {
   const [first] = checks
   if (!first) return []
   const against = checks.reduce((sum, { failEvidence }) => sum + failEvidence, 0)
@@ -41,7 +59,7 @@ function evidenceLines(checks: ProgressView['checks']): string[] {
   ]
 }
 
-const share = ({ passEvidence, passThreshold }: ProgressView['checks'][number]) => passEvidence / passThreshold
+const share = ({ passEvidence, passThreshold }: Evidence) => passEvidence / passThreshold
 
 const width = 24
 

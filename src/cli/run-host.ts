@@ -73,7 +73,9 @@ export function createRunHost(
 function liveLines(promotions: PromotionProgress[], redact: (line: string) => string): string[] {
   if (promotions.every(({ state }) => state.phase === 'ended')) return []
   const now = Date.now()
-  return promotions.flatMap(({ plan, state }) => progressLines(progressView(plan, state, now))).map(redact)
+  return promotions
+    .flatMap(({ plan, state, where }) => progressLines(progressView(plan, state, now), where))
+    .map(redact)
 }
 
 function stopping(signal: NodeJS.Signals): string {

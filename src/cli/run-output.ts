@@ -24,11 +24,15 @@ export function checkWritable(files: { [name in keyof Files]?: string | undefine
     file === undefined ? [] : [[name, resolve(file)]],
   )
   const faults = paths.flatMap(([name, file]) => {
-    const fault = name === 'html-report' ? faultOfHtmlPath(file, files.report) : prepareFile(file)
+    const fault = name === 'html-report' ? faultOfHtmlPath(file, othersOf(files)) : prepareFile(file)
     return fault === undefined ? [] : [`--${name}: ${fault}`]
   })
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   return Object.fromEntries(paths)
+}
+
+function othersOf({ report, outputs, summary, junit }: { [name in keyof Files]?: string | undefined }) {
+  return { 'the JSON report': report, '--outputs': outputs, '--summary': summary, '--junit': junit }
 }
 
 /** Writes what it can. Returns false if a file could not be written, other than the HTML report. */

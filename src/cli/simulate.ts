@@ -54,7 +54,7 @@ export async function simulateConfig(config: Config, options: SimulateOptions): 
 
 /** @throws ConfigError if the HTML report cannot go where the config says */
 function checkHtml({ htmlReport, report }: Config): string | undefined {
-  const fault = faultOfHtmlPath(htmlReport, report)
+  const fault = faultOfHtmlPath(htmlReport, { 'the JSON report': report })
   if (fault !== undefined) throw new ConfigError(`--html-report: ${fault}`)
   return htmlReport
 }

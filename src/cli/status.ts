@@ -56,7 +56,7 @@ async function readStatus(cluster: Cluster, namespace: string, clock: Clock = sy
 }
 
 function none(scope: string): string {
-  return `no promotion and no experiment is in progress ${scope}`
+  return `no promotion and no experiment is in progress ${scope}; rollouts that Argo Rollouts or Flagger move have no Lease, so they are not shown`
 }
 
 function print({ scope, all }: Statuses, { info }: Pick<LiveTerminal, 'info'>): void {

@@ -62,7 +62,8 @@ export const inputs: Record<string, Input> = {
   edge: {
     path: ['edge'],
     yaml: true,
-    example: 'tyk: { url: https://api.example.com, secret: "${{ secrets.TYK_SECRET }}" }',
+    example:
+      'tyk: { url: https://api.example.com, secret: "${{ secrets.TYK_SECRET }}", proof: { key: "${{ secrets.TYK_KEY }}" } }',
   },
   telemetry: { path: ['telemetry'], yaml: true, example: '{ accessLogs: true, tracing: 1% }' },
   observability: {

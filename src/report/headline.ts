@@ -98,7 +98,7 @@ function ofPlan({ rendered, plan = [], meshPlan = [], removed = [] }: Report): H
   const would = plan.length + meshPlan.length + removed.length
   const change = would === 0 ? 'Everything is as the config says' : `${objects(would)} would change`
   const sentence = rendered === undefined ? change : 'The objects of the config, without a cluster to compare them with'
-  return { tone: 'open', verdict: 'plan', sentence, reason: 'Nothing was changed.' }
+  return { tone: 'open', verdict: 'plan', sentence: `${sentence}; nothing was changed` }
 }
 
 const objects = (count: number) => `${count} ${count === 1 ? 'object' : 'objects'}`

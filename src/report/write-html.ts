@@ -16,10 +16,14 @@ export async function writeHtml(file: string, report: Report | SimulationReport)
   }
 }
 
-/** Why the HTML report cannot go there, as the end of a sentence; else undefined. `json`: the path of the JSON report. */
-export function faultOfHtmlPath(html: string | undefined, json: string | undefined): string | undefined {
+/** Why the HTML report cannot go there, as the end of a sentence; else undefined. `others`: the paths of other files, by what they are. */
+export function faultOfHtmlPath(
+  html: string | undefined,
+  others: Record<string, string | undefined>,
+): string | undefined {
   if (html === undefined) return undefined
-  if (json !== undefined && resolve(html) === resolve(json))
-    return `${html} is the path of the JSON report, too; choose another one, such as mesh-report.html`
-  return prepareFile(html)
+  const [what] = Object.entries(others).find(([, file]) => file !== undefined && resolve(html) === resolve(file)) ?? []
+  return what === undefined
+    ? prepareFile(html)
+    : `${html} is the path of ${what}, too; choose another one, such as mesh-report.html`
 }

@@ -9,10 +9,11 @@ import { createWebhooks, type Webhooks } from '../hooks/webhooks.ts'
 import { syntheticLoad, type SyntheticLoad } from '../load/synthetic.ts'
 import { LeaseLost } from '../ownership/lease.ts'
 import { explainChecks, next } from '../state/machine.ts'
+import { msLeft } from '../state/progress-view.ts'
 import { endHeld, endOnStable, outcomeOf } from '../state/ending.ts'
 import { setShiftTime } from '../state/steps.ts'
 import { describeTooLittleTraffic } from '../load/traffic-need.ts'
-import type { Action, ActiveState, EndedState, Next, Observation, State } from '../state/types.ts'
+import type { Action, ActiveState, EndedState, Next, State } from '../state/types.ts'
 import { splitsTraffic, type Split } from '../../policies/routes.ts'
 import { readHighestWeight, readWeight } from '../traffic/router.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
@@ -36,7 +37,7 @@ import {
   type RunStatus,
 } from './run-status.ts'
 import { SampleLog } from './sample-log.ts'
-import { addToTimeline, timelineSample, type Timeline } from './timeline.ts'
+import { TimelineRecorder } from './timeline.ts'
 import { drainTarget } from './undrained.ts'
 import { isTransient, RouteWriter } from './writer.ts'
 
@@ -57,8 +58,7 @@ export class PromotionRun {
   private readonly samples: SampleLog
   private tickStartedAt: number | undefined
   private isTrafficKnown = false
-  private timeline: Timeline = []
-  private sampledAt: number | undefined
+  private readonly timeline: TimelineRecorder
 
   static async start(context: PromotionContext, state: ActiveState): Promise<PromotionRun> {
     const { cluster, config, plan, watched, deps } = context
@@ -73,7 +73,8 @@ export class PromotionRun {
     this.context = context
     this.status = { kind: 'running', state }
     this.load = load
-    this.samples = new SampleLog(plan)
+    this.samples = new SampleLog(plan, (state, now) => msLeft(plan, state, now))
+    this.timeline = new TimelineRecorder(plan)
     this.checks = createExternalChecks(cluster, plan, status, clock)
     this.webhooks = createWebhooks(plan, status, note, clock)
     const pods = () => currentObjects(watched.pods)
@@ -200,14 +201,14 @@ export class PromotionRun {
     this.load?.stop()
     if (!this.writer.isIdle()) this.status = asUnsafe(requireEnded(this.status))
     const status = () => requireEnded(this.status)
-    if (fast) return this.settle({ ...promotionOf(this.context, status()), timeline: this.timeline })
+    if (fast) return this.settle({ ...promotionOf(this.context, status()), timeline: this.timeline.samples })
     const promotion = await awaitOutcome({
       context: this.context,
       status,
       heartbeat: () => this.heartbeat(),
       drainChecked: () => this.drainChecked(),
     })
-    const settled = await this.settle({ ...promotion, timeline: this.timeline })
+    const settled = await this.settle({ ...promotion, timeline: this.timeline.samples })
     this.notify('post-rollout', settled.reason)
     // The program exits after this, which would interrupt the current calls.
     await Promise.all(this.notifications)
@@ -275,19 +276,12 @@ export class PromotionRun {
     this.warnOfTooLittleTraffic()
     this.load?.aim(this.state, observation)
     const { state, actions } = next(plan, this.state, observation, now)
-    this.record(state, observation, now)
+    this.timeline.record(this.state, state, observation, now)
     if (plan.explain && state.phase !== 'waiting')
       explainChecks(plan, state).forEach((each) => deps.note(describeEvidence(each)))
     const explained = await withCause(context, state, sample)
     if (this.hasEnded()) return
     await this.apply(withState(this.status, explained), actions)
-  }
-
-  private record(after: State, observation: Observation, now: number): void {
-    const time = { at: now, lastedMs: now - (this.sampledAt ?? now - this.plan.pollInterval) }
-    const sample = timelineSample(this.plan, this.state, after, observation, time)
-    if (sample) this.timeline = addToTimeline(this.timeline, sample)
-    this.sampledAt = now
   }
 
   /** Once, by what users have sent since the first step asked for traffic. */

@@ -1,6 +1,5 @@
 // Which samples are worth a line in the log: those in which something changed, and one every ten seconds. Pure.
 import type { CanaryConfig } from '../../config/schema.ts'
-import { msLeft } from '../state/progress-view.ts'
 import type { Observation, State } from '../state/types.ts'
 import { describeSample } from './log-format.ts'
 
@@ -9,15 +8,17 @@ const longestSilenceMs = 10_000
 type Tally = { requests: number; failures: number }
 type Served = { canary: Tally; stable: Tally; users: Tally }
 
-/** The requests of samples without a line are in the next line. */
+/** The requests of samples without a line are in the next line. `timeLeft`: in milliseconds, if that is known. */
 export class SampleLog {
-  private readonly plan: CanaryConfig
+  private readonly plan: Pick<CanaryConfig, 'explain'>
+  private readonly timeLeft: (state: State, now: number) => number | undefined
   private loggedAt = -Infinity
   private logged = ''
   private served = nothingServed()
 
-  constructor(plan: CanaryConfig) {
+  constructor(plan: Pick<CanaryConfig, 'explain'>, timeLeft: SampleLog['timeLeft']) {
     this.plan = plan
+    this.timeLeft = timeLeft
   }
 
   /** The line for this sample; undefined if it says no more than the one before. With `explain`, each has one. */
@@ -26,7 +27,7 @@ export class SampleLog {
     const about = subjectOf(state, observation)
     const isNew = about !== this.logged || this.plan.explain
     if (!isNew && now - this.loggedAt < longestSilenceMs) return undefined
-    const line = describeSample(state, { ...observation, ...this.served }, msLeft(this.plan, state, now))
+    const line = describeSample(state, { ...observation, ...this.served }, this.timeLeft(state, now))
     this.served = nothingServed()
     this.logged = about
     this.loggedAt = now

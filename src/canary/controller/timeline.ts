@@ -55,6 +55,25 @@ function tallyOf({ requests, failures }: Tally): Tally {
   return { requests, failures }
 }
 
+/** What a run has seen so far. */
+export class TimelineRecorder {
+  private readonly plan: CanaryConfig
+  private sampledAt: number | undefined
+  samples: Timeline = []
+
+  constructor(plan: CanaryConfig) {
+    this.plan = plan
+  }
+
+  /** `before`: the state that the sample was taken in; `after`: the one with its evidence. */
+  record(before: State, after: State, observation: Observation, now: number): void {
+    const time = { at: now, lastedMs: now - (this.sampledAt ?? now - this.plan.pollInterval) }
+    const sample = timelineSample(this.plan, before, after, observation, time)
+    if (sample) this.samples = addToTimeline(this.samples, sample)
+    this.sampledAt = now
+  }
+}
+
 /** When there are too many samples, joins neighbours: every sum stays the same, and no sample spans two steps. */
 export function addToTimeline(timeline: Timeline, sample: TimelineSample): Timeline {
   const grown = [...timeline, sample]

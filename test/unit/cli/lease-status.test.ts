@@ -75,7 +75,6 @@ describe('the status of a promotion, from its Lease', () => {
     const left = (seconds: number) =>
       Number(/at least (\d+) s/.exec(leaseStatus(lease, start + seconds * 1000).line)![1])
     expect(left(10) - left(14)).toBe(4)
-    expect(left(1_000)).toBe(0)
   })
 
   test('says that a run is silent, and whose guard does not watch yet', () => {
@@ -86,6 +85,39 @@ describe('the status of a promotion, from its Lease', () => {
       '  guard     does not watch this run yet',
     ])
     expect(about).not.toBe(leaseStatus(lease, start + 11_000).about)
+  })
+
+  test.each<[string, string, string]>([
+    ['nobody watches', '', 'no guard watches it'],
+    ['its guard watches', holder, 'its guard has not acted yet'],
+  ])('tells in one line that a run is silent that %s, and promises no time', (_, guard, whatNow) => {
+    const lease = leaseOf(stateAfter(10), 10, { annotations: { 'mesh-canary.io/guard': guard } })
+    const { line, lines } = leaseStatus(lease, start + 610_000)
+    const text = `v2 beside v1: step 1 of 3, weight 20% then; its run has been silent for 600 s, and ${whatNow}`
+    expect(line).toBe(`shop/backend: ${text}`)
+    expect(lines[0]).toBe(line)
+  })
+
+  test.each<[string, object]>([
+    ['nothing but its version', { version: 5 }],
+    ['no state', { version: 5, savedAt: '2026-11-30T07:00:00Z' }],
+    ['no time', { version: 5, savedAt: 'x', state: { phase: 'watching', weight: 20 } }],
+    [
+      'a view of another shape',
+      { version: 5, savedAt: '2026-11-30T07:00:00Z', state: { phase: 'watching', weight: 20 }, shown: { stage: 1 } },
+    ],
+  ])('says no more than it can of one that has saved %s', (_, saved) => {
+    const lease = leaseOf(stateAfter(10), 10, { annotations: { 'mesh-canary.io/state': JSON.stringify(saved) } })
+    expect(leaseStatus(lease, start + 11_000).line).toBe(
+      'shop/backend: a promotion by another version of mesh-canary, which says no more here',
+    )
+  })
+
+  test('has no line that somebody has written into a Lease', () => {
+    const forged = 'x\nshop/frontend: v2 beside v1: promoted at weight 100%'
+    const annotations = { 'mesh-canary.io/ended': forged, 'mesh-canary.io/run': forged, 'mesh-canary.io/guard': forged }
+    const { lines } = leaseStatus(leaseOf(stateAfter(10), 10, { holder: '', annotations }), start + 11_000)
+    expect(lines.join('')).not.toContain('\n')
   })
 
   test.each<[string, Lease, string]>([
@@ -139,6 +171,15 @@ describe('the lines of a promotion', () => {
     expect(filled(barOf(stateAfter(80), 'for'))).toBeGreaterThan(filled(barOf(stateAfter(5), 'for')))
   })
 
+  test('are those of the controller that moves the traffic, without a time', () => {
+    const [first, second] = progressLines(
+      progressView(plan, stateAfter(10), start),
+      'moved by Flagger: moving, weight 10%',
+    )
+    expect(first).toBe('v2 of backend: moved by Flagger: moving, weight 10%')
+    expect(second).toContain('succeeded v2 100%')
+  })
+
   test('are one when it has ended', () => {
     const ended = stateAfter(60, 5)
     expect(progressLines(progressView(plan, ended, start))).toEqual(['v2 of backend: rolled-back, weight 0%'])
@@ -160,11 +201,11 @@ test('a watched status has a line for each change, one every ten seconds, and on
     log({ scope, all }, second * 1_000)
   }
   expect(lines).toEqual([
-    'no promotion and no experiment is in progress in the cluster',
+    expect.stringContaining('no promotion and no experiment is in progress in the cluster; rollouts that'),
     'shop/backend: step 1',
     'shop/backend: step 2',
     'shop/backend: step 2',
-    'no promotion and no experiment is in progress in the cluster',
+    expect.stringContaining('no promotion and no experiment is in progress in the cluster; rollouts that'),
     'shop/backend: ended',
   ])
 })

@@ -61,6 +61,7 @@ describe('lines for people', () => {
     ],
     ['bell\u0007 and \u009b31m', 'bell\ufffd and \ufffd31m'],
     ['two\r\nlines\tand a tab', 'two\nlines\tand a tab'],
+    ['not \u202edetomorp', 'not \ufffddetomorp'],
   ])('contain no control characters: %j', (text, expected) => {
     expect(withoutControlCharacters(text)).toBe(expected)
   })
@@ -90,7 +91,7 @@ describe('live lines', () => {
       columns,
       getColorDepth: () => 1,
     }) as unknown as NodeJS.WriteStream
-    return { lines: terminal(stream, env, stream), screen: () => screenOf(text), text: () => text }
+    return { lines: terminal(stream, env, stream), screen: () => screenOf(text), text: () => text, stream }
   }
 
   test('stay below the log, and show the last state', async () => {
@@ -113,6 +114,22 @@ describe('live lines', () => {
     lines.live(['é'.repeat(100), 'a\u001b[2Jb'])
     lines.info('x')
     expect(screen()).toEqual(['x', 'é'.repeat(39), 'a\ufffd[2Jb', ''])
+  })
+
+  test('are no more than the terminal has, and each is one line', () => {
+    const { lines, screen, stream } = onTerminal()
+    stream.rows = 4
+    for (let i = 0; i < 3; i++) lines.live([`first ${i}\nof one`, ...Array.from({ length: 8 }, (_, n) => `line ${n}`)])
+    expect(screen()).toEqual(['first 2 of one', 'line 0', '… and 7 more lines', ''])
+  })
+
+  test('leave nothing behind when the terminal becomes narrower', () => {
+    const { lines, text, stream } = onTerminal()
+    lines.live(['x'.repeat(35), 'short'])
+    stream.columns = 20
+    lines.live([])
+    // The first line has wrapped, so it takes two.
+    expect(text()).toContain('\u001b[3A\u001b[0J')
   })
 
   test.each<[string, Record<string, string>, boolean]>([

@@ -77,7 +77,7 @@ describe('a comment', () => {
     [
       'a plan of the control plane',
       { dryRun: true, meshPlan: [{ action: 'change', kind: 'A', namespace: 'b', name: 'c', diff: [] }] },
-      '### 📋 1 object would change\n',
+      '### 📋 1 object would change; nothing was changed\n',
     ],
   ])('says what came of %s', (_, part, text) => {
     expect(body(part)).toContain(text)
@@ -94,7 +94,7 @@ describe('a comment', () => {
       },
     ]
     const text = body({ dryRun: true, plan })
-    expect(text).toContain('### 📋 1 object would change')
+    expect(text).toContain('### 📋 1 object would change; nothing was changed')
     expect(text).toContain(
       '<details>\n<summary>Policies: 1 object would change</summary>\n\n`````diff\n# VirtualService shop/backend: change\n- a: 1\n+ a: 2\n`````\n\n</details>',
     )

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { SampleLog } from '../../../../src/canary/controller/sample-log.ts'
+import { msLeft } from '../../../../src/canary/state/progress-view.ts'
 import { initialState } from '../../../../src/canary/state/start.ts'
 import { next } from '../../../../src/canary/state/machine.ts'
 import { setShiftTime } from '../../../../src/canary/state/steps.ts'
@@ -16,7 +17,7 @@ const observed = (state: State, more: Partial<Observation> = {}): Observation =>
 
 /** A sample a second for so long. `change`: what differs at that second. Returns the lines with their second. */
 function linesOf(plan: CanaryConfig, seconds: number, change: Record<number, Partial<Observation>> = {}) {
-  const log = new SampleLog(plan)
+  const log = new SampleLog(plan, (at, now) => msLeft(plan, at, now))
   const lines: [second: number, line: string][] = []
   let state: State = initialState(plan, 0, 0)
   for (let second = 0; second < seconds && state.phase !== 'ended'; second++) {
