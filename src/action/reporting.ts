@@ -62,7 +62,7 @@ function reporting(config: Config, run: GithubRun, outbox: Outbox): GithubReport
     if (stages.includes('promote')) begun ??= beginDeployment(config.githubToken!, target(server), outbox, cancelled)
   }
   const end: GithubReporting['end'] = async (report, files, { cancelled, isLater }) => {
-    begin(report.server, cancelled)
+    if (!cancelled.aborted) begin(report.server, cancelled)
     await begun
     const { deliver, endedDeployment, pendingComment, reportingSignal, warn } = await import('./pending-reports.ts')
     const environment = environmentUrl(config, report)
@@ -105,8 +105,10 @@ async function beginDeployment(
 
 /** For the post step. `outcome`: what it has done about a promotion that the run did not end. */
 export async function finishReporting(outcome: string | undefined): Promise<void> {
+  // Most runs have told everything, or nothing was asked: then the client of the API is not loaded.
+  if (['', '{}'].includes(core.getState('reports'))) return
+  const { deliver, Outbox, reportingSignal, savedReports, warn } = await import('./pending-reports.ts')
   const token = core.getInput('github-token')
-  if (core.getState('reports') === '' || token === '') return
-  const { deliver, Outbox, reportingSignal, savedReports } = await import('./pending-reports.ts')
+  if (token === '') return warn('comment, deployment: the post step has no token; give it as the input `github-token`')
   await deliver(new Outbox(savedReports()), { token, signal: reportingSignal(), isLast: true, outcome })
 }

@@ -61,17 +61,17 @@ function describeWork(lease: Lease, saved: SavedView | undefined, now: number): 
   const about = JSON.stringify([phase, stage, weight])
   if (isSilent(lease, now))
     return {
-      text: `${versions}: ${positionLine(shown)} then; its run has been silent for ${silence(lease, now)}`,
+      text: `${versions}: ${positionLine(shown)} then; its run has been silent for ${silence(lease, shown.guardMs, now)}`,
       about,
     }
   const msLeft = Math.max(0, shown.msLeft - Math.max(0, now - saved.savedAt))
   return { text: `${versions}: ${progressLine({ ...shown, msLeft })}`, about }
 }
 
-/** For how long, and whether somebody will act. */
-function silence(lease: Lease, now: number): string {
+/** For how long, and whether somebody will act. A run without a guard is marked as watched, too. */
+function silence(lease: Lease, guardMs: number | undefined, now: number): string {
   const seconds = Math.round((now - Date.parse(lease.spec?.renewTime ?? '')) / 1000)
-  return `${seconds} s, and ${isWatched(lease) ? 'its guard has not acted yet' : 'no guard watches it'}`
+  return `${seconds} s, and ${guardMs !== undefined && isWatched(lease) ? 'its guard has not acted yet' : 'no guard watches it'}`
 }
 
 /** Times are of two clocks: that of the run, and that of this machine. */
