@@ -1,6 +1,6 @@
 // Comments and deployments of whole workflow runs: act is the runner, and a stand-in answers as GitHub's API would
 // (test/github-api.ts). The workflows need no mesh: one renders a plan, the other finds no cluster.
-import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { botLogin, startGithubApi, type GithubApi, type GithubApiOptions } from '../github-api.ts'
 import { github } from './github.ts'
 
@@ -26,17 +26,18 @@ stages: promote
 kubeconfig: /nowhere
 canary: '{ service: backend, stable: v1, canary: v2 }'
 deployment: production
+comment: true
 `
 
 let hub: ReturnType<typeof github>
-beforeEach(() => {
+beforeAll(() => {
   hub = github()
   hub.write('.github/workflows/plan.yml', workflow('pull-requests: write', plan))
   hub.write('.github/workflows/promotion.yml', workflow('deployments: write', promotion))
   hub.commit('Workflows that report')
   hub.git('push', '--quiet', 'origin', 'main')
 })
-afterEach(() => hub.remove())
+afterAll(() => hub.remove())
 
 async function api(options: Partial<GithubApiOptions> = {}): Promise<GithubApi> {
   const permissions: GithubApiOptions['permissions'] = ['pull-requests', 'deployments']
@@ -47,11 +48,11 @@ async function api(options: Partial<GithubApiOptions> = {}): Promise<GithubApi> 
 
 const branch = (name: string) => ({ ref: 'topic', sha: 'a'.repeat(40), repo: { full_name: name } })
 
-function run({ address }: GithubApi, file: string, head = 'example/mesh-canary') {
+function run({ address }: GithubApi, file: string) {
   return hub.run(file, {
     name: 'pull_request',
     ref: 'refs/heads/main',
-    payload: { pull_request: { number: 7, head: branch(head), base: branch('example/mesh-canary') } },
+    payload: { pull_request: { number: 7, head: branch('example/mesh-canary'), base: branch('example/mesh-canary') } },
     args: ['--env', `GITHUB_API_URL=${address}`],
   })
 }
@@ -64,26 +65,12 @@ describe('a workflow run', () => {
     expect(server.state.comments[0]!.body).toContain('timeout: 7s')
   })
 
-  test('without the permissions names them, and succeeds', async () => {
-    const server = await api({ permissions: [] })
-    const { code, log } = await run(server, 'plan.yml')
-    expect(log).toContain('give the job `permissions: { pull-requests: write }`')
-    expect(code).toBe(0)
-  })
-
-  test('of a fork asks GitHub for nothing, and does not warn', async () => {
-    const server = await api()
-    const { code, log } = await run(server, 'plan.yml', 'somebody/mesh-canary')
-    expect(log).toContain('comment: nothing for the pull request of a fork')
-    expect(log).not.toMatch(/::warning|⚠/)
-    expect(server.state.requests).toEqual([])
-    expect(code).toBe(0)
-  })
-
-  test('that fails leaves a deployment that has failed', async () => {
-    const server = await api()
-    const { code } = await run(server, 'promotion.yml')
+  test('that fails leaves a deployment that has failed, and names the permission for the comment, which it lacks', async () => {
+    const server = await api({ permissions: ['deployments'] })
+    const { code, log } = await run(server, 'promotion.yml')
     expect(code).toBe(1)
+    expect(log).toContain('give the job `permissions: { pull-requests: write }`')
+    expect(server.state.comments).toEqual([])
     const [deployment, ...others] = server.state.deployments
     expect(others).toEqual([])
     expect(deployment).toMatchObject({ environment: 'production', sha: 'a'.repeat(40) })
