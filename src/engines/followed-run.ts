@@ -40,7 +40,7 @@ export class FollowedRun implements Run {
   private readonly context: FollowContext
   private readonly checks: ExternalChecks
   private readonly samples: SampleLog
-  private readonly timeline: TimelineRecorder
+  private timeline: TimelineRecorder
   private current: State
   private selectorsNow: VersionSelectors
   private observer: Observer | undefined
@@ -239,6 +239,7 @@ export class FollowedRun implements Run {
     const isAnew = !engine.observes && state.phase === 'waiting' && state.steps.length > 0 && weight > 0
     if (!isAnew) return state
     deps.note(`${engine.title} has begun anew, so the evidence does as well`)
+    this.timeline = new TimelineRecorder(this.plan)
     return initialState(this.plan, 0, deps.clock.now())
   }
 
