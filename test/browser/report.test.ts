@@ -169,14 +169,14 @@ describe('the charts of a promotion', () => {
     expect(await page.locator('#live').textContent()).toMatch(/^canary [\d.]+\/s, stable [\d.]+\/s, /)
     await page.keyboard.press('Tab')
     await page.keyboard.press('Enter')
-    expect(await page.locator('#p0-1 table tr').count()).toBe(timeline().seconds.length + 1)
+    await expect.poll(() => page.locator('#p0-1 table tr').count()).toBe(timeline().seconds.length + 1)
   })
 
   test('have tables with every value', async () => {
     const { page } = await show('promoted', report())
     await page.locator('#p0-0 summary').click()
-    const cells = await page.locator('#p0-0 tbody td:nth-child(2), #p0-0 table td:nth-child(2)').allTextContents()
-    expect(cells).toEqual(timeline().weight.map((weight) => `${weight}%`))
+    const cells = () => page.locator('#p0-0 table td:nth-child(2)').allTextContents()
+    await expect.poll(cells).toEqual(timeline().weight.map((weight) => `${weight}%`))
   })
 
   test('are light on paper, whatever the screen is', async () => {
