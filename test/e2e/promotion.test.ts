@@ -517,7 +517,9 @@ describe('several services', () => {
 test('a run reads the counters of each pod once per poll, and never reads what a watch already provides', async () => {
   await deployV2()
   const before = await apiRequests()
-  const { outputs, log, report } = await runAction({ service: 'backend', interval: '10s' }, { stages: 'promote' })
+  // With a line for each sample.
+  const plan = { service: 'backend', interval: '10s', explain: true }
+  const { outputs, log, report } = await runAction(plan, { stages: 'promote' })
   const after = await apiRequests()
   expect(outputs, log).toMatchObject({ verdict: 'promoted' })
   const samples = log.split('\n').filter((line) => line.startsWith('at weight')).length
