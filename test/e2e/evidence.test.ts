@@ -125,7 +125,8 @@ describe('a canary with metrics from the sidecars', () => {
     const first = { ...testCluster.inputs, config: `${sampleApp}/mesh.yaml`, interval: '5s' }
     expect((await machine.run({ ...first, steps: '10' })).outputs['weight']).toBe('10')
     const before = await apiRequests()
-    const { outputs, log } = await machine.run({ ...first, stages: 'promote' })
+    // With a line for each sample.
+    const { outputs, log } = await machine.run({ ...first, stages: 'promote', explain: 'true' })
     const after = await apiRequests()
     expect(outputs['verdict']).toBe('promoted')
     const samples = log.split('\n').filter((line) => /^at weight \d+: canary/.test(line)).length
