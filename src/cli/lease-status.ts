@@ -47,7 +47,8 @@ const same = (text: string): Work => ({ text, about: text })
 function describeWork(lease: Lease, saved: SavedView | undefined, now: number): Work {
   const holder = holderOf(lease)
   const takeover = takeoverBy(holder)
-  if (takeover) return { text: `${takeover.what}, ${lastAlive(lease, now)}; ${takeover.remedy}`, about: takeover.what }
+  if (takeover)
+    return { text: `${takeover.what}, and ${lastAlive(lease, now)}; ${takeover.remedy}`, about: takeover.what }
   const ended = lease.metadata.annotations?.[endedAnnotation]
   if (ended !== undefined) return same(`ended by somebody else: ${ended}`)
   const silent = isSilent(lease, now)
@@ -119,9 +120,7 @@ function describeHolder(lease: Lease, now: number): string {
 /** Of the run from which somebody has taken the Lease. */
 function lastAlive(lease: Lease, now: number): string {
   const age = ageOf(lease, now)
-  return age === undefined
-    ? 'and no run has renewed the Lease'
-    : `and the run was last alive ${Math.round(age / 1000)} s ago`
+  return age === undefined ? 'no run has renewed the Lease' : `the run was last alive ${Math.round(age / 1000)} s ago`
 }
 
 /** Milliseconds since the Lease was renewed; undefined if it never was. */
