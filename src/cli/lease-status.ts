@@ -3,12 +3,13 @@ import {
   endedAnnotation,
   guardAnnotation,
   holderOf,
+  isExperimentHolder,
   isGuardIdentity,
+  isRollbackIdentity,
   runAnnotation,
   runOfHolder,
   serviceOf,
   stateAnnotation,
-  workOfHolder,
 } from '../canary/ownership/lease-object.ts'
 import type { Lease } from '../cluster/objects.ts'
 import { detailLines, positionLine, progressLine } from './progress-lines.ts'
@@ -39,13 +40,40 @@ function oneLine(text: string): string {
   return text.replace(/[\r\n\u2028\u2029]+/g, ' ')
 }
 
-function describeWork(lease: Lease, saved: SavedView | undefined, now: number): { text: string; about: string } {
+type Work = { text: string; about: string }
+
+const same = (text: string): Work => ({ text, about: text })
+
+function describeWork(lease: Lease, saved: SavedView | undefined, now: number): Work {
   const holder = holderOf(lease)
+  const takeover = takeoverBy(holder)
+  if (takeover)
+    return { text: `${takeover.what}, and ${lastAlive(lease, now)}; ${takeover.remedy}`, about: takeover.what }
   const ended = lease.metadata.annotations?.[endedAnnotation]
-  const same = (text: string) => ({ text, about: text })
-  if (isGuardIdentity(holder)) return same('the guard returns everything to how it was before')
   if (ended !== undefined) return same(`ended by somebody else: ${ended}`)
-  if (holder !== '' && workOfHolder(holder) !== 'promotes') return same('an experiment')
+  const silent = isSilent(lease, now)
+  const { text, about } = workOfRun(lease, saved, now, silent)
+  return { text: silent ? `${text}; ${silence(lease, saved?.shown, now)}` : text, about }
+}
+
+/** Neither renews the Lease while it works, so nothing shows whether it is alive. */
+function takeoverBy(holder: string): { what: string; remedy: string } | undefined {
+  if (isGuardIdentity(holder))
+    return {
+      what: 'the guard has taken over, to return everything to how it was before',
+      remedy: 'it needs seconds: after a minute, see the log of its Job',
+    }
+  if (isRollbackIdentity(holder))
+    return {
+      what: `${holder} has taken over, to return all traffic to stable`,
+      remedy: 'it needs seconds: after a minute, see the log of that run, and run the stage rollback again',
+    }
+  return undefined
+}
+
+function workOfRun(lease: Lease, saved: SavedView | undefined, now: number, silent: boolean): Work {
+  const holder = holderOf(lease)
+  if (isExperimentHolder(holder)) return same('an experiment')
   if (lease.metadata.annotations?.[stateAnnotation] === undefined) return same('a promotion that has not begun')
   if (!saved) return same('a promotion by another version of mesh-canary, which says no more here')
   const { state, shown } = saved
@@ -58,36 +86,55 @@ function describeWork(lease: Lease, saved: SavedView | undefined, now: number): 
     return same(
       `${versions}: interrupted at step ${stage} of ${stages}, with weight ${weight}% then; a later run goes on from there`,
     )
+  const then = `${versions}: ${positionLine(shown)} then`
+  if (saved.run !== runOfHolder(holder))
+    return same(`${then}; ${runOfHolder(holder)} has taken over, and has saved nothing yet`)
   const about = JSON.stringify([phase, stage, weight])
-  if (isSilent(lease, now))
-    return {
-      text: `${versions}: ${positionLine(shown)} then; its run has been silent for ${silence(lease, shown.guardMs, now)}`,
-      about,
-    }
+  if (silent) return { text: then, about }
   const msLeft = Math.max(0, shown.msLeft - Math.max(0, now - saved.savedAt))
   return { text: `${versions}: ${progressLine({ ...shown, msLeft })}`, about }
 }
 
-/** For how long, and whether somebody will act. A run without a guard is marked as watched, too. */
-function silence(lease: Lease, guardMs: number | undefined, now: number): string {
-  const seconds = Math.round((now - Date.parse(lease.spec?.renewTime ?? '')) / 1000)
-  return `${seconds} s, and ${guardMs !== undefined && isWatched(lease) ? 'its guard has not acted yet' : 'no guard watches it'}`
+/** For how long, and whether somebody will act. An experiment says nothing of its guard. */
+function silence(lease: Lease, shown: SavedView['shown'], now: number): string {
+  const age = ageOf(lease, now)
+  const silent =
+    age === undefined
+      ? 'its run has never renewed the Lease'
+      : `its run has been silent for ${Math.round(age / 1000)} s`
+  // A run without a guard is marked as watched, too.
+  if (!isWatched(lease) || (shown && shown.guardMs === undefined)) return `${silent}, and no guard watches it`
+  return shown ? `${silent}, and its guard has not acted yet` : silent
 }
 
 /** Times are of two clocks: that of the run, and that of this machine. */
 function describeHolder(lease: Lease, now: number): string {
   const holder = holderOf(lease)
-  const { renewTime } = lease.spec ?? {}
   if (holder === '') return `nobody; last ${lease.metadata.annotations?.[runAnnotation] ?? 'unknown'}`
-  const age = renewTime === undefined ? undefined : Math.round((now - Date.parse(renewTime)) / 1000)
-  const renewed = age === undefined ? 'never renewed' : `renewed ${Math.max(0, age)} s ago`
+  if (takeoverBy(holder)) return `${runOfHolder(holder)}, which does not renew the Lease; ${lastAlive(lease, now)}`
+  const age = ageOf(lease, now)
+  const renewed = age === undefined ? 'never renewed' : `renewed ${Math.round(age / 1000)} s ago`
   return `${runOfHolder(holder)}, ${renewed}${isSilent(lease, now) ? ', which is longer than it may be silent' : ''}`
 }
 
+/** Of the run from which somebody has taken the Lease. */
+function lastAlive(lease: Lease, now: number): string {
+  const age = ageOf(lease, now)
+  return age === undefined ? 'no run has renewed the Lease' : `the run was last alive ${Math.round(age / 1000)} s ago`
+}
+
+/** Milliseconds since the Lease was renewed; undefined if it never was. */
+function ageOf(lease: Lease, now: number): number | undefined {
+  const age = now - Date.parse(lease.spec?.renewTime ?? '')
+  return Number.isNaN(age) ? undefined : Math.max(0, age)
+}
+
+const defaultLeaseSeconds = 30
+
+/** A holder that has never renewed the Lease counts as silent: nothing shows that it is alive. */
 function isSilent(lease: Lease, now: number): boolean {
-  const { renewTime, leaseDurationSeconds } = lease.spec ?? {}
-  if (holderOf(lease) === '' || renewTime === undefined || leaseDurationSeconds === undefined) return false
-  return now - Date.parse(renewTime) > leaseDurationSeconds * 1000
+  if (holderOf(lease) === '') return false
+  return (ageOf(lease, now) ?? Infinity) > (lease.spec?.leaseDurationSeconds ?? defaultLeaseSeconds) * 1000
 }
 
 function isWatched(lease: Lease): boolean {
@@ -98,7 +145,8 @@ function isWatched(lease: Lease): boolean {
 function guardOf(lease: Lease, shown: SavedView['shown']): string {
   const holder = holderOf(lease)
   if (holder === '') return 'none, because nobody holds the Lease'
-  if (isGuardIdentity(holder)) return 'acts now'
+  if (isGuardIdentity(holder)) return 'has taken over'
+  if (isRollbackIdentity(holder)) return 'that of the run before, if it has one, goes on until the traffic is returned'
   if (!isWatched(lease)) return 'does not watch this run yet'
   if (shown && shown.guardMs === undefined) return 'off'
   return `watches this run${shown?.guardMs === undefined ? '' : `, and acts after ${shown.guardMs / 1000} s of silence`}`

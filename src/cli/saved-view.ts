@@ -14,6 +14,8 @@ const check = z.object({
 const phase = z.enum(['waiting', 'shifting', 'watching', 'confirming', 'ended'])
 
 const savedView = z.object({
+  /** The run that has saved it. */
+  run: z.string(),
   /** Milliseconds since the epoch. */
   savedAt: z.string().transform(Date.parse).pipe(z.number()),
   state: z.object({ phase, weight: z.number(), verdict: z.string().optional(), reason: z.string().optional() }),

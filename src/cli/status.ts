@@ -22,14 +22,10 @@ export async function showStatus(config: Config, { watch }: { watch: boolean }):
   const lines = terminal(process.stdout, process.env)
   try {
     const cluster = createClient(connection(config.kubeconfig, config.context, tempDir()), config.limits)
-    if (!watch) print(await readStatus(cluster, config.namespace), lines)
-    else
-      await watchStatus(
-        cluster,
-        config.namespace,
-        lines,
-        abortOnSignals(['SIGINT', 'SIGTERM', 'SIGHUP'], () => undefined),
-      )
+    const read = () => readStatus(cluster, config.namespace)
+    const untilStopped = () => abortOnSignals(['SIGINT', 'SIGTERM', 'SIGHUP'], () => undefined)
+    if (watch) await watchStatus(read, lines, systemClock, untilStopped())
+    else linesOf(await read()).forEach(lines.info)
     return 0
   } catch (problem) {
     lines.error(`the promotions cannot be read: ${messageOf(problem)}`)
@@ -38,10 +34,10 @@ export async function showStatus(config: Config, { watch }: { watch: boolean }):
 }
 
 /** `scope`: where they were looked for, in words. */
-type Statuses = { scope: string; all: LeaseStatus[] }
+export type Statuses = { scope: string; all: LeaseStatus[] }
 
 /** In the whole cluster, or with fewer rights in the one namespace. */
-async function readStatus(cluster: Cluster, namespace: string, clock: Clock = systemClock): Promise<Statuses> {
+async function readStatus(cluster: Cluster, namespace: string): Promise<Statuses> {
   const labelSelector = `${managedByLabel}=${manager}`
   const found = await cluster
     .list<Lease>('Lease', undefined, { labelSelector })
@@ -51,38 +47,64 @@ async function readStatus(cluster: Cluster, namespace: string, clock: Clock = sy
       const leases = await cluster.list<Lease>('Lease', namespace, { labelSelector })
       return { scope: `in the namespace ${namespace} (this account may not read the others)`, leases }
     })
-  const all = found.leases.map((lease) => leaseStatus(lease, clock.now()))
+  const all = found.leases.map((lease) => leaseStatus(lease, systemClock.now()))
   return { scope: found.scope, all: all.toSorted((a, b) => a.name.localeCompare(b.name)) }
 }
 
 function none(scope: string): string {
-  return `no promotion and no experiment is in progress ${scope}; rollouts that Argo Rollouts or Flagger move have no Lease, so they are not shown`
+  return `no promotion and no experiment is in progress ${scope}`
 }
 
-function print({ scope, all }: Statuses, { info }: Pick<LiveTerminal, 'info'>): void {
-  if (all.length === 0) info(none(scope))
-  for (const { lines } of all) lines.forEach(info)
+function notShown(scope: string): string {
+  return `shown is what has a Lease ${scope}; rollouts that Argo Rollouts or Flagger move have none`
 }
 
-/** On a terminal it stays in one place; elsewhere it is a line for each change, and one every ten seconds. */
-async function watchStatus(
-  cluster: Cluster,
-  namespace: string,
-  { info, warning, live, isLive }: LiveTerminal,
+function linesOf({ scope, all }: Statuses): string[] {
+  return [...(all.length === 0 ? [none(scope)] : all.flatMap(({ lines }) => lines)), notShown(scope)]
+}
+
+/**
+ * On a terminal it stays in one place; elsewhere it is a line for each change, and one every ten seconds. Until the signal aborts.
+ * @throws the error of the first read. A later one is shown instead of what was read before, because the next may succeed.
+ */
+export async function watchStatus(
+  read: () => Promise<Statuses>,
+  { info, warning, live, isLive }: Pick<LiveTerminal, 'info' | 'warning' | 'live' | 'isLive'>,
+  clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
   const log = changeLog(info)
-  while (!signal.aborted) {
-    const status = await readStatus(cluster, namespace).catch((problem: unknown) => {
-      warning(`the promotions cannot be read: ${messageOf(problem)}`)
-      return undefined
-    })
-    if (status && isLive)
-      live(status.all.length === 0 ? [none(status.scope)] : status.all.flatMap(({ lines }) => lines))
-    else if (status) log(status, systemClock.now())
-    await systemClock.sleep(watchIntervalMs, signal).catch(() => undefined)
+  const logFailure = failureLog(warning)
+  const show = (status: Statuses) => (isLive ? live(linesOf(status)) : log(status, clock.now()))
+  const first = await read()
+  if (!isLive) info(notShown(first.scope))
+  show(first)
+  let readAt = clock.now()
+  const isGoingOn = () =>
+    clock.sleep(watchIntervalMs, signal).then(
+      () => true,
+      () => false,
+    )
+  while (await isGoingOn()) {
+    const status = await read().catch(messageOf)
+    const failure = typeof status === 'string' ? `the promotions cannot be read: ${status}` : undefined
+    if (!isLive) logFailure(failure, clock.now())
+    if (typeof status !== 'string') {
+      show(status)
+      readAt = clock.now()
+    } else if (isLive) live([`${failure}; last read ${Math.round((clock.now() - readAt) / 1000)} s ago`])
   }
   live([])
+}
+
+/** Logs a failure when it is new, and every ten seconds. `failure`: undefined if there is none. */
+function failureLog(warning: (line: string) => void): (failure: string | undefined, now: number) => void {
+  let before: { failure: string | undefined; at: number } = { failure: undefined, at: 0 }
+  return (failure, now) => {
+    if (failure === before.failure && now - before.at < longestSilenceMs) return
+    before = { failure, at: now }
+    if (failure !== undefined) warning(failure)
+  }
 }
 
 /** Logs what is new. The function takes the time in milliseconds. */

@@ -57,28 +57,39 @@ function liveBlock(stream: NodeJS.WriteStream, { CI: ci, TERM: kind }: NodeJS.Pr
   const redraw = (write: () => void) => {
     const { columns, rows } = sizeOf(stream)
     // Up to its first line, and nothing is left from there on. What was drawn on a wider terminal has wrapped since.
-    const height = drawn.reduce((sum, line) => sum + Math.max(1, Math.ceil(Array.from(line).length / columns)), 0)
+    const height = drawn.reduce((sum, line) => sum + Math.max(1, Math.ceil(widthOf(line) / columns)), 0)
     if (height > 0) stream.write(`\u001b[${Math.min(height, rows - 1)}A\u001b[0J`)
     write()
     // A line that wraps would take two, and the cursor cannot go up to a line that has left the screen.
-    drawn = firstLines(block, rows - 1).map((line) =>
-      Array.from(line)
-        .slice(0, columns - 1)
-        .join(''),
-    )
+    drawn = firstLines(block, rows - 1).map((line) => cutAt(columns - 1, line))
     if (drawn.length > 0) stream.write(drawn.map((line) => `${line}\n`).join(''))
   }
   return {
     isLive,
     above: (target: NodeJS.WriteStream, text: string) => redraw(() => void target.write(text)),
     show: (lines: string[]) => {
-      if (isLive) redraw(() => (block = lines.map((line) => withoutControlCharacters(line).replaceAll('\n', ' '))))
+      if (isLive) redraw(() => (block = lines.map((line) => withoutControlCharacters(line).replace(/[\n\t]/g, ' '))))
     },
   }
 }
 
 function sizeOf({ columns, rows }: NodeJS.WriteStream): { columns: number; rows: number } {
   return { columns: columns || 80, rows: Math.max(2, rows || 24) }
+}
+
+/** Characters that may take two columns. Terminals disagree about many, so these are whole blocks of Unicode: all that may. */
+const mayBeWide = /[\u1100-\u1fff\u2300-\u23ff\u25fd\u25fe\u2600-\u27bf\u2b00-\u2bff\u2e80-\u{10ffff}]/u
+
+/** The columns that a text takes at most. */
+function widthOf(text: string): number {
+  return Array.from(text).reduce((sum, char) => sum + (mayBeWide.test(char) ? 2 : 1), 0)
+}
+
+function cutAt(columns: number, line: string): string {
+  const chars = Array.from(line)
+  let width = 0
+  const end = chars.findIndex((char) => (width += widthOf(char)) > columns)
+  return end < 0 ? line : chars.slice(0, end).join('')
 }
 
 function firstLines(lines: string[], most: number): string[] {

@@ -1,10 +1,10 @@
 // The stage edge: the API definition in Tyk that leads to the ingress gateway, and one request that proves it.
 import { tykHost } from '../config/edge.ts'
-import { markOf } from '../edge/tyk/definition.ts'
-import { applyTyk, planTyk, undoTyk, type TykPlan } from '../edge/tyk/plan.ts'
+import { markOf, type TykDefinition } from '../edge/tyk/definition.ts'
+import { applyTyk, planTyk, recordProof, titleOfApi, undoTyk, type TykPlan } from '../edge/tyk/plan.ts'
 import { proveTyk, type Proof } from '../edge/tyk/proof.ts'
 import { messageOf } from '../runtime/errors.ts'
-import type { StageContext, StageOutcome } from './context.ts'
+import { warn, type StageContext, type StageOutcome } from './context.ts'
 
 const kind = 'Tyk API'
 
@@ -18,8 +18,10 @@ export async function edge(context: StageContext, proofLimitMs = 30_000): Promis
   if (action !== 'unchanged') {
     await applyProven(context, plan, proofLimitMs)
     recorder.record({ changes: [{ ...nameOf(plan), action: doneAs[action] }] })
+    if (action !== 'delete') await recordProof(plan)
     return { changed: true }
   }
+  plan.others.forEach((other) => host.info(stays(other)))
   host.info('the API of Tyk is already as the config says: nothing changed')
   if (config.edge!.tyk.enabled) await proveUnchanged(context, plan, proofLimitMs)
   return { changed: false }
@@ -63,15 +65,24 @@ export async function edgeClusterFaults({
 }
 
 /** Asks Tyk first. Returns the removal, which resolves to what it has removed, or would in a dry run. */
-export async function edgeRemoval({ cluster, config }: StageContext): Promise<() => Promise<string[]>> {
+export async function edgeRemoval(context: StageContext): Promise<() => Promise<string[]>> {
+  const { cluster, config } = context
   const { edge } = config
   if (!edge) return () => Promise.resolve([])
   const plan = await planTyk(cluster, { ...config, edge: { tyk: { ...edge.tyk, enabled: false } } })
+  warn(context, plan.others.map(stays))
   return async () => {
     if (plan.action !== 'delete') return []
     if (!config.dryRun) await applyTyk(plan)
     return [`${kind} ${plan.definition.name}`]
   }
+}
+
+function stays(other: TykDefinition): string {
+  return (
+    `the ${kind} ${titleOfApi(other)} stays, because this config has made it for another cluster, or for an earlier namespace of this ` +
+    'name; remove it in Tyk if that one is gone'
+  )
 }
 
 const doneAs = { create: 'created', change: 'changed', delete: 'deleted' } as const
@@ -83,7 +94,9 @@ function nameOf({ definition: { name } }: TykPlan) {
 function report({ recorder, host }: StageContext, plan: TykPlan): void {
   const { action, diff } = plan
   if (action === 'unchanged') return
-  recorder.record({ plan: [...(recorder.current().plan ?? []), { ...nameOf(plan), action, diff }] })
+  // The stage plan has shown it already, if a dry run has both stages.
+  const others = (recorder.current().plan ?? []).filter((row) => row.kind !== kind)
+  recorder.record({ plan: [...others, { ...nameOf(plan), action, diff }] })
   host.info(`${kind} ${plan.definition.name}: ${action}`)
   diff.forEach((line) => host.info(`    ${line}`))
 }

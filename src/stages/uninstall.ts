@@ -9,12 +9,15 @@ export async function uninstall(context: StageContext): Promise<StageOutcome> {
   const { config, host, recorder } = context
   const removeFromGrafana = await dashboardRemoval(context)
   const removeFromEdge = await edgeRemoval(context)
-  // First, because users would reach nothing behind it.
-  const fromEdge = await removeFromEdge()
-  recorder.record({ removed: fromEdge })
+  const fromEdge: string[] = []
+  // Users would reach nothing behind it.
+  const beforeRoutes = async () => {
+    fromEdge.push(...(await removeFromEdge()))
+    recorder.record({ removed: fromEdge })
+  }
   // Filled during the removal, so that an uninstall that fails half-way reports what it removed.
   const progress = { removed: [] as string[], restarted: [] as string[] }
-  const { restarted, remains, ...mesh } = await removeMesh(context, progress).catch((error: unknown) => {
+  const { restarted, remains, ...mesh } = await removeMesh(context, progress, beforeRoutes).catch((error: unknown) => {
     recorder.record(progress)
     throw error
   })
@@ -31,7 +34,11 @@ export async function uninstall(context: StageContext): Promise<StageOutcome> {
   return { changed: removed.length > 0 || restarted.length > 0 }
 }
 
-async function removeMesh(context: StageContext, progress: { removed: string[]; restarted: string[] }) {
+async function removeMesh(
+  context: StageContext,
+  progress: { removed: string[]; restarted: string[] },
+  beforeRoutes: () => Promise<void>,
+) {
   const { config, host, cluster } = context
   const removal = {
     faults: await generatedObjectFaults(cluster, config.namespace),
@@ -45,6 +52,7 @@ async function removeMesh(context: StageContext, progress: { removed: string[]; 
     signal: host.signal,
     istioctl: (args: string[]) => runIstioctl(context, args),
     note: host.info,
+    beforeRoutes,
   }
   return uninstallMesh(cluster, removal, progress)
 }

@@ -37,6 +37,8 @@ export type Removal = InventoryScope & {
   istioctl: (args: string[]) => Promise<void>
   /** Gets one line for each step. */
   note: (line: string) => void
+  /** Runs once nothing refuses, before the first removal, if the routes go: not for one control plane of several. */
+  beforeRoutes: () => Promise<void>
 }
 /**
  * Each entry is `Kind namespace/name`. `removed`: what was removed, or would be in a dry run. `remains`: what should be
@@ -67,6 +69,7 @@ export async function uninstall(
   const foreign = removal.takesOver ? [] : await foreignControlPlanes(cluster, all)
   foreign.forEach((each) => removal.note(keptFor(each)))
   const inventory = await (foreign.length > 0 ? takeOwnInventory : takeInventory)(cluster, removal)
+  await removal.beforeRoutes()
   if (dryRun) return { ...planOf(inventory, namespace), remains: [] }
   await removeAll(cluster, removal, inventory, progress)
   const readRemains = () => listRemains(cluster, namespace, inventory)

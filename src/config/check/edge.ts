@@ -1,5 +1,5 @@
 // Contradictions in the section `edge`, and with the exposed services.
-import { exposedThroughTyk, tykTarget } from '../edge.ts'
+import { exposedThroughTyk, tykHost, tykTarget } from '../edge.ts'
 import type { Config, Exposure } from '../schema.ts'
 import { withPrefix, type Fault } from './fault.ts'
 
@@ -18,7 +18,7 @@ function tykFaults(config: Config): Fault[] {
     const message = service === undefined ? `${known}; name one` : `${service} is not exposed: ${known}`
     return [{ path: ['service'], message }]
   }
-  return targetFaults(config, exposed.exposure)
+  return [...targetFaults(config, exposed.exposure), ...hostFaults(config, exposed.exposure)]
 }
 
 function targetFaults(config: Config, exposure: Exposure): Fault[] {
@@ -41,6 +41,18 @@ function targetFaults(config: Config, exposure: Exposure): Fault[] {
       },
     ]
   return []
+}
+
+/** The gateway has routes only for the exposed hosts, so a request for another one proves nothing. */
+function hostFaults(config: Config, { hosts }: Exposure): Fault[] {
+  const host = tykHost(config)
+  if (hosts.some((each) => covers(each, host))) return []
+  const { domain } = config.edge!.tyk
+  const message =
+    domain === undefined
+      ? `the exposed hosts are only ${hosts.join(', ')}, and ${host} of \`url\` is none of them; set the name that users ask for`
+      : `the gateway has no route for ${domain}; use one of the exposed hosts, or expose it: ${hosts.join(', ')}`
+  return [{ path: ['domain'], message }]
 }
 
 function covers(host: string, name: string): boolean {

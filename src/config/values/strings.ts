@@ -77,6 +77,23 @@ export const pathPrefix = parsedValue(
   (raw) => (typeof raw === 'string' && /^\/\S*$/.test(raw) ? raw : undefined),
 )
 
+const plainPathForm = '^(?=/)(/[^\\s/?#\\\\]+)*/?$'
+
+/** A path that is joined to an address: `//` or `\` could lead to another host, and `?` or `#` would end it. */
+export const plainPath = parsedValue(
+  'a path such as /shop/, without //, \\, ? and #',
+  { ...publicValue, type: 'string', pattern: plainPathForm },
+  (raw) => (typeof raw === 'string' && new RegExp(plainPathForm).test(raw) ? raw : undefined),
+)
+
+/** What a request sends as a header. */
+export const headerValue = nonEmptyString.refine(
+  (text) => /^[\t\x20-\x7e\x80-\xff]+$/.test(text) && text === text.trim(),
+  {
+    error: 'expected a value that fits a header: one line, without spaces at its ends',
+  },
+)
+
 /** Envoy's regular expressions (RE2) have neither lookaround nor backreferences. */
 export const regex = parsedValue(
   'a regular expression in RE2 syntax, without lookaround and backreferences',

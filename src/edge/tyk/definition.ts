@@ -5,22 +5,19 @@ import { isMap } from '../../config/values/parsed-value.ts'
 /** A definition has many more fields. This program leaves those that it does not set as they are. */
 export type TykDefinition = Record<string, unknown> & { api_id: string; name: string }
 
-/**
- * Who has made a definition. Tyk keeps it among the data for plugins. `uid`: of the namespace, which tells clusters apart; absent
- * while there is none.
- */
+/** Who has made a definition. `uid`: of the namespace, which tells clusters apart; absent while there is none. */
 export type TykOwner = { owner: string; namespace: string; uid?: string }
 
-/** `target`: the ingress gateway; empty if it is not known. */
-export type TykRoute = {
-  owner: TykOwner
-  name: string
-  listenPath: string
-  stripListenPath: boolean
-  domain: string
-  target: string
-  keyless: boolean | undefined
-}
+/** The way of a request. `target`: the ingress gateway; empty if it is not known. */
+export type TykWay = { domain: string; listenPath: string; stripListenPath: boolean; target: string }
+
+export type TykRoute = TykWay & { owner: TykOwner; name: string; keyless: boolean | undefined }
+
+/**
+ * What Tyk keeps for us among the data for plugins. `id`: of the definition, because a copy that somebody makes in Tyk has these data,
+ * too. `proved`: the way by which users last reached the application, as this program saw it.
+ */
+type Mark = TykOwner & { id: string; proved: Partial<TykWay> }
 
 /** On every answer, with a mark that each change of the definition replaces: so the proof knows which one has answered. */
 export const proofHeader = 'x-mesh-canary-edge'
@@ -30,7 +27,8 @@ const ownerKey = 'mesh-canary'
 const injector = { name: 'header_injector' }
 
 /** What this program sets and keeps so. */
-function ownFields({ owner, name, listenPath, stripListenPath, domain, target, keyless }: TykRoute, mark: string) {
+function ownFields(route: TykRoute, { id, mark, proved }: { id: string; mark: string; proved?: TykWay }) {
+  const { owner, name, listenPath, stripListenPath, domain, target, keyless } = route
   return {
     name,
     active: true,
@@ -44,7 +42,7 @@ function ownFields({ owner, name, listenPath, stripListenPath, domain, target, k
       ...(target.startsWith('https:') ? { transport: { ssl_insecure_skip_verify: false } } : {}),
     },
     version_data: { versions: { Default: { global_response_headers: { [proofHeader]: mark } } } },
-    config_data: { [ownerKey]: owner },
+    config_data: { [ownerKey]: { ...owner, id, ...(proved ? { proved } : {}) } },
     ...(keyless === undefined ? {} : { use_keyless: keyless }),
   }
 }
@@ -57,13 +55,14 @@ const initialFields = {
   version_data: { not_versioned: true, versions: { Default: { name: 'Default', use_extended_paths: true } } },
 }
 
-/** The definition as it should be, from the one that is there. `id`: of a new one. */
+/** The definition as it should be, from the one that is there. `id`: of a new one. `proved`: by default what it was before. */
 export function wanted(
   route: TykRoute,
   live: TykDefinition | undefined,
-  { id, mark }: { id: string; mark: string },
+  { id: newId, ...more }: { id: string; mark: string; proved?: TykWay },
 ): TykDefinition {
-  const merged = merge(live ?? { api_id: id, ...initialFields }, ownFields(route, mark)) as TykDefinition
+  const id = live?.api_id ?? newId
+  const merged = merge(live ?? { api_id: id, ...initialFields }, ownFields(route, { id, ...more })) as TykDefinition
   const processors = Array.isArray(live?.['response_processors'])
     ? (live['response_processors'] as { name?: string }[])
     : []
@@ -91,7 +90,7 @@ type Known = TykDefinition & {
   use_keyless?: boolean
   proxy?: { listen_path?: string; target_url?: string }
   version_data?: { versions?: { Default?: { global_response_headers?: Record<string, string> } } }
-  config_data?: { [ownerKey]?: Partial<TykOwner> }
+  config_data?: { [ownerKey]?: Partial<Mark> }
 }
 
 /** The mark that its answers have. */
@@ -103,43 +102,56 @@ export function asksForKey(definition: TykDefinition): boolean {
   return (definition as Known).use_keyless !== true
 }
 
-/**
- * What this config has made for this namespace; or for one that is no more, if it leads the same requests to the same address. `names`:
- * under which this config may have made it.
- */
-export function ownDefinition(
-  route: TykRoute,
-  names: readonly string[],
-  all: readonly TykDefinition[],
-): TykDefinition | undefined {
-  const own = (all as Known[]).filter((each) => isOfConfig(route, names, each))
-  const ofNamespace = own.find((each) => route.owner.uid !== undefined && ownerIn(each).uid === route.owner.uid)
-  return ofNamespace ?? own.find((each) => isAtSamePlace(route, each) && each.proxy?.target_url === route.target)
-}
-
 const ownerIn = ({ config_data: data }: Known) => data?.[ownerKey] ?? {}
 
-/** True if this config has made it, for this cluster or another one. */
+/**
+ * True if this config has made it, for this namespace or another one of the same name. `names`: under which this config may have made
+ * it.
+ */
 export function isOfConfig({ owner: { namespace } }: TykRoute, names: readonly string[], of: TykDefinition): boolean {
-  const { owner = '', namespace: place } = ownerIn(of)
-  return names.includes(owner) && place === namespace
+  const { owner = '', namespace: place, id } = ownerIn(of)
+  return names.includes(owner) && place === namespace && id === of.api_id
+}
+
+/** `of`: of this config. */
+export function isOfNamespace({ owner: { uid } }: TykRoute, of: TykDefinition): boolean {
+  return uid !== undefined && ownerIn(of).uid === uid
+}
+
+export function wayOf({ domain, listenPath, stripListenPath, target }: TykRoute): TykWay {
+  return { domain, listenPath, stripListenPath, target }
+}
+
+/** By which users last reached the application; undefined if this program has never seen that they do. */
+export function provedWay(definition: TykDefinition): TykWay | undefined {
+  const { domain, listenPath, stripListenPath, target } = ownerIn(definition).proved ?? {}
+  // Anybody with rights in Tyk may have written it.
+  if (typeof stripListenPath !== 'boolean' || typeof domain !== 'string') return undefined
+  if (typeof listenPath !== 'string' || typeof target !== 'string') return undefined
+  return { domain, listenPath, stripListenPath, target }
 }
 
 const pathOf = (text = '') => text.replace(/\/+$/, '')
 
-function isAtSamePlace({ domain, listenPath }: TykRoute, { domain: other = '', proxy }: Known): boolean {
+export function isAtSamePlace({ domain, listenPath }: TykWay, of: TykDefinition): boolean {
+  const { domain: other = '', proxy } = of as Known
   return domain === other && pathOf(proxy?.listen_path) === pathOf(listenPath)
+}
+
+/** It leads the same requests to the same address. */
+export function isSameWay(way: TykWay, of: TykDefinition): boolean {
+  return isAtSamePlace(way, of) && (of as Known).proxy?.target_url === way.target
 }
 
 /** Another definition that gets the same requests: which of them answers is not defined. */
 export function rivalOf(
-  route: TykRoute,
+  way: TykWay,
   own: TykDefinition | undefined,
   all: readonly TykDefinition[],
 ): TykDefinition | undefined {
   return (all as Known[]).find((each) => {
     const { api_id: id, active, domain = '' } = each
-    const isAnyDomain = domain === '' || route.domain === ''
-    return id !== own?.api_id && active !== false && isAtSamePlace(isAnyDomain ? { ...route, domain } : route, each)
+    const isAnyDomain = domain === '' || way.domain === ''
+    return id !== own?.api_id && active !== false && isAtSamePlace(isAnyDomain ? { ...way, domain } : way, each)
   })
 }

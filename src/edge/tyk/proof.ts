@@ -32,11 +32,14 @@ function ask({ url, path, host, key }: ProofRequest, signal: AbortSignal): Promi
   const headers = { host, ...(key === undefined ? {} : { authorization: key }) }
   return new Promise((resolve) => {
     // Another one each time, because Tyk may keep answers.
-    const query = `${path.includes('?') ? '&' : '?'}mesh-canary=${randomUUID()}`
-    const call = request(`${url}${path}${query}`, { headers, agent: false, timeout: timeoutMs, signal }, (response) => {
-      response.destroy()
-      resolve({ status: response.statusCode ?? 0, headers: response.headers })
-    })
+    const call = request(
+      `${url}${path}?mesh-canary=${randomUUID()}`,
+      { headers, agent: false, timeout: timeoutMs, signal },
+      (response) => {
+        response.destroy()
+        resolve({ status: response.statusCode ?? 0, headers: response.headers })
+      },
+    )
     call.on('timeout', () => call.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)))
     call.on('error', (error: NodeJS.ErrnoException) => resolve({ problem: error.code ?? error.message }))
     call.end()

@@ -1,5 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import { experimentRun, guardIdentity, type SavedPromotion } from '../../../src/canary/ownership/lease-object.ts'
+import {
+  experimentRun,
+  guardIdentity,
+  rollbackIdentity,
+  type SavedPromotion,
+} from '../../../src/canary/ownership/lease-object.ts'
 import { next } from '../../../src/canary/state/machine.ts'
 import { progressView } from '../../../src/canary/state/progress-view.ts'
 import { initialState } from '../../../src/canary/state/start.ts'
@@ -7,9 +12,10 @@ import { setShiftTime } from '../../../src/canary/state/steps.ts'
 import { endHeld } from '../../../src/canary/state/ending.ts'
 import type { State } from '../../../src/canary/state/types.ts'
 import { leaseStatus } from '../../../src/cli/lease-status.ts'
-import { changeLog } from '../../../src/cli/status.ts'
+import { changeLog, watchStatus, type Statuses } from '../../../src/cli/status.ts'
 import { progressLines } from '../../../src/cli/progress-lines.ts'
 import type { Lease } from '../../../src/cluster/objects.ts'
+import { FakeClock } from '../fake-clock.ts'
 import { planOf, served, servedByStable } from '../fixtures.ts'
 
 const plan = planOf('stable: v1, canary: v2, steps: [20, 50, 100], interval: 30s')
@@ -29,7 +35,8 @@ function stateAfter(seconds: number, failures = 0): State {
   return state
 }
 
-const holder = 'https://github.example/acme/shop/actions/runs/7 (0a1b2c3d)'
+const runName = 'https://github.example/acme/shop/actions/runs/7'
+const holder = `${runName} (0a1b2c3d)`
 
 function leaseOf(
   state: State,
@@ -39,7 +46,7 @@ function leaseOf(
   const now = start + seconds * 1000
   const shown = { ...progressView(plan, state, now), guardMs: 30_000 }
   const savedAt = new Date(now).toISOString()
-  const saved: SavedPromotion = { version: 5, plan: 'p', template: 't', run: 'r', savedAt, state, shown }
+  const saved: SavedPromotion = { version: 5, plan: 'p', template: 't', run: runName, savedAt, state, shown }
   return {
     apiVersion: 'coordination.k8s.io/v1',
     kind: 'Lease',
@@ -98,16 +105,65 @@ describe('the status of a promotion, from its Lease', () => {
     expect(lines[0]).toBe(line)
   })
 
+  test.each<[string, string, Record<string, string>, string]>([
+    [
+      'an experiment',
+      experimentRun('run 7', 'slow'),
+      {},
+      'an experiment; its run has been silent for 600 s, and no guard watches it',
+    ],
+    [
+      'a promotion of another version',
+      holder,
+      { 'mesh-canary.io/state': '{"version":4}' },
+      'a promotion by another version of mesh-canary, which says no more here; its run has been silent for 600 s',
+    ],
+    [
+      'a guard',
+      guardIdentity(holder),
+      {},
+      'the guard has taken over, to return everything to how it was before, and the run was last alive 600 s ago; ' +
+        'it needs seconds: after a minute, see the log of its Job',
+    ],
+    [
+      'a roll back',
+      rollbackIdentity('run 9'),
+      { 'mesh-canary.io/ended': 'run 9 returned all traffic to stable (stage rollback)' },
+      'run 9 (rollback) has taken over, to return all traffic to stable, and the run was last alive 600 s ago; ' +
+        'it needs seconds: after a minute, see the log of that run, and run the stage rollback again',
+    ],
+  ])('shows for how long nobody has heard of %s', (_, silent, annotations, text) => {
+    const { line, lines } = leaseStatus(leaseOf(stateAfter(10), 10, { holder: silent, annotations }), start + 610_000)
+    expect(line).toBe(`shop/backend: ${text}`)
+    expect(lines.at(-2)).toMatch(/600 s ago/)
+  })
+
+  test('promises no time of a run that has never renewed the Lease', () => {
+    const lease = leaseOf(stateAfter(10), 10)
+    lease.spec = { holderIdentity: holder }
+    expect(leaseStatus(lease, start + 11_000).line).toBe(
+      'shop/backend: v2 beside v1: step 1 of 3, weight 20% then; its run has never renewed the Lease, and its guard has not acted yet',
+    )
+  })
+
+  test('promises no time of a run that has taken over and has saved nothing yet', () => {
+    const lease = leaseOf(stateAfter(10), 10, { holder: 'run 8 (0a1b2c3d)' })
+    expect(leaseStatus(lease, start + 11_000).line).toBe(
+      'shop/backend: v2 beside v1: step 1 of 3, weight 20% then; run 8 has taken over, and has saved nothing yet',
+    )
+  })
+
   test.each<[string, object]>([
-    ['nothing but its version', { version: 5 }],
-    ['no state', { version: 5, savedAt: '2026-11-30T07:00:00Z' }],
-    ['no time', { version: 5, savedAt: 'x', state: { phase: 'watching', weight: 20 } }],
+    ['nothing but its version', {}],
+    ['no state', { savedAt: '2026-11-30T07:00:00Z' }],
+    ['no time', { savedAt: 'x', state: { phase: 'watching', weight: 20 } }],
     [
       'a view of another shape',
-      { version: 5, savedAt: '2026-11-30T07:00:00Z', state: { phase: 'watching', weight: 20 }, shown: { stage: 1 } },
+      { savedAt: '2026-11-30T07:00:00Z', state: { phase: 'watching', weight: 20 }, shown: { stage: 1 } },
     ],
-  ])('says no more than it can of one that has saved %s', (_, saved) => {
-    const lease = leaseOf(stateAfter(10), 10, { annotations: { 'mesh-canary.io/state': JSON.stringify(saved) } })
+  ])('says no more than it can of one that has saved %s', (_, more) => {
+    const saved = JSON.stringify({ version: 5, run: runName, ...more })
+    const lease = leaseOf(stateAfter(10), 10, { annotations: { 'mesh-canary.io/state': saved } })
     expect(leaseStatus(lease, start + 11_000).line).toBe(
       'shop/backend: a promotion by another version of mesh-canary, which says no more here',
     )
@@ -124,7 +180,7 @@ describe('the status of a promotion, from its Lease', () => {
     [
       'whose guard acts',
       leaseOf(stateAfter(10), 10, { holder: guardIdentity(holder) }),
-      'shop/backend: the guard returns everything to how it was before',
+      'shop/backend: the guard has taken over, to return everything to how it was before, and the run was last alive 1 s ago; it needs seconds',
     ],
     [
       'that the stage rollback has ended',
@@ -201,11 +257,59 @@ test('a watched status has a line for each change, one every ten seconds, and on
     log({ scope, all }, second * 1_000)
   }
   expect(lines).toEqual([
-    expect.stringContaining('no promotion and no experiment is in progress in the cluster; rollouts that'),
+    'no promotion and no experiment is in progress in the cluster',
     'shop/backend: step 1',
     'shop/backend: step 2',
     'shop/backend: step 2',
-    expect.stringContaining('no promotion and no experiment is in progress in the cluster; rollouts that'),
+    'no promotion and no experiment is in progress in the cluster',
     'shop/backend: ended',
   ])
+})
+
+describe('a watched status', () => {
+  const scope = 'in the cluster'
+  const one: Statuses = {
+    scope,
+    all: [{ name: 'shop/backend', about: '1', line: 'step 1', lines: ['step 1', '  holder'] }],
+  }
+  const note = 'shown is what has a Lease in the cluster; rollouts that Argo Rollouts or Flagger move have none'
+
+  /** Reads these once a second, and stops after the last one. */
+  async function watched(answers: (Statuses | string)[], isLive: boolean) {
+    const shown: (string | string[])[] = []
+    const clock = new FakeClock()
+    const stop = new AbortController()
+    const line = (text: string) => void shown.push(text)
+    const live = (lines: string[]) => void (isLive && shown.push(lines))
+    const left = [...answers]
+    const read = () => {
+      const answer = left.shift()!
+      if (left.length === 0) stop.abort()
+      return typeof answer === 'string' ? Promise.reject(new Error(answer)) : Promise.resolve(answer)
+    }
+    const end = await watchStatus(read, { info: line, warning: line, live, isLive }, clock, stop.signal).catch(String)
+    return { shown, end }
+  }
+
+  test('says that it shows no rollouts of controllers, also beside a promotion', async () => {
+    expect((await watched([one], true)).shown).toEqual([['step 1', '  holder', note], []])
+    expect((await watched([one], false)).shown).toEqual([note, 'step 1'])
+  })
+
+  test('fails at once if the first read is refused', async () => {
+    expect(await watched(['forbidden'], true)).toEqual({ shown: [], end: 'Error: forbidden' })
+  })
+
+  test('leaves nothing on the terminal that it cannot read any more', async () => {
+    const { shown } = await watched([one, 'connection refused', 'connection refused', one], true)
+    const failure = 'the promotions cannot be read: connection refused; last read'
+    const block = ['step 1', '  holder', note]
+    expect(shown).toEqual([block, [`${failure} 1 s ago`], [`${failure} 2 s ago`], block, []])
+  })
+
+  test('warns elsewhere when the failure changes, and every ten seconds', async () => {
+    const { shown } = await watched([one, ...Array<string>(12).fill('no route'), one, 'no route', 'forbidden'], false)
+    const [first, second] = ['the promotions cannot be read: no route', 'the promotions cannot be read: forbidden']
+    expect(shown).toEqual([note, 'step 1', first, first, 'step 1', first, second])
+  })
 })

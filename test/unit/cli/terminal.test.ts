@@ -116,6 +116,17 @@ describe('live lines', () => {
     expect(screen()).toEqual(['x', 'é'.repeat(39), 'a\ufffd[2Jb', ''])
   })
 
+  test.each<[string, string, string]>([
+    ['wide characters', '汉'.repeat(60), '汉'.repeat(19)],
+    ['pictures', '🚀✅'.repeat(30), `${'🚀✅'.repeat(9)}🚀`],
+    ['tabs', 'x\t'.repeat(30), `${'x '.repeat(19)}x`],
+    ['a bar, which is not wide', '█░'.repeat(30), `${'█░'.repeat(19)}█`],
+  ])('have no more columns than the terminal, with %s', (_, line, shown) => {
+    const { lines, screen } = onTerminal()
+    lines.live([line])
+    expect(screen()).toEqual([shown, ''])
+  })
+
   test('are no more than the terminal has, and each is one line', () => {
     const { lines, screen, stream } = onTerminal()
     stream.rows = 4

@@ -2,6 +2,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { secretsInConfig } from '../../../src/config/secrets.ts'
 import { stagesOf } from '../../../src/config/stages.ts'
+import { applyTyk, planTyk } from '../../../src/edge/tyk/plan.ts'
 import { judge } from '../../../src/edge/tyk/proof.ts'
 import { createRecorder } from '../../../src/report/recorder.ts'
 import { emptyReport } from '../../../src/report/report.ts'
@@ -113,11 +114,6 @@ describe('the API in Tyk', () => {
       ', keyless: true, proof: { path: /broken }',
       /500, from an application behind this API of Tyk and an Envoy; the new API was removed again$/,
     ],
-    [
-      'for a host that is not exposed',
-      ', keyless: true, domain: other.example',
-      /no route for the host other\.example/,
-    ],
   ])('fails if the proof does, %s, and leaves nothing behind', async (_, more, message) => {
     const { context, tyk } = await setUp(more)
     const failed = context()
@@ -133,12 +129,49 @@ describe('the API in Tyk', () => {
   ])('is as before if it does not reach its new target, in a Tyk that reloads %s', async (_, options) => {
     const { context, live, tyk } = await setUp(', keyless: true', options)
     await edge(context())
-    const before = structuredClone(live())
+    const { target_url: before } = live().proxy
     await expect(edge(context('', 'u1', 'http://127.0.0.1:9'), 1_500)).rejects.toThrow(
-      /Tyk does not reach the ingress gateway at `edge\.tyk\.target`; the definition from before was written back$/,
+      /Tyk does not reach the ingress gateway at `edge\.tyk\.target`; the way that worked before was written back$/,
     )
-    expect(live()).toEqual(before)
-    await expect.poll(() => tyk.loaded).toEqual([before])
+    expect(live().proxy.target_url).toBe(before)
+    await expect.poll(() => tyk.loaded).toEqual([live()])
+    expect(await edge(context())).toEqual({ changed: false })
+  })
+
+  test('returns to the way that was proved, although the run that has left it died before its own proof', async () => {
+    const { context, live } = await setUp(', keyless: true')
+    await edge(context())
+    const { target_url: before } = live().proxy
+    const broken = context('', 'u1', 'http://127.0.0.1:9')
+    await applyTyk(await planTyk(broken.cluster, broken.config))
+    await expect(edge(broken, 0)).rejects.toThrow('the way that worked before was written back')
+    expect(live().proxy.target_url).toBe(before)
+  })
+
+  test('does not return to a target that somebody else has written, when the application fails for a moment', async () => {
+    let status = 200
+    const { address } = await serve((_, response) =>
+      response.writeHead(status, { 'x-envoy-upstream-service-time': '3' }).end(),
+    )
+    const { context, live } = await setUp(', keyless: true', { target: address })
+    await edge(context())
+    live().proxy.target_url = 'http://elsewhere.example'
+    status = 503
+    await expect(edge(context(), 0)).rejects.toThrow(
+      /503.*; the API stays as the config says, because users have reached the application this way before$/,
+    )
+    expect(live().proxy.target_url).toBe(address)
+  })
+
+  test('stays when its place from before is taken', async () => {
+    const { context, tyk, live } = await setUp(', keyless: true')
+    await edge(context(', listenPath: /old/'))
+    const other = { ...live(), api_id: 'x', name: 'Other', config_data: {} }
+    tyk.stored.set('x', other)
+    await expect(edge(context(', listenPath: /new/, proof: { path: /broken }'), 0)).rejects.toThrow(
+      'the API stays as it is now, because Other (x) listens at its place from before',
+    )
+    expect(live().proxy.listen_path).toBe('/new/')
   })
 
   test('is proved by the definition of now, once a slow Tyk has loaded it', async () => {
@@ -146,8 +179,8 @@ describe('the API in Tyk', () => {
     await edge(context())
     const other = await gateway()
     await edge(context('', 'u1', other.address))
-    expect(tyk.loaded).toEqual([live()])
-    expect(live().proxy.target_url).toBe(other.address)
+    expect(tyk.loaded[0]!.proxy.target_url).toBe(other.address)
+    await expect.poll(() => tyk.loaded).toEqual([live()])
   })
 
   test('is loaded by the next run if one died before the reload', async () => {
@@ -158,15 +191,33 @@ describe('the API in Tyk', () => {
     expect(tyk.loaded).toHaveLength(1)
   })
 
-  test('is found again in a namespace or a cluster that was created anew, also to remove it', async () => {
+  test('is found again in a namespace or a cluster that was created anew', async () => {
     const { context, tyk } = await setUp(', keyless: true')
     await edge(context())
     const [id] = tyk.stored.keys()
     await edge(context('', 'u2'))
     expect([...tyk.stored.keys()]).toEqual([id])
     expect(await edge(context('', 'u2'))).toEqual({ changed: false })
-    expect(await (await edgeRemoval(context('', '')))()).toEqual(['Tyk API shop frontend (mesh-canary)'])
+    expect(await (await edgeRemoval(context('', 'u2')))()).toEqual(['Tyk API shop frontend (mesh-canary)'])
     expect(tyk.stored.size).toBe(0)
+  })
+
+  test.each<[string, string | undefined]>([
+    ['with the same target', undefined],
+    ['with a target of its own', 'http://gateway.of.the.other'],
+  ])('of another cluster %s is named, and neither removed nor in the way of a removal', async (_, target) => {
+    const { context, tyk } = await setUp(', keyless: true')
+    await edge(context())
+    const [id] = tyk.stored.keys()
+    const stays = `the Tyk API shop frontend (mesh-canary) (${id}) stays, because this config has made it for another cluster`
+    const disabled = context(', enabled: false', 'u2', target)
+    expect(await edgeClusterFaults(disabled)).toEqual([])
+    expect(await edge(disabled)).toEqual({ changed: false })
+    expect(disabled.lines).toContainEqual(expect.stringContaining(stays))
+    const uninstalled = context('', 'u2', target)
+    expect(await (await edgeRemoval(uninstalled))()).toEqual([])
+    expect(uninstalled.recorder.current().warnings).toEqual([expect.stringContaining(stays)])
+    expect(tyk.stored.size).toBe(1)
   })
 
   test('follows a changed path, but is left alone by the same config in another cluster', async () => {
@@ -174,11 +225,46 @@ describe('the API in Tyk', () => {
     await edge(context(', listenPath: /old/'))
     await edge(context(', listenPath: /new/'))
     expect([...tyk.stored.values()].map(({ proxy }) => proxy.listen_path)).toEqual(['/new/'])
-    const other = [', listenPath: /new/', 'u2', 'http://gateway.of.the.other'] as const
     const fault = expect.stringContaining('this config has made it for another cluster or namespace') as string
-    expect(await edgeClusterFaults(context(...other))).toEqual([fault])
-    await expect(edge(context(`${other[0]}, enabled: false`, other[1], other[2]))).rejects.toThrow('remove it in Tyk')
+    const other = context(', listenPath: /new/', 'u2', 'http://gateway.of.the.other')
+    expect(await edgeClusterFaults(other)).toEqual([fault])
     expect(live().proxy.listen_path).toBe('/new/')
+  })
+
+  test('is not confused with a copy that somebody makes of it in Tyk', async () => {
+    const { context, tyk } = await setUp(', keyless: true')
+    await edge(context())
+    const [id, definition] = [...tyk.stored][0]!
+    const copy = { ...structuredClone(definition), api_id: 'copy', name: 'Copy' }
+    copy.proxy.listen_path = '/try/'
+    tyk.stored.clear()
+    tyk.stored.set('copy', copy).set(id, definition)
+    expect(await edge(context())).toEqual({ changed: false })
+    await edge(context(', listenPath: /new/'))
+    expect([...tyk.stored.values()].map(({ proxy }) => proxy.listen_path)).toEqual(['/try/', '/new/'])
+    await (await edgeRemoval(context()))()
+    expect([...tyk.stored.keys()]).toEqual(['copy'])
+  })
+
+  test('is not chosen if this config has made several for one namespace', async () => {
+    const { context, tyk, live } = await setUp(', keyless: true')
+    await edge(context(', listenPath: /a/'))
+    const first = structuredClone(live())
+    tyk.stored.clear()
+    await edge(context(', listenPath: /b/'))
+    tyk.stored.set(first.api_id, first)
+    const ids = [...tyk.stored.keys()].map((id) => `shop frontend (mesh-canary) (${id})`).join(', ')
+    expect(await edgeClusterFaults(context())).toEqual([
+      `edge.tyk: this config has made several APIs in this Tyk for this namespace: ${ids}; remove all but one of them in Tyk`,
+    ])
+  })
+
+  test('is shown once by a dry run of the stages plan and edge', async () => {
+    const { context } = await setUp(', keyless: true')
+    const both = context()
+    await planEdge(both)
+    await planEdge(both)
+    expect(both.recorder.current().plan).toHaveLength(1)
   })
 
   test('needs a key for its proof before anything is written', async () => {
@@ -235,12 +321,22 @@ describe('the proof', () => {
     expect(judge(asked, { status: 200, headers: fromApp }).text).toContain('not through this API of Tyk as it is now')
     expect(judge(asked, { status: 200, headers: { ...fromApp, 'x-mesh-canary-edge': 'other' } }).ok).toBe(false)
     expect(judge(asked, { status: 200, headers: { 'x-mesh-canary-edge': 'our-mark' } }).text).toContain('nothing shows')
+    const atGateway = judge(asked, { status: 404, headers: { server: 'istio-envoy' } })
+    expect(atGateway.text).toContain('no route for the host shop.example.com')
     expect(judge(asked, { problem: 'ECONNREFUSED' }).text).toBe('nothing answers at http://tyk (ECONNREFUSED)')
   })
 })
 
 describe('the section edge', () => {
   const tyk = (keys: string) => `${expose}\nedge: { tyk: { url: "https://api.example.com", secret: s, ${keys} } }`
+
+  test.each(['domain: a.shop.example.com', 'listenPath: /', 'listenPath: /a/b', 'listenPath: /shop/'])(
+    'takes %s',
+    (keys) => {
+      const yaml = tyk(keys).replace('[shop.example.com]', '["*.shop.example.com", shop.example.com]')
+      expect(configOf(yaml).edge!.tyk.enabled).toBe(true)
+    },
+  )
 
   test('runs a stage of its own after the policies, and its secrets are secrets', () => {
     const config = configOf(tyk('proof: { key: k-of-a-test }'))
@@ -267,7 +363,25 @@ describe('the section edge', () => {
       'expose: { frontend: { hosts: [a.example], tls: { secret: c } } }\nedge: { tyk: { url: "https://a", secret: s, target: "http://a" } }',
       'edge.tyk.target: the gateway redirects plain HTTP to HTTPS; write an https address',
     ],
-    [tyk('listenPath: shop'), 'edge.tyk.listenPath'],
+    ...['shop', '//', '//evil.example/x', '/a//b', '/\\\\evil.example', '"/a?b"', '"/a#b"'].flatMap(
+      (path): [string, string][] => [
+        [tyk(`listenPath: ${path}`), 'edge.tyk.listenPath'],
+        [tyk(`proof: { path: ${path} }`), 'edge.tyk.proof.path'],
+      ],
+    ),
+    [
+      tyk('domain: api.example.com'),
+      'edge.tyk.domain: the gateway has no route for api.example.com; use one of the exposed hosts, or expose it: shop.example.com',
+    ],
+    [
+      'expose: { a: { hosts: ["*.shop.example.com"] } }\nedge: { tyk: { url: "https://tyk.example.net", secret: s } }',
+      'edge.tyk.domain: the exposed hosts are only *.shop.example.com, and tyk.example.net of `url` is none of them; set the name',
+    ],
+    [
+      tyk('proof: { key: "two\\nlines" }'),
+      'edge.tyk.proof.key: a text of 9 characters is invalid: expected a value that fits a header',
+    ],
+    ['edge: { tyk: { url: "https://a", secret: "s\\n", enabled: false } }', 'edge.tyk.secret: '],
     [tyk('domain: "*.example.com"'), 'expected a host name such as shop.example.com'],
     ['edge: { kong: {} }', 'edge.kong'],
     ['edge: { tyk: { url: "https://u:p@a", secret: s } }', 'edge.tyk.url'],

@@ -128,6 +128,7 @@ function fakeMesh(objects: KubeObject[]): RecordingCluster & { removal: Removal 
     signal: new AbortController().signal,
     istioctl,
     note: () => {},
+    beforeRoutes: () => Promise.resolve(),
   }
   return {
     ...fake,
@@ -165,6 +166,16 @@ test('uninstall removes routes before the subsets that they use, then sidecars f
   expect([...stored.keys()]).toEqual(
     expect.arrayContaining(['CustomResourceDefinition /widgets.example.com', 'ClusterRole /view']),
   )
+})
+
+test('the way to the routes goes before all else, once nothing refuses', async () => {
+  const { cluster, removal, calls } = fakeMesh(meshObjects())
+  const before: string[][] = []
+  const beforeRoutes = () => Promise.resolve(void before.push([...calls]))
+  await expect(uninstall(cluster, { ...removal, beforeRoutes, faults: ['a Rollout'] })).rejects.toThrow('a Rollout')
+  expect(before).toEqual([])
+  await uninstall(cluster, { ...removal, beforeRoutes })
+  expect(before).toEqual([[]])
 })
 
 test('uninstall does not wait for the proxies when istiod is gone, because nothing updates them', async () => {
@@ -468,7 +479,13 @@ describe('with several control planes uninstall', () => {
 
   test('removes an unused one and its record, and leaves policies and sidecars', async () => {
     const { cluster, removal, calls } = fakeMesh(two())
-    const { removed, restarted } = await uninstall(cluster, { ...removal, revision: 'canary', timeoutMs: 0 })
+    const beforeRoutes = () => Promise.reject(new Error('the routes stay'))
+    const { removed, restarted } = await uninstall(cluster, {
+      ...removal,
+      revision: 'canary',
+      timeoutMs: 0,
+      beforeRoutes,
+    })
     expect(calls).toEqual(['istioctl uninstall --revision canary -y', 'remove ConfigMap'])
     expect({ removed, restarted }).toEqual({ removed: ['control plane canary'], restarted: [] })
   })
