@@ -201,8 +201,14 @@ function answer(
   return { status: 404, body: { message: 'Not Found' } }
 }
 
-/** `recover` ends every outage. */
-export type GithubApi = { address: string; state: GithubState; server: Server; recover: () => void }
+/** `breakDown` begins an outage, and `recover` ends every one. */
+export type GithubApi = {
+  address: string
+  state: GithubState
+  server: Server
+  breakDown: () => void
+  recover: () => void
+}
 
 /** Serves as GitHub Enterprise Server does, under /api/v3. */
 export async function startGithubApi(options: GithubApiOptions): Promise<GithubApi> {
@@ -226,11 +232,20 @@ export async function startGithubApi(options: GithubApiOptions): Promise<GithubA
     })
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
+  const breakDown = () => {
+    outages = Infinity
+  }
   const recover = () => {
     outages = 0
     fault = { token: options.token, permissions: options.permissions }
   }
-  return { address: `http://127.0.0.1:${(server.address() as AddressInfo).port}/api/v3`, state, server, recover }
+  return {
+    address: `http://127.0.0.1:${(server.address() as AddressInfo).port}/api/v3`,
+    state,
+    server,
+    breakDown,
+    recover,
+  }
 }
 
 function isDown(

@@ -14,7 +14,7 @@ export function countChanges({
   removed,
 }: Report): number {
   const done =
-    new Set(changes.map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`)).size +
+    countDistinct(changes) +
     restarted.length +
     (cluster?.action === 'created' ? 1 : 0) +
     (mesh && mesh.action !== 'unchanged' ? 1 : 0) +
@@ -28,4 +28,8 @@ export function countChanges({
       ({ name, outcome }) => (name === 'cluster' || name === 'install' || name === 'inject') && outcome === 'done',
     ).length
   return dryRun ? wouldBe + (removed?.length ?? 0) : done
+}
+
+export function countDistinct(changes: Report['changes']): number {
+  return new Set(changes.map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`)).size
 }
