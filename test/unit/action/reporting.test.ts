@@ -1,7 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
-import { action } from '../../../src/action/github.ts'
 import { finishReporting, startReporting } from '../../../src/action/reporting.ts'
 import { markerOf, reportId } from '../../../src/report/comment.ts'
 import type { Config } from '../../../src/config/schema.ts'
@@ -514,26 +513,6 @@ describe('a deployment that GitHub hears of late', () => {
     expect(api.state.deployments[0]!.statuses.at(-1)!.description).toBe('held: the traffic of backend stays as it is')
     await runOnce('deployment: production', environment(api))
     expect(states(api)).toEqual([['in_progress', 'failure', 'in_progress', 'success']])
-  })
-
-  test('does not say what an error of the post step says', async () => {
-    const exitCode = process.exitCode
-    onTestFinished(() => void (process.exitCode = exitCode))
-    const api = await github()
-    await begin(api)
-    vi.stubEnv('STATE_main', 'begun')
-    vi.stubEnv('STATE_reports', leftReports())
-    vi.stubEnv(
-      'STATE_left',
-      JSON.stringify({ kubeconfig: '/nowhere/secret', intents: [{ split: { service: 'backend' } }] }),
-    )
-    vi.stubEnv('INPUT_GITHUB-TOKEN', 'secret')
-    await action()
-    expect(printed).toContain('/nowhere/secret')
-    expect(api.state.deployments[0]!.statuses.at(-1)).toMatchObject({
-      state: 'failure',
-      description: 'The run ended before its promotion, and the post step failed: its log says what is left',
-    })
   })
 })
 
