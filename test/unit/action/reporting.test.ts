@@ -506,6 +506,13 @@ describe('a deployment that GitHub hears of late', () => {
     expect(states(api)).toEqual([['in_progress', 'success', 'inactive'], ['success']])
   })
 
+  test('because the run found no cluster, has failed', async () => {
+    const api = await github()
+    const { server: _, ...refused } = report({ verdict: 'skipped', outcome: 'failure', error: 'no kubeconfig' })
+    await runOnce('deployment: production', environment(api), refused)
+    expect(states(api)).toEqual([['failure']])
+  })
+
   test('goes on in the run that continues what a killed run has held', async () => {
     const api = await github()
     await begin(api)
