@@ -9,7 +9,15 @@ import type { AddressInfo } from 'node:net'
 type Permission = 'pull-requests' | 'deployments'
 type User = { login: string }
 type Comment = { id: number; issue: number; user: User; body: string }
-type Deployment = { id: number; node_id: string; sha: string; task: string; environment: string; statuses: Status[] }
+type Deployment = {
+  id: number
+  node_id: string
+  sha: string
+  task: string
+  environment: string
+  created_at: string
+  statuses: Status[]
+}
 type Status = {
   state: string
   description: string
@@ -37,6 +45,8 @@ export type GithubApiOptions = {
   /** Once it has so many deployments, or statuses of them, every request fails with status 502. */
   outageAfterDeployments?: number
   outageAfterStatuses?: number
+  /** By how much its clock is ahead of this machine's. */
+  clockAheadMs?: number
   /** It answers nothing. */
   isHanging?: boolean
 }
@@ -54,7 +64,7 @@ const ok = (body: unknown): Answer => ({ status: 200, body })
 const created = (body: unknown): Answer => ({ status: 201, body })
 const invalid = (message: string): Answer => ({ status: 422, body: { message } })
 
-function routes(state: GithubState, { pulls = {} }: GithubApiOptions): Route[] {
+function routes(state: GithubState, { pulls = {}, clockAheadMs }: GithubApiOptions): Route[] {
   let lastId = 100
   const find = (id: string | undefined) => state.deployments.find((each) => each.id === Number(id))
   return [
@@ -127,7 +137,9 @@ function routes(state: GithubState, { pulls = {} }: GithubApiOptions): Route[] {
         const { ref, task, environment } = body as unknown as Deployment & { ref?: string }
         if (!ref) return invalid('ref is missing')
         const id = ++lastId
-        state.deployments.push({ id, node_id: `node-${id}`, sha: ref, task, environment, statuses: [] })
+        const createdAt = timeOf(clockAheadMs).toISOString().replace(/\.\d+/, '')
+        const names = { sha: ref, task, environment }
+        state.deployments.push({ id, node_id: `node-${id}`, ...names, created_at: createdAt, statuses: [] })
         return created(state.deployments.at(-1))
       },
     },
@@ -145,6 +157,10 @@ function routes(state: GithubState, { pulls = {} }: GithubApiOptions): Route[] {
       },
     },
   ]
+}
+
+function timeOf(aheadMs = 0): Date {
+  return new Date(Date.now() + aheadMs)
 }
 
 /** As GraphQL shows a deployment. */
@@ -185,8 +201,14 @@ function answer(
   return { status: 404, body: { message: 'Not Found' } }
 }
 
-/** `recover` ends every outage. */
-export type GithubApi = { address: string; state: GithubState; server: Server; recover: () => void }
+/** `breakDown` begins an outage, and `recover` ends every one. */
+export type GithubApi = {
+  address: string
+  state: GithubState
+  server: Server
+  breakDown: () => void
+  recover: () => void
+}
 
 /** Serves as GitHub Enterprise Server does, under /api/v3. */
 export async function startGithubApi(options: GithubApiOptions): Promise<GithubApi> {
@@ -204,15 +226,26 @@ export async function startGithubApi(options: GithubApiOptions): Promise<GithubA
       if (fault.isHanging) return
       if (outages-- > 0 || isDown(state, fault)) return send(response, { status: 502, body: {} })
       const request = { method, path, query, body: body === '' ? {} : (JSON.parse(body) as Request['body']) }
-      send(response, answer(request, incoming.headers.authorization ?? '', known, options))
+      const answered = answer(request, incoming.headers.authorization ?? '', known, options)
+      const date = timeOf(options.clockAheadMs).toUTCString()
+      send(response, { ...answered, headers: { date, ...answered.headers } })
     })
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
+  const breakDown = () => {
+    outages = Infinity
+  }
   const recover = () => {
     outages = 0
     fault = { token: options.token, permissions: options.permissions }
   }
-  return { address: `http://127.0.0.1:${(server.address() as AddressInfo).port}/api/v3`, state, server, recover }
+  return {
+    address: `http://127.0.0.1:${(server.address() as AddressInfo).port}/api/v3`,
+    state,
+    server,
+    breakDown,
+    recover,
+  }
 }
 
 function isDown(

@@ -8,10 +8,16 @@ import type { Github } from './octokit.ts'
 const mostDeployments = 100
 const longestDescription = 140
 /** How the description of a held promotion begins. The run that continues it finds it by that. */
-const heldPrefix = 'held: '
+export const heldPrefix = 'held: '
 
-/** `id`: which config, namespace and cluster it is of (see `reportId`). */
-export type DeploymentTarget = { run: GithubRun; environment: string; id: string; logUrl?: string | undefined }
+/** `id`: which config, namespace and cluster it is of (see `reportId`). `began`: when the run did, as ISO 8601. */
+export type DeploymentTarget = {
+  run: GithubRun
+  environment: string
+  id: string
+  began: string
+  logUrl?: string | undefined
+}
 export type DeploymentStatus = {
   state: 'in_progress' | 'success' | 'failure' | 'inactive'
   description: string
@@ -19,7 +25,7 @@ export type DeploymentStatus = {
 }
 
 /**
- * Creates a deployment that is in progress, or goes on with the one that an earlier run of this commit has held.
+ * Creates a deployment that is in progress, or goes on with the one that an earlier run of this commit has held, if it is the newest.
  * `onId`: called with its number before it has a status.
  * @throws the API's error
  */
@@ -28,16 +34,23 @@ export async function startDeployment(
   target: DeploymentTarget,
   onId: (id: number) => void,
 ): Promise<void> {
-  const [latest] = await ownDeployments(github, target, target.run.sha)
-  const isHeld = latest?.state === 'IN_PROGRESS' && latest.description.startsWith(heldPrefix)
-  const id = isHeld ? latest.id : await create(github, target)
+  const [newest] = await ownDeployments(github, target)
+  const held = newest?.sha === target.run.sha && isHeld(newest) ? newest : undefined
+  const id = held ? held.id : await createDeployment(github, target)
   onId(id)
-  const description = isHeld ? 'The promotion goes on' : 'The promotion begins'
+  const description = held ? 'The promotion goes on' : 'The promotion begins'
   await setStatus(github, target, id, { state: 'in_progress', description })
 }
 
+function isHeld({ state, description }: Deployment): boolean {
+  return ['IN_PROGRESS', 'FAILURE'].includes(state ?? '') && description.startsWith(heldPrefix)
+}
+
 /** Not repeated after an error: GitHub may have created it nevertheless. */
-async function create({ octokit }: Github, { run, environment, id }: DeploymentTarget): Promise<number> {
+export async function createDeployment(
+  { octokit }: Github,
+  { run, environment, id }: DeploymentTarget,
+): Promise<number> {
   const { owner, repo, sha } = run
   const { data } = await octokit.rest.repos.createDeployment({
     owner,
@@ -57,8 +70,8 @@ async function create({ octokit }: Github, { run, environment, id }: DeploymentT
 /** GitHub lists deployments by task, so those of other configs do not count. */
 const taskOf = (id: string) => `mesh-canary:${id}`
 
-/** `state`: as GraphQL names it; undefined if it has no status. */
-type Deployment = { id: number; state: string | undefined; description: string }
+/** `createdAt`: in milliseconds, by the clock of this machine. `state`: as GraphQL names it; undefined if it has no status. */
+export type Deployment = { id: number; sha: string; createdAt: number; state: string | undefined; description: string }
 type Nodes = {
   nodes: ({ databaseId: number; latestStatus: { state: string; description: string | null } | null } | null)[]
 }
@@ -66,31 +79,29 @@ const statusQuery = `query ($ids: [ID!]!) {
   nodes(ids: $ids) { ... on Deployment { databaseId latestStatus { state description } } }
 }`
 
-/** The newest deployments first; `sha`: of this commit alone. */
-async function ownDeployments(
+/** The newest deployments first. */
+export async function ownDeployments(
   { octokit, persistently }: Github,
   { run: { owner, repo }, environment, id }: DeploymentTarget,
-  sha?: string,
 ): Promise<Deployment[]> {
   const asked = { owner, repo, task: taskOf(id), environment, per_page: mostDeployments }
-  const { data } = await persistently(() =>
-    octokit.rest.repos.listDeployments({ ...asked, ...(sha === undefined ? {} : { sha }) }),
-  )
+  const { data, headers } = await persistently(() => octokit.rest.repos.listDeployments(asked))
   if (data.length === 0) return []
+  const aheadMs = headers.date === undefined ? 0 : Date.parse(headers.date) - Date.now()
   const ids = data.map(({ node_id: node }) => node)
   // One request for all of them, because each of them would need its own otherwise.
   const { nodes } = await persistently(() => octokit.graphql<Nodes>(statusQuery, { ids }))
   const statuses = new Map(nodes.flatMap((node) => (node ? [[node.databaseId, node.latestStatus]] : [])))
-  return data.map((each) => {
-    const status = statuses.get(each.id)
-    return { id: each.id, state: status?.state, description: status?.description ?? '' }
+  return data.map(({ id: number, sha, created_at: createdAt }) => {
+    const { state, description } = statuses.get(number) ?? {}
+    return { id: number, sha, createdAt: Date.parse(createdAt) - aheadMs, state, description: description ?? '' }
   })
 }
 
 /** @throws the API's error */
 export async function setStatus(
   { octokit, persistently }: Github,
-  { run: { owner, repo }, logUrl }: Pick<DeploymentTarget, 'run' | 'logUrl'>,
+  { run: { owner, repo }, logUrl }: DeploymentTarget,
   id: number,
   { state, description, environmentUrl }: DeploymentStatus,
 ): Promise<void> {
@@ -115,28 +126,12 @@ export async function setStatus(
  */
 export function endStatus({ verdict, reason = '', outcome, error = '', promotions }: Report): DeploymentStatus {
   const why = error.split('\n')[0] || reason || 'the run failed'
+  if (outcome === 'failure' && verdict === 'promoted')
+    return { state: 'failure', description: `promoted, but the run failed: ${why}` }
   if (outcome === 'failure' || verdict === undefined || verdict === 'rolled-back' || verdict === 'inconclusive')
     return { state: 'failure', description: verdict === undefined ? why : `${verdict}: ${reason || why}` }
   if (verdict === 'held') return { state: 'in_progress', description: `${heldPrefix}${reason}` }
   const promoted = promotions.find((each) => each.verdict === 'promoted')
   if (verdict === 'promoted' || promoted) return { state: 'success', description: promoted?.reason ?? reason }
   return { state: 'inactive', description: `nothing to promote: ${reason}` }
-}
-
-/**
- * The traffic is not where these deployments say any more. Each of them is looked at, because a run that had nothing to promote leaves the
- * one before it as it is. `except`: the deployment that has replaced them. One that is newer may be of a run that has only begun.
- * @throws the API's error
- */
-export async function deactivateOthers(
-  github: Github,
-  target: DeploymentTarget,
-  description: string,
-  except?: number,
-): Promise<void> {
-  for (const { id, state } of await ownDeployments(github, target)) {
-    const isOpen = (state === undefined || state === 'IN_PROGRESS') && (except === undefined || id < except)
-    if (id !== except && (state === 'SUCCESS' || isOpen))
-      await setStatus(github, target, id, { state: 'inactive', description })
-  }
 }

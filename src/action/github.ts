@@ -87,6 +87,7 @@ export function withoutRunnerCommands(text: string): string {
 async function postStep(): Promise<void> {
   const left = JSON.parse(core.getState('left') || '{}') as PostState
   const info = (line: string) => core.info(withoutRunnerCommands(line))
+  let isHeld = left.held === true && (left.intents ?? []).length > 0
   const outcome = await runPost(left, info).then(
     (lines) => {
       for (const line of lines) core.warning(line)
@@ -94,9 +95,11 @@ async function postStep(): Promise<void> {
     },
     (error: unknown) => {
       fail(messageOf(error), 'Rollback')
-      return messageOf(error)
+      isHeld = false
+      // The runner masks secrets in its log, but not in what goes to GitHub's API.
+      return 'The run ended before its promotion, and the post step failed: its log says what is left'
     },
   )
   const { finishReporting } = await import('./reporting.ts')
-  await finishReporting(outcome)
+  await finishReporting(outcome, isHeld)
 }

@@ -48,5 +48,6 @@ export function explainGithubError(error: unknown, what: string, permissions: st
       `${what}: the token (\`github-token\`) may not do that (${status}, ${message}); ` +
       `give the job \`permissions: { ${permissions} }\``
     )
-  return `${what}: ${message}`
+  // What Octokit makes of an answer that is not GitHub's, such as that of a proxy before it.
+  return `${what}: ${message.startsWith('Unknown error') ? `GitHub answers with status ${status}` : message}`
 }

@@ -3,26 +3,17 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import * as core from '@actions/core'
 import type { Report } from '../report/report.ts'
-import { deactivateOthers, endStatus, setStatus, type DeploymentStatus, type DeploymentTarget } from './deployment.ts'
+import { endStatus, heldPrefix, type DeploymentTarget } from './deployment.ts'
+import { endDeployment, type DeploymentEnd } from './deployment-end.ts'
 import type { GithubRun } from './github-run.ts'
 import { connectGithub, explainGithubError, isTransient, type Github } from './octokit.ts'
 import { findPullRequest, writeComment } from './pull-request-comment.ts'
 
-/**
- * `number`: of the deployment that still needs its last status; without `status`, nobody knows how the promotion ended. `replaced`: why the
- * other deployments are inactive then, if they are.
- */
-export type PendingDeployment = {
-  target: DeploymentTarget
-  number?: number
-  status?: DeploymentStatus
-  replaced?: { number?: number; description: string }
-}
-
 /** `file`: with the body, which is too long for a variable. */
 export type PendingComment = { run: GithubRun; marker: string; file: string }
 
-export type PendingReports = { deployment?: PendingDeployment | undefined; comment?: PendingComment | undefined }
+/** `deployment`: without a status, nobody knows how the promotion ended. */
+export type PendingReports = { deployment?: DeploymentEnd | undefined; comment?: PendingComment | undefined }
 
 /** For all of it, so that a GitHub that hangs does not keep the job. */
 const limitMs = 15_000
@@ -51,27 +42,36 @@ export class Outbox {
     this.pending = { ...this.pending, ...change }
     core.saveState(stateName, JSON.stringify(this.pending))
   }
+
+  /** What has been done about the deployment, unless that was given up. */
+  change(done: Partial<DeploymentEnd>): void {
+    const { deployment } = this.pending
+    if (deployment) this.set({ deployment: { ...deployment, ...done } })
+  }
 }
 
 const stateName = 'reports'
 
-/** What is to be told of the deployment. `returned`: those of a run that only rolls back. */
+/** What is to be told of the deployments. `rollback`: those of a run that only rolls back. */
 export function endedDeployment(
-  begun: PendingDeployment | undefined,
+  begun: DeploymentEnd | undefined,
   report: Report,
   environmentUrl: string | undefined,
-  returned: DeploymentTarget | undefined,
-): PendingDeployment | undefined {
-  const { verdict, outcome, reason = '' } = report
-  if (begun) {
-    const status = endStatus(report)
-    const isActive = status.state === 'success'
-    const replaced = { description: 'A later deployment has replaced it', number: begun.number! }
-    const url = isActive || status.state === 'in_progress' ? { environmentUrl } : {}
-    return { ...begun, status: { ...status, ...url }, ...(isActive ? { replaced } : {}) }
-  }
-  const isReturned = returned && outcome === 'success' && verdict === 'rolled-back'
-  return isReturned ? { target: returned, replaced: { description: reason } } : undefined
+  rollback: DeploymentTarget | undefined,
+): DeploymentEnd | undefined {
+  const replaces = whyReplaced(report)
+  const older = replaces === undefined ? {} : { replaces }
+  if (!begun) return rollback && replaces !== undefined ? { target: rollback, isTold: true, replaces } : undefined
+  const status = endStatus(report)
+  const isActive = status.state === 'success' || status.state === 'in_progress'
+  return { ...begun, status: { ...status, ...(isActive ? { environmentUrl } : {}) }, ...older }
+}
+
+/** Why users are not on the version from before any more, whatever else the run came to; undefined if they are. */
+function whyReplaced({ verdict, reason = '', promotions, returned = [] }: Report): string | undefined {
+  const isPromoted = promotions.some((each) => [each.verdict, each.engineVerdict].includes('promoted'))
+  if (isPromoted || verdict === 'promoted') return 'A later deployment has replaced it'
+  return returned.length > 0 ? reason : undefined
 }
 
 /** What the main step has left. */
@@ -86,9 +86,16 @@ export function pendingComment(run: GithubRun, marker: string, body: string, fol
 }
 
 /**
- * `isLast`: nobody tries again. `outcome`: what the post step has done about a promotion that the run did not end.
+ * `isLast`: nobody tries again. `outcome`: what the post step has done about a promotion that the run did not end. `isHeld`: that is to leave
+ * it for the next run.
  */
-export type Delivery = { token: string; signal: AbortSignal; isLast: boolean; outcome?: string | undefined }
+export type Delivery = {
+  token: string
+  signal: AbortSignal
+  isLast: boolean
+  outcome?: string | undefined
+  isHeld?: boolean
+}
 
 /** Never rejects: what is not possible becomes a warning. */
 export async function deliver(outbox: Outbox, delivery: Delivery): Promise<void> {
@@ -131,18 +138,14 @@ export function warn(text: string): void {
 
 const unknownEnd = 'The run ended before it said how its promotion ended'
 
-async function deliverDeployment(
+function deliverDeployment(
   github: Github,
   outbox: Outbox,
-  { target, number, status, replaced }: PendingDeployment,
-  { outcome }: Delivery,
+  pending: DeploymentEnd,
+  { outcome = unknownEnd, isHeld = false }: Delivery,
 ): Promise<void> {
-  if (number !== undefined) {
-    await setStatus(github, target, number, status ?? { state: 'failure', description: outcome ?? unknownEnd })
-    // From here on, a run that dies has said how it ended.
-    outbox.set({ deployment: replaced ? { target, replaced } : undefined })
-  }
-  if (replaced) await deactivateOthers(github, target, replaced.description, replaced.number)
+  const unknown = { state: 'failure' as const, description: `${isHeld ? heldPrefix : ''}${outcome}` }
+  return endDeployment(github, { status: unknown, ...pending }, (done) => outbox.change(done))
 }
 
 async function deliverComment(github: Github, { run, marker, file }: PendingComment): Promise<void> {
@@ -153,6 +156,6 @@ async function deliverComment(github: Github, { run, marker, file }: PendingComm
   core.info(
     isWritten
       ? `comment: the pull request #${pullRequest} shows the result`
-      : `comment: the pull request #${pullRequest} shows the result of a run that began later`,
+      : `comment: the pull request #${pullRequest} shows a later result`,
   )
 }

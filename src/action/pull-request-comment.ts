@@ -19,7 +19,7 @@ export async function findPullRequest({ octokit, persistently }: Github, run: Gi
   return found?.number
 }
 
-/** `marker`: how the body begins. Returns false if a newer run has commented already. @throws the API's error */
+/** `marker`: how the body begins. Returns false if there is one of a later result already. @throws the API's error */
 export async function writeComment(
   github: Github,
   { owner, repo }: GithubRun,

@@ -7,7 +7,7 @@ import { commentBody, markerOf, reportId } from '../report/comment.ts'
 import { environmentUrl } from '../report/environment-url.ts'
 import type { ReportFiles } from '../report/outputs.ts'
 import type { Report } from '../report/report.ts'
-import { runName, tempDir } from '../runtime/environment.ts'
+import { jobName, runName, tempDir } from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
 import type { DeploymentTarget } from './deployment.ts'
 import { githubRun, type GithubRun } from './github-run.ts'
@@ -30,7 +30,7 @@ export async function startReporting(config: Config, env: NodeJS.ProcessEnv): Pr
   if (asked.length === 0) return none
   const run = githubRun(env)
   const obstacle = obstacleTo(config, run, asked.join(', '))
-  if (!obstacle) return reporting(config, run!, new (await import('./pending-reports.ts')).Outbox())
+  if (!obstacle) return reporting(config, run!, jobName(env), new (await import('./pending-reports.ts')).Outbox())
   if (obstacle.isQuiet) core.info(obstacle.text)
   else core.warning(obstacle.text, { title: 'GitHub' })
   return none
@@ -50,37 +50,49 @@ function obstacleTo(
   return undefined
 }
 
-function reporting(config: Config, run: GithubRun, outbox: Outbox): GithubReporting {
+function reporting(config: Config, run: GithubRun, job: string | undefined, outbox: Outbox): GithubReporting {
   const { deployment: environment } = config
+  const began = new Date().toISOString()
   const stages = environment === undefined || config.dryRun ? [] : stagesOf(config)
+  const id = (server: string | undefined) => reportId(config, { server, job })
   const target = (server: string | undefined): DeploymentTarget => ({
-    ...{ run, environment: environment!, logUrl: pageOfRun() },
-    id: reportId(config, server),
+    ...{ run, environment: environment!, began, logUrl: pageOfRun() },
+    id: id(server),
   })
   let begun: Promise<void> | undefined
-  const begin = (server: string | undefined, cancelled: AbortSignal) => {
-    if (stages.includes('promote')) begun ??= beginDeployment(config.githubToken!, target(server), outbox, cancelled)
+  /** From here on the post step knows of the deployment, whether GitHub has created it or not. */
+  const announce = (server: string | undefined) => outbox.set({ deployment: { target: target(server) } })
+  const connected: GithubReporting['connected'] = (server, cancelled) => {
+    if (!stages.includes('promote') || begun) return
+    announce(server)
+    begun = beginDeployment(config.githubToken!, target(server), outbox, cancelled)
   }
-  const end: GithubReporting['end'] = async (report, files, { cancelled, isLater }) => {
-    if (!cancelled.aborted) begin(report.server, cancelled)
-    await begun
-    const { deliver, endedDeployment, pendingComment, reportingSignal, warn } = await import('./pending-reports.ts')
+  const prepare = async (report: Report, files: ReportFiles) => {
+    const { endedDeployment, pendingComment, warn } = await import('./pending-reports.ts')
+    if (stages.includes('promote') && !begun) announce(report.server)
     const environment = environmentUrl(config, report)
-    const returned = stages.includes('rollback') ? target(report.server) : undefined
-    outbox.set({ deployment: endedDeployment(outbox.content.deployment, report, environment, returned) })
+    const rollback = stages.includes('rollback') ? target(report.server) : undefined
+    outbox.set({ deployment: endedDeployment(outbox.content.deployment, report, environment, rollback) })
     try {
       const links = { ...files, environment, run: pageOfRun(), commit: run.sha }
-      const marker = markerOf(reportId(config, report.server))
+      const marker = markerOf(id(report.server))
       const body = commentBody(report, marker, links)
       if (config.comment) outbox.set({ comment: pendingComment(run, marker, body, tempDir()) })
     } catch (problem) {
       warn(`comment: ${messageOf(problem)}`)
     }
-    if (isLater || cancelled.aborted)
-      return core.info('comment, deployment: left to the post step, which sees to the traffic first')
+  }
+  const end: GithubReporting['end'] = async (report, files, { cancelled, isLater }) => {
+    // The post step must not wait for GitHub. What it answers meanwhile reaches the outbox, too.
+    const isLeft = () => isLater || cancelled.aborted
+    if (!isLeft()) await begun
+    await prepare(report, files)
+    if (isLeft()) return core.info('comment, deployment: left to the post step, which sees to the traffic first')
+    const { deliver, reportingSignal } = await import('./pending-reports.ts')
     await deliver(outbox, { token: config.githubToken!, signal: reportingSignal(cancelled), isLast: false })
   }
-  return { connected: begin, end }
+  const warn = (problem: unknown) => core.warning(`comment, deployment: ${messageOf(problem)}`, { title: 'GitHub' })
+  return { connected, end: (...how) => end(...how).catch(warn) }
 }
 
 function pageOfRun(): string | undefined {
@@ -88,27 +100,37 @@ function pageOfRun(): string | undefined {
   return name.startsWith('http') ? name : undefined
 }
 
-/** Never rejects. */
+/** Never rejects. What GitHub may do later stays in the outbox. */
 async function beginDeployment(
   token: string,
   target: DeploymentTarget,
   outbox: Outbox,
   cancelled: AbortSignal,
 ): Promise<void> {
-  const [{ startDeployment }, { connectGithub, explainGithubError }, { deploymentPermission, reportingSignal, warn }] =
-    await Promise.all([import('./deployment.ts'), import('./octokit.ts'), import('./pending-reports.ts')])
-  const github = connectGithub(token, target.run.apiUrl, reportingSignal(cancelled))
-  await startDeployment(github, target, (number) => outbox.set({ deployment: { target, number } })).catch(
-    (problem: unknown) => warn(explainGithubError(problem, 'deployment', deploymentPermission)),
-  )
+  const [{ startDeployment }, { connectGithub, explainGithubError, isTransient }, reports] = await Promise.all([
+    import('./deployment.ts'),
+    import('./octokit.ts'),
+    import('./pending-reports.ts'),
+  ])
+  const github = connectGithub(token, target.run.apiUrl, reports.reportingSignal(cancelled))
+  try {
+    await startDeployment(github, target, (number) => outbox.change({ number }))
+  } catch (problem) {
+    const text = explainGithubError(problem, 'deployment', reports.deploymentPermission)
+    if (isTransient(problem)) return core.info(`${text}; the run tries again at its end`)
+    reports.warn(text)
+    outbox.set({ deployment: undefined })
+  }
 }
 
-/** For the post step. `outcome`: what it has done about a promotion that the run did not end. */
-export async function finishReporting(outcome: string | undefined): Promise<void> {
+/**
+ * For the post step. `outcome`: what it has done about a promotion that the run did not end. `isHeld`: that is to leave it for the next run.
+ */
+export async function finishReporting(outcome: string | undefined, isHeld = false): Promise<void> {
   // Most runs have told everything, or nothing was asked: then the client of the API is not loaded.
   if (['', '{}'].includes(core.getState('reports'))) return
   const { deliver, Outbox, reportingSignal, savedReports, warn } = await import('./pending-reports.ts')
   const token = core.getInput('github-token')
   if (token === '') return warn('comment, deployment: the post step has no token; give it as the input `github-token`')
-  await deliver(new Outbox(savedReports()), { token, signal: reportingSignal(), isLast: true, outcome })
+  await deliver(new Outbox(savedReports()), { token, signal: reportingSignal(), isLast: true, outcome, isHeld })
 }

@@ -4,7 +4,7 @@ import { environmentUrl } from '../report/environment-url.ts'
 import type { ReportFiles } from '../report/outputs.ts'
 import type { Report } from '../report/report.ts'
 import type { Config } from '../config/schema.ts'
-import { runName } from '../runtime/environment.ts'
+import { jobName, runName } from '../runtime/environment.ts'
 import { fetchFailure } from '../runtime/errors.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -30,18 +30,18 @@ export async function writeNote(
   if (isFork(env)) return info('comment: nothing for the merge request of a fork')
   if (!token)
     return warning('comment: there is no token; set the variable GITLAB_TOKEN to a token with the scope `api`')
-  const marker = markerOf(reportId(config, report.server))
-  const run = runName(env)
-  const where = { environment: environmentUrl(config, report), commit: env['CI_COMMIT_SHA'] }
-  const links = { ...files, ...where, ...(run.startsWith('http') ? { run } : {}) }
   try {
+    const marker = markerOf(reportId(config, { server: report.server, job: jobName(env) }))
+    const run = runName(env)
+    const where = { environment: environmentUrl(config, report), commit: env['CI_COMMIT_SHA'] }
+    const links = { ...files, ...where, ...(run.startsWith('http') ? { run } : {}) }
     const isWritten = await replaceNote(
       gitlab(api, token),
       `/projects/${encodeURIComponent(project)}/merge_requests/${number}/notes`,
       marker,
       commentBody(report, marker, links),
     )
-    info(`comment: the merge request !${number} shows the result${isWritten ? '' : ' of a run that began later'}`)
+    info(`comment: the merge request !${number} shows ${isWritten ? 'the' : 'a later'} result`)
   } catch (problem) {
     warning(`comment: ${fetchFailure(problem)}`)
   }
@@ -88,7 +88,7 @@ function refusal(status: number, text: string): string {
   return `GitLab answers ${status}: ${text.slice(0, 200)}`
 }
 
-/** A note of somebody else with the same marker stays as it is. Returns false if a newer run has written one already. */
+/** A note of somebody else with the same marker stays as it is. Returns false if it shows a later result already. */
 async function replaceNote(request: Request, notes: string, marker: string, body: string): Promise<boolean> {
   const { update, remove, isOutdated } = commentChange(await ownNotes(request, notes, marker), body)
   if (isOutdated) return false

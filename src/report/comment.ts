@@ -1,6 +1,7 @@
 // The comment on a pull request, or the note on a merge request: what a run would do or did, in Markdown. Pure.
 import { createHash } from 'node:crypto'
 import type { Config } from '../config/schema.ts'
+import { countChanges } from './count-changes.ts'
 import { cutText } from './cut-text.ts'
 import type { ExperimentReport } from './experiment-report.ts'
 import { headline, headlineText } from './headline.ts'
@@ -24,13 +25,27 @@ const mostPromotions = 12
 const mostLines = 20
 const mostCharacters = 1_000
 
-/**
- * One for each config, namespace and cluster. `server`: the address of the cluster's API; that of a kind cluster changes. A run that
- * reaches no cluster has one of its own.
- */
-export function reportId({ identity, namespace, cluster }: Config, server = ''): string {
-  const where = cluster ? `kind ${cluster.name}` : server
+/** `server`: the address of the cluster's API, if the run has reached one. `job`: the name of the CI job. */
+export type Place = { server?: string | undefined; job?: string | undefined }
+
+/** One for each config, namespace and cluster. A run that reaches no cluster has one of its own. */
+export function reportId({ identity, namespace, cluster }: Config, place: Place): string {
+  const where = placeName(cluster, place)
   return createHash('sha256').update(`${identity.owner}\n${namespace}\n${where}`).digest('hex').slice(0, 16)
+}
+
+/**
+ * A cluster on the runner gets another port each time, and other runners have others of the same name. So it counts by the job. A matrix
+ * over Kubernetes versions is one job on GitHub.
+ */
+function placeName(cluster: Config['cluster'], { server = '', job = '' }: Place): string {
+  if (cluster) return ['kind', cluster.name, cluster.kubernetes, cluster.image, job].join(' ')
+  return isLocal(server) ? `local ${job}` : server
+}
+
+/** Loopback, and what k3d names. */
+function isLocal(server: string): boolean {
+  return /^https?:\/\/(127\.|0\.0\.0\.0|localhost|\[::1\]|host\.docker\.internal)/i.test(server)
 }
 
 /** The first line of the comment, by which a later run finds it. */
@@ -38,18 +53,26 @@ export function markerOf(id: string): string {
   return `<!-- mesh-canary ${id} -->`
 }
 
-const beganLine = /^<!-- began (\S+) -->$/m
+const asOfLine = /^<!-- as of (\S+) -->$/m
+
+/** What a run has done holds from its end on; what it has only seen, from its start on. */
+function asOf(report: Report): string {
+  const { startedAt, seconds, dryRun, verdict, promotions, experiments = [] } = report
+  const isDecided = promotions.some((each) => each.verdict !== 'skipped') || ![undefined, 'skipped'].includes(verdict)
+  const hasActed = !dryRun && (isDecided || experiments.length > 0 || countChanges(report) > 0)
+  return hasActed ? new Date(Date.parse(startedAt) + seconds * 1000).toISOString() : startedAt
+}
 
 /**
  * What becomes of the comments with our marker. Two runs at once may each have written one, so all but one are removed.
- * `isOutdated`: a run that began later has written one.
+ * `isOutdated`: there is one of a later result.
  */
 export function commentChange(
   own: readonly { id: number; body: string }[],
   body: string,
 ): { update?: number; remove: number[]; isOutdated: boolean } {
-  const began = (text: string) => Date.parse(beganLine.exec(text)?.[1] ?? '') || 0
-  if (own.some((each) => began(each.body) > began(body))) return { remove: [], isOutdated: true }
+  const time = (text: string) => Date.parse(asOfLine.exec(text)?.[1] ?? '') || 0
+  if (own.some((each) => time(each.body) > time(body))) return { remove: [], isOutdated: true }
   const [first, ...others] = own.map(({ id }) => id)
   return { ...(first === undefined ? {} : { update: first }), remove: others, isOutdated: false }
 }
@@ -59,7 +82,7 @@ export function commentBody(report: Report, marker: string, links: CommentLinks)
   const { promotions, experiments = [], warnings, error } = report
   const shown = promotions.slice(0, mostPromotions)
   const parts = [
-    `${marker}\n<!-- began ${report.startedAt} -->\n### ${say(headlineText(report))}`,
+    `${marker}\n<!-- as of ${asOf(report)} -->\n### ${say(headlineText(report))}`,
     error === undefined ? reasonPart(report) : quote(error.split('\n')),
     ...shown.map((each) => promotionPart(each, promotions.length > 1)),
     promotions.length > shown.length ? `… and ${promotions.length - shown.length} more canaries` : '',
@@ -162,9 +185,9 @@ function say(text: string): string {
  */
 function withoutReferences(text: string): string {
   return text
-    .replace(/[\u202a-\u202e\u2066-\u2069]/g, '')
+    .replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '')
     .replace(
-      /[@#!&%^~$](?=\S)|\[(?=\w+:)|\b[wW]{3}(?=\.)|\b(?:gh|[A-Z][A-Z\d_]+)-(?=\d)|[\da-fA-F]{6}(?=[\da-fA-F])/g,
+      /[@#!&%^~$](?=\S)|\[(?=\w+:)|\b[wW]{3}(?=\.)|\b(?:[gG][hH]|[A-Z][A-Z\d_]+)-(?=\d)|[\da-fA-F]{6}(?=[\da-fA-F])/g,
       '$&\u200b',
     )
     .replaceAll('://', ':\u200b//')

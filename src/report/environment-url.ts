@@ -20,7 +20,9 @@ export function environmentUrl(
 }
 
 function ofTyk({ url, domain, listenPath }: NonNullable<Config['edge']>['tyk']): string {
-  const address = new URL(listenPath, url)
-  if (domain !== undefined) address.hostname = domain
+  const joined = `${url.replace(/\/+$/, '')}${listenPath}`
+  if (domain === undefined || !URL.canParse(joined)) return joined
+  const address = new URL(joined)
+  address.hostname = domain
   return address.href
 }

@@ -1,4 +1,5 @@
 // What a run came to, in one sentence. Pure.
+import { countDistinct } from './count-changes.ts'
 import { cutText } from './cut-text.ts'
 import { worstExperiment, type ExperimentReport } from './experiment-report.ts'
 import { worstPromotion, type PromotionReport, type Report } from './report.ts'
@@ -7,7 +8,7 @@ import { worstPromotion, type PromotionReport, type Report } from './report.ts'
 export type Headline = { tone: 'good' | 'bad' | 'open'; verdict: string; sentence: string; reason?: string }
 
 export function headline(report: Report): Headline {
-  const { promotions, outcome, error, dryRun, stages } = report
+  const { promotions, outcome, error, dryRun } = report
   const promotion = worstPromotion(promotions)
   if (promotion) return ofPromotions(promotions, promotion, outcome)
   const experiment = worstExperiment(report.experiments ?? [])
@@ -17,9 +18,8 @@ export function headline(report: Report): Headline {
     return { tone: 'bad', verdict: 'failed', sentence: `The run failed: ${first}`, ...more(rest) }
   }
   if (dryRun) return ofPlan(report)
-  if (report.verdict !== undefined) return ofRollback(report.verdict, report.reason)
-  const isRemoved = stages.some(({ name }) => name === 'uninstall')
-  return { tone: 'good', verdict: 'done', sentence: isRemoved ? removalSentence(report) : meshSentence(report) }
+  if (report.verdict !== undefined) return ofRollback(report, report.verdict)
+  return { tone: 'good', verdict: 'done', sentence: workSentence(report) }
 }
 
 const icons = { good: '✅', bad: '⛔', open: '⚪' }
@@ -34,8 +34,13 @@ export function headlineText(report: Report): string {
 const mostCharacters = 200
 
 /** A verdict without a promotion is that of the stage rollback. */
-function ofRollback(verdict: PromotionReport['verdict'], reason: string | undefined): Headline {
-  const sentence = verdict === 'rolled-back' ? 'The traffic was returned to stable' : 'No traffic was moved'
+function ofRollback(report: Report, verdict: PromotionReport['verdict']): Headline {
+  const { reason, returned = [] } = report
+  const doubt = verdict === 'rolled-back' ? '' : ', but it is not certain that all of it has followed'
+  const moved = returned.length > 0 ? `The traffic was returned to stable${doubt}` : 'No traffic was moved'
+  // The routes that it wrote are among the changes, and said already.
+  const others = report.stages.some(({ name }) => name === 'uninstall') ? `; ${removalSentence(report)}` : ''
+  const sentence = `${moved}${others}`
   return { tone: 'open', verdict: verdictName(verdict), sentence, ...(reason === undefined ? {} : { reason }) }
 }
 
@@ -94,20 +99,55 @@ function countVerdicts(all: PromotionReport[]): string {
   return `of ${all.length} canaries: ${[...counts].map(([verdict, count]) => `${count} ${verdict}`).join(', ')}`
 }
 
-function ofPlan({ rendered, plan = [], meshPlan = [], removed = [] }: Report): Headline {
+/** Stages that compare the config with the cluster in a dry run. */
+const comparing = ['plan', 'cluster', 'install', 'inject', 'policies', 'observe', 'edge', 'retire', 'uninstall']
+const moving = ['promote', 'rollback', 'experiment']
+
+function ofPlan({ rendered, stages, plan = [], meshPlan = [], removed = [] }: Report): Headline {
   const would = plan.length + meshPlan.length + removed.length
-  const change = would === 0 ? 'Everything is as the config says' : `${objects(would)} would change`
+  // Their changes are no rows of the plan.
+  const acting = stages.filter(
+    ({ name, outcome }) =>
+      outcome === 'done' && (['cluster', 'inject'].includes(name) || (name === 'install' && meshPlan.length === 0)),
+  )
+  const parts = [
+    ...(would > 0 ? [`${objects(would)} would change`] : []),
+    ...acting.map(({ name }) => `the stage ${name} would make changes`),
+  ]
+  const isCompared = stages.some(({ name }) => comparing.includes(name)) || would > 0
+  const isMoving = stages.some(({ name }) => moving.includes(name))
+  const alone = isMoving ? 'A dry run moves no traffic' : 'Nothing was compared with the config'
+  const found = parts.length === 0 ? 'No difference from the config was found' : sentenceOf(parts)
+  const change = isCompared ? `${found}${isMoving ? ', and a dry run moves no traffic' : ''}` : alone
   const sentence = rendered === undefined ? change : 'The objects of the config, without a cluster to compare them with'
   return { tone: 'open', verdict: 'plan', sentence: `${sentence}; nothing was changed` }
 }
 
 const objects = (count: number) => `${count} ${count === 1 ? 'object' : 'objects'}`
 
-function removalSentence({ removed = [] }: Report): string {
-  return removed.length === 0 ? 'There was nothing to uninstall' : `Uninstalled: ${objects(removed.length)} removed`
+function sentenceOf(parts: string[]): string {
+  const text = parts.join(', ')
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}`
 }
 
-function meshSentence({ changes, restarted }: Report): string {
-  if (changes.length + restarted.length === 0) return 'Everything was as the config says already'
-  return `The mesh is as the config says: ${changes.length} changes, ${restarted.length} restarts`
+function removalSentence({ removed = [], restarted }: Report): string {
+  const restarts = restarted.length === 0 ? '' : `, ${restartsOf(restarted)}`
+  return `${removed.length === 0 ? 'there was nothing to remove' : `uninstalled: ${objects(removed.length)} removed`}${restarts}`
+}
+
+const restartsOf = ({ length }: string[]) => `${length} ${length === 1 ? 'workload' : 'workloads'} restarted`
+
+/** Its parts are what `countChanges` counts. */
+function workSentence(report: Report): string {
+  const { stages, changes, restarted, removed = [], mesh, cluster } = report
+  if (stages.some(({ name }) => name === 'uninstall')) return sentenceOf([removalSentence(report)])
+  const changed = countDistinct(changes)
+  const parts = [
+    ...(cluster?.action === 'created' ? [`the cluster ${cluster.name} created`] : []),
+    ...(mesh && mesh.action !== 'unchanged' ? [`Istio ${mesh.version} ${mesh.action}`] : []),
+    ...(changed > 0 ? [`${objects(changed)} changed`] : []),
+    ...(restarted.length > 0 ? [restartsOf(restarted)] : []),
+    ...(removed.length > 0 ? [`${removed.join(', ')} removed`] : []),
+  ]
+  return parts.length === 0 ? 'Nothing had to be changed' : sentenceOf(parts)
 }

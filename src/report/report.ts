@@ -130,6 +130,8 @@ export type Report = {
   /** The weight of that canary at the end, in per cent. */
   weight?: number
   reason?: string
+  /** The services whose traffic the stage rollback has moved to stable, whether all of it has followed or not. */
+  returned?: string[]
   promotions: PromotionReport[]
   experiments?: ExperimentReport[]
   /** What to commit where Git owns stable. `patch`: the path of a file, unless it could not be written. */

@@ -20,6 +20,11 @@ export function programVersion(folder = import.meta.dirname): string | undefined
   return version === undefined && parent !== folder ? programVersion(parent) : version
 }
 
+/** The job of the CI that this run is in; on GitLab with its place in a matrix, which GitHub does not say. */
+export function jobName(env: NodeJS.ProcessEnv = process.env): string | undefined {
+  return env['GITHUB_JOB'] || env['CI_JOB_NAME'] || undefined
+}
+
 /** The address of this run's page on GitHub, GitLab, Jenkins or CircleCI; elsewhere the process and its machine. */
 export function runName(env: NodeJS.ProcessEnv = process.env): string {
   const {

@@ -155,6 +155,7 @@ export async function rollback(context: StageContext): Promise<StageOutcome> {
   recorder.record({
     ...rollbackVerdict(moved, [...failed, ...undrained.map(({ text }) => text)], unrestored),
     ...(failed.length > 0 ? {} : { weight: 0 }),
+    returned: moved,
   })
   const serving = undrained.filter(({ kind }) => kind === 'serving').map(({ text }) => text)
   const unseen = undrained.filter(({ kind }) => kind === 'unseen').map(({ text }) => text)

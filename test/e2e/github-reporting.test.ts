@@ -74,7 +74,7 @@ describe('a workflow run', () => {
     const [deployment, ...others] = server.state.deployments
     expect(others).toEqual([])
     expect(deployment).toMatchObject({ environment: 'production', sha: 'a'.repeat(40) })
-    expect(deployment!.statuses.map(({ state }) => state)).toEqual(['in_progress', 'failure'])
+    expect(deployment!.statuses.map(({ state }) => state)).toEqual(['failure'])
     expect(deployment!.statuses.at(-1)!.description).toContain('kubeconfig')
   })
 })

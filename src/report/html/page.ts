@@ -20,9 +20,14 @@ export function htmlPage(report: Report | SimulationReport, assets: Assets = rea
   return document('simulations' in report ? simulationPage(report) : runPage(report), assets).text
 }
 
+/** Of all charts over time, so that the page of many canaries has a few hundred KB. */
+const mostSamples = 2_400
+
 function runPage(report: Report): Page {
   const { promotions, startedAt, seconds, namespace, error } = report
-  const charts = promotions.map((promotion, i) => promotionCharts(promotion, `p${i}`))
+  const most = Math.floor(mostSamples / promotions.length)
+  const charts = promotions.map((promotion, i) => promotionCharts(promotion, `p${i}`, most))
+  const isThinned = promotions.some(({ timeline }) => (timeline?.seconds.length ?? 0) > most)
   const links = promotions.map((_, i) => `promotion-${i}`)
   const isSeveral = promotions.length > 1
   const of = promotions.map((promotion, i) => ({
@@ -39,7 +44,9 @@ function runPage(report: Report): Page {
     head: headline(report),
     about: `${namespace}, ${startedAt.replace('T', ' ').slice(0, 19)} UTC, ${Math.round(seconds)} s`,
     sections: [
-      ...(isSeveral ? [{ id: 'overview', title: 'Canaries', body: overview(promotions, links) }] : []),
+      ...(isSeveral
+        ? [{ id: 'overview', title: 'Canaries', body: html`${overview(promotions, links)}${isThinned && thinnedNote}` }]
+        : []),
       ...of,
       ...experiments,
       ...(promotions.length + experiments.length > 0 && error !== undefined
@@ -50,6 +57,8 @@ function runPage(report: Report): Page {
     charts: charts.flat(),
   }
 }
+
+const thinnedNote = html`<p class="muted">Of so many canaries, the charts leave out samples. The JSON report has all.</p>`
 
 function errors(error: string): Markup {
   return html`<pre>${error}</pre>`

@@ -8,8 +8,8 @@ import { latencyChart } from './latency-chart.ts'
 import { successRates } from './success-rates.ts'
 import { verdictName } from '../headline.ts'
 
-/** `group`: a name that no other promotion of the page has. */
-export function promotionCharts(promotion: PromotionReport, group: string): ChartSpec[] {
+/** `group`: a name that no other promotion of the page has. `most`: about how many samples a chart shows. */
+export function promotionCharts(promotion: PromotionReport, group: string, most = Infinity): ChartSpec[] {
   const { timeline, latency, checks } = promotion
   const spreads = latency ? [latencyChart(promotion, latency, group)] : []
   if (!timeline || timeline.seconds.length === 0) return spreads
@@ -21,7 +21,25 @@ export function promotionCharts(promotion: PromotionReport, group: string): Char
     ...failureChart(promotion, timeline),
     ...checks.flatMap((check) => evidenceChart(check, timeline)),
   ]
-  return [...charts.map((chart, i) => ({ ...over, ...chart, id: `${group}-${i}` })), ...spreads]
+  const shown = shownSamples(timeline, most)
+  return [...charts.map((chart, i) => withSamples({ ...over, ...chart, id: `${group}-${i}` }, shown)), ...spreads]
+}
+
+/** The indices of every n-th sample, of those around the start of a step, and of the last one. */
+function shownSamples({ seconds, step }: TimelineReport, most: number): number[] {
+  const every = Math.max(1, Math.ceil(seconds.length / most))
+  const isEdge = (i: number) => step[i] !== step[i - 1] || step[i] !== step[i + 1]
+  return [...seconds.keys()].filter((i) => i % every === 0 || isEdge(i))
+}
+
+/** Each value of a chart over time holds at its moment, so that others can be left out. */
+function withSamples(chart: ChartSpec, shown: number[]): ChartSpec {
+  const pick = <T>(values: T[]) => shown.map((i) => values[i]!)
+  const series = chart.series.map(({ low, high, values, ...rest }) => ({
+    ...{ ...rest, values: pick(values) },
+    ...(low && high ? { low: pick(low), high: pick(high) } : {}),
+  }))
+  return { ...chart, x: pick(chart.x), series }
 }
 
 type OverTime = Omit<ChartSpec, 'id' | 'group' | 'x' | 'xName' | 'marks'>

@@ -18,13 +18,15 @@ const report = (part: Partial<Report> = {}): Report => ({
 const canary = 'canary: { service: backend, stable: v1, canary: v2 }'
 const config = (more: string) => configOf(`name: shop\nnamespace: shop\ngithubToken: secret\n${canary}\n${more}`)
 const server = 'https://cluster.example'
-const marker = markerOf(reportId(config(''), server))
+const marker = markerOf(reportId(config(''), { server }))
 const now = { cancelled: new AbortController().signal, isLater: false }
 
 let printed: string
 beforeEach(() => {
   printed = ''
+  vi.useFakeTimers({ toFake: ['Date'] })
   vi.stubEnv('GITHUB_STATE', '')
+  vi.stubEnv('GITHUB_JOB', 'deliver')
   vi.stubEnv('RUNNER_TEMP', tempFolder())
   vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
     printed += String(text)
@@ -32,6 +34,7 @@ beforeEach(() => {
   })
 })
 afterEach(() => {
+  vi.useRealTimers()
   vi.restoreAllMocks()
   vi.unstubAllEnvs()
 })
@@ -63,18 +66,29 @@ async function runOnce(settings: string, env: NodeJS.ProcessEnv, of: Report = re
   await reportOn(config(settings), env, of)
 }
 
+/** A minute after the last one. */
+async function start(of: Config, env: NodeJS.ProcessEnv): ReturnType<typeof startReporting> {
+  vi.setSystemTime(Date.now() + 60_000)
+  return startReporting(of, env)
+}
+
 async function reportOn(of: Config, env: NodeJS.ProcessEnv, result = report(), how = now): Promise<void> {
-  const reporting = await startReporting(of, env)
+  const reporting = await start(of, env)
   if (result.server !== undefined) reporting.connected(result.server, how.cancelled)
   await reporting.end(result, {}, how)
 }
 
-/** The post step of the job. */
-async function runPostStep(outcome?: string): Promise<void> {
+/** What the job that reported last has left for its post step. */
+function leftReports(): string {
   const saved = [...printed.matchAll(/::save-state name=reports::(.*)/g)].at(-1)![1]!
-  vi.stubEnv('STATE_reports', saved.replaceAll('%0A', '\n').replaceAll('%25', '%'))
+  return saved.replaceAll('%0A', '\n').replaceAll('%25', '%')
+}
+
+/** The post step of the job. */
+async function runPostStep(outcome?: string, { left = leftReports(), isHeld = false } = {}): Promise<void> {
+  vi.stubEnv('STATE_reports', left)
   vi.stubEnv('INPUT_GITHUB-TOKEN', 'secret')
-  await finishReporting(outcome)
+  await finishReporting(outcome, isHeld)
 }
 
 describe('the comment on a pull request', () => {
@@ -111,7 +125,7 @@ describe('the comment on a pull request', () => {
     await runOnce('comment: true\nstages: rollback', environment(api), began('2026-11-30T07:00:00.000Z'))
     expect(api.state.comments).toHaveLength(1)
     expect(api.state.comments[0]!.body).toContain('of the run at 2026-11-30T08')
-    expect(printed).toContain('shows the result of a run that began later')
+    expect(printed).toContain('shows a later result')
   })
 
   test('is one again after two runs have created one each', async () => {
@@ -161,6 +175,9 @@ describe('the comment on a pull request', () => {
     expect(api.state.comments).toHaveLength(1)
   })
 })
+
+const rollback = 'deployment: production\nstages: rollback'
+const returned = report({ verdict: 'rolled-back', reason: 'the weight was set to 0', returned: ['backend'] })
 
 describe('the deployment of a promotion', () => {
   const states = (api: GithubApi) =>
@@ -231,7 +248,7 @@ describe('the deployment of a promotion', () => {
   test('is inactive after the stage rollback', async () => {
     const api = await github()
     await runOnce('deployment: production', environment(api))
-    await runOnce('deployment: production\nstages: rollback', environment(api), report({ verdict: 'rolled-back' }))
+    await runOnce(rollback, environment(api), returned)
     expect(states(api)).toEqual([['production', 'head', 'in_progress', 'success', 'inactive']])
   })
 
@@ -294,8 +311,7 @@ describe('the deployment of a promotion', () => {
     const last = () => states(api).map((all) => all.at(-1))
     expect(last()).toEqual(['inactive', 'inactive', 'inactive', 'success'])
     await runOnce('deployment: production', environment(api), skipped)
-    const returned = report({ verdict: 'rolled-back' })
-    await runOnce('deployment: production\nstages: rollback', environment(api), returned)
+    await runOnce(rollback, environment(api), returned)
     expect(last()).not.toContain('success')
   })
 
@@ -352,12 +368,186 @@ describe('the deployment of a promotion', () => {
   })
 })
 
+describe('a deployment that GitHub hears of late', () => {
+  const production = config('deployment: production')
+  const states = (api: GithubApi) => api.state.deployments.map(({ statuses }) => statuses.map(({ state }) => state))
+  const later = { ...now, isLater: true }
+  const canaryThat = (part: object) => [part] as Report['promotions']
+
+  async function begin(api: GithubApi) {
+    const before = api.state.deployments.length
+    const reporting = await start(production, environment(api))
+    reporting.connected(server, now.cancelled)
+    await expect.poll(() => api.state.deployments[before]?.statuses).toHaveLength(1)
+    return reporting
+  }
+
+  test('makes neither itself green nor the one inactive that was promoted meanwhile', async () => {
+    const api = await github()
+    const older = await begin(api)
+    await runOnce('deployment: production', environment(api))
+    await older.end(report(), {}, now)
+    expect(states(api)).toEqual([
+      ['in_progress', 'inactive'],
+      ['in_progress', 'success'],
+    ])
+  })
+
+  test('does not, either, when its post step tells it', async () => {
+    const api = await github()
+    await (await begin(api)).end(report(), {}, later)
+    const left = leftReports()
+    await runOnce('deployment: production', environment(api))
+    await runPostStep(undefined, { left })
+    expect(states(api)).toEqual([
+      ['in_progress', 'inactive'],
+      ['in_progress', 'success'],
+    ])
+  })
+
+  test('of a rollback leaves one as it is that was created after it began', async () => {
+    const api = await github()
+    await reportOn(config(rollback), environment(api), returned, later)
+    const left = leftReports()
+    await runOnce('deployment: production', environment(api))
+    await runPostStep(undefined, { left })
+    expect(states(api)).toEqual([['in_progress', 'success']])
+  })
+
+  test('is older than a rollback by the clock of GitHub, too', async () => {
+    const api = await github({ clockAheadMs: 3_600_000 })
+    await runOnce('deployment: production', environment(api))
+    await runOnce(rollback, environment(api), returned)
+    expect(states(api)).toEqual([['in_progress', 'success', 'inactive']])
+  })
+
+  test.each<[string, string, Partial<Report>, string[]]>([
+    [
+      'promoted by a run that failed then',
+      'deployment: production',
+      { outcome: 'failure', error: 'fragile', promotions: canaryThat({ verdict: 'promoted' }) },
+      ['inactive', 'failure'],
+    ],
+    [
+      'promoted by its controller alone',
+      'deployment: production',
+      {
+        ...{ outcome: 'failure', error: 'x', verdict: 'inconclusive' },
+        promotions: canaryThat({ verdict: 'inconclusive', engineVerdict: 'promoted' }),
+      },
+      ['inactive', 'failure'],
+    ],
+    [
+      'rolled back',
+      'deployment: production',
+      { outcome: 'failure', error: 'x', verdict: 'rolled-back', promotions: canaryThat({ verdict: 'rolled-back' }) },
+      ['success', 'failure'],
+    ],
+    ['returned without proof', rollback, { verdict: 'inconclusive', returned: ['backend'] }, ['inactive']],
+    [
+      'returned, while requests still reach it',
+      rollback,
+      { verdict: 'inconclusive', returned: ['backend'], outcome: 'failure', error: 'x' },
+      ['inactive'],
+    ],
+    ['at weight 0 already', rollback, { verdict: 'skipped', returned: [] }, ['success']],
+  ])('stays active only if the next canary was not %s', async (_, settings, part, last) => {
+    const api = await github()
+    await runOnce('deployment: production', environment(api))
+    await runOnce(settings, environment(api), report(part))
+    expect(states(api).map((all) => all.at(-1))).toEqual(last)
+  })
+
+  async function beginInOutage(api: GithubApi) {
+    api.breakDown()
+    const reporting = await start(production, environment(api))
+    reporting.connected(server, now.cancelled)
+    await expect.poll(() => printed, { timeout: 10_000 }).toContain('the run tries again at its end')
+    expect(printed).toContain('deployment: GitHub answers with status 502')
+    return reporting
+  }
+
+  test.each<[string, Partial<Report>, string[][]]>([
+    ['promotion', {}, [['in_progress', 'success', 'inactive'], ['success']]],
+    ['roll back', { verdict: 'rolled-back', outcome: 'failure' }, [['in_progress', 'success'], ['failure']]],
+  ])('because GitHub was down when a %s began, is created at its end', async (_, part, expected) => {
+    const api = await github()
+    await runOnce('deployment: production', environment(api))
+    const reporting = await beginInOutage(api)
+    api.recover()
+    await reporting.end(report(part), {}, now)
+    expect(states(api)).toEqual(expected)
+    expect(printed).not.toContain('::warning')
+  })
+
+  test('and was created at its end is not green beside one that began later', async () => {
+    const api = await github()
+    const reporting = await beginInOutage(api)
+    api.recover()
+    await runOnce('deployment: production', environment(api))
+    await reporting.end(report(), {}, now)
+    expect(states(api)).toEqual([['in_progress', 'success'], ['inactive']])
+  })
+
+  test('is not created twice if only the answer was lost', async () => {
+    const api = await github()
+    await runOnce('deployment: production', environment(api))
+    const [first] = api.state.deployments
+    const reporting = await beginInOutage(api)
+    api.state.deployments.push({
+      ...first!,
+      id: 999,
+      node_id: 'node-999',
+      created_at: new Date().toISOString(),
+      statuses: [],
+    })
+    api.recover()
+    await reporting.end(report(), {}, now)
+    expect(states(api)).toEqual([['in_progress', 'success', 'inactive'], ['success']])
+  })
+
+  test('because the run found no cluster, has failed', async () => {
+    const api = await github()
+    const { server: _, ...refused } = report({ verdict: 'skipped', outcome: 'failure', error: 'no kubeconfig' })
+    await runOnce('deployment: production', environment(api), refused)
+    expect(states(api)).toEqual([['failure']])
+  })
+
+  test('goes on in the run that continues what a killed run has held', async () => {
+    const api = await github()
+    await begin(api)
+    await runPostStep('the traffic of backend stays as it is', { isHeld: true })
+    expect(api.state.deployments[0]!.statuses.at(-1)!.description).toBe('held: the traffic of backend stays as it is')
+    await runOnce('deployment: production', environment(api))
+    expect(states(api)).toEqual([['in_progress', 'failure', 'in_progress', 'success']])
+  })
+})
+
 describe('reporting', () => {
+  test('does not wait for GitHub while the post step has traffic to put back', { timeout: 12_000 }, async () => {
+    const api = await github({ isHanging: true })
+    const reporting = await start(config('deployment: production\ncomment: true'), environment(api))
+    reporting.connected(server, now.cancelled)
+    await expect.poll(() => api.state.requests).toHaveLength(1)
+    await reporting.end(report({ verdict: 'inconclusive', outcome: 'failure' }), {}, { ...now, isLater: true })
+    expect(printed).toContain('left to the post step')
+    expect(api.state.requests).toHaveLength(1)
+  })
+
+  test('never rejects, whatever the report is', async () => {
+    const api = await github()
+    const broken = { ...report(), promotions: undefined } as unknown as Report
+    await runOnce('deployment: production\ncomment: true', environment(api), broken)
+    expect(printed).toContain('::warning title=GitHub::comment, deployment: ')
+  })
+
   test('waits until the post step has seen to the traffic', async () => {
     const api = await github()
     const result = report({ verdict: 'inconclusive', outcome: 'failure' })
-    const how = { ...now, isLater: true }
-    await reportOn(config('deployment: production\ncomment: true'), environment(api), result, how)
+    const reporting = await start(config('deployment: production\ncomment: true'), environment(api))
+    reporting.connected(server, now.cancelled)
+    await expect.poll(() => api.state.deployments[0]?.statuses).toHaveLength(1)
+    await reporting.end(result, {}, { ...now, isLater: true })
     expect(api.state.comments).toEqual([])
     expect(api.state.deployments[0]!.statuses.map(({ state }) => state)).toEqual(['in_progress'])
     await runPostStep()

@@ -66,7 +66,7 @@ const write = (env: NodeJS.ProcessEnv, of = config, result = report) =>
     info: (line) => void lines.push(line),
     warning: (line) => void lines.push(`warning: ${line}`),
   })
-const marker = markerOf(reportId(config))
+const marker = markerOf(reportId(config, {}))
 
 describe('the note on a merge request', () => {
   test('is one after three runs, and shows the last', async () => {
@@ -85,7 +85,7 @@ describe('the note on a merge request', () => {
     await write(env, config, { ...report, startedAt: '2026-11-30T08:00:00.000Z', error: 'of the newer' })
     await write(env, config, { ...report, startedAt: '2026-11-30T07:00:00.000Z', error: 'of the older' })
     expect(notes.map(({ body }) => body.includes('> of the newer'))).toEqual([true])
-    expect(lines.at(-1)).toContain('shows the result of a run that began later')
+    expect(lines.at(-1)).toContain('shows a later result')
   })
 
   test('is found behind many others, and leaves alone what somebody else wrote with its marker', async () => {

@@ -42,8 +42,23 @@ test.each<[string, string, object, string | undefined]>([
     {},
     'https://api.example.com/shop/',
   ],
+  [
+    'below the path of Tyk, and never on another server',
+    'expose: { a: { hosts: [shop.example.com] } }\nedge: { tyk: { url: "https://api.example.com/tyk", secret: s, listenPath: /shop/, target: "http://g" } }',
+    {},
+    'https://api.example.com/tyk/shop/',
+  ],
 ])('the address of the application is %s', (_, yaml, report, url) => {
   expect(environmentUrl(configOf(yaml), report)).toBe(url)
+})
+
+test('no path at Tyk makes the address fail, or leads to another server', () => {
+  const { edge, expose } = configOf(
+    'expose: { a: { hosts: [shop.example.com] } }\nedge: { tyk: { url: "https://api.example.com", secret: s, domain: shop.example.com, target: "http://g" } }',
+  )
+  const at = (listenPath: string) => environmentUrl({ edge: { tyk: { ...edge!.tyk, listenPath } }, expose }, {})
+  expect(at('//')).toBe('https://shop.example.com//')
+  expect(at('//evil.example/x')).toBe('https://shop.example.com//evil.example/x')
 })
 
 test('a text is cut between characters, not in the middle of one', () => {

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import { commentBody, markerOf, reportId } from '../../../src/report/comment.ts'
+import { commentBody, commentChange, markerOf, reportId } from '../../../src/report/comment.ts'
 import { configOf } from '../fixtures.ts'
 import { emptyReport, type PromotionReport, type Report } from '../../../src/report/report.ts'
 
-const marker = markerOf(reportId(configOf('name: shop\nnamespace: shop')))
+const marker = markerOf(reportId(configOf('name: shop\nnamespace: shop'), {}))
 const nothing = emptyReport('shop', new Date('2026-11-30T07:00:00Z'), false)
 const promotion: PromotionReport = {
   service: 'backend',
@@ -27,14 +27,15 @@ const promotion: PromotionReport = {
   requestsObserved: 200,
   userRequests: { total: 800, failed: 1 },
 }
+const stage = (name: string, outcome: 'done' | 'unchanged' = 'done') => ({ name, outcome, seconds: 1 })
 const body = (part: Partial<Report>, links = {}) => commentBody({ ...nothing, ...part }, marker, links)
 
 describe('a comment', () => {
   test('begins with a marker of its own for each config, namespace and cluster', () => {
     expect(body({})).toMatch(
-      /^<!-- mesh-canary [0-9a-f]{16} -->\n<!-- began 2026-11-30T07:00:00.000Z -->\n### ✅ Everything was as the config says already\n/,
+      /^<!-- mesh-canary [0-9a-f]{16} -->\n<!-- as of 2026-11-30T07:00:00.000Z -->\n### ✅ Nothing had to be changed\n/,
     )
-    const id = (text: string, server?: string) => reportId(configOf(text), server)
+    const id = (text: string, server?: string, job?: string) => reportId(configOf(text), { server, job })
     const kind = 'name: shop\nnamespace: shop\ncluster: kind'
     const ids = [
       id('name: shop\nnamespace: shop'),
@@ -42,22 +43,72 @@ describe('a comment', () => {
       id('name: web\nnamespace: shop'),
       id('name: shop\nnamespace: shop', 'https://one.example'),
       id('name: shop\nnamespace: shop', 'https://two.example'),
-      id(kind, 'https://127.0.0.1:40001'),
+      id(kind, 'https://127.0.0.1:40001', 'test'),
+      id(kind, 'https://127.0.0.1:40001', 'other'),
+      id('name: shop\nnamespace: shop\ncluster: { type: kind, kubernetes: "1.34" }', 'https://127.0.0.1:40001', 'test'),
+      id('name: shop\nnamespace: shop', 'https://127.0.0.1:33001', 'test'),
+      id('name: shop\nnamespace: shop', 'https://127.0.0.1:33001', 'other'),
     ]
-    expect(new Set(ids).size).toBe(6)
-    expect(id(kind, 'https://127.0.0.1:40002')).toBe(ids[5])
+    expect(new Set(ids).size).toBe(ids.length)
+    expect(id(kind, 'https://127.0.0.1:40002', 'test')).toBe(ids[5])
+    expect(id('name: shop\nnamespace: shop', 'https://0.0.0.0:35002', 'test')).toBe(ids[8])
+    expect(id('name: shop\nnamespace: shop', 'https://one.example', 'other')).toBe(ids[3])
   })
 
   test.each<[string, Partial<Report>, string]>([
     [
       'the stage rollback',
-      { verdict: 'rolled-back', reason: 'set the weight to 0' },
+      { verdict: 'rolled-back', reason: 'set the weight to 0', returned: ['backend'] },
       '### ⚪ The traffic was returned to stable\n\n**rolled back**: set the weight to 0\n',
     ],
     [
       'a rollback that had nothing to do',
       { verdict: 'skipped', reason: 'the weight was 0 already' },
       '### ⚪ No traffic was moved\n\n**skipped**: the weight was 0 already\n',
+    ],
+    [
+      'a rollback that cannot see whether all follow',
+      { verdict: 'inconclusive', reason: 'set the weight to 0; but', returned: ['backend'] },
+      '### ⚪ The traffic was returned to stable, but it is not certain that all of it has followed\n',
+    ],
+    [
+      'a rollback and an uninstall',
+      { verdict: 'rolled-back', returned: ['backend'], stages: [stage('uninstall')], removed: ['a', 'b'] },
+      '### ⚪ The traffic was returned to stable; uninstalled: 2 objects removed\n',
+    ],
+    [
+      'an uninstall that had only pods to restart',
+      { stages: [stage('uninstall')], restarted: ['Deployment/a'] },
+      '### ✅ There was nothing to remove, 1 workload restarted\n',
+    ],
+    [
+      'an installation',
+      { stages: [stage('install')], mesh: { version: '1.30.0', action: 'installed' } },
+      '### ✅ Istio 1.30.0 installed\n',
+    ],
+    ['the removal of a control plane', { removed: ['control plane old'] }, '### ✅ Control plane old removed\n'],
+    [
+      'changes and restarts',
+      {
+        changes: [1, 2].map(() => ({ kind: 'A', namespace: 'b', name: 'c', action: 'changed' as const })),
+        restarted: ['Deployment/a', 'Deployment/b'],
+      },
+      '### ✅ 1 object changed, 2 workloads restarted\n',
+    ],
+    [
+      'a plan of restarts',
+      { dryRun: true, stages: [stage('inject'), stage('policies', 'unchanged')] },
+      '### 📋 The stage inject would make changes; nothing was changed\n',
+    ],
+    [
+      'a plan without differences',
+      { dryRun: true, stages: [stage('plan', 'unchanged'), stage('promote', 'unchanged')] },
+      '### 📋 No difference from the config was found, and a dry run moves no traffic; nothing was changed\n',
+    ],
+    [
+      'a dry run of the stage rollback',
+      { dryRun: true, stages: [stage('rollback', 'unchanged')] },
+      '### 📋 A dry run moves no traffic; nothing was changed\n',
     ],
     [
       'uninstall',
@@ -125,8 +176,31 @@ describe('a comment', () => {
 })
 
 const evil =
-  '@admin &#64;admin @acme/owners #12 !12 GH-7 acme/shop#12 https://github.example/a/b/issues/1 </details><h1> ' +
+  '@admin &#64;admin @acme/owners #12 !12 GH-7 gH-7 Gh-7 \u061cx ' +
+  'acme/shop#12 https://github.example/a/b/issues/1 </details><h1> ' +
   'www.evil.example/login 0123456789abcdef0123456789abcdef01234567 %5 $12 $x$ ^alert#1 ~bug &3 [issue:3] JIRA-12'
+
+describe('of two runs that overlap', () => {
+  const at = (minute: number) => `2026-11-30T10:${String(minute).padStart(2, '0')}:00.000Z`
+  const ran = (from: number, to: number, part: Partial<Report>) =>
+    body({ startedAt: at(from), seconds: 60 * (to - from), ...part })
+  const plan = (from: number, to: number) => ran(from, to, { dryRun: true })
+  const refused = (from: number, to: number) =>
+    ran(from, to, { verdict: 'skipped', outcome: 'failure', error: 'another run holds the Lease' })
+  const rolledBack = ran(0, 20, { promotions: [{ ...promotion, verdict: 'rolled-back' }], verdict: 'rolled-back' })
+
+  test.each<[string, string, string, boolean]>([
+    ['a roll back replaces a plan that began later', plan(1, 2), rolledBack, false],
+    ['a roll back replaces a run that was refused meanwhile', refused(1, 2), rolledBack, false],
+    ['a plan that began before the roll back ended does not replace it', rolledBack, plan(1, 25), true],
+    ['a refused run does not, either', rolledBack, refused(19, 21), true],
+    ['a plan that began after the roll back replaces it', rolledBack, plan(21, 22), false],
+    ['of two plans, the one that began later stays', plan(5, 6), plan(4, 9), true],
+    ['a run that changed something holds from its end', ran(0, 20, { restarted: ['a'] }), plan(1, 25), true],
+  ])('%s', (_, old, next, isOutdated) => {
+    expect(commentChange([{ id: 1, body: old }], next).isOutdated).toBe(isOutdated)
+  })
+})
 
 describe('text of the cluster in a comment', () => {
   const text = body({
@@ -151,7 +225,7 @@ describe('text of the cluster in a comment', () => {
     expect(outside).toContain('admin')
     expect(outside).not.toMatch(/@(?!\u200b)/)
     expect(text).not.toMatch(/&(?!amp;)/)
-    expect(outside).not.toMatch(/[#!]\d|GH-\d/)
+    expect(outside).not.toMatch(/[#!]\d|GH-\d|\u061c/i)
     expect(outside.replace(/\]\(https?:/g, '')).not.toContain('://')
     expect(outside).toContain('evil')
     expect(outside.replace(marker, '')).not.toMatch(/www\.|[\da-f]{7}|[%$^~&](?=[^\s\u200b])|\[issue:|JIRA-\d/)

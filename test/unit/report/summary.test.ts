@@ -64,7 +64,7 @@ const firstLine = (report: Partial<Report>) => summary({ ...nothing, ...report }
 
 describe('the headline shows the result of', () => {
   test.each<[string, Partial<Report>, string]>([
-    ['a mesh', {}, '## ✅ Everything was as the config says already'],
+    ['a mesh', {}, '## ✅ Nothing had to be changed'],
     ['a promotion', { promotions: [promotion] }, '## ✅ v2 of backend was promoted'],
     [
       'a canary that had its weight already',
@@ -109,7 +109,7 @@ describe('the headline shows the result of', () => {
 })
 
 test('the summary of a run without changes has three parts that say so', () => {
-  expect(summary(nothing)).toBe(`## ✅ Everything was as the config says already
+  expect(summary(nothing)).toBe(`## ✅ Nothing had to be changed
 
 |  |  |
 | --- | --- |

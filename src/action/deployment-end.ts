@@ -1,0 +1,95 @@
+// What a run writes at its end: the last status of its own deployment, and that older ones have no traffic any more.
+import {
+  createDeployment,
+  ownDeployments,
+  setStatus,
+  type Deployment,
+  type DeploymentStatus,
+  type DeploymentTarget,
+} from './deployment.ts'
+import type { Github } from './octokit.ts'
+
+/**
+ * What is still to be told. `number`: of the run's own deployment. `isLate`: it was created at the end, so its number does not say when the
+ * run began. `isTold`: it has its last status, or the run has no deployment of its own. `replaces`: why the older deployments have no
+ * traffic any more, if so.
+ */
+export type DeploymentEnd = {
+  target: DeploymentTarget
+  number?: number
+  isLate?: true
+  status?: DeploymentStatus
+  isTold?: true
+  replaces?: string
+}
+
+const overtakenStatus: DeploymentStatus = { state: 'inactive', description: 'A later deployment has replaced it' }
+
+/**
+ * GitHub may hear of the end of a run long after it, and other runs may have ended since. A run that a newer one has overtaken says nothing
+ * green, and deactivates none. It looks once more after its own status, so that of two runs that say `success` at once, the older one sees
+ * the newer one, or is seen by it.
+ * `save`: called with what has been done.
+ * @throws the API's error
+ */
+export async function endDeployment(
+  github: Github,
+  end: DeploymentEnd,
+  save: (done: Partial<DeploymentEnd>) => void,
+): Promise<void> {
+  const own = end.isTold ? end : await tellOwn(github, end, save)
+  const { target, number, replaces: description } = own
+  if (description === undefined) return
+  const all = await ownDeployments(github, target)
+  if (isOvertaken(own, all)) {
+    if (stateOf(number, all) === 'SUCCESS') await setStatus(github, target, number!, overtakenStatus)
+    return
+  }
+  const replaced = all.filter(
+    (each) => isOlder(own, each) && [undefined, 'IN_PROGRESS', 'SUCCESS'].includes(each.state),
+  )
+  for (const { id } of replaced) await setStatus(github, target, id, { state: 'inactive', description })
+}
+
+/** Creates the deployment if that was not possible before. */
+async function tellOwn(
+  github: Github,
+  end: DeploymentEnd,
+  save: (done: Partial<DeploymentEnd>) => void,
+): Promise<DeploymentEnd> {
+  const { target, status } = end
+  const all = await ownDeployments(github, target)
+  const found: DeploymentEnd = end.number === undefined ? { ...end, ...unanswered(target, all), isLate: true } : end
+  const isGreen = status?.state === 'success' || status?.state === 'in_progress'
+  const last = isGreen && isOvertaken(found, all) ? overtakenStatus : status!
+  const own = { ...found, number: found.number ?? (await createDeployment(github, target)) }
+  save(own)
+  if (last.state !== 'inactive' || stateOf(own.number, all) !== 'INACTIVE')
+    await setStatus(github, target, own.number, last)
+  save({ isTold: true })
+  return own
+}
+
+/** GitHub has created this run's deployment, but its answer was lost. The times are exact to a second or two. */
+function unanswered({ run, began }: DeploymentTarget, all: Deployment[]): { number?: number } {
+  const isOurs = ({ sha, state, createdAt }: Deployment) =>
+    sha === run.sha && state === undefined && createdAt > Date.parse(began) - 2_000
+  const found = all.find(isOurs)
+  return found ? { number: found.id } : {}
+}
+
+/** Another run's deployment is newer, and has or had the traffic. Of a deployment that was created late, nobody could have said so. */
+function isOvertaken(own: DeploymentEnd, all: Deployment[]): boolean {
+  const newer = all.filter((each) => each.id !== own.number && !isOlder(own, each))
+  if (own.isLate) return newer.length > 0
+  return newer.some(({ state }) => state === 'SUCCESS') || stateOf(own.number, all) === 'INACTIVE'
+}
+
+function isOlder({ number, isLate, target }: DeploymentEnd, { id, createdAt }: Deployment): boolean {
+  if (number !== undefined && !isLate) return id < number
+  return id !== number && createdAt <= Date.parse(target.began)
+}
+
+function stateOf(number: number | undefined, all: Deployment[]): string | undefined {
+  return all.find(({ id }) => id === number)?.state
+}

@@ -1,0 +1,34 @@
+// What the post step tells GitHub about a run that ended in the middle of its promotion.
+import { afterEach, expect, onTestFinished, test, vi } from 'vitest'
+import { action } from '../../../src/action/github.ts'
+import { finishReporting } from '../../../src/action/reporting.ts'
+import { runPost, type PostState } from '../../../src/post.ts'
+
+vi.mock('../../../src/post.ts')
+vi.mock('../../../src/action/reporting.ts')
+afterEach(() => void vi.unstubAllEnvs())
+
+const intents = [{ split: { service: 'backend' } }] as unknown as NonNullable<PostState['intents']>
+const done = 'the run ended in the middle of a promotion: all traffic of backend was returned to v1'
+
+test.each<[string, PostState, string[] | Error, [string | undefined, boolean]]>([
+  ['the traffic is back', { intents }, [done], [done, false]],
+  ['the weights are held', { intents, held: true }, [done], [done, true]],
+  ['a cancelled run had nothing to hold', { held: true }, [], [undefined, false]],
+  [
+    'it failed, without the error, which may hold a secret',
+    { intents, held: true },
+    new Error('cannot reach https://user:secret@cluster.example'),
+    ['The run ended before its promotion, and the post step failed: its log says what is left', false],
+  ],
+])('%s', async (_, left, result, told) => {
+  const exitCode = process.exitCode
+  onTestFinished(() => void (process.exitCode = exitCode))
+  vi.stubEnv('STATE_main', 'begun')
+  vi.stubEnv('STATE_left', JSON.stringify(left))
+  vi.mocked(runPost).mockImplementation(() =>
+    result instanceof Error ? Promise.reject(result) : Promise.resolve(result),
+  )
+  await action()
+  expect(finishReporting).toHaveBeenLastCalledWith(...told)
+})
