@@ -1,2 +1,0 @@
-import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
-function c({edge:e,expose:n={}},{cluster:r}){if(e?.tyk.enabled)return f(e.tyk);let t=r?.ingress.http;return t!==void 0&&!/^(127\.|localhost|\[::1\])/.test(t)?`http://${t}`:Object.values(n).flatMap(({hosts:i,tls:s})=>i.filter(o=>!o.includes("*")).map(o=>`${s?"https":"http"}://${o}`))[0]}function f({url:e,domain:n,listenPath:r}){let t=new URL(r,e);return n!==void 0&&(t.hostname=n),t.href}export{c as a};

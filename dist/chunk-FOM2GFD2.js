@@ -1,0 +1,20 @@
+import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
+import{d as x,e as w,f as P,h as R}from"./chunk-KYBPVK7T.js";import{a as $,b,c as y}from"./chunk-X3NN34PD.js";import{a as h}from"./chunk-SAG56O5P.js";import{createHash as L}from"node:crypto";var j=6e4,v=24e3,A=12,d=20,B=1e3;function K({identity:n,namespace:e,cluster:t},r){let s=q(t,r);return L("sha256").update(`${n.owner}
+${e}
+${s}`).digest("hex").slice(0,16)}function q(n,{server:e="",job:t=""}){return n?["kind",n.name,n.kubernetes,n.image,t].join(" "):D(e)?`local ${t}`:e}function D(n){return/^https?:\/\/(127\.|0\.0\.0\.0|localhost|\[::1\]|host\.docker\.internal)/i.test(n)}function Q(n){return`<!-- mesh-canary ${n} -->`}var E=/^<!-- as of (\S+) -->$/m;function S(n){let{startedAt:e,seconds:t,dryRun:r,verdict:s,promotions:o,experiments:i=[]}=n,a=o.some(l=>l.verdict!=="skipped")||![void 0,"skipped"].includes(s);return!r&&(a||i.length>0||$(n)>0)?new Date(Date.parse(e)+t*1e3).toISOString():e}function X(n,e){let t=o=>Date.parse(E.exec(o)?.[1]??"")||0;if(n.some(o=>t(o.body)>t(e)))return{remove:[],isOutdated:!0};let[r,...s]=n.map(({id:o})=>o);return{...r===void 0?{}:{update:r},remove:s,isOutdated:!1}}function Y(n,e,t){let{promotions:r,experiments:s=[],warnings:o,error:i}=n,a=r.slice(0,A),c=[`${e}
+<!-- as of ${S(n)} -->
+### ${u(y(n))}`,i===void 0?T(n):H(i.split(`
+`)),...a.map(g=>I(g,r.length>1)),r.length>a.length?`\u2026 and ${r.length-a.length} more canaries`:"",...s.slice(0,d).map(M),...F(n),o.length>0?m(`${o.length} ${o.length===1?"warning":"warnings"}`,O(o)):""],l=`${W(n,t)}
+`,f=j-Buffer.byteLength(l)-2;return`${P(f,c.filter(Boolean),_)}
+${l}`}function T(n){let{verdict:e,reason:t}=b(n);return n.promotions.length+(n.experiments??[]).length>0||t===void 0?"":`**${e}**: ${u(t)}`}var _=n=>`> ${n} ${n===1?"part is":"parts are"} left out, because a comment has little room: the page of the run has all`;function I(n,e){let{canary:t,service:r,verdict:s,reason:o,steps:i,userRequests:a,engineVerdict:c}=n,l=e?`Canary ${u(`${t} of ${r}`)}: `:"",f=c===void 0?"":`the controller: ${c}; `,g=`${a.failed} of ${a.total} requests of users failed`;return[`${l}**${s}**: ${u(o)} (${f}${g})`,...i.length>0?[R(n)]:[]].join(`
+
+`)}function M({name:n,verdict:e,reason:t}){return`Experiment ${u(n)}: **${e}**: ${u(t)}`}function F({dryRun:n,plan:e=[],meshPlan:t=[],rendered:r,removed:s=[]}){let o=t.filter(({action:a})=>a!=="create"),i=n?"would change":"changed";return[...o.length>0?[k(`Control plane: ${p(o.length)} ${i}`,o)]:[],...e.length>0?[k(`Policies: ${p(e.length)} ${i}`,e)]:[],...s.length>0?[m(`${p(s.length)} ${n?"would be removed":"removed"}`,O(s))]:[],...r===void 0?[]:[m("Objects",C("yaml",r.trimEnd().split(`
+`)))]]}var p=n=>`${n} ${n===1?"object":"objects"}`;function k(n,e){let t=e.flatMap(({action:r,kind:s,namespace:o,name:i,diff:a})=>[`# ${s} ${o}/${i}: ${r}`,...a]);return m(n,C("diff",t))}function m(n,e){return`<details>
+<summary>${n}</summary>
+
+${e}
+
+</details>`}function C(n,e){let t=e.flatMap(r=>r.split(/\r\n|[\r\n]/));return w(n,t.map(r=>r.replace(/^(?=\s*\/)/,"\u200B")),v)}function O(n){let e=n.length>d?[`- \u2026 and ${n.length-d} more`]:[];return[...n.slice(0,d).map(t=>`- ${u(t)}`),...e].join(`
+`)}function H(n){return n.slice(0,d).map(e=>`> ${u(e)}`).join(`
+>
+`)}function u(n){return x(U(h(n,B))).replaceAll("&","&amp;")}function U(n){return n.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,"").replace(/[@#!&%^~$](?=\S)|\[(?=\w+:)|\b[wW]{3}(?=\.)|\b(?:[gG][hH]|[A-Z][A-Z\d_]+)-(?=\d)|[\da-fA-F]{6}(?=[\da-fA-F])/g,"$&\u200B").replaceAll("://",":\u200B//")}function W({startedAt:n},{commit:e,run:t,html:r,json:s,environment:o}){let i=c=>encodeURI(c).replace(/[()]/g,l=>l==="("?"%28":"%29"),a=[...e===void 0?[]:[`commit \`${e.replace(/[^\da-f]/gi,"").slice(0,12)}\``],...t===void 0?[]:[`[the run](${i(t)})`],...o===void 0?[]:[`[the application](${i(o)})`],...[r,s].flatMap(c=>c===void 0?[]:[`report: ${u(c)}`])];return[`${n.replace("T"," ").slice(0,16)} UTC`,...a].join(" \xB7 ")}export{K as a,Q as b,X as c,Y as d};
