@@ -263,7 +263,7 @@ describe('the deployment of a promotion', () => {
     const api = await github()
     const reporting = await startReporting(config('deployment: production'), environment(api))
     reporting.connected(server, now.cancelled)
-    await expect.poll(() => states(api)).toEqual([['production', 'head', 'in_progress']])
+    await expect.poll(() => states(api), { timeout: 10_000 }).toEqual([['production', 'head', 'in_progress']])
     await runPostStep('the run ended in the middle of a promotion: the traffic of backend is back on stable')
     expect(states(api)).toEqual([['production', 'head', 'in_progress', 'failure']])
     expect(api.state.deployments[0]!.statuses.at(-1)!.description).toContain('backend is back on stable')
@@ -273,7 +273,7 @@ describe('the deployment of a promotion', () => {
     const api = await github()
     const reporting = await startReporting(config('deployment: production'), environment(api))
     reporting.connected(server, now.cancelled)
-    await expect.poll(() => states(api)).toEqual([['production', 'head', 'in_progress']])
+    await expect.poll(() => states(api), { timeout: 10_000 }).toEqual([['production', 'head', 'in_progress']])
     await runPostStep()
     expect(api.state.deployments[0]!.statuses.at(-1)!.description).toBe(
       'The run ended before it said how its promotion ended',
@@ -296,7 +296,7 @@ describe('the deployment of a promotion', () => {
     const api = await github({ outageAfterDeployments: 1 })
     const reporting = await startReporting(config('deployment: production'), environment(api))
     reporting.connected(server, now.cancelled)
-    await expect.poll(() => printed).toContain('save-state name=reports::{"deployment":{"target"')
+    await expect.poll(() => printed, { timeout: 10_000 }).toContain('save-state name=reports::{"deployment":{"target"')
     await reporting.end(report(), {}, now)
     api.recover()
     await runPostStep()
@@ -360,7 +360,7 @@ describe('the deployment of a promotion', () => {
     const api = await github()
     const other = await startReporting(config('deployment: production'), environment(api))
     other.connected(server, now.cancelled)
-    await expect.poll(() => states(api)).toEqual([['production', 'head', 'in_progress']])
+    await expect.poll(() => states(api), { timeout: 10_000 }).toEqual([['production', 'head', 'in_progress']])
     const refused = report({ verdict: 'skipped', outcome: 'failure', error: 'another run holds the Lease' })
     await runOnce('deployment: production', environment(api), refused)
     await other.end(report(), {}, now)
@@ -378,7 +378,7 @@ describe('a deployment that GitHub hears of late', () => {
     const before = api.state.deployments.length
     const reporting = await start(production, environment(api))
     reporting.connected(server, now.cancelled)
-    await expect.poll(() => api.state.deployments[before]?.statuses).toHaveLength(1)
+    await expect.poll(() => api.state.deployments[before]?.statuses, { timeout: 10_000 }).toHaveLength(1)
     return reporting
   }
 
@@ -528,7 +528,7 @@ describe('reporting', () => {
     const api = await github({ isHanging: true })
     const reporting = await start(config('deployment: production\ncomment: true'), environment(api))
     reporting.connected(server, now.cancelled)
-    await expect.poll(() => api.state.requests).toHaveLength(1)
+    await expect.poll(() => api.state.requests, { timeout: 10_000 }).toHaveLength(1)
     await reporting.end(report({ verdict: 'inconclusive', outcome: 'failure' }), {}, { ...now, isLater: true })
     expect(printed).toContain('left to the post step')
     expect(api.state.requests).toHaveLength(1)
@@ -546,7 +546,7 @@ describe('reporting', () => {
     const result = report({ verdict: 'inconclusive', outcome: 'failure' })
     const reporting = await start(config('deployment: production\ncomment: true'), environment(api))
     reporting.connected(server, now.cancelled)
-    await expect.poll(() => api.state.deployments[0]?.statuses).toHaveLength(1)
+    await expect.poll(() => api.state.deployments[0]?.statuses, { timeout: 10_000 }).toHaveLength(1)
     await reporting.end(result, {}, { ...now, isLater: true })
     expect(api.state.comments).toEqual([])
     expect(api.state.deployments[0]!.statuses.map(({ state }) => state)).toEqual(['in_progress'])
@@ -560,7 +560,7 @@ describe('reporting', () => {
     const cancel = new AbortController()
     const how = { cancelled: cancel.signal, isLater: false }
     const ended = reportOn(config('comment: true'), environment(api), report(), how)
-    await expect.poll(() => api.state.requests).not.toEqual([])
+    await expect.poll(() => api.state.requests, { timeout: 10_000 }).not.toEqual([])
     cancel.abort()
     await ended
     api.recover()
