@@ -217,6 +217,7 @@ test('the stage rollback of one canary does not wait for the stable version of a
   expect(records).toContainEqual({
     verdict: 'inconclusive',
     reason: expect.stringMatching(/weight to 0 \(backend\).*; but orders was not rolled back/) as string,
+    returned: ['backend'],
   })
 })
 
