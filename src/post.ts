@@ -23,6 +23,8 @@ export type PostState = {
   held?: boolean
   faults?: FaultIntent[]
   kind?: KindClusterToDelete
+  /** Of a fleet: by the name of the cluster. */
+  clusters?: Record<string, PostState>
 }
 
 type PostHooks = Pick<Host, 'onConnected' | 'onKindCluster' | 'onRecoveryIntents' | 'onFaultIntent'> & {
@@ -53,6 +55,35 @@ export function recordPostState(config: Config, save: (state: PostState) => void
   }
 }
 
+type ClusterHooks = Omit<PostHooks, 'onCancel' | 'onKindCluster'>
+
+/** The same for a run over a fleet as well. `inCluster`: the callbacks for one of its clusters. */
+export function recordFleetPostState(
+  config: Config,
+  save: (state: PostState) => void,
+): PostHooks & { inCluster: (name: string, config: Config) => ClusterHooks } {
+  let own: PostState = {}
+  const clusters: Record<string, PostState> = {}
+  const saveAll = () => save(Object.keys(clusters).length === 0 ? own : { ...own, clusters })
+  const cancels: (() => void)[] = []
+  const hooks = recordPostState(config, (state) => {
+    own = state
+    saveAll()
+  })
+  return {
+    ...hooks,
+    onCancel: () => [hooks.onCancel, ...cancels].forEach((cancel) => cancel()),
+    inCluster: (name, member) => {
+      const { onCancel, ...rest } = recordPostState(member, (state) => {
+        clusters[name] = state
+        saveAll()
+      })
+      cancels.push(onCancel)
+      return rest
+    },
+  }
+}
+
 /**
  * Returns one sentence for each thing it did.
  * @throws Error that names the services whose traffic is not back on stable, the fault that is left, and the cluster that could not be deleted.
@@ -68,6 +99,13 @@ export async function runPost(state: PostState, info: (line: string) => void): P
       .catch((error: unknown) => problems.push(messageOf(error)))
   if (kind?.remove) await removeKindCluster(kind, info).catch((error: unknown) => void problems.push(messageOf(error)))
   if (temporaryFile) rmSync(dirname(temporaryFile), { recursive: true, force: true })
+  // At once, so that a cluster that does not answer keeps no other from its recovery.
+  const inClusters = Object.entries(state.clusters ?? {}).map(([name, left]) =>
+    runPost(left, (line) => info(`${name}: ${line}`))
+      .then((lines) => removed.push(...lines.map((line) => `${name}: ${line}`)))
+      .catch((error: unknown) => problems.push(`${name}: ${messageOf(error)}`)),
+  )
+  await Promise.all(inClusters)
   if (problems.length > 0) throw new Error(problems.join('\n'))
   return [...(done ?? []), ...removed]
 }

@@ -1,4 +1,5 @@
 // A run, top to bottom: config → cluster → checks → mesh → sidecars → policies → verification → promotion → experiments.
+import type { OtherClusters } from './canary/promote.ts'
 import { createClient } from './cluster/client.ts'
 import { connection, NoKubeconfig, secretsOf, type Connection } from './cluster/connect.ts'
 import { stagesOf } from './config/stages.ts'
@@ -26,10 +27,17 @@ import { uninstall } from './stages/uninstall.ts'
 import { verify } from './stages/verify.ts'
 import { startTelemetry } from './telemetry/start.ts'
 
-/** Never rejects: the report contains the error. */
-export async function run(config: Config, host: Host): Promise<Report> {
+/**
+ * Never rejects: the report contains the error. `others`: of a fleet. Their `turn` says when this run may go on after its
+ * checks.
+ */
+export async function run(
+  config: Config,
+  host: Host,
+  others?: OtherClusters & { turn: (server: string) => Promise<void> },
+): Promise<Report> {
   const began = Date.now()
-  const context = await createContext(config, host, began)
+  const context = { ...(await createContext(config, host, began)), ...(others ? { others } : {}) }
   const { recorder, redactor, stages, telemetry } = context
   try {
     await runStages(context)
@@ -119,6 +127,7 @@ async function onCluster(context: RunContext, target: Connection): Promise<void>
     ready = await checkRun(ready)
     return { changed: false }
   })
+  await context.others?.turn(target.server)
   for (const name of context.stages) if (name !== 'cluster') await runStage(ready, name, () => stageWork[name](ready))
   if (context.stages.includes('policies')) await checkIngress(ready)
 }

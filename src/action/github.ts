@@ -4,11 +4,11 @@ import * as core from '@actions/core'
 import { ConfigError } from '../config/error.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import { recordPostState, runPost, type PostState } from '../post.ts'
+import { recordFleetPostState, runPost, type PostState } from '../post.ts'
 import { readGuardProgram, runName, tempDir } from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { abortOnSignals } from '../runtime/signals.ts'
-import type { Host } from '../stages/context.ts'
+import type { FleetHost } from '../fleet/run-fleet.ts'
 import { fail, publish } from './publish.ts'
 
 /** The main step, or the post step if main has run before. */
@@ -21,8 +21,8 @@ async function main(): Promise<void> {
   const config = load()
   if (!config) return
   // Only now: most of the program need not be loaded to say that an input is wrong.
-  const { run } = await import('../run.ts')
-  const report = await run(config, host(config))
+  const { runFleet } = await import('../fleet/run-fleet.ts')
+  const report = await runFleet(config, host(config))
   publish(report, config.report ?? join(tempDir(), 'mesh-canary-report.json'))
 }
 
@@ -36,8 +36,10 @@ function load(): Config | undefined {
   }
 }
 
-function host(config: Config): Host {
-  const { onCancel, ...postHooks } = recordPostState(config, (state) => core.saveState('left', JSON.stringify(state)))
+function host(config: Config): FleetHost {
+  const { onCancel, ...postHooks } = recordFleetPostState(config, (state) =>
+    core.saveState('left', JSON.stringify(state)),
+  )
   return {
     // The runner asks with SIGINT, insists with SIGTERM 7.5 s later, and kills 2.5 s after that.
     signal: abortOnSignals(['SIGINT', 'SIGTERM'], onCancel),

@@ -49,6 +49,8 @@ export type Run = {
   isBusy: boolean
   /** False if its traffic should return to stable and that is not written. */
   isSafe: boolean
+  /** Another process has taken it over, or it could not be made safe: its verdict no longer says what the traffic does. */
+  isLost: boolean
   /** Its traffic was rolled back, and nothing has checked yet whether the proxies follow. */
   needsDrainCheck: boolean
   hasEnded(): boolean
@@ -65,6 +67,14 @@ export type Idle = { idle: string; plan: CanaryConfig; weight: number }
 /** A promotion as it is now. `deployment`: whose pods are the canary's, if it is one Deployment. */
 export type PromotionProgress = { plan: CanaryConfig; namespace: string; state: State; deployment?: string }
 
+/** The promotions of the same run in the other clusters of a fleet. */
+export type OtherClusters = {
+  /** What has failed there, so that the promotions here have to be undone; undefined while nothing has. */
+  failure: () => { cluster: string; reason: string } | undefined
+  /** Says how the promotions here have ended; resolves when those of all clusters have, or one has failed. */
+  settle: (outcome: { failure?: string; putsBack?: boolean }) => Promise<void>
+}
+
 /**
  * `onProgress`: called after each poll, and at the end.
  * `intent` records what to roll back if this process dies. `whyIdle`: why there is nothing to promote for a service,
@@ -74,6 +84,7 @@ export type PromoteDeps = PromotionDeps & {
   intent: (intents: RecoveryIntent[]) => void
   onProgress: (promotions: PromotionProgress[]) => void
   whyIdle?: (service: string) => string | undefined
+  others?: OtherClusters
   /** Starts to follow the rollout of a controller. */
   follow: (plan: CanaryConfig, watched: WatchedObjects) => Promise<Run | Idle>
 }
@@ -100,6 +111,7 @@ export async function promote(cluster: Cluster, config: Config, deps: PromoteDep
       await startWave(waves, plans)
       await runLoop(waves)
     }
+    await awaitOthers(waves)
     const fast = deps.signal.aborted
     const ended = await withHeartbeat(runs, Promise.all(runs.map((run) => run.conclude({ fast }))))
     deps.intent(intentsOf(runs.filter(isOpen)))
@@ -123,7 +135,8 @@ function wavesOf(config: Config): CanaryConfig[][] {
 async function startWave(waves: Waves, plans: CanaryConfig[]) {
   const { config, deps, runs, skipped } = waves
   const failed = runs.find(hasFailed)
-  const whyNot = failed && `the canary of ${failed.plan.service} was not promoted`
+  const elsewhere = deps.others?.failure()
+  const whyNot = failed ? notPromoted(failed) : elsewhere && `${elsewhere.reason} in the cluster ${elsewhere.cluster}`
   for (const plan of plans) {
     deps.signal.throwIfAborted()
     const started = await startOne(waves, plan, whyNot)
@@ -150,7 +163,7 @@ async function startOne(
 
 /** Polls at an even pace until all have ended: by themselves, because another one failed, or because the run is cancelled. */
 async function runLoop(waves: Waves): Promise<void> {
-  const { config, runs, deps } = waves
+  const { runs, deps } = waves
   const { signal, clock } = deps
   const pollMs = Math.min(...runs.map(({ plan }) => plan.pollInterval))
   const followed = () => JSON.stringify(runs.map(({ intent }) => intent.followed))
@@ -175,8 +188,7 @@ async function runLoop(waves: Waves): Promise<void> {
     if (followed() !== saved) deps.intent(intentsOf(runs))
     saved = followed()
     if (signal.aborted) return cancelAll(runs.filter((run) => run.isBusy))
-    const failed = runs.find((run) => hasFailed(run) && !isHeld(run))
-    if (failed && config.together) await rollBackWith(failed, runs)
+    await rollBackTogether(waves)
   }
 }
 
@@ -193,11 +205,52 @@ async function cancelAll(runs: Run[]): Promise<void> {
   await Promise.all(runs.map((run) => run.cancel(cancelled)))
 }
 
-async function rollBackWith(failed: Run, runs: Run[]): Promise<void> {
-  const { service } = failed.plan
-  const others = runs.filter((run) => run !== failed && !hasFailed(run))
-  await Promise.all(others.map((run) => run.rollBack(`rolled back together with ${service}`, service)))
+/** If one has failed, here or in another cluster, and the config wants all to share its fate. */
+async function rollBackTogether({ config, runs, deps }: Waves): Promise<void> {
+  if (!config.together) return
+  const service = runs.find((run) => hasFailed(run) && !isHeld(run))?.plan.service
+  const elsewhere = deps.others?.failure()
+  const others = runs.filter((run) => !hasFailed(run))
+  const rollBack = (reason: string, cause: string) =>
+    Promise.all(others.map((run) => run.rollBack(`rolled back ${reason}`, cause)))
+  if (service !== undefined) await rollBack(`together with ${service}`, service)
+  else if (elsewhere)
+    await rollBack(`because ${elsewhere.reason} in the cluster ${elsewhere.cluster}`, elsewhere.cluster)
 }
+
+/** What was promoted here is only final when it is in the other clusters, too. */
+async function awaitOthers(waves: Waves): Promise<void> {
+  const { config, runs, deps } = waves
+  const { others, signal } = deps
+  if (!others) return
+  const failed = runs.find((run) => hasFailed(run) && !isHeld(run)) ?? runs.find(hasFailed)
+  const settled = others.settle(failed ? { failure: notPromoted(failed), putsBack: !isHeld(failed) } : {})
+  if (!config.together) return void settled.catch(() => undefined)
+  await waitFor(waves, settled)
+  // All had not been promoted when the run was cancelled.
+  if (signal.aborted) return cancelAll(runs.filter(isPromoted))
+  await rollBackTogether(waves)
+  await runLoop(waves)
+}
+
+/** Looks now and then whether the promotions here are still this run's. */
+async function waitFor({ runs, deps }: Waves, settled: Promise<void>): Promise<void> {
+  const { others, signal, clock } = deps
+  let isOver = false
+  const over = settled.catch(() => undefined).finally(() => (isOver = true))
+  while (!isOver && !signal.aborted) {
+    await withHeartbeat(runs, Promise.race([over, clock.sleep(waitPollMs, signal).catch(() => undefined)]))
+    if (!isOver && !signal.aborted) await Promise.all(runs.map((run) => run.tick()))
+    const lost = runs.find((run) => run.isLost)
+    if (lost) return others!.settle({ failure: `the promotion of ${lost.plan.service} was lost`, putsBack: true })
+  }
+}
+
+const waitPollMs = 2_000
+
+const isPromoted = ({ state }: Run) => state.phase === 'ended' && state.verdict === 'promoted'
+
+const notPromoted = ({ plan }: Run) => `the canary of ${plan.service} was not promoted`
 
 /** Ends all promotions as fast as possible after an error outside them, such as one that cannot start. */
 async function abandon({ config, deps, runs }: Waves, error: unknown): Promise<void> {

@@ -1,15 +1,15 @@
 // The host of a run from the command line: signals, secrets, and what the post step needs.
 import { dirname } from 'node:path'
 import type { Config } from '../config/schema.ts'
-import { recordPostState, type PostState } from '../post.ts'
+import type { FleetHost } from '../fleet/run-fleet.ts'
+import { recordFleetPostState, type PostState } from '../post.ts'
 import { readGuardProgram, runName, tempDir } from '../runtime/environment.ts'
 import { createRedactor } from '../runtime/redaction.ts'
 import { abortOnSignals } from '../runtime/signals.ts'
-import type { Host } from '../stages/context.ts'
 import type { Terminal } from './terminal.ts'
 
 export type RunHost = {
-  host: Host
+  host: FleetHost
   postState: () => PostState
   redact: (text: string) => string
   /** The signal that cancelled the run, if any. */
@@ -31,7 +31,7 @@ export function createRunHost(
   let postState: PostState = {}
   let stopped: { by: NodeJS.Signals; at: number } | undefined
   const redactor = createRedactor()
-  const { onCancel, ...postHooks } = recordPostState(config, (state) => (postState = state))
+  const { onCancel, ...postHooks } = recordFleetPostState(config, (state) => (postState = state))
   const onSignal = (signal: NodeJS.Signals) => {
     if (stopped === undefined) {
       stopped = { by: signal, at: Date.now() }

@@ -52,8 +52,8 @@ export function publish(report: Report, files: Files, output: OutputOptions['out
 
 function printResult(report: Report, changed: string | number | boolean | undefined, lines: Terminal): void {
   if (report.error !== undefined) return lines.error(report.error)
-  for (const { service, canary, verdict, reason } of report.promotions)
-    lines.success(`${canary} of ${service}: ${verdict}: ${reason}`)
+  for (const { service, canary, verdict, reason, cluster } of report.promotions)
+    lines.success(`${cluster === undefined ? '' : `${cluster}: `}${canary} of ${service}: ${verdict}: ${reason}`)
   for (const { name, verdict, reason } of report.experiments ?? []) lines.success(`${name}: ${verdict}: ${reason}`)
   lines.success(`done in ${report.seconds.toFixed(1)} s${changeCount(report, changed)}`)
 }

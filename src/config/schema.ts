@@ -5,6 +5,7 @@ import type { Identity } from './identity.ts'
 import { authorization } from './schema/authorization.ts'
 import { canary } from './schema/canary.ts'
 import { cluster } from './schema/cluster.ts'
+import { fleetCluster } from './schema/clusters.ts'
 import { egress, scope } from './schema/egress.ts'
 import { experiment } from './schema/experiments.ts'
 import { exposure } from './schema/expose.ts'
@@ -40,6 +41,10 @@ const target = {
     .optional()
     .describe('Cluster to create and use, instead of `kubeconfig`: `kind`, or a map with `type: kind`.'),
   context: nonEmptyString.optional().describe('Context of the kubeconfig to use.'),
+  clusters: z
+    .record(nameOf('a cluster'), fleetCluster)
+    .optional()
+    .describe('Clusters of a fleet, by name: the run does the same in all of them, and has one verdict.'),
   stages: stages.optional().describe('Stages to run. Default: the stages that the other inputs need.'),
 }
 
@@ -95,7 +100,9 @@ const promotion = {
     .describe('Promotions of several services in one run, instead of `canary`.'),
   together: boolean
     .prefault(true)
-    .describe('If one of several canaries is rolled back, the others are rolled back too, including earlier waves.'),
+    .describe(
+      'If one of several canaries is rolled back, the others are rolled back too, including earlier waves and other clusters.',
+    ),
 }
 
 /** The run itself. */

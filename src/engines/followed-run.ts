@@ -114,6 +114,11 @@ export class FollowedRun implements Run {
     return this.condemned === undefined || this.isOver || this.verdict === 'rolled-back'
   }
 
+  /** It has no Lease that somebody could take. */
+  get isLost(): boolean {
+    return false
+  }
+
   get needsDrainCheck(): boolean {
     return this.verdict === 'rolled-back' && this.current.steps.length > 0 && !this.isDrainChecked
   }

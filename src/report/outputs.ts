@@ -36,7 +36,9 @@ export function outputsOf(report: Report, file: string | undefined): Record<stri
 }
 
 /** The objects that the run created, changed, deleted or restarted, or would in a dry run. An object that changed twice counts once. */
-function changed({ dryRun, stages, plan, meshPlan = [], cluster, changes, restarted, mesh, removed }: Report): number {
+function changed(report: Report): number {
+  if (report.clusters) return report.clusters.reduce((sum, each) => sum + changed(each.report), 0)
+  const { dryRun, stages, plan, meshPlan = [], cluster, changes, restarted, mesh, removed } = report
   const done =
     new Set(changes.map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`)).size +
     restarted.length +

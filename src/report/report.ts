@@ -61,10 +61,12 @@ export type PromotionReport = {
   engineVerdict?: EngineVerdict
   /** The canary's last log lines and warnings, if it failed. */
   diagnosis?: Diagnosis[]
-  /** The service whose failure rolled this one back too. */
+  /** The service, or the cluster of a fleet, whose failure rolled this one back too. */
   rolledBackWith?: string
   /** Stable runs what the canary ran, and the canary is scaled to 0. */
   adopted?: boolean
+  /** The cluster of a fleet. */
+  cluster?: string
 }
 
 /**
@@ -82,6 +84,9 @@ export type ClusterReport = {
   loaded: string[]
   logs?: string
 }
+
+/** A cluster of a fleet, and what the run did there. */
+export type ClusterResult = { name: string; wave: number; report: Report }
 
 export type Report = {
   startedAt: string
@@ -129,6 +134,8 @@ export type Report = {
   commits?: { service: string; images: string[]; patch?: string }[]
   /** The run's trace, if a collector has it. */
   traceId?: string
+  /** Of a run over several clusters; `stages` then name their cluster. */
+  clusters?: ClusterResult[]
   /** Why the run failed: one sentence per line. */
   error?: string
 }
@@ -214,13 +221,15 @@ function split(step: Step, confidence: number): Pick<StepReport, 'split'> {
 
 const inPercent = (share: number) => Math.round(share * 10_000) / 100
 
+type Ranked = Pick<PromotionReport, 'verdict' | 'rolledBackWith'>
+
 /**
  * The worst verdict represents all: rolled back, then inconclusive, held, skipped and promoted. A canary that was
  * rolled back only because another one failed comes last.
  */
-export function worstPromotion(promotions: PromotionReport[]): PromotionReport | undefined {
+export function worstPromotion<T extends Ranked>(promotions: T[]): T | undefined {
   const order: Verdict[] = ['rolled-back', 'inconclusive', 'held', 'skipped', 'promoted']
-  const rank = ({ rolledBackWith, verdict }: PromotionReport) =>
+  const rank = ({ rolledBackWith, verdict }: Ranked) =>
     (rolledBackWith === undefined ? 0 : order.length) + order.indexOf(verdict)
   return [...promotions].sort((a, b) => rank(a) - rank(b))[0]
 }

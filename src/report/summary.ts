@@ -2,9 +2,10 @@
 import { codeBlock, escape, section, table } from './markdown.ts'
 import { experimentSection } from './experiment-summary.ts'
 import { promotionSection } from './promotion-summary.ts'
-import type { PlanRow, PromotionReport, Report } from './report.ts'
+import type { ClusterResult, PlanRow, PromotionReport, Report } from './report.ts'
 
 export function summary(report: Report): string {
+  if (report.clusters) return fleetSummary(report, report.clusters)
   const parts = [
     `## ${escape(headline(report))}`,
     errors(report),
@@ -25,6 +26,40 @@ export function summary(report: Report): string {
     stages(report),
   ]
   return `${parts.filter(Boolean).join('\n\n')}\n`
+}
+
+function fleetHeadline({ outcome, dryRun }: Report, clusters: ClusterResult[]): string {
+  if (dryRun && outcome === 'success') {
+    const count = clusters.reduce(
+      (sum, { report: { plan = [], removed = [] } }) => sum + plan.length + removed.length,
+      0,
+    )
+    return `📋 Nothing was changed: ${count} objects would be`
+  }
+  const each = clusters.map(({ name, report }) => `${name}: ${report.verdict ?? report.outcome}`)
+  return `${outcome === 'success' ? '✅' : '⛔'} ${each.join('; ')}`
+}
+
+/** What holds for all clusters first, then the summary of each, folded. */
+function fleetSummary(report: Report, clusters: ClusterResult[]): string {
+  const rows = clusters.map(({ name, wave, report: { outcome, verdict = '', reason = '', error = '' } }) => [
+    name,
+    `${wave}`,
+    outcome === 'success' ? '✅' : '⛔',
+    verdict,
+    reason || error.split('\n')[0]!,
+  ])
+  const details = clusters.map(
+    ({ name, report: each }) => `<details><summary>${escape(name)}</summary>\n\n${summary(each)}\n</details>`,
+  )
+  return `${[
+    `## ${escape(fleetHeadline(report, clusters))}`,
+    errors(report),
+    table(['Cluster', 'Wave', '', 'Verdict', 'Reason'], rows),
+    ...details,
+  ]
+    .filter(Boolean)
+    .join('\n\n')}\n`
 }
 
 function headline({ promotions, experiments = [], outcome, error, dryRun, plan = [], removed = [] }: Report): string {

@@ -1,5 +1,5 @@
 // What the stages share: the host that gets their lines, the config and the cluster, and the recorder of the report.
-import type { RecoveryIntent } from '../canary/promote.ts'
+import type { OtherClusters, RecoveryIntent } from '../canary/promote.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { Connection } from '../cluster/connect.ts'
 import { matches, podLabels } from '../cluster/labels.ts'
@@ -61,6 +61,8 @@ export type RunContext = {
   telemetry: Telemetry
   /** The mesh of the config, if it has `istio`. */
   mesh?: DesiredMesh
+  /** The other clusters of a fleet. `turn`: resolves when the run may change something. */
+  others?: OtherClusters & { turn: (server: string) => Promise<void> }
 }
 
 /**

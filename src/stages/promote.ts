@@ -41,7 +41,7 @@ export async function promoteCanaries(context: StageContext): Promise<StageOutco
 }
 
 async function promoteAll(context: StageContext): Promise<StageOutcome> {
-  const { config, host, redactor, cluster, connection, recorder, telemetry } = context
+  const { config, host, redactor, cluster, connection, recorder, telemetry, others } = context
   const releases = await prepareReleases(context)
   const annotator = promotionAnnotator(context)
   const deps = {
@@ -57,6 +57,7 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
   }
   const promotions = await promote(cluster, config, {
     ...deps,
+    ...(others ? { others } : {}),
     intent: host.onRecoveryIntents,
     onProgress: (progress) => {
       telemetry.promotionsSeen(progress)

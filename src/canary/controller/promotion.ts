@@ -133,6 +133,10 @@ export class PromotionRun {
     return isSafe(this.status) && this.writer.isIdle()
   }
 
+  get isLost(): boolean {
+    return this.status.kind === 'lost' || this.status.kind === 'unsafe'
+  }
+
   /** True if its traffic was rolled back, and nothing has checked yet whether the proxies follow. */
   get needsDrainCheck(): boolean {
     const isChecked = this.status.kind === 'ended' && this.status.isDrainChecked
