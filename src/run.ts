@@ -1,5 +1,4 @@
 // A run, top to bottom: config → cluster → checks → mesh → sidecars → policies → verification → promotion → experiments.
-import type { OtherClusters } from './canary/promote.ts'
 import { createClient } from './cluster/client.ts'
 import { connection, NoKubeconfig, secretsOf, type Connection } from './cluster/connect.ts'
 import { stagesOf } from './config/stages.ts'
@@ -14,8 +13,17 @@ import { messageOf } from './runtime/errors.ts'
 import { createRedactor } from './runtime/redaction.ts'
 import { checkRun, meshFor } from './stages/check.ts'
 import { checkIngress, provideCluster, withLogs, type ProvidedCluster } from './stages/cluster.ts'
-import { warn, type Host, type RunContext, type Stage, type StageContext, type StageOutcome } from './stages/context.ts'
+import {
+  warn,
+  type Host,
+  type Others,
+  type RunContext,
+  type Stage,
+  type StageContext,
+  type StageOutcome,
+} from './stages/context.ts'
 import { experiment } from './stages/experiment.ts'
+import { awaitTurn, stopInFleet } from './stages/fleet.ts'
 import { inject } from './stages/inject.ts'
 import { install } from './stages/install.ts'
 import { recordingMoves } from './stages/moved-objects.ts'
@@ -27,15 +35,8 @@ import { uninstall } from './stages/uninstall.ts'
 import { verify } from './stages/verify.ts'
 import { startTelemetry } from './telemetry/start.ts'
 
-/**
- * Never rejects: the report contains the error. `others`: of a fleet. Their `turn` says when this run may go on after its
- * checks.
- */
-export async function run(
-  config: Config,
-  host: Host,
-  others?: OtherClusters & { turn: (server: string) => Promise<void> },
-): Promise<Report> {
+/** Never rejects: the report contains the error. `others`: of a fleet. */
+export async function run(config: Config, host: Host, others?: Others): Promise<Report> {
   const began = Date.now()
   const context = { ...(await createContext(config, host, began)), ...(others ? { others } : {}) }
   const { recorder, redactor, stages, telemetry } = context
@@ -66,7 +67,12 @@ async function createContext(config: Config, host: Host, startedAt: number): Pro
     config,
     stages,
     redactor,
-    telemetry: await startTelemetry(process.env, { startedAt, namespace: config.namespace, redact: redactor.redact }),
+    telemetry: await startTelemetry(process.env, {
+      startedAt,
+      namespace: config.namespace,
+      ...(host.cluster === undefined ? {} : { cluster: host.cluster }),
+      redact: redactor.redact,
+    }),
     recorder: createRecorder(emptyReport(config.namespace, new Date(startedAt), isDryRun)),
     host: {
       ...host,
@@ -122,14 +128,30 @@ async function onCluster(context: RunContext, target: Connection): Promise<void>
   redactor.learn(secrets)
   recorder.record({ server: target.server })
 
-  let ready: StageContext = { ...context, cluster: createClient(target, config.limits), connection: target }
-  await runStage(context, 'check', async () => {
-    ready = await checkRun(ready)
-    return { changed: false }
-  })
-  await context.others?.turn(target.server)
-  for (const name of context.stages) if (name !== 'cluster') await runStage(ready, name, () => stageWork[name](ready))
-  if (context.stages.includes('policies')) await checkIngress(ready)
+  const initial: StageContext = { ...context, cluster: createClient(target, config.limits), connection: target }
+  let ready = initial
+  const check = () =>
+    runStage(context, 'check', async () => {
+      ready = await checkRun(initial)
+      return { changed: false }
+    })
+  await check()
+  let hasBegun = false
+  try {
+    const hasWaited = await awaitTurn(ready)
+    hasBegun = true
+    // What the check has seen may be hours old.
+    if (hasWaited) await check()
+    for (const name of context.stages) if (name !== 'cluster') await runStage(ready, name, () => stageWork[name](ready))
+    if (context.stages.includes('policies')) await checkIngress(ready)
+  } catch (problem) {
+    await stopInFleet(ready, problem, hasBegun, runPromotions)
+  }
+}
+
+async function runPromotions(context: StageContext): Promise<StageOutcome> {
+  await runStage(context, 'promote', () => stageWork.promote(context))
+  return { changed: true }
 }
 
 const stageWork: Record<Exclude<StageName, 'cluster'>, Stage> = {

@@ -4,11 +4,12 @@ import * as core from '@actions/core'
 import { ConfigError } from '../config/error.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import { recordFleetPostState, runPost, type PostState } from '../post.ts'
+import { recordFleetPostState, runPost } from '../post.ts'
 import { readGuardProgram, runName, tempDir } from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { abortOnSignals } from '../runtime/signals.ts'
 import type { FleetHost } from '../fleet/run-fleet.ts'
+import { postStateSaver, readPostState } from './post-state.ts'
 import { fail, publish } from './publish.ts'
 
 /** The main step, or the post step if main has run before. */
@@ -37,9 +38,7 @@ function load(): Config | undefined {
 }
 
 function host(config: Config): FleetHost {
-  const { onCancel, ...postHooks } = recordFleetPostState(config, (state) =>
-    core.saveState('left', JSON.stringify(state)),
-  )
+  const { onCancel, ...postHooks } = recordFleetPostState(config, postStateSaver(tempDir()))
   return {
     // The runner asks with SIGINT, insists with SIGTERM 7.5 s later, and kills 2.5 s after that.
     signal: abortOnSignals(['SIGINT', 'SIGTERM'], onCancel),
@@ -68,9 +67,7 @@ export function withoutRunnerCommands(text: string): string {
 /** Finishes what main could not, and removes what main wrote. */
 async function postStep(): Promise<void> {
   try {
-    for (const line of await runPost(JSON.parse(core.getState('left') || '{}') as PostState, (line) =>
-      core.info(withoutRunnerCommands(line)),
-    ))
+    for (const line of await runPost(readPostState(), (line) => core.info(withoutRunnerCommands(line))))
       core.warning(line)
   } catch (error) {
     fail(messageOf(error), 'Rollback')

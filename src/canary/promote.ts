@@ -14,7 +14,7 @@ import type { State } from './state/types.ts'
 import { splitOf, type Split } from '../policies/routes.ts'
 import { workloadsOf } from './workload/fingerprint.ts'
 import type { VersionSelectors } from './workload/selectors.ts'
-import { readWeight } from './traffic/router.ts'
+import { readAnyWeight, readWeight } from './traffic/router.ts'
 
 /**
  * What this process is responsible for: whose traffic, and the name that holds the Lease. `needsDrainCheck`: the
@@ -61,8 +61,8 @@ export type Run = {
   conclude(how: { fast: boolean }): Promise<Promotion>
 }
 
-/** There is nothing to promote. `weight`: the canary's, in per cent. */
-export type Idle = { idle: string; plan: CanaryConfig; weight: number }
+/** There is nothing to promote. `weight`: the canary's, in per cent. `error`: why it keeps traffic that should go back. */
+export type Idle = { idle: string; plan: CanaryConfig; weight: number; error?: string }
 
 /** A promotion as it is now. `deployment`: whose pods are the canary's, if it is one Deployment. */
 export type PromotionProgress = { plan: CanaryConfig; namespace: string; state: State; deployment?: string }
@@ -73,18 +73,22 @@ export type OtherClusters = {
   failure: () => { cluster: string; reason: string } | undefined
   /** Says how the promotions here have ended; resolves when those of all clusters have, or one has failed. */
   settle: (outcome: { failure?: string; putsBack?: boolean }) => Promise<void>
+  /** No cluster puts another one back any more: each finishes by itself, whatever happens elsewhere. */
+  isFinal: () => boolean
 }
 
 /**
  * `onProgress`: called after each poll, and at the end.
  * `intent` records what to roll back if this process dies. `whyIdle`: why there is nothing to promote for a service,
- * if the caller knows.
+ * if the caller knows. `stopped`: why nothing may begin, because the run has failed before; what an earlier run has left
+ * under way then goes back to stable.
  */
 export type PromoteDeps = PromotionDeps & {
   intent: (intents: RecoveryIntent[]) => void
   onProgress: (promotions: PromotionProgress[]) => void
   whyIdle?: (service: string) => string | undefined
   others?: OtherClusters
+  stopped?: string
   /** Starts to follow the rollout of a controller. */
   follow: (plan: CanaryConfig, watched: WatchedObjects) => Promise<Run | Idle>
 }
@@ -134,31 +138,58 @@ function wavesOf(config: Config): CanaryConfig[][] {
 
 async function startWave(waves: Waves, plans: CanaryConfig[]) {
   const { config, deps, runs, skipped } = waves
-  const failed = runs.find(hasFailed)
-  const elsewhere = deps.others?.failure()
-  const whyNot = failed ? notPromoted(failed) : elsewhere && `${elsewhere.reason} in the cluster ${elsewhere.cluster}`
+  const stop = whyStopped(waves)
   for (const plan of plans) {
     deps.signal.throwIfAborted()
-    const started = await startOne(waves, plan, whyNot)
+    const started = await startOne(waves, plan, stop)
     if ('idle' in started) {
-      const { idle, plan, weight } = started
-      skipped.push({ ...skippedState(plan, weight, deps.clock.now(), idle), plan, namespace: config.namespace })
+      const { idle, plan, weight, error } = started
+      const state = skippedState(plan, weight, deps.clock.now(), idle)
+      const open = error === undefined ? {} : { verdict: 'inconclusive' as const, error }
+      skipped.push({ ...state, ...open, plan, namespace: config.namespace })
     } else runs.push(started)
     deps.intent(intentsOf(runs))
   }
 }
 
-async function startOne(
-  { cluster, config, deps, watched, runs }: Waves,
-  plan: CanaryConfig,
-  whyNot: string | undefined,
-): Promise<Run | Idle> {
+/** Why no promotion begins any more. `putsBack`: what an earlier run has left under way goes back, because of `cause`. */
+type Stop = { reason: string; putsBack: boolean; cause?: string }
+
+function whyStopped({ config: { together }, deps, runs }: Waves): Stop | undefined {
+  const failed = firstFailed(runs)
+  if (failed) return { reason: whatFailed(failed), putsBack: together && !isHeld(failed), cause: failed.plan.service }
+  if (deps.stopped !== undefined) return { reason: deps.stopped, putsBack: true }
+  const other = together ? deps.others?.failure() : undefined
+  return other && { reason: `${other.reason} in the cluster ${other.cluster}`, putsBack: true, cause: other.cluster }
+}
+
+async function startOne(waves: Waves, plan: CanaryConfig, stop: Stop | undefined): Promise<Run | Idle> {
+  const { cluster, config, deps, watched, runs } = waves
   if (plan.engine.type !== 'builtin')
-    return whyNot === undefined ? withHeartbeat(runs, deps.follow(plan, watched)) : { idle: whyNot, plan, weight: 0 }
-  const weight = await readWeight(cluster, splitOf(config, plan))
-  const idle = whyNot ?? deps.whyIdle?.(plan.service) ?? (await whySkipped(cluster, config, plan, weight, watched))
-  if (idle !== undefined) return { idle, plan, weight }
-  return withHeartbeat(runs, startPromotion(cluster, config, plan, watched, deps))
+    return stop ? { idle: stop.reason, plan, weight: 0 } : withHeartbeat(runs, deps.follow(plan, watched))
+  const weight = await (stop ? readAnyWeight : readWeight)(cluster, splitOf(config, plan))
+  if (stop && (!stop.putsBack || weight === 0)) return { idle: stop.reason, plan, weight }
+  const idle = deps.whyIdle?.(plan.service) ?? (await whySkipped(cluster, config, plan, weight, watched))
+  if (idle !== undefined) return { idle: stop?.reason ?? idle, plan, weight }
+  const started = withHeartbeat(runs, startPromotion(cluster, config, plan, watched, deps))
+  return stop ? putBack(started, plan, weight, stop) : started
+}
+
+/** Takes over what an earlier run has left, to return its traffic to stable. */
+async function putBack(
+  started: Promise<Run>,
+  plan: CanaryConfig,
+  weight: number,
+  { reason, cause }: Stop,
+): Promise<Run | Idle> {
+  try {
+    const run = await started
+    await run.rollBack(`rolled back because ${reason}`, cause)
+    return run
+  } catch (problem) {
+    const error = `${reason}, but the canary keeps its weight ${weight} from an earlier run: ${messageOf(problem)}`
+    return { idle: error, plan, weight, error: `${error}; run the stage rollback` }
+  }
 }
 
 /** Polls at an even pace until all have ended: by themselves, because another one failed, or because the run is cancelled. */
@@ -208,12 +239,12 @@ async function cancelAll(runs: Run[]): Promise<void> {
 /** If one has failed, here or in another cluster, and the config wants all to share its fate. */
 async function rollBackTogether({ config, runs, deps }: Waves): Promise<void> {
   if (!config.together) return
-  const service = runs.find((run) => hasFailed(run) && !isHeld(run))?.plan.service
+  const failed = runs.find((run) => hasFailed(run) && !isHeld(run))
   const elsewhere = deps.others?.failure()
   const others = runs.filter((run) => !hasFailed(run))
   const rollBack = (reason: string, cause: string) =>
     Promise.all(others.map((run) => run.rollBack(`rolled back ${reason}`, cause)))
-  if (service !== undefined) await rollBack(`together with ${service}`, service)
+  if (failed) await rollBack(`together with ${failed.plan.service}`, failed.plan.service)
   else if (elsewhere)
     await rollBack(`because ${elsewhere.reason} in the cluster ${elsewhere.cluster}`, elsewhere.cluster)
 }
@@ -223,26 +254,35 @@ async function awaitOthers(waves: Waves): Promise<void> {
   const { config, runs, deps } = waves
   const { others, signal } = deps
   if (!others) return
-  const failed = runs.find((run) => hasFailed(run) && !isHeld(run)) ?? runs.find(hasFailed)
-  const settled = others.settle(failed ? { failure: notPromoted(failed), putsBack: !isHeld(failed) } : {})
+  const settled = others.settle(outcomeOf(runs))
   if (!config.together) return void settled.catch(() => undefined)
-  await waitFor(waves, settled)
-  // All had not been promoted when the run was cancelled.
+  await waitFor(waves, others, settled)
+  if (others.isFinal()) return
   if (signal.aborted) return cancelAll(runs.filter(isPromoted))
   await rollBackTogether(waves)
   await runLoop(waves)
 }
 
-/** Looks now and then whether the promotions here are still this run's. */
-async function waitFor({ runs, deps }: Waves, settled: Promise<void>): Promise<void> {
-  const { others, signal, clock } = deps
+function outcomeOf(runs: Run[]): Parameters<OtherClusters['settle']>[0] {
+  const failed = firstFailed(runs)
+  return failed ? { failure: whatFailed(failed), putsBack: !isHeld(failed) } : {}
+}
+
+/** Looks now and then whether what was promoted here is still so, and tells the others if it is not. */
+async function waitFor({ runs, deps }: Waves, others: OtherClusters, settled: Promise<void>): Promise<void> {
+  const { signal, clock } = deps
   let isOver = false
   const over = settled.catch(() => undefined).finally(() => (isOver = true))
+  const pause = () =>
+    clock.sleep(waitPollMs, signal).catch((problem: unknown) => {
+      if (!signal.aborted) throw problem
+    })
   while (!isOver && !signal.aborted) {
-    await withHeartbeat(runs, Promise.race([over, clock.sleep(waitPollMs, signal).catch(() => undefined)]))
-    if (!isOver && !signal.aborted) await Promise.all(runs.map((run) => run.tick()))
-    const lost = runs.find((run) => run.isLost)
-    if (lost) return others!.settle({ failure: `the promotion of ${lost.plan.service} was lost`, putsBack: true })
+    await withHeartbeat(runs, Promise.race([over, pause()]))
+    if (isOver || signal.aborted) return
+    await Promise.all(runs.map((run) => run.tick()))
+    const outcome = outcomeOf(runs)
+    if (outcome.putsBack) void others.settle(outcome).catch(() => undefined)
   }
 }
 
@@ -250,7 +290,8 @@ const waitPollMs = 2_000
 
 const isPromoted = ({ state }: Run) => state.phase === 'ended' && state.verdict === 'promoted'
 
-const notPromoted = ({ plan }: Run) => `the canary of ${plan.service} was not promoted`
+const whatFailed = ({ plan, isLost }: Run) =>
+  isLost ? `the promotion of ${plan.service} was lost` : `the canary of ${plan.service} was not promoted`
 
 /** Ends all promotions as fast as possible after an error outside them, such as one that cannot start. */
 async function abandon({ config, deps, runs }: Waves, error: unknown): Promise<void> {
@@ -270,11 +311,14 @@ function intentsOf(runs: Run[]): RecoveryIntent[] {
 /** True if the post step has to roll it back, or to check that it drains. */
 const isOpen = ({ isSafe, needsDrainCheck }: Run) => !isSafe || needsDrainCheck
 
-function hasFailed({ state }: Run): boolean {
-  return state.phase === 'ended' && state.verdict !== 'promoted' && !isHeldAsPlanned(state)
+function hasFailed({ state, isLost }: Run): boolean {
+  return isLost || (state.phase === 'ended' && state.verdict !== 'promoted' && !isHeldAsPlanned(state))
 }
 
-const isHeld = ({ state }: Run) => state.phase === 'ended' && state.verdict === 'held'
+/** Of several, one that does not keep its weight: it decides about the others. */
+const firstFailed = (runs: Run[]) => runs.find((run) => hasFailed(run) && !isHeld(run)) ?? runs.find(hasFailed)
+
+const isHeld = ({ state, isLost }: Run) => !isLost && state.phase === 'ended' && state.verdict === 'held'
 
 const heartbeatMs = 2_000
 

@@ -5,26 +5,30 @@ import type { OtherClusters } from '../canary/promote.ts'
 /** How the promotions of a cluster have ended. `putsBack`: those of the other clusters have to be undone. */
 export type ClusterOutcome = { failure?: string; putsBack?: boolean }
 
+/** `server`: the address of the API server. `uid`: of the namespace, if it is known; two addresses may be one cluster. */
+export type ClusterIdentity = { server: string; uid?: string | undefined }
+
 /** What the run of one cluster knows of the others. */
 export type Member = OtherClusters & {
   /**
-   * Resolves when all clusters have passed their checks, and the waves before are done. `server`: the address of the API
-   * server. @throws Error if one has failed, or if two names are one cluster
+   * Resolves when all clusters have passed their checks, and the waves before are done. Returns whether there were any.
+   * @throws Error if one has failed, or if two names are one cluster
    */
-  turn: (server: string) => Promise<void>
+  turn: (identity: ClusterIdentity) => Promise<{ hasWaited: boolean }>
   /** The run in this cluster is over. */
   ended: (outcome: ClusterOutcome) => void
   /** Resolves when the run has passed its checks, or is over. */
   checked: Promise<void>
 }
 
-/** `server`: the address of the API server, once the run has reached it. */
+/** `identity`: once the run has reached the cluster. `hasBegun`: it had its turn, and may have written. */
 type Place = {
   name: string
   wave: number
-  server?: string
+  identity?: ClusterIdentity
   checked: PromiseWithResolvers<void>
   settled: PromiseWithResolvers<void>
+  hasBegun: boolean
   outcome?: ClusterOutcome
 }
 
@@ -33,19 +37,30 @@ export function createCoordinator(
   signal: AbortSignal,
 ): Map<string, Member> {
   const places = clusters.map(
-    ({ name, wave }): Place => ({ name, wave, checked: Promise.withResolvers(), settled: Promise.withResolvers() }),
+    ({ name, wave }): Place => ({
+      name,
+      wave,
+      checked: Promise.withResolvers(),
+      settled: Promise.withResolvers(),
+      hasBegun: false,
+    }),
   )
   // What ends the wait for a turn: any failure. What ends the wait of those that are promoted: one that puts them back.
   const [failed, undone] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
   signal.addEventListener('abort', () => [failed, undone].forEach(({ resolve }) => resolve()), { once: true })
+  let isFinal = false
 
-  function settle(place: Place, outcome: ClusterOutcome): void {
+  function settle(place: Place, { failure, putsBack = false }: ClusterOutcome): void {
+    if (isFinal) return
+    // A run that only waited has changed nothing, and its failure is that of another one.
+    const outcome = { ...(failure === undefined ? {} : { failure }), putsBack: putsBack && place.hasBegun }
     // A cluster that was promoted may be lost while it waits for the others.
     if (place.outcome?.failure === undefined) place.outcome = outcome
     place.checked.resolve()
     place.settled.resolve()
-    if (outcome.failure !== undefined) failed.resolve()
-    if (outcome.putsBack) undone.resolve()
+    if (failure !== undefined) failed.resolve()
+    if (place.outcome.putsBack) undone.resolve()
+    isFinal = !signal.aborted && places.every((each) => each.outcome?.putsBack === false)
   }
 
   async function waitFor(waiting: Promise<void>[], end: PromiseWithResolvers<void>): Promise<void> {
@@ -53,29 +68,30 @@ export function createCoordinator(
     signal.throwIfAborted()
   }
 
-  async function turn(place: Place, server: string): Promise<void> {
-    place.server = server
+  async function turn(place: Place, identity: ClusterIdentity): Promise<{ hasWaited: boolean }> {
+    place.identity = identity
     place.checked.resolve()
     const checked = places.map((each) => each.checked.promise)
     const before = places.filter(({ wave }) => wave < place.wave).map((each) => each.settled.promise)
     await waitFor(checked, failed)
-    const same = places.find((each) => each !== place && each.server === server)
+    const same = places.find((each) => each !== place && isSame(each.identity, identity))
     if (same)
       throw new Error(
-        `clusters: ${same.name} and ${place.name} have the same API server (${server}); ` +
+        `clusters: ${same.name} and ${place.name} are one cluster (${identity.server}); ` +
           'give one of them another context or kubeconfig, or remove it',
       )
     await waitFor(before, failed)
     const other = places.find(({ outcome }) => outcome?.failure !== undefined)
     if (other)
       throw new Error(
-        `${other.outcome!.failure} in the cluster ${other.name}, so this run changed nothing in ${place.name}; ` +
-          'a canary that has traffic there from an earlier run keeps it until you run the stage rollback',
+        `${other.outcome!.failure} in the cluster ${other.name}, so nothing was promoted in ${place.name}`,
       )
+    place.hasBegun = true
+    return { hasWaited: before.length > 0 }
   }
 
   function failure(place: Place): ReturnType<Member['failure']> {
-    const other = places.find((each) => each !== place && each.outcome?.putsBack)
+    const other = isFinal ? undefined : places.find((each) => each !== place && each.outcome?.putsBack)
     return other && { cluster: other.name, reason: other.outcome!.failure! }
   }
 
@@ -83,7 +99,7 @@ export function createCoordinator(
     places.map((place) => [
       place.name,
       {
-        turn: (server) => turn(place, server),
+        turn: (identity) => turn(place, identity),
         failure: () => failure(place),
         settle: async (outcome) => {
           settle(place, outcome)
@@ -92,9 +108,15 @@ export function createCoordinator(
             undone,
           )
         },
+        isFinal: () => isFinal,
         ended: (outcome) => settle(place, outcome),
         checked: place.checked.promise,
       },
     ]),
   )
+}
+
+/** A run that has failed before it reached its cluster has no identity. */
+function isSame(one: ClusterIdentity | undefined, other: ClusterIdentity): boolean {
+  return one !== undefined && (one.server === other.server || (one.uid !== undefined && one.uid === other.uid))
 }

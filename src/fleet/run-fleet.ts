@@ -60,6 +60,7 @@ function hostIn({ name, config }: FleetCluster, host: FleetHost): Host {
   return {
     ...host,
     ...host.inCluster(name, config),
+    cluster: name,
     outputFolder: join(host.outputFolder, name),
     info: (line) => host.info(prefixed(line)),
     warning: (line) => host.warning(prefixed(line)),

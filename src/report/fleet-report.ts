@@ -13,7 +13,12 @@ export function fleetReport(clusters: ClusterResult[], began: Date): Report {
   const commits = reports.flatMap((report) => report.commits ?? [])
   const istioctl = reports.find((report) => report.istioctl)?.istioctl
   const images = [...new Set(reports.flatMap((report) => report.images ?? []))]
-  const experiments = reports.flatMap((report) => report.experiments ?? [])
+  const experiments = clusters.flatMap(({ name, report }) =>
+    (report.experiments ?? []).map((experiment) => ({ ...experiment, cluster: name })),
+  )
+  const meshes = reports.flatMap(({ mesh }) => mesh ?? [])
+  const [mesh] = meshes.every(({ version }) => version === meshes[0]!.version) ? meshes : []
+  const traces = reports.flatMap((report) => report.traceId ?? [])
   return {
     ...emptyReport(
       reports[0]!.namespace,
@@ -34,6 +39,8 @@ export function fleetReport(clusters: ClusterResult[], began: Date): Report {
     ...(commits.length > 0 ? { commits } : {}),
     ...(images.length > 0 ? { images } : {}),
     ...(istioctl ? { istioctl } : {}),
+    ...(mesh ? { mesh } : {}),
+    ...(traces.length > 0 ? { traceId: traces.join(' ') } : {}),
     ...(errors.length === 0 ? {} : { error: errors.join('\n') }),
     clusters,
   }

@@ -132,7 +132,7 @@ export type Report = {
   experiments?: ExperimentReport[]
   /** What to commit where Git owns stable. `patch`: the path of a file, unless it could not be written. */
   commits?: { service: string; images: string[]; patch?: string }[]
-  /** The run's trace, if a collector has it. */
+  /** The run's trace, if a collector has it. Of a fleet: those of its clusters, with spaces between. */
   traceId?: string
   /** Of a run over several clusters; `stages` then name their cluster. */
   clusters?: ClusterResult[]

@@ -49,17 +49,37 @@ function fleetSummary(report: Report, clusters: ClusterResult[]): string {
     verdict,
     reason || error.split('\n')[0]!,
   ])
-  const details = clusters.map(
-    ({ name, report: each }) => `<details><summary>${escape(name)}</summary>\n\n${summary(each)}\n</details>`,
-  )
-  return `${[
+  const head = [
     `## ${escape(fleetHeadline(report, clusters))}`,
     errors(report),
     table(['Cluster', 'Wave', '', 'Verdict', 'Reason'], rows),
-    ...details,
   ]
-    .filter(Boolean)
-    .join('\n\n')}\n`
+  const parts = [...head, ...fleetDetails(clusters, limitBytes - sizeOf(head.join('')))]
+  return `${parts.filter(Boolean).join('\n\n')}\n`
+}
+
+/** GitHub shows nothing of a summary above 1 MiB, and an earlier step may have written some of it. */
+const limitBytes = 1_000_000
+
+const sizeOf = (text: string) => Buffer.byteLength(text)
+
+/** In the order of the clusters. If there is no room for all, those that failed get it first. */
+function fleetDetails(clusters: ClusterResult[], roomBytes: number): string[] {
+  const details = new Map(clusters.map(({ name, report }) => [name, folded(name, summary(report))]))
+  const byNeed = clusters.toSorted(
+    (a, b) => Number(a.report.outcome === 'success') - Number(b.report.outcome === 'success'),
+  )
+  let room = roomBytes - clusters.length * 250
+  for (const { name } of byNeed) {
+    const size = sizeOf(details.get(name)!)
+    if (size > room) details.set(name, folded(name, 'Left out, because GitHub shows 1 MiB at most; the report has it.'))
+    else room -= size
+  }
+  return [...details.values()]
+}
+
+function folded(name: string, text: string): string {
+  return `<details><summary>${escape(name)}</summary>\n\n${text}\n</details>`
 }
 
 function headline({ promotions, experiments = [], outcome, error, dryRun, plan = [], removed = [] }: Report): string {

@@ -41,7 +41,7 @@ export async function promoteCanaries(context: StageContext): Promise<StageOutco
 }
 
 async function promoteAll(context: StageContext): Promise<StageOutcome> {
-  const { config, host, redactor, cluster, connection, recorder, telemetry, others } = context
+  const { config, host, redactor, cluster, connection, recorder, telemetry, others, stopped } = context
   const releases = await prepareReleases(context)
   const annotator = promotionAnnotator(context)
   const deps = {
@@ -58,6 +58,7 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
   const promotions = await promote(cluster, config, {
     ...deps,
     ...(others ? { others } : {}),
+    ...(stopped === undefined ? {} : { stopped }),
     intent: host.onRecoveryIntents,
     onProgress: (progress) => {
       telemetry.promotionsSeen(progress)

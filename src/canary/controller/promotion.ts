@@ -10,6 +10,7 @@ import { syntheticLoad, type SyntheticLoad } from '../load/synthetic.ts'
 import { LeaseLost } from '../ownership/lease.ts'
 import { explainChecks, next } from '../state/machine.ts'
 import { endHeld, endOnStable, outcomeOf } from '../state/ending.ts'
+import { handleLateDrift } from '../state/failure-rules.ts'
 import { setShiftTime } from '../state/steps.ts'
 import { describeTooLittleTraffic } from '../load/traffic-need.ts'
 import type { Action, ActiveState, EndedState, Next, State } from '../state/types.ts'
@@ -53,6 +54,7 @@ export class PromotionRun {
   private readonly observations: ObservationBuilder
   private readonly notifications: Promise<void>[] = []
   private tickStartedAt: number | undefined
+  private renewedAt: number
   private isTrafficKnown = false
 
   static async start(context: PromotionContext, state: ActiveState): Promise<PromotionRun> {
@@ -67,6 +69,7 @@ export class PromotionRun {
     const status = () => hookStatus(split.namespace, plan, this.state)
     this.context = context
     this.status = { kind: 'running', state }
+    this.renewedAt = clock.now()
     this.load = load
     this.checks = createExternalChecks(cluster, plan, status, clock)
     this.webhooks = createWebhooks(plan, status, note, clock)
@@ -151,7 +154,7 @@ export class PromotionRun {
         if (!(await this.writer.settled())) return
         this.setShiftTime()
       }
-      if (this.hasEnded()) return await this.heartbeat()
+      if (this.hasEnded()) return await this.watchEnded()
       await this.step()
     } catch (problem) {
       if (problem instanceof LeaseLost) return await this.lose(problem)
@@ -173,6 +176,22 @@ export class PromotionRun {
       if (!(problem instanceof LeaseLost) || (problem.isDeleted && this.hasEnded())) return
       return this.lose(problem)
     })
+  }
+
+  /** A promoted canary that waits for others has to keep its weight and its guard until they are promoted as well. */
+  private async watchEnded(): Promise<void> {
+    const { status, plan, context } = this
+    if (status.kind !== 'ended' || status.state.verdict !== 'promoted') return this.heartbeat()
+    const { clock } = context.deps
+    await this.renew()
+    await this.tendGuard()
+    const unseenMs = clock.now() - this.renewedAt
+    if (unseenMs > plan.progressDeadline)
+      return this.rollBack(`its Lease could not be renewed for ${Math.round(unseenMs / 1_000)} s`)
+    const drift = this.observations.drift(status.state)
+    if (drift === undefined || this.status !== status) return
+    const { state, actions } = handleLateDrift(drift, plan, status.state, clock.now())
+    await this.apply(withState(status, state), actions)
   }
 
   /** Ends it and returns its traffic to stable. `rolledBackWith`: because the canary of that service failed. */
@@ -294,9 +313,10 @@ export class PromotionRun {
     const { session, deps } = this.context
     try {
       await session.renew(this.state)
+      this.renewedAt = deps.clock.now()
       return true
     } catch (problem) {
-      if (problem instanceof LeaseLost || !isTransient(problem)) throw problem
+      if (problem instanceof LeaseLost || (!isTransient(problem) && !this.hasEnded())) throw problem
       deps.note(`the Lease could not be renewed: ${messageOf(problem)}`)
       return false
     }

@@ -1,5 +1,7 @@
 // Contradictions about a fleet: clusters that are the same one, and keys that are about one cluster.
+import { allCanariesOf, canaryKey } from '../names.ts'
 import type { Config } from '../schema.ts'
+import { engineTitles } from './engine.ts'
 import type { Fault } from './fault.ts'
 
 export function fleetFaults(config: Config): Fault[] {
@@ -7,7 +9,18 @@ export function fleetFaults(config: Config): Fault[] {
   if (clusters === undefined) return []
   return Object.keys(clusters).length === 0
     ? [{ path: ['clusters'], message: 'has no cluster; name at least one, or remove the section' }]
-    : [...oneClusterFaults(config), ...sameFaults(config, clusters)]
+    : [...oneClusterFaults(config), ...sameFaults(config, clusters), ...engineFaults(config, clusters)]
+}
+
+/** A controller promotes by itself, and does not take back what it has promoted. */
+function engineFaults(config: Config, clusters: NonNullable<Config['clusters']>): Fault[] {
+  const index = allCanariesOf(config).findIndex(({ engine }) => engine.type !== 'builtin')
+  const { type } = allCanariesOf(config)[index]?.engine ?? { type: 'builtin' }
+  if (type === 'builtin' || !config.together || Object.keys(clusters).length === 1) return []
+  const message =
+    `${engineTitles[type]} cannot return to stable in one cluster what it has promoted, when another cluster fails; ` +
+    'set `together: false`, or promote each cluster in a run of its own'
+  return [{ path: [...canaryKey(config, index).split('.'), 'engine'], message }]
 }
 
 /** Keys that say which one cluster a run acts on. */

@@ -34,7 +34,7 @@ let names = 0
 
 /** As the run of a cluster does it. */
 async function promoteIn(cluster: FakeCluster, member: Member, settings = config()): Promise<Promotion> {
-  await member.turn(`https://${names++}.example`)
+  await member.turn({ server: `https://${names++}.example` })
   const promotion = await cluster.promote(settings, { others: member })
   member.ended({})
   return promotion
@@ -92,7 +92,7 @@ describe('two clusters', () => {
   test('a run that fails elsewhere in the second wave puts the first one back', async () => {
     const { eu, of } = fleet(2)
     const first = promoteIn(eu, of('eu'))
-    await of('us').turn('https://us.example')
+    await of('us').turn({ server: 'https://us.example' })
     of('us').ended({ failure: 'the run failed (no istiod)', putsBack: true })
     expect(await first).toMatchObject({ verdict: 'rolled-back', rolledBackWith: 'us' })
     expect(eu.weight).toBe(0)
@@ -102,7 +102,7 @@ describe('two clusters', () => {
     const { eu, us, of } = fleet(2)
     const held = { failure: 'the canary of backend was not promoted', putsBack: false }
     const second = promoteIn(us, of('us'))
-    await of('eu').turn('https://eu.example')
+    await of('eu').turn({ server: 'https://eu.example' })
     const settled = of('eu').settle(held)
     await expect(second).rejects.toThrow('was not promoted in the cluster eu')
     of('us').ended({})
@@ -113,7 +113,7 @@ describe('two clusters', () => {
 
   test('nothing begins where the checks of another cluster fail', async () => {
     const { of } = fleet(1)
-    const turn = of('eu').turn('https://eu.example')
+    const turn = of('eu').turn({ server: 'https://eu.example' })
     of('us').ended({ failure: 'the run failed (no such namespace)', putsBack: true })
     await expect(turn).rejects.toThrow(
       'the run failed (no such namespace) in the cluster us, so this run changed nothing in eu',
@@ -122,7 +122,9 @@ describe('two clusters', () => {
 
   test('that are one are refused', async () => {
     const { of } = fleet(1)
-    const turns = await Promise.allSettled(['eu', 'us'].map((name) => of(name).turn('https://same.example')))
+    const turns = await Promise.allSettled(
+      ['eu', 'us'].map((name) => of(name).turn({ server: 'https://same.example' })),
+    )
     expect(String((turns[0] as PromiseRejectedResult).reason)).toContain(
       'clusters: us and eu have the same API server (https://same.example)',
     )
@@ -143,7 +145,7 @@ describe('two clusters', () => {
   test('a canary that waits goes back to stable when the run is cancelled', async () => {
     const { eu, of, controller } = fleet(2)
     const first = promoteIn(eu, of('eu'))
-    await of('us').turn('https://us.example')
+    await of('us').turn({ server: 'https://us.example' })
     controller.abort(new Error('the run was cancelled'))
     eu.controller.abort(new Error('the run was cancelled'))
     expect(await first).toMatchObject({ verdict: 'rolled-back', weight: 0 })
@@ -169,7 +171,7 @@ describe('two clusters', () => {
 
   test('that wait for each other end when the run is cancelled', async () => {
     const { of, controller } = fleet(2)
-    const turns = [of('eu').turn('https://eu.example'), of('us').turn('https://us.example')]
+    const turns = [of('eu').turn({ server: 'https://eu.example' }), of('us').turn({ server: 'https://us.example' })]
     await turns[0]
     controller.abort(new Error('the run was cancelled'))
     await expect(turns[1]).rejects.toThrow('the run was cancelled')
