@@ -7,6 +7,10 @@ import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { createCoordinator, type Member } from '../../../src/fleet/coordinator.ts'
 import { FakeCluster } from '../canary/fake-cluster.ts'
 import { configOf } from '../fixtures.ts'
+import type { RecoveryIntent, Run } from '../../../src/canary/promote.ts'
+import type { EndedState } from '../../../src/canary/state/types.ts'
+import { ApiError } from '../../../src/cluster/api-error.ts'
+import { splitOf } from '../../../src/policies/routes.ts'
 
 // The watch has its own tests. Here it shows the objects of the fake cluster.
 vi.mock('../../../src/cluster/watch.ts', () => ({
@@ -31,6 +35,30 @@ function fleet(usWave: number) {
 }
 
 let names = 0
+
+/** A promotion that has ended well, and waits. */
+function fakeRun(service: string) {
+  const { canaries } = configOf(`{ namespace: shop, canaries: [{ service: ${service} }] }`)
+  const [plan] = canaries!
+  const state = { phase: 'ended', verdict: 'promoted', reason: 'good', steps: [], weight: 100 } as unknown as EndedState
+  return {
+    plan: plan!,
+    split: splitOf(config(), plan!),
+    selectors: { stable: {}, canary: {} },
+    state,
+    intent: {} as RecoveryIntent,
+    isBusy: false,
+    isLost: false as boolean,
+    isSafe: true,
+    needsDrainCheck: false,
+    hasEnded: () => true,
+    tick: () => Promise.resolve(),
+    heartbeat: () => Promise.resolve(),
+    rollBack: vi.fn(() => Promise.resolve()),
+    cancel: () => Promise.resolve(),
+    conclude: () => Promise.resolve({ ...state, plan: plan!, namespace: 'shop' }),
+  } satisfies Run
+}
 
 /** As the run of a cluster does it. */
 async function promoteIn(cluster: FakeCluster, member: Member, settings = config()): Promise<Promotion> {
@@ -67,7 +95,7 @@ describe('two clusters', () => {
     const [first, second] = await Promise.allSettled([promoteIn(eu, of('eu')), promoteIn(us, of('us'))])
     expect(first).toMatchObject({ value: { verdict: 'rolled-back' } })
     expect(String((second as PromiseRejectedResult).reason)).toContain(
-      'the canary of backend was not promoted in the cluster eu, so this run changed nothing in us',
+      'the canary of backend was not promoted in the cluster eu, so nothing was promoted in us',
     )
     expect(us.weights).toEqual([])
   })
@@ -116,18 +144,27 @@ describe('two clusters', () => {
     const turn = of('eu').turn({ server: 'https://eu.example' })
     of('us').ended({ failure: 'the run failed (no such namespace)', putsBack: true })
     await expect(turn).rejects.toThrow(
-      'the run failed (no such namespace) in the cluster us, so this run changed nothing in eu',
+      'the run failed (no such namespace) in the cluster us, so nothing was promoted in eu',
+    )
+    // Nothing was changed anywhere, so nothing goes back.
+    expect(of('eu').failure()).toBeUndefined()
+  })
+
+  test.each([
+    ['address', { server: 'https://one.example' }, { server: 'https://one.example' }],
+    ['namespace', { server: 'https://10.0.0.1', uid: 'a1' }, { server: 'https://one.example', uid: 'a1' }],
+  ])('that have one %s are refused', async (_, euIdentity, usIdentity) => {
+    const { of } = fleet(1)
+    const turns = await Promise.allSettled([of('eu').turn(euIdentity), of('us').turn(usIdentity)])
+    expect(String((turns[1] as PromiseRejectedResult).reason)).toContain(
+      'clusters: eu and us are one cluster (https://one.example)',
     )
   })
 
-  test('that are one are refused', async () => {
+  test('that may not read their namespaces are not taken for one', async () => {
     const { of } = fleet(1)
-    const turns = await Promise.allSettled(
-      ['eu', 'us'].map((name) => of(name).turn({ server: 'https://same.example' })),
-    )
-    expect(String((turns[0] as PromiseRejectedResult).reason)).toContain(
-      'clusters: us and eu have the same API server (https://same.example)',
-    )
+    const turns = [of('eu').turn({ server: 'https://eu', uid: undefined }), of('us').turn({ server: 'https://us' })]
+    await expect(Promise.all(turns)).resolves.toEqual([{ hasWaited: false }, { hasWaited: false }])
   })
 
   test('a cluster that is lost while it waits stops the others', async () => {
@@ -159,6 +196,7 @@ describe('two clusters', () => {
       controller.signal,
     )
     const [eu, us, asia] = ['eu', 'us', 'asia'].map((name) => members.get(name)!)
+    await Promise.all([eu, us, asia].map((each, i) => each!.turn({ server: `https://${i}.example` })))
     void eu!.settle({ failure: 'the canary of backend was not promoted', putsBack: false })
     let isOver = false
     const settled = us!.settle({}).then(() => (isOver = true))
@@ -167,6 +205,144 @@ describe('two clusters', () => {
     void asia!.settle({ failure: 'the canary of backend was not promoted', putsBack: true })
     await settled
     expect(us!.failure()?.cluster).toBe('asia')
+  })
+
+  test('a cluster that only waited puts nobody back by its error', async () => {
+    const controller = new AbortController()
+    const waves = { eu: 1, asia: 1, us: 2 }
+    const clusters = Object.entries(waves).map(([name, wave]) => ({ name, wave }))
+    const members = createCoordinator(clusters, controller.signal)
+    const [eu, asia, us] = ['eu', 'asia', 'us'].map((name) => members.get(name)!)
+    const turn = us!.turn({ server: 'https://us.example' })
+    await Promise.all([eu!.turn({ server: 'https://eu.example' }), asia!.turn({ server: 'https://asia.example' })])
+    const promoted = asia!.settle({})
+    void eu!.settle({ failure: 'the canary of backend was not promoted', putsBack: false })
+    await expect(turn).rejects.toThrow('was not promoted in the cluster eu')
+    us!.ended({ failure: 'the run failed (the canary of backend was not promoted …)', putsBack: true })
+    await promoted
+    expect(asia!.isFinal()).toBe(true)
+    expect(asia!.failure()).toBeUndefined()
+  })
+
+  test('what fails, or is cancelled, after all were promoted puts nobody back', async () => {
+    const { of, controller } = fleet(1)
+    await Promise.all(['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` })))
+    const settled = [of('eu').settle({}), of('us').settle({})]
+    controller.abort(new Error('the run was cancelled'))
+    of('eu').ended({ failure: 'the run failed (stable could not adopt v2)', putsBack: true })
+    await Promise.allSettled(settled)
+    expect(['eu', 'us'].map((name) => [of(name).isFinal(), of(name).failure()])).toEqual([
+      [true, undefined],
+      [true, undefined],
+    ])
+  })
+
+  test('another canary of the same cluster goes back, too, when one is lost while it waits', async () => {
+    const { of } = fleet(2)
+    const runs = [fakeRun('a'), fakeRun('b')]
+    const two = configOf(
+      '{ namespace: shop, canaries: [{ service: a, engine: { type: argo-rollouts } }, { service: b, engine: { type: argo-rollouts } }] }',
+    )
+    const eu = new FakeCluster()
+    const turn = of('us').turn({ server: 'https://us.example' })
+    // As soon as us has begun.
+    const lost = turn.then(() => (runs[0]!.isLost = true))
+    await of('eu').turn({ server: 'https://eu.example' })
+    await eu.promote(two, {
+      others: of('eu'),
+      follow: (plan) => Promise.resolve(runs.find((run) => run.plan.service === plan.service)!),
+    })
+    await lost
+    expect(runs[0]!.rollBack).not.toHaveBeenCalled()
+    expect(runs[1]!.rollBack).toHaveBeenCalledWith('rolled back together with a', 'a')
+    expect(of('us').failure()).toEqual({ cluster: 'eu', reason: 'the promotion of a was lost' })
+  })
+
+  test.each(['eu', 'us'])(
+    'a canary that an earlier run left goes back when the run fails before in %s',
+    async (failed) => {
+      const { of } = fleet(1)
+      const us = new FakeCluster(50)
+      const eu = of('eu').turn({ server: 'https://eu.example' })
+      await of('us').turn({ server: 'https://us.example' })
+      await eu
+      const failure = 'the run failed (policies)'
+      of(failed).ended({ failure, putsBack: true })
+      const stopped = failed === 'us' ? { stopped: failure } : {}
+      const ended = await us.promote(config(), { others: of('us'), ...stopped })
+      expect(ended).toMatchObject({ verdict: 'rolled-back', weight: 0 })
+      expect(ended.reason).toBe(`rolled back because ${failure}${failed === 'us' ? '' : ' in the cluster eu'}`)
+      expect(us.weight).toBe(0)
+    },
+  )
+
+  test('a canary that an earlier run left and that cannot be taken over is named', async () => {
+    const { of } = fleet(1)
+    const us = new FakeCluster(50)
+    us.before = (verb, what) => (verb === 'create' && what === 'Lease' ? new ApiError(403, 'forbidden') : undefined)
+    await Promise.all(['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` })))
+    of('us').ended({ failure: 'the run failed (policies)', putsBack: true })
+    const ended = await us.promote(config(), { others: of('us'), stopped: 'the run failed (policies)' })
+    expect(ended).toMatchObject({ verdict: 'inconclusive', weight: 50 })
+    expect(ended.error).toMatch(/the canary keeps its weight 50 from an earlier run: .*; run the stage rollback/)
+  })
+
+  test('with `together: false` a failure in a cluster of the same wave keeps no canary from its promotion', async () => {
+    const { eu, of } = fleet(1)
+    const turns = ['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` }))
+    await Promise.all(turns)
+    of('us').ended({ failure: 'the run failed (policies)', putsBack: true })
+    const ended = await eu.promote(config('together: false,'), { others: of('eu') })
+    expect(ended).toMatchObject({ verdict: 'promoted', weight: 100 })
+  })
+
+  test('somebody moves the traffic of a promoted canary that waits: all go back', async () => {
+    const { eu, us, of } = fleet(2)
+    us.before = (verb, what) => {
+      if (verb === 'patch' && what === 'VirtualService' && eu.weight === 100) {
+        for (const [i, weight] of [70, 30].entries()) eu.virtualService.spec.http![0]!.route![i]!.weight = weight
+        eu.touch()
+      }
+      return undefined
+    }
+    const [first, second] = await Promise.all([promoteIn(eu, of('eu')), promoteIn(us, of('us'))])
+    expect(first).toMatchObject({ verdict: 'rolled-back', weight: 0 })
+    expect(first.reason).toContain('gives the canary 30% instead of 100%')
+    expect(second).toMatchObject({ verdict: 'rolled-back', weight: 0, rolledBackWith: 'eu' })
+  })
+
+  test('with `onDrift: take-over` its weights are written again', async () => {
+    const { eu, us, of } = fleet(2)
+    let isMoved = false
+    us.before = (verb, what) => {
+      if (verb === 'patch' && what === 'VirtualService' && !isMoved) {
+        for (const [i, weight] of [70, 30].entries()) eu.virtualService.spec.http![0]!.route![i]!.weight = weight
+        eu.touch()
+        isMoved = true
+      }
+      return undefined
+    }
+    const settings = configOf(
+      '{ namespace: shop, canary: { service: backend, interval: 10s, pollInterval: 1s, progressDeadline: 20s, guard: off, onDrift: take-over } }',
+    )
+    const ended = await Promise.all([promoteIn(eu, of('eu'), settings), promoteIn(us, of('us'), settings)])
+    expect(ended.map(({ verdict }) => verdict)).toEqual(['promoted', 'promoted'])
+    expect([eu.weight, us.weight]).toEqual([100, 100])
+  })
+
+  test('a promoted canary whose API server is away for longer than `progressDeadline` stops the others', async () => {
+    const { eu, us, of } = fleet(2)
+    let isAway = false
+    eu.before = (verb, what) =>
+      isAway && verb === 'patch' && what === 'Lease' ? new ApiError(0, 'connect ECONNREFUSED') : undefined
+    us.before = (verb, what) => {
+      if (verb === 'patch' && what === 'VirtualService') isAway = true
+      return undefined
+    }
+    const [first, second] = await Promise.all([promoteIn(eu, of('eu')), promoteIn(us, of('us'))])
+    expect(first.verdict).not.toBe('promoted')
+    expect(first.reason).toMatch(/its Lease could not be renewed for \d+ s/)
+    expect(second).toMatchObject({ verdict: 'rolled-back', weight: 0, rolledBackWith: 'eu' })
   })
 
   test('that wait for each other end when the run is cancelled', async () => {
