@@ -21,6 +21,14 @@ test('each cluster gets the config with its own kubeconfig and context, and its 
   expect(fleet[1]!.config).not.toHaveProperty('context')
 })
 
+test.each([
+  ['with `together: false`', '{ eu: { context: a }, us: { context: b } }', 'together: false\n'],
+  ['in one cluster', '{ eu: { context: a } }', ''],
+])('an engine may promote %s', (_, clusters, more) => {
+  const config = text(clusters, more).replace('backend', 'backend, engine: flagger')
+  expect(fleetOf(configOf(config))[0]!.config.canary!.engine.type).toBe('flagger')
+})
+
 test('without the section there is no fleet', () => {
   expect(fleetOf(configOf('canary: { service: backend }'))).toEqual([])
 })
@@ -33,6 +41,11 @@ describe('is rejected:', () => {
     ['a kind cluster besides', text('{ eu: { context: a } }', 'cluster: kind\n'), 'is about one cluster'],
     ['a wave of none', text('{ eu: { wave: 0 } }'), 'a whole number from 1 to 100'],
     ['an unknown key', text('{ eu: { contxt: a } }'), 'contxt'],
+    [
+      'an engine that cannot put back what it has promoted',
+      text('{ eu: { context: a }, us: { context: b } }').replace('backend', 'backend, engine: argo-rollouts'),
+      'canary.engine: Argo Rollouts cannot return to stable in one cluster what it has promoted, when another cluster fails',
+    ],
     ['a name with blanks', text('{ "e u": {} }'), 'clusters'],
   ])('%s', (_, config, message) => {
     expect(refusal(config)).toContain(message)

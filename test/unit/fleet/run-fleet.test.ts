@@ -4,6 +4,7 @@ import { junit } from '../../../src/cli/junit.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { runFleet, type FleetHost } from '../../../src/fleet/run-fleet.ts'
 import { fleetReport } from '../../../src/report/fleet-report.ts'
+import type { ExperimentReport } from '../../../src/report/experiment-report.ts'
 import { outputsOf } from '../../../src/report/outputs.ts'
 import { emptyReport, type PromotionReport, type Report } from '../../../src/report/report.ts'
 import { summary } from '../../../src/report/summary.ts'
@@ -123,6 +124,48 @@ test('a fleet is promoted only if each cluster is, also where a run ended before
   const before = reportOf(promotion('skipped', { weight: 100 }))
   expect(of(before, reportOf(promotion('promoted')))).toMatchObject({ verdict: 'promoted' })
   expect(of(before, before)).toMatchObject({ verdict: 'skipped', outcome: 'success' })
+})
+
+test('a summary that is too long leaves out the details of clusters, first of those that succeeded', () => {
+  const long = (verdict: PromotionReport['verdict'], error?: string) => ({
+    ...reportOf(promotion(verdict), error),
+    rendered: 'x'.repeat(400_000),
+  })
+  const clusters = [
+    { name: 'asia', wave: 1, report: long('promoted') },
+    { name: 'eu', wave: 1, report: long('promoted') },
+    { name: 'us', wave: 2, report: long('rolled-back', 'half of the requests failed') },
+  ]
+  const text = summary(fleetReport(clusters, new Date()))
+  expect(Buffer.byteLength(text)).toBeLessThan(1024 * 1024)
+  const isLeftOut = (name: string) =>
+    text
+      .split(`<summary>${name}</summary>`)[1]!
+      .split('</details>')[0]!
+      .includes('Left out, because GitHub shows 1 MiB')
+  expect(clusters.map(({ name }) => isLeftOut(name))).toEqual([false, true, false])
+  expect(text).toContain('| us | 2 | ⛔ |')
+})
+
+test('the report names the cluster of each experiment, the traces of all, and the version of a mesh that is the same everywhere', () => {
+  const experiment = { name: 'slow', verdict: 'resilient', reason: 'users saw nothing' } as ExperimentReport
+  const of = (version: string, traceId: string): Report => ({
+    ...reportOf(promotion('promoted')),
+    experiments: [experiment],
+    mesh: { version, action: 'unchanged' } as NonNullable<Report['mesh']>,
+    traceId,
+  })
+  const fleet = (...versions: string[]) =>
+    fleetReport(
+      versions.map((version, i) => ({ name: `c${i}`, wave: 1, report: of(version, `trace${i}`) })),
+      new Date(),
+    )
+  expect(fleet('1.31.0', '1.31.0')).toMatchObject({
+    experiments: [{ cluster: 'c0' }, { cluster: 'c1' }],
+    traceId: 'trace0 trace1',
+    mesh: { version: '1.31.0' },
+  })
+  expect(fleet('1.31.0', '1.30.2')).not.toHaveProperty('mesh')
 })
 
 test('JUnit shows the cluster of each promotion, and which of them failed', () => {
