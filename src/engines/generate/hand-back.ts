@@ -3,7 +3,7 @@ import type { Cluster } from '../../cluster/client.ts'
 import { titleOf, type Kind, type KubeObject, type Workload } from '../../cluster/objects.ts'
 import type { PlannedChange } from '../../policies/plan.ts'
 import { emptyWhenUnread } from '../../cluster/api-error.ts'
-import { ownedAmong, type Owner } from '../../policies/owned-objects.ts'
+import { isOurs, ownedAmong, type Owner } from '../../policies/owned-objects.ts'
 import { systemClock, type Clock } from '../../runtime/clock.ts'
 import { isRolledOut, waitForRollout } from '../../verify/rollout.ts'
 import { engineOf, type EngineType, type Live } from '../engine.ts'
@@ -17,6 +17,20 @@ const engineKinds = ['Rollout', 'AnalysisTemplate', 'Canary', 'MetricTemplate'] 
 export async function ownedEngineObjects(cluster: Cluster, owner: Owner): Promise<KubeObject[]> {
   const lists = engineKinds.map((kind) => cluster.list<KubeObject>(kind, owner.namespace).catch(emptyWhenUnread))
   return ownedAmong((await Promise.all(lists)).flat(), owner)
+}
+
+/** Why the mesh cannot be removed; one sentence each. The controllers move traffic by the routes that would go with it. */
+export async function generatedObjectFaults(cluster: Cluster, namespace: string): Promise<string[]> {
+  const kinds = ['Rollout', 'Canary'] as const
+  const lists = kinds.map((kind) => cluster.list<KubeObject>(kind, namespace).catch(emptyWhenUnread))
+  return (await Promise.all(lists))
+    .flat()
+    .filter(isOurs)
+    .map(
+      (object) =>
+        `uninstall: the ${titleOf(object)} moves traffic by the mesh, and runs the pods of its Deployment; remove ` +
+        '`engine.generate` from its canary and run the stage `policies`, which gives the Deployment its pods back, then uninstall',
+    )
 }
 
 type Options = { timeoutMs: number; note: (line: string) => void; signal: AbortSignal; clock?: Clock }

@@ -5,7 +5,12 @@ import type { HorizontalPodAutoscaler, KubeObject, Workload } from '../../../src
 import { stagesOf } from '../../../src/config/stages.ts'
 import { engineObjects, withGeneratedRoutes, withoutGenerated } from '../../../src/engines/generate/engine-objects.ts'
 import { generateFaults } from '../../../src/engines/generate/existing.ts'
-import { engineChangeFaults, handBack, waitForRemoval } from '../../../src/engines/generate/hand-back.ts'
+import {
+  engineChangeFaults,
+  generatedObjectFaults,
+  handBack,
+  waitForRemoval,
+} from '../../../src/engines/generate/hand-back.ts'
 import type { Existing } from '../../../src/engines/generate/keep.ts'
 import { compile } from '../../../src/policies/compile/index.ts'
 import type { PlannedChange } from '../../../src/policies/plan.ts'
@@ -163,6 +168,15 @@ test('a Rollout does not change in the middle of a rollout, because its steps wo
     /Rollout shop\/backend would change in the middle of a rollout \(step 2 of 4/,
   )
   expect(await engineChangeFaults(clusterOf([rollout()]), [change(rollout())])).toEqual([])
+})
+
+test('the mesh is not removed under a Rollout that this program wrote', async () => {
+  const labels = { 'app.kubernetes.io/managed-by': 'mesh-canary' }
+  const written = { ...rollout(), metadata: { name: 'backend', namespace: 'shop', labels } }
+  expect((await generatedObjectFaults(clusterOf([written]), 'shop')).join()).toMatch(
+    /^uninstall: the Rollout shop\/backend moves traffic by the mesh.*remove `engine\.generate`/,
+  )
+  expect(await generatedObjectFaults(clusterOf([rollout()]), 'shop')).toEqual([])
 })
 
 describe('what is removed', () => {
