@@ -271,16 +271,20 @@ function outcomeOf(runs: Run[]): Parameters<OtherClusters['settle']>[0] {
 /** Looks now and then whether what was promoted here is still so, and tells the others if it is not. */
 async function waitFor({ runs, deps }: Waves, others: OtherClusters, settled: Promise<void>): Promise<void> {
   const { signal, clock } = deps
-  let isOver = false
-  const over = settled.catch(() => undefined).finally(() => (isOver = true))
-  const pause = () =>
-    clock.sleep(waitPollMs, signal).catch((problem: unknown) => {
-      if (!signal.aborted) throw problem
-    })
-  while (!isOver && !signal.aborted) {
-    await withHeartbeat(runs, Promise.race([over, pause()]))
-    if (isOver || signal.aborted) return
+  const over = settled.then(
+    () => false,
+    () => false,
+  )
+  const look = async () => {
+    await clock.sleep(waitPollMs, signal)
     await Promise.all(runs.map((run) => run.tick()))
+    return true
+  }
+  const unlessAborted = (problem: unknown) => {
+    if (!signal.aborted) throw problem
+    return false
+  }
+  while (await withHeartbeat(runs, Promise.race([over, look().catch(unlessAborted)]))) {
     const outcome = outcomeOf(runs)
     if (outcome.putsBack) void others.settle(outcome).catch(() => undefined)
   }

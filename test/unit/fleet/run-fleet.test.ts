@@ -152,7 +152,7 @@ test('the report names the cluster of each experiment, the traces of all, and th
   const of = (version: string, traceId: string): Report => ({
     ...reportOf(promotion('promoted')),
     experiments: [experiment],
-    mesh: { version, action: 'unchanged' } as NonNullable<Report['mesh']>,
+    mesh: { version, action: 'unchanged' },
     traceId,
   })
   const fleet = (...versions: string[]) =>
