@@ -47,13 +47,15 @@ function release(options: RunnerOptions = {}, stages = 'policies, promote'): Pro
   return machine.main({ config, stages }, options)
 }
 
-test('the pods of all clusters are verified', async () => {
-  const { code, log, summary, report } = await release({}, 'verify')
+test('all clusters are planned and verified', async () => {
+  const { code, log, outputs, summary, report } = await release({}, 'plan, verify')
   expect(code, log).toBe(0)
-  expect(report!.clusters!.map(({ name, report }) => [name, report.pods.length > 0])).toEqual([
-    ['eu', true],
-    ['us', true],
+  const seen = report!.clusters!.map(({ name, report: { plan = [], pods } }) => [name, plan.length > 0, pods.length > 0])
+  expect(seen).toEqual([
+    ['eu', true, true],
+    ['us', true, true],
   ])
+  expect(Number(outputs['changed'])).toBe(0)
   expect(summary).toContain('<summary>us</summary>')
 })
 
