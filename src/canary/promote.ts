@@ -8,6 +8,7 @@ import { whySkipped } from './controller/skip.ts'
 import { startPromotion } from './controller/start.ts'
 import type { DrainTarget } from './controller/undrained.ts'
 import { closeWatches, watchObjects } from './controller/watch.ts'
+import { sharedSidecarReaders } from './metrics/shared-reader.ts'
 import { isHeldAsPlanned } from './state/ending.ts'
 import { skippedState } from './state/start.ts'
 import type { State } from './state/types.ts'
@@ -91,7 +92,8 @@ type Waves = {
 }
 
 /** @throws Error if a promotion cannot start; those under way are then rolled back, or held as `onCancel` says. */
-export async function promote(cluster: Cluster, config: Config, deps: PromoteDeps): Promise<Promotion[]> {
+export async function promote(cluster: Cluster, config: Config, given: PromoteDeps): Promise<Promotion[]> {
+  const deps = { ...given, readSidecars: sharedSidecarReaders(cluster) }
   const watched = await watchObjects(cluster, config)
   const waves: Waves = { cluster, config, deps, watched, runs: [], skipped: [] }
   const { runs, skipped } = waves
@@ -156,16 +158,19 @@ async function runLoop(waves: Waves): Promise<void> {
   const followed = () => JSON.stringify(runs.map(({ intent }) => intent.followed))
   let saved = followed()
   let tookMs = 0
+  let isSlow = false
   const tickAll = async () => {
     const startedAt = clock.now()
     await Promise.all(runs.map((run) => run.tick()))
     tookMs = clock.now() - startedAt
+    if (tookMs <= pollMs || isSlow) return
+    isSlow = true
+    deps.note(describeSlowPoll(tookMs, pollMs))
   }
   const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
   while (runs.some((run) => run.isBusy)) {
     const ticks = clock
-      // A slow API server gets a pause, too.
-      .sleep(Math.max(pollMs - tookMs, pollMs / 2), signal)
+      .sleep(pauseAfter(tookMs, pollMs), signal)
       .then(tickAll)
       .catch(() => undefined)
     // A cancelled run does not wait for the current sample.
@@ -178,6 +183,19 @@ async function runLoop(waves: Waves): Promise<void> {
     const failed = runs.find((run) => hasFailed(run) && !isHeld(run))
     if (failed && config.together) await rollBackWith(failed, runs)
   }
+}
+
+/** A slow API server gets a pause, too: half as long as it took. */
+function pauseAfter(tookMs: number, pollMs: number): number {
+  return Math.max(pollMs - tookMs, pollMs / 2, tookMs > pollMs ? tookMs / 2 : 0)
+}
+
+function describeSlowPoll(tookMs: number, pollMs: number): string {
+  const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`
+  return (
+    `a sample took ${seconds(tookMs)}, longer than \`pollInterval\` (${seconds(pollMs)}): while that is so, the next ` +
+    `one starts ${seconds(pauseAfter(tookMs, pollMs))} later; fewer pods (\`maxPods\`) make it faster`
+  )
 }
 
 function reportProgress({ runs, watched, deps }: Waves): void {

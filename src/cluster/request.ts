@@ -3,8 +3,9 @@ import http from 'node:http'
 import https from 'node:https'
 import { retry } from '../runtime/retry.ts'
 import { unlessAborted, withDeadline, withTimeout } from '../runtime/timeout.ts'
-import { ApiError, refusal } from './api-error.ts'
+import { ApiError, parseRetryAfter, refusal } from './api-error.ts'
 import type { Connection } from './connect.ts'
+import { createPace, type Pace } from './pace.ts'
 import { credentialsFault, noAnswerFault, refusedFault } from './connection-fault.ts'
 
 /** As much of a Connection as requests need. */
@@ -12,12 +13,15 @@ export type ApiAccess = Pick<Connection, 'server'> & {
   config: Pick<Connection['config'], 'applyToHTTPSOptions' | 'getCurrentCluster' | 'getCurrentUser'>
 }
 
-/** How long a request, and a program that makes credentials, may take, in milliseconds. */
-export type Limits = { request: number; credentials: number }
+/**
+ * How long a request, and a program that makes credentials, may take, in milliseconds. `requestsPerSecond`: at most so many
+ * of the requests that can wait.
+ */
+export type Limits = { request: number; credentials: number; requestsPerSecond?: number | undefined }
 
 /**
  * `timeoutMs`: how long the server may be silent. `totalMs`: how long the whole answer may take; four times that by
- * default. `limit`: the config key of `timeoutMs`, for the error.
+ * default. `limit`: the config key of `timeoutMs`, for the error. `canWait`: the request waits for its turn.
  */
 export type RequestOptions = {
   method?: string
@@ -31,20 +35,32 @@ export type RequestOptions = {
   maxBytes?: number
   limit?: string
   signal?: AbortSignal
+  canWait?: boolean
 }
 
+/** The longest delay that a busy server can ask for. */
+const longestRetryAfterMs = 60_000
+
 /** Sends a request, again when the server did not answer or is busy. */
-export function requester(connection: ApiAccess, credentials: Cached<https.RequestOptions>, timeoutMs: number) {
+export function requester(
+  connection: ApiAccess,
+  credentials: Cached<https.RequestOptions>,
+  timeoutMs: number,
+  pace: Pace = createPace(),
+) {
   return async (path: string, given: RequestOptions = {}): Promise<string> => {
     const options: RequestOptions =
       given.timeoutMs === undefined ? { ...given, timeoutMs, limit: 'limits.request' } : given
-    const { attempts = 5 } = options
+    const { attempts = 5, canWait = false } = options
     let isRenewed = attempts === 1
     const request = async (): Promise<string> => {
       const security = await credentials()
+      const send = () => requestText(connection.server, path, options, security)
+      if (!canWait) pace.count()
       try {
-        return await requestText(connection.server, path, options, security)
+        return await (canWait ? pace.inTurn(send) : send())
       } catch (error) {
+        if (isServerBusy(path, error)) pace.pause(retryAfterOf(error))
         if (!(error instanceof ApiError && error.status === 401)) throw error
         if (isRenewed) throw refused(connection, error)
         // The token may have expired early: new credentials are tried, once.
@@ -53,13 +69,26 @@ export function requester(connection: ApiAccess, credentials: Cached<https.Reque
         return request()
       }
     }
-    return retry(request, { attempts, firstDelayMs: 200, isTransient })
+    return retry(request, { attempts, firstDelayMs: 200, isTransient, requestedDelayMs: retryAfterOf })
   }
 }
 
 function refused({ config }: ApiAccess, { status, message }: ApiError): ApiError {
   const { cause, remedy } = refusedFault(config.getCurrentUser(), message)
   return new ApiError(status, cause, [], remedy)
+}
+
+/**
+ * As API Priority and Fairness says it. The same status is also the answer of a PodDisruptionBudget to an eviction, and of
+ * a program behind the API server, but never of a sidecar's own port for statistics.
+ */
+function isServerBusy(path: string, error: unknown): boolean {
+  const isOfOthers = path.endsWith('/eviction') || (/\/proxy\b/.test(path) && !path.includes(':15090/proxy'))
+  return error instanceof ApiError && error.status === 429 && !isOfOthers
+}
+
+function retryAfterOf(error: unknown): number {
+  return error instanceof ApiError ? Math.min(error.retryAfterMs ?? 0, longestRetryAfterMs) : 0
 }
 
 /** The server did not answer, or is busy. */
@@ -119,14 +148,16 @@ async function requestText(
   const totalMs = options.totalMs ?? 4 * (options.timeoutMs ?? defaultTimeoutMs)
   const late = () => new ApiError(0, `${options.method ?? 'GET'} ${path} did not end within ${totalMs / 1_000} s`)
   const limit = withDeadline(undefined, totalMs, late)
-  const chunks: Buffer[] = []
+  // Decoded as it arrives: the bytes of a long list need not be in memory beside its text.
+  const decoder = new TextDecoder()
+  let text = ''
   let bytes = 0
   for await (const chunk of responseBody(server, path, options, security, limit)) {
-    chunks.push(chunk)
+    text += decoder.decode(chunk, { stream: true })
     bytes += chunk.length
     if (bytes > maxBytes) throw new ApiError(0, `the answer to ${path} has more than ${maxBytes} bytes`)
   }
-  return Buffer.concat(chunks).toString()
+  return text + decoder.decode()
 }
 
 /** The response line by line, each as soon as it arrives. */
@@ -164,7 +195,8 @@ async function* responseBody(
     const status = response.statusCode ?? 0
     if (status >= 200 && status < 300) return void (yield* response as AsyncIterable<Buffer>)
     const chunks = await Array.fromAsync(response as AsyncIterable<Buffer>)
-    throw refusal(status, `${options.method ?? 'GET'} ${url.pathname}`, Buffer.concat(chunks).toString())
+    const retryAfterMs = parseRetryAfter(response.headers['retry-after'])
+    throw refusal(status, `${options.method ?? 'GET'} ${url.pathname}`, Buffer.concat(chunks).toString(), retryAfterMs)
   } catch (error) {
     if (options.signal?.aborted) return
     if (limit?.aborted) throw limit.reason as Error

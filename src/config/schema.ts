@@ -100,7 +100,11 @@ const promotion = {
 
 /** The run itself. */
 const settings = {
-  limits: limits.prefault({}).describe('Time limits for other programs, where no other key sets one.'),
+  limits: limits
+    .prefault({})
+    .describe(
+      'Time limits for other programs, where no other key sets one, and the rate of requests to the API server.',
+    ),
   cache: boolean
     .prefault(true)
     .describe(

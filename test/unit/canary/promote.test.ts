@@ -199,6 +199,22 @@ describe('a promotion', () => {
   })
 })
 
+describe('samples that take longer than pollInterval', () => {
+  test('are taken less often, and the run says so once', async () => {
+    const cluster = new FakeCluster()
+    cluster.before = (verb) => {
+      if (verb === 'pod') cluster.clock.time += 2_000
+      return undefined
+    }
+    expect(await cluster.promote()).toMatchObject({ verdict: 'promoted' })
+    const notes = cluster.notes.filter((line) => line.includes('longer than `pollInterval`'))
+    expect(notes).toEqual([
+      'a sample took 4.0 s, longer than `pollInterval` (1.0 s): while that is so, the next one starts 2.0 s later; ' +
+        'fewer pods (`maxPods`) make it faster',
+    ])
+  })
+})
+
 describe('a canary whose tries fail three times as often as its limit allows', () => {
   /** No caller is read, so only the tries are known. */
   function failing(retries: object): FakeCluster {

@@ -99,6 +99,69 @@ describe('the client', () => {
     expect(pauses).toEqual([200, 400, 800, 1_600])
   })
 
+  test.each([
+    ['7', 7_000],
+    ['0', 200],
+    ['3600', 60_000],
+    ['soon', 200],
+  ])('waits as long as a busy server asks, with retry-after: %s', async (header, pause) => {
+    const busy = (response: ServerResponse) => response.writeHead(429, { 'retry-after': header }).end('busy')
+    const { cluster, requests } = await clusterAnswering(busy, [200, service])
+    expect(await get(cluster)).toEqual(service)
+    expect(requests).toHaveLength(2)
+    expect(pauses).toEqual([pause])
+  })
+
+  test('lets the requests that can wait pause for a busy server, but not a read of one object', async () => {
+    const { address } = await serve(({ url }, response) => {
+      if (url.includes('/proxy/')) return void response.writeHead(429, { 'retry-after': '2' }).end('busy')
+      response.writeHead(200).end(JSON.stringify({ ...service, items: [] }))
+    })
+    const cluster = clusterAt(address)
+    expect((await errorOf(cluster.pod('shop', 'backend-1', 15090, '/stats'))).status).toBe(429)
+    await get(cluster)
+    expect(pauses).toEqual([])
+    await cluster.list('Service', 'shop')
+    expect(pauses).toHaveLength(1)
+    expect(pauses[0]).toBeGreaterThan(1_000)
+  })
+
+  test('pauses nothing when a program behind the API server is busy', async () => {
+    const { address } = await serve(({ url }, response) => {
+      if (url.includes('/proxy/')) return void response.writeHead(429, { 'retry-after': '30' }).end('slow down')
+      response.writeHead(200).end(JSON.stringify({ items: [] }))
+    })
+    const cluster = clusterAt(address)
+    await errorOf(cluster.service('monitoring', 'prometheus', 9090, '/api/v1/query', 1_000))
+    await errorOf(cluster.pod('shop', 'backend-1', 3001, '/'))
+    await cluster.list('Service', 'shop')
+    expect(pauses).toEqual([])
+  })
+
+  test('pauses nothing when a PodDisruptionBudget refuses an eviction', async () => {
+    const { address } = await serve(({ url }, response) => {
+      if (url.includes('/eviction')) return void response.writeHead(429, { 'retry-after': '10' }).end('budget')
+      response.writeHead(200).end(JSON.stringify({ items: [] }))
+    })
+    const cluster = clusterAt(address)
+    expect(await cluster.evict('shop', 'backend-1', undefined)).toBe(false)
+    await cluster.list('Service', 'shop')
+    expect(pauses).toEqual([])
+  })
+
+  test('sends so many of the requests that can wait per second as its limit allows', async () => {
+    const { address } = await serve((_, response) =>
+      response.writeHead(200).end(JSON.stringify({ ...service, items: [] })),
+    )
+    const limits = { request: 15_000, credentials: 30_000, requestsPerSecond: 2 }
+    const cluster = createClient({ config: configOf(address), server: address }, limits)
+    for (let i = 0; i < 6; i++) await cluster.list('Service', 'shop')
+    const paused = pauses.length
+    expect(paused).toBeGreaterThan(0)
+    await get(cluster)
+    expect(pauses).toHaveLength(paused)
+  })
+
   test('does not retry for the counters of a pod, because the next sample comes soon', async () => {
     const { cluster, requests } = await clusterAnswering([503, 'no endpoints'])
     expect((await errorOf(cluster.pod('shop', 'backend-1', 15090, '/stats'))).status).toBe(503)

@@ -668,6 +668,18 @@ describe('a config with mistakes', () => {
       {},
       ['mesh.yaml:2: services.a.timeout', 'mesh.yaml:4: services.b.timeout'],
     ],
+    [
+      'a rate of no requests',
+      'limits: { requestsPerSecond: 0 }',
+      {},
+      ['limits.requestsPerSecond', '0', 'expected a whole number from 1 to 10000'],
+    ],
+    [
+      'a rate with a unit',
+      'limits: { requestsPerSecond: 5/s }',
+      {},
+      ['limits.requestsPerSecond', '"5/s"', 'expected a whole number from 1 to 10000'],
+    ],
     ['even steps of zero', 'canary: { service: a, steps: { by: 0 } }', {}, ['canary.steps', '{ by: 10, to: 50 }']],
     [
       'the stage rollback without a canary',
