@@ -13,6 +13,7 @@ import {
   guardSeconds,
   istiodKilled,
   limitSeconds,
+  podsKilled,
   sigint,
   sigkill,
   waitForHealthyCluster,
@@ -67,25 +68,8 @@ function cases(): Case[] {
   throw new Error(`FAULTS=${wanted.source}: no case has such a name; there are:\n${all.map(nameOf).join('\n')}`)
 }
 
-/** Kubernetes starts it again. Until then nobody can end a fault of Chaos Mesh. */
-const chaosMeshKilled: Fault = {
-  name: "Chaos Mesh's controller killed",
-  post: true,
-  arm:
-    ({ run }) =>
-    async () =>
-      void (await run([
-        'kubectl',
-        '-n',
-        'chaos-mesh',
-        'delete',
-        'pod',
-        '-l',
-        'app=chaos-controller-manager',
-        '--force',
-        '--wait=false',
-      ])),
-}
+/** Until Kubernetes has started it again, nobody can end a fault of Chaos Mesh. */
+const chaosMeshKilled = podsKilled("Chaos Mesh's controller killed", 'chaos-mesh', 'app=chaos-controller-manager')
 
 const common = {
   service: 'backend',

@@ -68,23 +68,19 @@ function holderOf({ run }: TestCluster): Promise<string> {
 
 export const apiServerKilled: Fault = { name: 'API server killed', post: true, arm: () => killing('kube-apiserver') }
 export const containerdKilled: Fault = { name: 'containerd killed', post: true, arm: () => killing('containerd') }
-export const istiodKilled: Fault = {
-  name: 'istiod killed',
-  post: true,
-  arm:
-    ({ run }) =>
-    async () =>
-      void (await run([
-        'kubectl',
-        '-n',
-        'istio-system',
-        'delete',
-        'pod',
-        '-l',
-        'app=istiod',
-        '--force',
-        '--wait=false',
-      ])),
+export const istiodKilled = podsKilled('istiod killed', 'istio-system', 'app=istiod')
+
+/** Kubernetes starts the pods again. */
+export function podsKilled(name: string, namespace: string, label: string): Fault {
+  const argv = ['kubectl', '-n', namespace, 'delete', 'pod', '-l', label, '--force', '--wait=false']
+  return {
+    name,
+    post: true,
+    arm:
+      ({ run }) =>
+      async () =>
+        void (await run(argv)),
+  }
 }
 
 export const apiServerPaused: Fault = {

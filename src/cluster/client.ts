@@ -25,8 +25,15 @@ export type Selection = { labelSelector?: string; fieldSelector?: string }
 /** The server sends a bookmark about once a minute; a watch that is silent for so long is broken. */
 const silenceMs = 90_000
 
-/** A right on objects of a namespace. `group`: the empty text for Kubernetes' core. */
-export type Right = { namespace: string; verb: string; group: string; resource: string; subresource?: string }
+/** A right on objects of a namespace, or on the one of that name. `group`: the empty text for Kubernetes' core. */
+export type Right = {
+  namespace: string
+  verb: string
+  group: string
+  resource: string
+  subresource?: string
+  name?: string
+}
 
 export type PatchOperation = { op: 'test' | 'replace' | 'add' | 'remove'; path: string; value?: unknown }
 /** Every verb rejects with ApiError. */

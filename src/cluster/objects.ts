@@ -254,8 +254,6 @@ const resourcePaths = {
   Bucket: ['source.toolkit.fluxcd.io/v1', 'buckets'],
   HelmRepository: ['source.toolkit.fluxcd.io/v1', 'helmrepositories'],
   HelmChart: ['source.toolkit.fluxcd.io/v1', 'helmcharts'],
-  // Asks what the account may do.
-  SelfSubjectAccessReview: ['authorization.k8s.io/v1', 'selfsubjectaccessreviews'],
   // Cluster-wide kinds, which have no namespace.
   CiliumClusterwideNetworkPolicy: ['cilium.io/v2', 'ciliumclusterwidenetworkpolicies'],
   'GlobalNetworkPolicy.projectcalico.org': ['projectcalico.org/v3', 'globalnetworkpolicies'],

@@ -62,17 +62,7 @@ export function stageFaults(config: Config): Fault[] {
 }
 
 /** The stages that run without being listed, if they have something to do. */
-const automatic = [
-  'cluster',
-  'install',
-  'inject',
-  'policies',
-  'observe',
-  'verify',
-  'retire',
-  'promote',
-  'experiment',
-] as const
+const automatic = stageNames.filter((stage) => !['plan', 'rollback', 'uninstall'].includes(stage))
 
 /** Stages after which there is nothing to verify. Promotions of this program come with policies. */
 const withoutVerification: readonly StageName[] = ['cluster', 'install', 'retire', 'promote', 'experiment']

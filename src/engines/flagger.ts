@@ -1,6 +1,7 @@
 // Reads a Canary of Flagger: how far it is, which pods it runs, and which routes it writes. Pure.
 import stringify from 'safe-stable-stringify'
 import type { Workload } from '../cluster/objects.ts'
+import { parseDuration } from '../config/values/durations.ts'
 import type { Version } from '../config/schema/canary.ts'
 import { rising } from './argo-rollouts.ts'
 import type { Phase, RolloutProgress } from './progress.ts'
@@ -53,9 +54,7 @@ export function thresholdOf({ spec }: FlaggerCanary): number {
 
 /** Flagger rounds a shorter interval up to ten seconds. Milliseconds. */
 export function intervalOf({ spec }: FlaggerCanary): number {
-  const units = { h: 3_600_000, m: 60_000, s: 1_000, ms: 1 } as Record<string, number>
-  const parts = [...(spec.analysis?.interval ?? '').matchAll(/([\d.]+)(h|ms|m|s)/g)]
-  const ms = parts.reduce((sum, [, number, unit = 's']) => sum + Number(number) * (units[unit] ?? 0), 0)
+  const ms = parseDuration(spec.analysis?.interval) ?? 0
   return ms === 0 ? 60_000 : Math.max(10_000, ms)
 }
 

@@ -6,7 +6,7 @@ import { fraction, wholeNumber } from '../values/numbers.ts'
 import { withShortForm } from '../values/short-form.ts'
 import { boolean, nonEmptyString } from '../values/strings.ts'
 import { every, failures } from './hook-parts.ts'
-import { nameOf } from './parts.ts'
+import { multipleOfLimit, nameOf } from './parts.ts'
 
 export const defaultSuccessRate = '99%'
 
@@ -94,15 +94,10 @@ export const checks = z.strictObject({
         'only when the requests show that the canary is better; until then the step before it waits, for ' +
         '`progressDeadline` at most.',
     ),
-  tolerance: z
-    .number({ error: 'expected a number' })
-    .min(1.1, { error: 'expected a number from 1.1' })
-    .max(100)
-    .prefault(2)
-    .describe(
-      'Multiple of a limit at which a canary must not be promoted. With `successRate: 99%`, 2 is a canary that fails ' +
-        '2% of its requests. A larger one needs fewer requests.',
-    ),
+  tolerance: multipleOfLimit(
+    'Multiple of a limit at which a canary must not be promoted. With `successRate: 99%`, 2 is a canary that fails ' +
+      '2% of its requests. A larger one needs fewer requests.',
+  ),
   minRequests: wholeNumber(0, 1_000_000)
     .prefault(10)
     .describe('Number of requests that the canary must serve in a step before the step can pass.'),

@@ -10,7 +10,7 @@ import { chaosMesh } from './chaos-mesh.ts'
 import { guard } from './guard.ts'
 import { load, loadPurpose } from './load.ts'
 import { metricNames } from './metric-names.ts'
-import { countOfValues, hasExactlyOne, podLabels, shareOfRequests } from './parts.ts'
+import { countOfValues, hasExactlyOne, multipleOfLimit, podLabels, shareOfRequests } from './parts.ts'
 import { requestMatches } from './request-match.ts'
 
 /** Which calls an injected delay or abort concerns. */
@@ -115,15 +115,10 @@ const expect = z.strictObject({
   falseResilient: fraction
     .prefault('5%')
     .describe('Maximum probability of the verdict `resilient` although users get worse than `tolerance` allows.'),
-  tolerance: z
-    .number({ error: 'expected a number' })
-    .min(1.1, { error: 'expected a number from 1.1' })
-    .max(100)
-    .prefault(2)
-    .describe(
-      'Multiple of a limit at which the verdict must not be `resilient`. With `successRate: 99%`, 2 is users of whose ' +
-        'requests 2% fail. A larger one needs fewer requests.',
-    ),
+  tolerance: multipleOfLimit(
+    'Multiple of a limit at which the verdict must not be `resilient`. With `successRate: 99%`, 2 is users of whose ' +
+      'requests 2% fail. A larger one needs fewer requests.',
+  ),
 })
 
 export const experiment = z.strictObject({

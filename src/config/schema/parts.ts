@@ -16,6 +16,16 @@ export function shareOfRequests(description: string) {
   return percentage('above 0%').prefault('100%').describe(description)
 }
 
+/** How far from a limit users have to be before a good verdict is an error. */
+export function multipleOfLimit(description: string) {
+  return z
+    .number({ error: 'expected a number' })
+    .min(1.1, { error: 'expected a number from 1.1' })
+    .max(100)
+    .prefault(2)
+    .describe(description)
+}
+
 /** A Kubernetes label value; matchers of PromQL, selectors and patterns contain it as it is. */
 export const labelValue = z
   .string({ error: 'expected a label value as a string; quote it in YAML' })

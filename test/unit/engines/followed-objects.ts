@@ -140,6 +140,6 @@ export function clusterOf(objects: readonly KubeObject[], everywhere: readonly K
       Promise.resolve(ofKind(objects, kind).find(({ metadata }) => metadata.name === name)),
     list: (kind: string, namespace: string | undefined) =>
       Promise.resolve(ofKind(namespace === undefined ? everywhere : objects, kind)),
-    create: (review: KubeObject) => Promise.resolve({ ...review, status: { allowed: true } }),
+    isAllowed: () => Promise.resolve(true),
   })
 }
