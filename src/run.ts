@@ -109,12 +109,17 @@ function targetOf({ config, host, stages }: RunContext, provided: ProvidedCluste
 async function onCluster(context: RunContext, target: Connection): Promise<void> {
   const { config, host, recorder, redactor } = context
   host.onConnected(target)
-  const secrets = secretsOf(target.config)
-  secrets.forEach(host.mask)
-  redactor.learn(secrets)
+  const learnSecrets = (kubeconfig: Connection['config']) => {
+    const secrets = secretsOf(kubeconfig)
+    secrets.forEach(host.mask)
+    redactor.learn(secrets)
+    return kubeconfig
+  }
+  learnSecrets(target.config)
   recorder.record({ server: target.server })
 
-  let ready: StageContext = { ...context, cluster: createClient(target, config.limits), connection: target }
+  const renewing: Connection = { ...target, renew: () => learnSecrets(target.renew()) }
+  let ready: StageContext = { ...context, cluster: createClient(renewing, config.limits), connection: renewing }
   await runStage(context, 'check', async () => {
     ready = await checkRun(ready)
     return { changed: false }

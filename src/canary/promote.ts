@@ -1,5 +1,5 @@
 // Runs the promotions of a run, wave by wave, in one loop. Every promotion ends at a safe weight, whatever happens.
-import type { Cluster } from '../cluster/client.ts'
+import { urgent, type Cluster } from '../cluster/client.ts'
 import { allCanariesOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import { messageOf } from '../runtime/errors.ts'
@@ -63,6 +63,8 @@ export type Run = {
 /** There is nothing to promote. `weight`: the canary's, in per cent. */
 export type Idle = { idle: string; plan: CanaryConfig; weight: number }
 
+type SharedReaders = Required<Pick<PromotionDeps, 'readSidecars'>>
+
 /** A promotion as it is now. `deployment`: whose pods are the canary's, if it is one Deployment. */
 export type PromotionProgress = { plan: CanaryConfig; namespace: string; state: State; deployment?: string }
 
@@ -76,7 +78,7 @@ export type PromoteDeps = PromotionDeps & {
   onProgress: (promotions: PromotionProgress[]) => void
   whyIdle?: (service: string) => string | undefined
   /** Starts to follow the rollout of a controller. */
-  follow: (plan: CanaryConfig, watched: WatchedObjects) => Promise<Run | Idle>
+  follow: (plan: CanaryConfig, watched: WatchedObjects, shared: SharedReaders) => Promise<Run | Idle>
 }
 
 const cancelled = 'the run was cancelled'
@@ -85,15 +87,16 @@ const cancelled = 'the run was cancelled'
 type Waves = {
   cluster: Cluster
   config: Config
-  deps: PromoteDeps
+  deps: PromoteDeps & SharedReaders
   watched: WatchedObjects
   runs: Run[]
   skipped: Promotion[]
 }
 
 /** @throws Error if a promotion cannot start; those under way are then rolled back, or held as `onCancel` says. */
-export async function promote(cluster: Cluster, config: Config, given: PromoteDeps): Promise<Promotion[]> {
-  const deps = { ...given, readSidecars: sharedSidecarReaders(cluster) }
+export async function promote(paced: Cluster, config: Config, given: PromoteDeps): Promise<Promotion[]> {
+  const cluster = urgent(paced)
+  const deps = { ...given, readSidecars: sharedSidecarReaders(cluster, longestReadingMs(config)) }
   const watched = await watchObjects(cluster, config)
   const waves: Waves = { cluster, config, deps, watched, runs: [], skipped: [] }
   const { runs, skipped } = waves
@@ -113,6 +116,11 @@ export async function promote(cluster: Cluster, config: Config, given: PromoteDe
     reportProgress(waves)
     closeWatches(watched)
   }
+}
+
+/** A poll that takes longer looks stuck, so that the guard takes over. */
+function longestReadingMs(config: Config): number {
+  return Math.min(...allCanariesOf(config).map(({ guard }) => (guard.enabled ? guard.after / 2 : Infinity)), 10_000)
 }
 
 function wavesOf(config: Config): CanaryConfig[][] {
@@ -143,7 +151,9 @@ async function startOne(
   whyNot: string | undefined,
 ): Promise<Run | Idle> {
   if (plan.engine.type !== 'builtin')
-    return whyNot === undefined ? withHeartbeat(runs, deps.follow(plan, watched)) : { idle: whyNot, plan, weight: 0 }
+    return whyNot === undefined
+      ? withHeartbeat(runs, deps.follow(plan, watched, deps))
+      : { idle: whyNot, plan, weight: 0 }
   const weight = await readWeight(cluster, splitOf(config, plan))
   const idle = whyNot ?? deps.whyIdle?.(plan.service) ?? (await whySkipped(cluster, config, plan, weight, watched))
   if (idle !== undefined) return { idle, plan, weight }
@@ -165,7 +175,7 @@ async function runLoop(waves: Waves): Promise<void> {
     tookMs = clock.now() - startedAt
     if (tookMs <= pollMs || isSlow) return
     isSlow = true
-    deps.note(describeSlowPoll(tookMs, pollMs))
+    deps.note(describeSlowPoll(tookMs, pollMs, config))
   }
   const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
   while (runs.some((run) => run.isBusy)) {
@@ -190,11 +200,12 @@ function pauseAfter(tookMs: number, pollMs: number): number {
   return Math.max(pollMs - tookMs, pollMs / 2, tookMs > pollMs ? tookMs / 2 : 0)
 }
 
-function describeSlowPoll(tookMs: number, pollMs: number): string {
+function describeSlowPoll(tookMs: number, pollMs: number, { limits }: Config): string {
   const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`
   return (
     `a sample took ${seconds(tookMs)}, longer than \`pollInterval\` (${seconds(pollMs)}): while that is so, the next ` +
-    `one starts ${seconds(pauseAfter(tookMs, pollMs))} later; fewer pods (\`maxPods\`) make it faster`
+    `one starts ${seconds(pauseAfter(tookMs, pollMs))} later; fewer pods (\`maxPods\`) make it faster` +
+    (limits.requestsPerSecond === undefined ? '' : ', and so does a higher `limits.requestsPerSecond`')
   )
 }
 

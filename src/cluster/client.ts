@@ -41,6 +41,11 @@ export type Cluster = {
   server: string
   /** At most so many of the requests that can wait: lists, counters, logs and server-side applies. */
   requestsPerSecond?: number
+  /**
+   * The same server for what must not be late, such as a promotion and its guard: only counters, logs and Services wait
+   * for their turn. Undefined if this is it already.
+   */
+  urgent?: Cluster
   get<T extends KubeObject>(kind: Kind, namespace: string | undefined, name: string): Promise<T | undefined>
   list<T extends KubeObject>(kind: Kind, namespace?: string, query?: Selection): Promise<T[]>
   /** Whether the API server has the kind. Every account may ask that. */
@@ -103,9 +108,7 @@ export function createClient(
   const credentials = cachedCredentials(connection, limits.credentials)
   const pace = createPace({ requestsPerSecond: limits.requestsPerSecond })
   const ask = requester(connection, credentials, limits.request, pace)
-  const askJson: AskJson = async <T>(path: string, options?: RequestOptions) =>
-    parsed(connection.server, path, await ask(path, options)) as T
-  return {
+  const cluster = (askJson: AskJson): Cluster => ({
     server: connection.server,
     ...(limits.requestsPerSecond === undefined ? {} : { requestsPerSecond: limits.requestsPerSecond }),
     ...reads(askJson),
@@ -113,7 +116,15 @@ export function createClient(
     ...writes(askJson),
     ...proxies(ask),
     version: async () => (await askJson<{ gitVersion: string }>('/version')).gitVersion,
-  }
+  })
+  const askJson: AskJson = async <T>(path: string, options?: RequestOptions) =>
+    parsed(connection.server, path, await ask(path, options)) as T
+  return { ...cluster(askJson), urgent: cluster((path, options) => askJson(path, { ...options, canWait: false })) }
+}
+
+/** See Cluster. */
+export function urgent(cluster: Cluster): Cluster {
+  return cluster.urgent ?? cluster
 }
 
 type Ask = (path: string, options?: RequestOptions) => Promise<string>
@@ -219,7 +230,15 @@ const podMaxBytes = 64 * 1024 * 1024
 /** Pods and Services behind the API server, and logs. */
 function proxies(ask: Ask): Pick<Cluster, 'pod' | 'service' | 'log'> {
   const askPod = (path: string, timeoutMs: number, headers: Record<string, string> = {}) =>
-    ask(path, { attempts: 1, timeoutMs, totalMs: 3 * timeoutMs, maxBytes: podMaxBytes, headers, canWait: true })
+    ask(path, {
+      attempts: 1,
+      timeoutMs,
+      totalMs: 3 * timeoutMs,
+      maxBytes: podMaxBytes,
+      headers,
+      canWait: true,
+      waitMs: timeoutMs,
+    })
   return {
     pod: (namespace, name, port, path, timeoutMs = 5_000, headers = {}) =>
       askPod(`${pathOf('Pod', namespace)}/${name}:${port}/proxy${path}`, timeoutMs, headers),

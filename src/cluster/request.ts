@@ -1,16 +1,19 @@
 // HTTP requests to the API server: credentials, retries, timeouts, and bodies as text or as lines.
 import http from 'node:http'
 import https from 'node:https'
+import { isDeepStrictEqual } from 'node:util'
 import { retry } from '../runtime/retry.ts'
 import { unlessAborted, withDeadline, withTimeout } from '../runtime/timeout.ts'
 import { ApiError, parseRetryAfter, refusal } from './api-error.ts'
 import type { Connection } from './connect.ts'
-import { createPace, type Pace } from './pace.ts'
+import { createPace, PaceError, type Pace } from './pace.ts'
 import { credentialsFault, noAnswerFault, refusedFault } from './connection-fault.ts'
 
 /** As much of a Connection as requests need. */
 export type ApiAccess = Pick<Connection, 'server'> & {
   config: Pick<Connection['config'], 'applyToHTTPSOptions' | 'getCurrentCluster' | 'getCurrentUser'>
+  /** The config with nothing remembered, read again. */
+  renew?: () => ApiAccess['config']
 }
 
 /**
@@ -21,7 +24,8 @@ export type Limits = { request: number; credentials: number; requestsPerSecond?:
 
 /**
  * `timeoutMs`: how long the server may be silent. `totalMs`: how long the whole answer may take; four times that by
- * default. `limit`: the config key of `timeoutMs`, for the error. `canWait`: the request waits for its turn.
+ * default. `limit`: the config key of `timeoutMs`, for the error. `canWait`: the request waits for its turn; at most
+ * `waitMs`, if given.
  */
 export type RequestOptions = {
   method?: string
@@ -36,10 +40,18 @@ export type RequestOptions = {
   limit?: string
   signal?: AbortSignal
   canWait?: boolean
+  waitMs?: number
 }
 
 /** The longest delay that a busy server can ask for. */
 const longestRetryAfterMs = 60_000
+/**
+ * The same for what cannot wait: a guard takes the traffic from a run that does not renew its Lease in time, and a
+ * rollback is late.
+ */
+const longestUrgentDelayMs = 1_000
+/** If a busy server does not say for how long. */
+const defaultPauseMs = 1_000
 
 /** Sends a request, again when the server did not answer or is busy. */
 export function requester(
@@ -51,25 +63,28 @@ export function requester(
   return async (path: string, given: RequestOptions = {}): Promise<string> => {
     const options: RequestOptions =
       given.timeoutMs === undefined ? { ...given, timeoutMs, limit: 'limits.request' } : given
-    const { attempts = 5, canWait = false } = options
+    const { attempts = 5, canWait = false, waitMs } = options
+    const longestMs = canWait ? longestRetryAfterMs : longestUrgentDelayMs
+    const requestedDelayMs = (error: unknown) => Math.min(retryAfterOf(error) ?? 0, longestMs)
     let isRenewed = attempts === 1
     const request = async (): Promise<string> => {
       const security = await credentials()
       const send = () => requestText(connection.server, path, options, security)
       if (!canWait) pace.count()
       try {
-        return await (canWait ? pace.inTurn(send) : send())
+        return await (canWait ? pace.inTurn(send, waitMs) : send())
       } catch (error) {
-        if (isServerBusy(path, error)) pace.pause(retryAfterOf(error))
+        if (error instanceof PaceError) throw new ApiError(0, `${options.method ?? 'GET'} ${path}: ${error.message}`)
+        if (isServerBusy(path, error)) pace.pause(Math.min(retryAfterOf(error) ?? defaultPauseMs, longestRetryAfterMs))
         if (!(error instanceof ApiError && error.status === 401)) throw error
         if (isRenewed) throw refused(connection, error)
         // The token may have expired early: new credentials are tried, once.
         isRenewed = true
-        credentials.expire()
+        credentials.expire(security)
         return request()
       }
     }
-    return retry(request, { attempts, firstDelayMs: 200, isTransient, requestedDelayMs: retryAfterOf })
+    return retry(request, { attempts, firstDelayMs: 200, isTransient, requestedDelayMs })
   }
 }
 
@@ -87,8 +102,8 @@ function isServerBusy(path: string, error: unknown): boolean {
   return error instanceof ApiError && error.status === 429 && !isOfOthers
 }
 
-function retryAfterOf(error: unknown): number {
-  return error instanceof ApiError ? Math.min(error.retryAfterMs ?? 0, longestRetryAfterMs) : 0
+function retryAfterOf(error: unknown): number | undefined {
+  return error instanceof ApiError ? error.retryAfterMs : undefined
 }
 
 /** The server did not answer, or is busy. */
@@ -96,8 +111,14 @@ function isTransient(error: unknown): boolean {
   return error instanceof ApiError && [0, 429, 500, 502, 503, 504].includes(error.status)
 }
 
-/** Certificates and headers, with a keep-alive agent of our own unless the kubeconfig names a proxy. */
-async function credentialsOf({ config, server }: ApiAccess, limitMs: number): Promise<https.RequestOptions> {
+type AgentFor = (tls: https.AgentOptions) => http.Agent
+
+/** Certificates and headers, with an agent of our own unless the kubeconfig names a proxy. */
+async function credentialsOf(
+  { config }: ApiAccess,
+  limitMs: number,
+  agentFor: AgentFor,
+): Promise<https.RequestOptions> {
   const options: https.RequestOptions = {}
   const limit = withTimeout(undefined, limitMs, 'the program that makes them', 'limits.credentials')
   await unlessAborted(config.applyToHTTPSOptions(options), limit).catch((error: unknown) => {
@@ -106,31 +127,56 @@ async function credentialsOf({ config, server }: ApiAccess, limitMs: number): Pr
   })
   if (config.getCurrentCluster()?.proxyUrl === undefined) {
     const { ca, cert, key, rejectUnauthorized, servername } = options
-    const tls = Object.fromEntries(
-      Object.entries({ ca, cert, key, rejectUnauthorized, servername }).filter(([, value]) => value !== undefined),
+    options.agent = agentFor(
+      Object.fromEntries(
+        Object.entries({ ca, cert, key, rejectUnauthorized, servername }).filter(([, value]) => value !== undefined),
+      ),
     )
-    options.agent = server.startsWith('https:')
-      ? new https.Agent({ ...tls, keepAlive: true })
-      : new http.Agent({ keepAlive: true })
   }
+  const headers = options.headers as Record<string, string> | undefined
+  // A token from a file ends with a line break as often as not.
+  if (headers?.['Authorization'] !== undefined) headers['Authorization'] = headers['Authorization'].trim()
   return options
 }
 
-export type Cached<T> = (() => Promise<T>) & { expire: () => void }
+/** The same agent, and with it the same connections, as long as the certificates stay: a run may take hours. */
+function keptAgent(server: string): AgentFor {
+  let kept: { tls: https.AgentOptions; agent: http.Agent } | undefined
+  return (tls) => {
+    if (kept && isDeepStrictEqual(kept.tls, tls)) return kept.agent
+    const Agent = server.startsWith('https:') ? https.Agent : http.Agent
+    kept = { tls, agent: new Agent({ ...tls, keepAlive: true }) }
+    return kept.agent
+  }
+}
 
-function cachedFor<T>(ms: number, make: () => Promise<T>): Cached<T> {
+/** `expire`: makes another value, unless that of `used` has been replaced already. */
+export type Cached<T> = (() => Promise<T>) & { expire: (used: T) => void }
+
+function cachedFor<T>(ms: number, make: () => Promise<T>, onExpire: () => void): Cached<T> {
   let made: Promise<T> | undefined
+  let current: T | undefined
   let until = 0
   const get = () => {
     if (!made || Date.now() > until) {
-      made = make()
-      // After a failure the next request tries again.
-      made.catch(() => (made = undefined))
+      const making = make()
+      made = making
+      current = undefined
       until = Date.now() + ms
+      making.then(
+        (value) => void (current = made === making ? value : current),
+        // After a failure the next request tries again.
+        () => void (made = made === making ? undefined : made),
+      )
     }
     return made
   }
-  return Object.assign(get, { expire: () => void (made = undefined) })
+  const expire = (used: T) => {
+    if (made === undefined || used !== current) return
+    made = undefined
+    onExpire()
+  }
+  return Object.assign(get, { expire })
 }
 
 const defaultTimeoutMs = 15_000
@@ -250,5 +296,12 @@ function contentLength(body: string | undefined): http.OutgoingHttpHeaders {
 
 /** The credentials for the requests, cached because making them may start a program. */
 export function cachedCredentials(connection: ApiAccess, limitMs: number): Cached<https.RequestOptions> {
-  return cachedFor(60_000, () => credentialsOf(connection, limitMs))
+  const agentFor = keptAgent(connection.server)
+  return cachedFor(
+    60_000,
+    () => credentialsOf(connection, limitMs, agentFor),
+    () => {
+      if (connection.renew) connection.config = connection.renew()
+    },
+  )
 }

@@ -11,7 +11,7 @@ import { drainTarget, findUndrained, type Undrained } from '../canary/controller
 import { readRoutes } from '../canary/traffic/router.ts'
 import { forceRollback } from '../canary/recovery.ts'
 import { forward } from '../cluster/forward.ts'
-import type { Cluster } from '../cluster/client.ts'
+import { urgent, type Cluster } from '../cluster/client.ts'
 import type { Pod } from '../cluster/objects.ts'
 import { abRouteName, canariesOf, followedCanariesOf } from '../config/names.ts'
 import { canaryWeightOf, isVirtualService, splitOf, splitsIn, type Routed } from '../policies/routes.ts'
@@ -62,8 +62,8 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
       telemetry.promotionsSeen(progress)
       annotator.follow(progress)
     },
-    follow: (plan, watched) =>
-      startFollowing(cluster, config, plan, watched, deps, ({ kind, name }) =>
+    follow: (plan, watched, { readSidecars }) =>
+      startFollowing(cluster, config, plan, watched, { ...deps, readSidecars }, ({ kind, name }) =>
         recorder.record({ changes: [{ kind, namespace: config.namespace, name, action: 'changed' }] }),
       ),
   }).catch(async (problem: unknown) => {
@@ -139,7 +139,8 @@ function errorsOf(promotion: Promotion, { service, reason, diagnosis = [] }: Pro
  * Moves all traffic to stable, whatever state the promotions are in, and checks that the proxies follow.
  * @throws Error that names each canary whose traffic cannot return, or did not; the traffic of all others has returned.
  */
-export async function rollback(context: StageContext): Promise<StageOutcome> {
+export async function rollback(paced: StageContext): Promise<StageOutcome> {
+  const context = { ...paced, cluster: urgent(paced.cluster) }
   const { config, recorder } = context
   if (config.dryRun) return { changed: false }
   // At once, so that one that the API server refuses for a long time does not keep users on the other canaries.

@@ -72,7 +72,12 @@ export async function createObserver(
   const canariesOf = (all: Pod[]) => all.filter((pod) => role(pod) === 'canary')
   // Only the versions' own sidecars know how long a request took; those of callers know only what came back.
   const needsTimes = (pod: Pod) => role(pod) !== 'client'
-  const sampler = createPodSampler(maxPods, role, note)
+  const { requestsPerSecond = Infinity } = cluster
+  // With more pods of each kind, the requests of one sample would take longer than a sample may.
+  const sampler =
+    requestsPerSecond < maxPods && !prometheus?.counters
+      ? createPodSampler(requestsPerSecond, role, note, 'limits.requestsPerSecond')
+      : createPodSampler(maxPods, role, note)
   const memory = createCounterMemory()
   const countVersions = createVersionCounter(metrics, hosts)
   const retries = service.retries ?? (() => [defaultRetries])

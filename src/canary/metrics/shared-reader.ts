@@ -6,12 +6,13 @@ import type { MetricNames, Reading } from '../../metrics/counters.ts'
 import { podId, type CounterReader } from './counter-reader.ts'
 import { sidecarReader } from './sidecars.ts'
 
-/** The readers of one run, by the names of the metrics. */
-export function sharedSidecarReaders(cluster: Cluster): (metrics: MetricNames) => CounterReader {
+/** The readers of one run, by the names of the metrics. `longestMs`: how long one reading may take. */
+export function sharedSidecarReaders(cluster: Cluster, longestMs?: number): (metrics: MetricNames) => CounterReader {
   const readers = new Map<string, CounterReader>()
   return (metrics) => {
     const key = JSON.stringify(metrics)
-    const reader = readers.get(key) ?? sharedReader(sidecarReader(cluster, metrics))
+    const limit = longestMs === undefined ? {} : { longestMs }
+    const reader = readers.get(key) ?? sharedReader(sidecarReader(cluster, metrics, limit))
     readers.set(key, reader)
     return reader
   }

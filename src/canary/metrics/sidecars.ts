@@ -10,25 +10,36 @@ import { podId, type CounterReader } from './counter-reader.ts'
 const concurrency = 16
 
 /** How long one reading may take: longer for more pods, and where the run may send only so many requests. */
-function defaultLimitMs(pods: number, { requestsPerSecond = Infinity }: Cluster): number {
-  return Math.max(3_000, 20 * pods) + (1_000 * pods) / requestsPerSecond
+function defaultLimitMs(pods: number, { requestsPerSecond = Infinity }: Cluster, longestMs: number): number {
+  return Math.min(Math.max(3_000, 20 * pods) + (1_000 * pods) / requestsPerSecond, longestMs)
 }
 
 /**
- * `limitMs`: how long one reading of all pods may take. A pod that has not answered by then counts as unread. `path` and
- * `parse`: what to ask for, and what to keep of it; the request counters by default.
+ * `limitMs`: how long one reading of all pods may take, whatever their number. A pod that has not answered by then counts
+ * as unread. `longestMs`: the same where the number of pods decides. `path` and `parse`: what to ask for, and what to keep
+ * of it; the request counters by default.
  */
-export type SidecarReading = { path?: string; parse?: (text: string) => Reading; limitMs?: number }
+export type SidecarReading = {
+  path?: string
+  parse?: (text: string) => Reading
+  limitMs?: number
+  longestMs?: number
+}
 
 export function sidecarReader(
   cluster: Cluster,
   metrics: MetricNames,
-  { path, parse = (text) => parseCounters(text, metrics), limitMs: givenLimitMs }: SidecarReading = {},
+  {
+    path,
+    parse = (text) => parseCounters(text, metrics),
+    limitMs: givenLimitMs,
+    longestMs = 10_000,
+  }: SidecarReading = {},
 ): CounterReader {
   const [withTimes, withoutTimes] = [path ?? countersPath(metrics), path ?? requestsPath(metrics)]
   return async (pods, needsTimes = () => true) => {
     const readings = new Map<string, Reading>()
-    const limitMs = givenLimitMs ?? defaultLimitMs(pods.length, cluster)
+    const limitMs = givenLimitMs ?? defaultLimitMs(pods.length, cluster, longestMs)
     const limit = AbortSignal.timeout(limitMs)
     const isOver = () => limit.aborted
     const read = async (pod: Pod) => {

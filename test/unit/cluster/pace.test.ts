@@ -30,6 +30,40 @@ describe('the pace of requests', () => {
     expect(await workTimes(2)).toEqual([1_000, 1_500])
   })
 
+  test('makes them wait for a second at most for any number of requests that did not wait', async () => {
+    const { pace, workTimes } = world({ requestsPerSecond: 1 })
+    for (let i = 0; i < 100; i++) pace.count()
+    expect(await workTimes(2)).toEqual([1_000, 2_000])
+  })
+
+  test('takes no place for work that would begin too late', async () => {
+    const { pace, work, workTimes } = world({ requestsPerSecond: 1 })
+    await workTimes(2)
+    await expect(pace.inTurn(() => Promise.resolve(), 500)).rejects.toThrow('`limits.requestsPerSecond`')
+    expect(await workTimes(1)).toEqual([0, 0, 1_000])
+    await work()
+  })
+
+  test('waits for the end of a pause that became longer meanwhile', async () => {
+    let now = 0
+    const extend = [2_000, 0]
+    const clock = {
+      now: () => now,
+      sleep: (ms: number) => {
+        now += ms
+        pace.pause(extend.shift() ?? 0)
+        return Promise.resolve()
+      },
+    }
+    const pace = createPace({ clock })
+    pace.pause(1_000)
+    await pace.inTurn(() => Promise.resolve())
+    expect(now).toBe(3_000)
+    pace.pause(1_000)
+    extend.push(2_000)
+    await expect(pace.inTurn(() => Promise.resolve(), 1_500)).rejects.toThrow('busy')
+  })
+
   test('begins nothing while a busy server asks for a pause', async () => {
     const { pace, workTimes } = world()
     pace.pause(3_000)
