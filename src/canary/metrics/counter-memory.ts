@@ -5,10 +5,10 @@ import { podId } from './counter-reader.ts'
 
 export type CounterMemory = {
   /**
-   * Registers the pods that run now, and forgets the readings of those that have gone. `sampled` are those whose counters
-   * are read from their first moment on.
+   * Registers the pods that run now. `sampled` are those whose counters are read from their first moment on. Forgets the
+   * readings of all pods that are not in `existing`, which has those whose sidecar is down for a moment, too.
    */
-  register: (running: Pod[], sampled: Pod[]) => void
+  register: (running: Pod[], sampled: Pod[], existing: Pod[]) => void
   /**
    * Returns what the pod counted since its last reading, and stores this one. `restarts`: how often its sidecar has
    * restarted; undefined if the reading may be older than the pod's status. `hasTimes`: the reading has the durations; true by default.
@@ -28,17 +28,15 @@ export function createCounterMemory(): CounterMemory {
   const servedBefore = new Set<string>()
   const lastReadings = new Map<string, LastReading>()
   return {
-    register(running, sampled) {
+    register(running, sampled, existing) {
       const sampledIds = new Set(sampled.map(podId))
       for (const id of running.map(podId).filter((each) => !known.has(each))) {
         known.add(id)
         if (!sampledIds.has(id)) servedBefore.add(id)
       }
-      const runningIds = new Set(running.map(podId))
-      for (const id of [...lastReadings.keys()].filter((each) => !runningIds.has(each))) {
-        lastReadings.delete(id)
-        servedBefore.add(id)
-      }
+      const existingIds = new Set(existing.map(podId))
+      for (const forgotten of [known, servedBefore, lastReadings])
+        for (const id of [...forgotten.keys()].filter((each) => !existingIds.has(each))) forgotten.delete(id)
     },
     deltaSince(id, reading, restarts, hasTimes = true) {
       const stored = lastReadings.get(id)

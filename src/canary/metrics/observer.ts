@@ -107,7 +107,7 @@ export async function createObserver(
   async function sample(): Promise<Sample> {
     const running = pods().filter(hasRunningSidecar)
     const sampled = sampler.choose(running)
-    memory.register(running, sampled)
+    memory.register(running, sampled, pods())
     const answers = await readCounters(sampled, needsTimes).catch(() => new Map<string, Reading>())
     const all = pods()
     const readings = podReadings(sampled, answers, role, memory, restartsSeen)
@@ -147,7 +147,7 @@ export async function createObserver(
     }
   }
 
-  memory.register(pods().filter(hasRunningSidecar), [])
+  memory.register(pods().filter(hasRunningSidecar), [], pods())
   const restarts = restartsOf(canariesOf(pods()))
   const first = sampler.choose(pods().filter(hasRunningSidecar))
   const baseline = podReadings(first, await readCounters(first, needsTimes), role, memory, restartsSeen)

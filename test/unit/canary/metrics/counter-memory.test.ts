@@ -56,15 +56,20 @@ test('a restart that Prometheus has not scraped yet counts nothing twice', () =>
   ])
 })
 
-test('the readings of a pod that has gone are forgotten', () => {
+test('the readings of a pod that has gone are forgotten, and those of one whose sidecar is down are not', () => {
   const memory = createCounterMemory()
   const running = [pod({ metadata: { name: 'a', uid: 'uid-1' } })]
-  memory.register(running, running)
-  expect([...memory.deltaSince('uid-1', reading(100, 8), 0).values()]).toEqual([100, 8])
-  memory.register([], [])
-  memory.register(running, running)
-  expect([...memory.deltaSince('uid-1', reading(140, 9), 0).values()]).toEqual([0, 0])
-  expect([...memory.deltaSince('uid-1', reading(150, 9), 0).values()]).toEqual([10, 0])
+  const delta = (...counts: Parameters<typeof reading>) => [
+    ...memory.deltaSince('uid-1', reading(...counts), 0).values(),
+  ]
+  memory.register(running, running, running)
+  expect(delta(100, 8)).toEqual([100, 8])
+  memory.register([], [], running)
+  memory.register(running, running, running)
+  expect(delta(140, 9)).toEqual([40, 1])
+  memory.register([], [], [])
+  memory.register(running, running, running)
+  expect(delta(7, 0)).toEqual([7, 0])
 })
 
 test('a pod whose durations are read for the first time counts from that reading', () => {
