@@ -10,6 +10,7 @@ import type { DrainTarget } from './controller/undrained.ts'
 import { closeWatches, watchObjects } from './controller/watch.ts'
 import { sharedSidecarReaders } from './metrics/shared-reader.ts'
 import { isHeldAsPlanned } from './state/ending.ts'
+import type { HandOver } from './state/hand-over.ts'
 import { skippedState } from './state/start.ts'
 import type { State } from './state/types.ts'
 import { splitOf, type Split } from '../policies/routes.ts'
@@ -57,6 +58,8 @@ export type Run = {
   heartbeat(): Promise<void>
   rollBack(reason: string, rolledBackWith?: string): Promise<void>
   cancel(reason: string): Promise<void>
+  /** Undefined if a controller moves the traffic: it goes on without the run. */
+  handOver?(how: HandOver): Promise<void>
   conclude(how: { fast: boolean }): Promise<Promotion>
 }
 
@@ -71,12 +74,14 @@ export type PromotionProgress = { plan: CanaryConfig; namespace: string; state: 
 /**
  * `onProgress`: called after each poll, and at the end.
  * `intent` records what to roll back if this process dies. `whyIdle`: why there is nothing to promote for a service,
- * if the caller knows.
+ * if the caller knows. `runsUntil`: when the promotions under way are handed over to the next run, by `clock`, and
+ * when at the latest.
  */
 export type PromoteDeps = PromotionDeps & {
   intent: (intents: RecoveryIntent[]) => void
   onProgress: (promotions: PromotionProgress[]) => void
   whyIdle?: (service: string) => string | undefined
+  runsUntil?: (Omit<HandOver, 'isLast'> & { at: number; latestAt: number }) | undefined
   /** Starts to follow the rollout of a controller. */
   follow: (plan: CanaryConfig, watched: WatchedObjects, shared: SharedReaders) => Promise<Run | Idle>
 }
@@ -133,7 +138,7 @@ function wavesOf(config: Config): CanaryConfig[][] {
 async function startWave(waves: Waves, plans: CanaryConfig[]) {
   const { config, deps, runs, skipped } = waves
   const failed = runs.find(hasFailed)
-  const whyNot = failed && `the canary of ${failed.plan.service} was not promoted`
+  const whyNot = failed ? `the canary of ${failed.plan.service} was not promoted` : whyOver(deps)
   for (const plan of plans) {
     deps.signal.throwIfAborted()
     const started = await startOne(waves, plan, whyNot)
@@ -158,6 +163,11 @@ async function startOne(
   const idle = whyNot ?? deps.whyIdle?.(plan.service) ?? (await whySkipped(cluster, config, plan, weight, watched))
   if (idle !== undefined) return { idle, plan, weight }
   return withHeartbeat(runs, startPromotion(cluster, config, plan, watched, deps))
+}
+
+/** Why nothing starts any more; undefined as long as the run has time. */
+function whyOver({ runsUntil, clock }: PromoteDeps): string | undefined {
+  return runsUntil && clock.now() >= runsUntil.at ? `${runsUntil.why}; the next run continues` : undefined
 }
 
 /** Polls at an even pace until all have ended: by themselves, because another one failed, or because the run is cancelled. */
@@ -190,9 +200,16 @@ async function runLoop(waves: Waves): Promise<void> {
     if (followed() !== saved) deps.intent(intentsOf(runs))
     saved = followed()
     if (signal.aborted) return cancelAll(runs.filter((run) => run.isBusy))
+    await handOverInTime(runs, deps)
     const failed = runs.find((run) => hasFailed(run) && !isHeld(run))
     if (failed && config.together) await rollBackWith(failed, runs)
   }
+}
+
+async function handOverInTime(runs: Run[], { runsUntil, clock }: PromoteDeps): Promise<void> {
+  const now = clock.now()
+  if (!runsUntil || now < runsUntil.at) return
+  await Promise.all(runs.map((run) => run.handOver?.({ ...runsUntil, isLast: now >= runsUntil.latestAt })))
 }
 
 /** A slow API server gets a pause, too: half as long as it took. */

@@ -3,7 +3,7 @@ import { gitopsWarnings, readApplications } from '../canary/traffic/gitops.ts'
 import { describeOutage, hasEndpoint } from '../canary/workload/endpoints.ts'
 import { restoreMinReplicas } from '../canary/workload/min-replicas.ts'
 import { readSelectors, SelectorFault } from '../canary/workload/selectors.ts'
-import { promote } from '../canary/promote.ts'
+import { promote, type PromoteDeps } from '../canary/promote.ts'
 import type { Promotion, PromotionDeps } from '../canary/controller/context.ts'
 import { isHeldAsPlanned } from '../canary/state/ending.ts'
 import type { Verdict } from '../canary/state/types.ts'
@@ -57,6 +57,7 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
   }
   const promotions = await promote(cluster, config, {
     ...deps,
+    runsUntil: runsUntil(config),
     intent: host.onRecoveryIntents,
     onProgress: (progress) => {
       telemetry.promotionsSeen(progress)
@@ -83,6 +84,19 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
   if (!host.signal.aborted) await bringToRest(context)
   return { changed: promotions.some((each) => each.verdict !== 'skipped') }
 }
+
+/** By the clock of the promotions, which counts on from the start of this process. */
+function runsUntil({ runFor }: Config): PromoteDeps['runsUntil'] {
+  if (!runFor) return undefined
+  const { after, resumeWithin } = runFor
+  const startedAt = systemClock.now() - performance.now()
+  const why = `the run ends after ${after / 1_000} s (\`runFor\`)`
+  const leadMs = Math.min(longestLeadMs, after / 5)
+  return { at: startedAt + after - leadMs, latestAt: startedAt + after - leadMs / 2, waitMs: resumeWithin, why }
+}
+
+/** The second half is for the last writes, the report, and what the stage does after the promotions. */
+const longestLeadMs = 120_000
 
 const asProgress = (promotion: Promotion) => {
   const { plan, namespace } = promotion

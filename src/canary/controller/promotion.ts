@@ -9,7 +9,8 @@ import { createWebhooks, type Webhooks } from '../hooks/webhooks.ts'
 import { syntheticLoad, type SyntheticLoad } from '../load/synthetic.ts'
 import { LeaseLost } from '../ownership/lease.ts'
 import { explainChecks, next } from '../state/machine.ts'
-import { endHeld, endOnStable, outcomeOf } from '../state/ending.ts'
+import { endHeld, endOnStable, isHeldAsPlanned, outcomeOf } from '../state/ending.ts'
+import { handedOver, handOver, type HandOver } from '../state/hand-over.ts'
 import { setShiftTime } from '../state/steps.ts'
 import { describeTooLittleTraffic } from '../load/traffic-need.ts'
 import type { Action, ActiveState, EndedState, Next, State } from '../state/types.ts'
@@ -26,6 +27,7 @@ import { ObservationBuilder } from './observation.ts'
 import {
   asUnsafe,
   asUnsettled,
+  asHandedOver,
   asInterrupted,
   isRolledBack,
   isSafe,
@@ -53,6 +55,7 @@ export class PromotionRun {
   private readonly observations: ObservationBuilder
   private readonly notifications: Promise<void>[] = []
   private tickStartedAt: number | undefined
+  private isSettled = false
   private isTrafficKnown = false
 
   static async start(context: PromotionContext, state: ActiveState): Promise<PromotionRun> {
@@ -163,7 +166,7 @@ export class PromotionRun {
 
   /** Renews the Lease while there is nothing to sample; not while a sample or a write makes no progress. */
   async heartbeat(): Promise<void> {
-    if (this.isStuck()) return
+    if (this.isStuck() || this.isSettled) return
     await this.context.session.renew(this.state).catch((problem: unknown) => {
       // An ended promotion has deleted its Lease itself, or finds out when it settles it.
       if (!(problem instanceof LeaseLost) || (problem.isDeleted && this.hasEnded())) return
@@ -186,6 +189,23 @@ export class PromotionRun {
         ? endHeld(this.state, `${reason}, and its weight is held (\`onCancel\`)`, now)
         : endOnStable(this.state, 'rolled-back', reason, now)
     await this.end(reason, ending, asInterrupted)
+  }
+
+  /**
+   * Ends it at its weight, for the next run to continue; its guard waits for that run for so long, and then rolls back. Does
+   * nothing while a decision is not written yet, or a doubt may pass.
+   */
+  async handOver(how: HandOver): Promise<void> {
+    const { status, plan, context } = this
+    if (status.kind !== 'running' || !this.writer.isIdle()) return
+    const now = context.deps.clock.now()
+    const guardedMs = plan.guard.enabled && status.state.weight > 0 ? how.waitMs : undefined
+    const resumable = handedOver(status.state, now)
+    const ending = handOver(plan, status.state, how, now)
+    if (!ending) return
+    await this.end(how.why, ending, (before, state) =>
+      isHeldAsPlanned(state) ? asHandedOver(state, resumable, guardedMs) : withState(before, state),
+    )
   }
 
   /** Waits until the outcome takes effect, and returns it. `fast`: only settles the Lease. */
@@ -224,6 +244,7 @@ export class PromotionRun {
         () => ended,
         (problem: unknown) => this.unsettled(ended, problem),
       )
+    this.isSettled = true
     context.deps.note(`${settled.verdict}: ${settled.reason}`)
     return settled
   }
