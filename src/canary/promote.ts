@@ -9,6 +9,7 @@ import { startPromotion } from './controller/start.ts'
 import type { DrainTarget } from './controller/undrained.ts'
 import { closeWatches, watchObjects } from './controller/watch.ts'
 import { sharedSidecarReaders } from './metrics/shared-reader.ts'
+import { calmInterval } from './state/calm.ts'
 import { isHeldAsPlanned } from './state/ending.ts'
 import type { HandOver } from './state/hand-over.ts'
 import { skippedState } from './state/start.ts'
@@ -49,6 +50,8 @@ export type Run = {
   intent: RecoveryIntent
   /** It has not ended, or a decision is not written yet. */
   isBusy: boolean
+  /** It is in the middle of a long step, and nothing leans against the canary: the next sample may come later. */
+  isCalm: boolean
   /** False if its traffic should return to stable and that is not written. */
   isSafe: boolean
   /** Its traffic was rolled back, and nothing has checked yet whether the proxies follow. */
@@ -174,7 +177,6 @@ function whyOver({ runsUntil, clock }: PromoteDeps): string | undefined {
 async function runLoop(waves: Waves): Promise<void> {
   const { config, runs, deps } = waves
   const { signal, clock } = deps
-  const pollMs = Math.min(...runs.map(({ plan }) => plan.pollInterval))
   const followed = () => JSON.stringify(runs.map(({ intent }) => intent.followed))
   let saved = followed()
   let tookMs = 0
@@ -183,6 +185,7 @@ async function runLoop(waves: Waves): Promise<void> {
     const startedAt = clock.now()
     await Promise.all(runs.map((run) => run.tick()))
     tookMs = clock.now() - startedAt
+    const pollMs = intervalOf(runs)
     if (tookMs <= pollMs || isSlow) return
     isSlow = true
     deps.note(describeSlowPoll(tookMs, pollMs, config))
@@ -190,7 +193,7 @@ async function runLoop(waves: Waves): Promise<void> {
   const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
   while (runs.some((run) => run.isBusy)) {
     const ticks = clock
-      .sleep(pauseAfter(tookMs, pollMs), signal)
+      .sleep(pauseAfter(tookMs, intervalOf(runs)), signal)
       .then(tickAll)
       .catch(() => undefined)
     // A cancelled run does not wait for the current sample.
@@ -210,6 +213,13 @@ async function handOverInTime(runs: Run[], { runsUntil, clock }: PromoteDeps): P
   const now = clock.now()
   if (!runsUntil || now < runsUntil.at) return
   await Promise.all(runs.map((run) => run.handOver?.({ ...runsUntil, isLast: now >= runsUntil.latestAt })))
+}
+
+/** That of the run that needs its next sample first. */
+function intervalOf(runs: Run[]): number {
+  return Math.min(
+    ...runs.map(({ plan, isBusy, isCalm }) => (isBusy && !isCalm ? plan.pollInterval : calmInterval(plan))),
+  )
 }
 
 /** A slow API server gets a pause, too: half as long as it took. */

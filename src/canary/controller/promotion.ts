@@ -9,6 +9,7 @@ import { createWebhooks, type Webhooks } from '../hooks/webhooks.ts'
 import { syntheticLoad, type SyntheticLoad } from '../load/synthetic.ts'
 import { LeaseLost } from '../ownership/lease.ts'
 import { explainChecks, next } from '../state/machine.ts'
+import { isCalm } from '../state/calm.ts'
 import { endHeld, endOnStable, isHeldAsPlanned, outcomeOf } from '../state/ending.ts'
 import { handedOver, handOver, type HandOver } from '../state/hand-over.ts'
 import { setShiftTime } from '../state/steps.ts'
@@ -56,6 +57,7 @@ export class PromotionRun {
   private readonly notifications: Promise<void>[] = []
   private tickStartedAt: number | undefined
   private isSettled = false
+  private wasCalm = false
   private isTrafficKnown = false
 
   static async start(context: PromotionContext, state: ActiveState): Promise<PromotionRun> {
@@ -129,6 +131,10 @@ export class PromotionRun {
   /** True if it has not ended, or if a decision is not written yet. */
   get isBusy(): boolean {
     return !this.hasEnded() || !this.writer.isIdle()
+  }
+
+  get isCalm(): boolean {
+    return this.wasCalm && !this.hasEnded() && this.writer.isIdle()
   }
 
   /** False if its traffic should return to stable and that is not written. */
@@ -288,8 +294,9 @@ export class PromotionRun {
     this.warnOfTooLittleTraffic()
     this.load?.aim(this.state, observation)
     const { state, actions } = next(plan, this.state, observation, deps.clock.now())
-    if (plan.explain && state.phase !== 'waiting')
-      explainChecks(plan, state).forEach((each) => deps.note(describeEvidence(each)))
+    const results = explainChecks(plan, state)
+    this.wasCalm = isCalm(plan, state, results, observation, deps.clock.now())
+    if (plan.explain && state.phase !== 'waiting') results.forEach((each) => deps.note(describeEvidence(each)))
     const explained = await withCause(context, state, sample)
     if (this.hasEnded()) return
     await this.apply(withState(this.status, explained), actions)
