@@ -112,12 +112,13 @@ export async function runPost(state: PostState, info: (line: string) => void): P
 
 async function restoreFault({ kubeconfig, context }: PostState, fault: FaultIntent): Promise<string[]> {
   try {
-    const [{ createClient }, { connection }, { restoreAfterRun }] = await Promise.all([
+    const [{ createClient, urgent }, { connection }, { restoreAfterRun }] = await Promise.all([
       import('./cluster/client.ts'),
       import('./cluster/connect.ts'),
       import('./experiments/recovery.ts'),
     ])
-    const done = await restoreAfterRun(createClient(connection(kubeconfig, context, tempDir())), fault)
+    const cluster = urgent(createClient(connection(kubeconfig, context, tempDir())))
+    const done = await restoreAfterRun(cluster, fault)
     return done === undefined ? [] : [`the run ended in the middle of an experiment: ${done}`]
   } catch (error) {
     throw new Error(
@@ -133,13 +134,13 @@ async function recoverPromotions(
   if (intents.length === 0) return []
   try {
     // Loaded only here, because most runs leave nothing to recover.
-    const [{ createClient }, { connection }, { recoverPromotion }, { recoverFollowed }] = await Promise.all([
+    const [{ createClient, urgent }, { connection }, { recoverPromotion }, { recoverFollowed }] = await Promise.all([
       import('./cluster/client.ts'),
       import('./cluster/connect.ts'),
       import('./canary/recovery.ts'),
       import('./engines/recovery.ts'),
     ])
-    const cluster = createClient(connection(kubeconfig, context, tempDir()))
+    const cluster = urgent(createClient(connection(kubeconfig, context, tempDir())))
     const results = await settleAll(
       intents.map((intent) => (intent.followed ? recoverFollowed : recoverPromotion)(cluster, intent, held, info)),
     )

@@ -123,12 +123,17 @@ function targetOf({ config, host, stages }: RunContext, provided: ProvidedCluste
 async function onCluster(context: RunContext, target: Connection): Promise<void> {
   const { config, host, recorder, redactor } = context
   host.onConnected(target)
-  const secrets = secretsOf(target.config)
-  secrets.forEach(host.mask)
-  redactor.learn(secrets)
+  const learnSecrets = (kubeconfig: Connection['config']) => {
+    const secrets = secretsOf(kubeconfig)
+    secrets.forEach(host.mask)
+    redactor.learn(secrets)
+    return kubeconfig
+  }
+  learnSecrets(target.config)
   recorder.record({ server: target.server })
 
-  const initial: StageContext = { ...context, cluster: createClient(target, config.limits), connection: target }
+  const renewing: Connection = { ...target, renew: () => learnSecrets(target.renew()) }
+  const initial: StageContext = { ...context, cluster: createClient(renewing, config.limits), connection: renewing }
   let ready = initial
   const check = () =>
     runStage(context, 'check', async () => {

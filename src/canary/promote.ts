@@ -1,5 +1,5 @@
 // Runs the promotions of a run, wave by wave, in one loop. Every promotion ends at a safe weight, whatever happens.
-import type { Cluster } from '../cluster/client.ts'
+import { urgent, type Cluster } from '../cluster/client.ts'
 import { allCanariesOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import { messageOf } from '../runtime/errors.ts'
@@ -8,7 +8,10 @@ import { whySkipped } from './controller/skip.ts'
 import { startPromotion } from './controller/start.ts'
 import type { DrainTarget } from './controller/undrained.ts'
 import { closeWatches, watchObjects } from './controller/watch.ts'
+import { sharedSidecarReaders } from './metrics/shared-reader.ts'
+import { calmInterval } from './state/calm.ts'
 import { isHeldAsPlanned } from './state/ending.ts'
+import type { HandOver } from './state/hand-over.ts'
 import { skippedState } from './state/start.ts'
 import type { State } from './state/types.ts'
 import { splitOf, type Split } from '../policies/routes.ts'
@@ -47,6 +50,8 @@ export type Run = {
   intent: RecoveryIntent
   /** It has not ended, or a decision is not written yet. */
   isBusy: boolean
+  /** It is in the middle of a long step, and nothing leans against the canary: the next sample may come later. */
+  isCalm: boolean
   /** False if its traffic should return to stable and that is not written. */
   isSafe: boolean
   /** Another process has taken it over, or it could not be made safe: its verdict no longer says what the traffic does. */
@@ -58,11 +63,15 @@ export type Run = {
   heartbeat(): Promise<void>
   rollBack(reason: string, rolledBackWith?: string): Promise<void>
   cancel(reason: string): Promise<void>
+  /** Undefined if a controller moves the traffic: it goes on without the run. */
+  handOver?(how: HandOver): Promise<void>
   conclude(how: { fast: boolean }): Promise<Promotion>
 }
 
 /** There is nothing to promote. `weight`: the canary's, in per cent. `error`: why it keeps traffic that should go back. */
 export type Idle = { idle: string; plan: CanaryConfig; weight: number; error?: string }
+
+type SharedReaders = Required<Pick<PromotionDeps, 'readSidecars'>>
 
 /** A promotion as it is now. `deployment`: whose pods are the canary's, if it is one Deployment. */
 export type PromotionProgress = { plan: CanaryConfig; namespace: string; state: State; deployment?: string }
@@ -81,7 +90,8 @@ export type OtherClusters = {
  * `onProgress`: called after each poll, and at the end.
  * `intent` records what to roll back if this process dies. `whyIdle`: why there is nothing to promote for a service,
  * if the caller knows. `stopped`: why nothing may begin, because the run has failed before; what an earlier run has left
- * under way then goes back to stable.
+ * under way then goes back to stable. `runsUntil`: when the promotions under way are handed over to the next run, by
+ * `clock`, and when at the latest.
  */
 export type PromoteDeps = PromotionDeps & {
   intent: (intents: RecoveryIntent[]) => void
@@ -89,8 +99,9 @@ export type PromoteDeps = PromotionDeps & {
   whyIdle?: (service: string) => string | undefined
   others?: OtherClusters
   stopped?: string
+  runsUntil?: (Omit<HandOver, 'isLast'> & { at: number; latestAt: number }) | undefined
   /** Starts to follow the rollout of a controller. */
-  follow: (plan: CanaryConfig, watched: WatchedObjects) => Promise<Run | Idle>
+  follow: (plan: CanaryConfig, watched: WatchedObjects, shared: SharedReaders) => Promise<Run | Idle>
 }
 
 const cancelled = 'the run was cancelled'
@@ -99,14 +110,16 @@ const cancelled = 'the run was cancelled'
 type Waves = {
   cluster: Cluster
   config: Config
-  deps: PromoteDeps
+  deps: PromoteDeps & SharedReaders
   watched: WatchedObjects
   runs: Run[]
   skipped: Promotion[]
 }
 
 /** @throws Error if a promotion cannot start; those under way are then rolled back, or held as `onCancel` says. */
-export async function promote(cluster: Cluster, config: Config, deps: PromoteDeps): Promise<Promotion[]> {
+export async function promote(paced: Cluster, config: Config, given: PromoteDeps): Promise<Promotion[]> {
+  const cluster = urgent(paced)
+  const deps = { ...given, readSidecars: sharedSidecarReaders(cluster, longestReadingMs(config)) }
   const watched = await watchObjects(cluster, config)
   const waves: Waves = { cluster, config, deps, watched, runs: [], skipped: [] }
   const { runs, skipped } = waves
@@ -127,6 +140,11 @@ export async function promote(cluster: Cluster, config: Config, deps: PromoteDep
     reportProgress(waves)
     closeWatches(watched)
   }
+}
+
+/** A poll that takes longer looks stuck, so that the guard takes over. */
+function longestReadingMs(config: Config): number {
+  return Math.min(...allCanariesOf(config).map(({ guard }) => (guard.enabled ? guard.after / 2 : Infinity)), 10_000)
 }
 
 function wavesOf(config: Config): CanaryConfig[][] {
@@ -160,13 +178,15 @@ function whyStopped({ config: { together }, deps, runs }: Waves): Stop | undefin
   if (failed) return { reason: whatFailed(failed), putsBack: together && !isHeld(failed), cause: failed.plan.service }
   if (deps.stopped !== undefined) return { reason: deps.stopped, putsBack: true }
   const other = together ? deps.others?.failure() : undefined
-  return other && { reason: `${other.reason} in the cluster ${other.cluster}`, putsBack: true, cause: other.cluster }
+  if (other) return { reason: `${other.reason} in the cluster ${other.cluster}`, putsBack: true, cause: other.cluster }
+  const over = whyOver(deps)
+  return over === undefined ? undefined : { reason: over, putsBack: false }
 }
 
 async function startOne(waves: Waves, plan: CanaryConfig, stop: Stop | undefined): Promise<Run | Idle> {
   const { cluster, config, deps, watched, runs } = waves
   if (plan.engine.type !== 'builtin')
-    return stop ? { idle: stop.reason, plan, weight: 0 } : withHeartbeat(runs, deps.follow(plan, watched))
+    return stop ? { idle: stop.reason, plan, weight: 0 } : withHeartbeat(runs, deps.follow(plan, watched, deps))
   const weight = await (stop ? readAnyWeight : readWeight)(cluster, splitOf(config, plan))
   if (stop && (!stop.putsBack || weight === 0)) return { idle: stop.reason, plan, weight }
   const idle = deps.whyIdle?.(plan.service) ?? (await whySkipped(cluster, config, plan, weight, watched))
@@ -192,24 +212,32 @@ async function putBack(
   }
 }
 
+/** Why nothing starts any more; undefined as long as the run has time. */
+function whyOver({ runsUntil, clock }: PromoteDeps): string | undefined {
+  return runsUntil && clock.now() >= runsUntil.at ? `${runsUntil.why}; the next run continues` : undefined
+}
+
 /** Polls at an even pace until all have ended: by themselves, because another one failed, or because the run is cancelled. */
 async function runLoop(waves: Waves): Promise<void> {
-  const { runs, deps } = waves
+  const { config, runs, deps } = waves
   const { signal, clock } = deps
-  const pollMs = Math.min(...runs.map(({ plan }) => plan.pollInterval))
   const followed = () => JSON.stringify(runs.map(({ intent }) => intent.followed))
   let saved = followed()
   let tookMs = 0
+  let isSlow = false
   const tickAll = async () => {
     const startedAt = clock.now()
     await Promise.all(runs.map((run) => run.tick()))
     tookMs = clock.now() - startedAt
+    const pollMs = intervalOf(runs)
+    if (tookMs <= pollMs || isSlow) return
+    isSlow = true
+    deps.note(describeSlowPoll(tookMs, pollMs, config))
   }
   const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
   while (runs.some((run) => run.isBusy)) {
     const ticks = clock
-      // A slow API server gets a pause, too.
-      .sleep(Math.max(pollMs - tookMs, pollMs / 2), signal)
+      .sleep(pauseAfter(tookMs, intervalOf(runs)), signal)
       .then(tickAll)
       .catch(() => undefined)
     // A cancelled run does not wait for the current sample.
@@ -219,8 +247,36 @@ async function runLoop(waves: Waves): Promise<void> {
     if (followed() !== saved) deps.intent(intentsOf(runs))
     saved = followed()
     if (signal.aborted) return cancelAll(runs.filter((run) => run.isBusy))
+    await handOverInTime(runs, deps)
     await rollBackTogether(waves)
   }
+}
+
+async function handOverInTime(runs: Run[], { runsUntil, clock }: PromoteDeps): Promise<void> {
+  const now = clock.now()
+  if (!runsUntil || now < runsUntil.at) return
+  await Promise.all(runs.map((run) => run.handOver?.({ ...runsUntil, isLast: now >= runsUntil.latestAt })))
+}
+
+/** That of the run that needs its next sample first. */
+function intervalOf(runs: Run[]): number {
+  return Math.min(
+    ...runs.map(({ plan, isBusy, isCalm }) => (isBusy && !isCalm ? plan.pollInterval : calmInterval(plan))),
+  )
+}
+
+/** A slow API server gets a pause, too: half as long as it took. */
+function pauseAfter(tookMs: number, pollMs: number): number {
+  return Math.max(pollMs - tookMs, pollMs / 2, tookMs > pollMs ? tookMs / 2 : 0)
+}
+
+function describeSlowPoll(tookMs: number, pollMs: number, { limits }: Config): string {
+  const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`
+  return (
+    `a sample took ${seconds(tookMs)}, longer than \`pollInterval\` (${seconds(pollMs)}): while that is so, the next ` +
+    `one starts ${seconds(pauseAfter(tookMs, pollMs))} later; fewer pods (\`maxPods\`) make it faster` +
+    (limits.requestsPerSecond === undefined ? '' : ', and so does a higher `limits.requestsPerSecond`')
+  )
 }
 
 function reportProgress({ runs, watched, deps }: Waves): void {

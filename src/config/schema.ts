@@ -14,7 +14,7 @@ import { jwt } from './schema/jwt.ts'
 import { mtls } from './schema/mtls.ts'
 import { observability } from './schema/observability.ts'
 import { nameOf } from './schema/parts.ts'
-import { limits, verify } from './schema/run.ts'
+import { limits, runFor, verify } from './schema/run.ts'
 import { service } from './schema/services.ts'
 import { stages } from './schema/stages.ts'
 import { telemetry } from './schema/telemetry.ts'
@@ -103,11 +103,22 @@ const promotion = {
     .describe(
       'If one of several canaries is rolled back, the others are rolled back too, including earlier waves and other clusters.',
     ),
+  runFor: runFor
+    .optional()
+    .describe(
+      'How long the run may take, such as `5h` where the runner ends each job after 6 hours. Shortly before, the ' +
+        'promotions under way end `held`, and keep their weights under the watch of the guard; the job succeeds. The next ' +
+        'run of the same plan continues the step.',
+    ),
 }
 
 /** The run itself. */
 const settings = {
-  limits: limits.prefault({}).describe('Time limits for other programs, where no other key sets one.'),
+  limits: limits
+    .prefault({})
+    .describe(
+      'Time limits for other programs, where no other key sets one, and the rate of requests to the API server.',
+    ),
   cache: boolean
     .prefault(true)
     .describe(

@@ -10,6 +10,7 @@ import { readRoutes } from '../canary/traffic/router.ts'
 import { createExternalChecks, type ExternalChecks } from '../canary/hooks/external-checks.ts'
 import type { Observer } from '../canary/metrics/observer.ts'
 import type { RecoveryIntent, Run } from '../canary/promote.ts'
+import { isCalm } from '../canary/state/calm.ts'
 import { end } from '../canary/state/ending.ts'
 import { explainChecks } from '../canary/state/machine.ts'
 import { initialState } from '../canary/state/start.ts'
@@ -54,6 +55,7 @@ export class FollowedRun implements Run {
   private joinedAt: number | undefined
   private isResumed = false
   private isDrainChecked = false
+  private wasCalm = false
 
   constructor(context: FollowContext, state: ActiveState, selectors: VersionSelectors) {
     const { cluster, plan, split, deps } = context
@@ -106,6 +108,10 @@ export class FollowedRun implements Run {
 
   get isBusy(): boolean {
     return !this.hasEnded()
+  }
+
+  get isCalm(): boolean {
+    return this.wasCalm && !this.hasEnded() && !this.condemned
   }
 
   /** False while an abort is decided, and the engine has not returned the traffic. */
@@ -213,8 +219,9 @@ export class FollowedRun implements Run {
     const { state, condemned } = judge(plan, before, progress, observation, deps.clock.now())
     this.current = state
     deps.note(describeSample(state, observation))
-    if (plan.explain && state.phase !== 'waiting')
-      explainChecks(plan, state).forEach((each) => deps.note(describeEvidence(each)))
+    const results = explainChecks(plan, state)
+    this.wasCalm = isCalm(plan, state, results, observation, deps.clock.now())
+    if (plan.explain && state.phase !== 'waiting') results.forEach((each) => deps.note(describeEvidence(each)))
     if (condemned !== undefined) this.condemn(condemned)
   }
 

@@ -18,7 +18,7 @@ export function parseCounters(text: string, { requests, duration }: MetricNames)
       .trim()
       .split(' ')
     const value = Number(number)
-    if (end > 0 && Number.isFinite(value)) reading.set(line.slice(0, end + 1), value)
+    if (end > 0 && Number.isFinite(value)) reading.set(knownSeries(line.slice(0, end + 1)).text, value)
   }
   return reading
 }
@@ -41,17 +41,36 @@ export function hasDecrease(before: Reading, after: Reading): boolean {
   return [...after].some(([series, value]) => value < (before.get(series) ?? 0))
 }
 
-/** Each sample contains the same series again, and parsing their labels is the most expensive part. */
-const labelCache = new Map<string, SeriesLabels>()
+type KnownSeries = { text: string; labels?: SeriesLabels }
+
+/**
+ * Each sample contains the same series again, and many pods have the same ones. One text for all of them saves memory, and
+ * parsing the labels again would be the most expensive part of a sample.
+ */
+const known = new Map<string, KnownSeries>()
+/** Series of pods that have gone stay until there are so many; then those that are still used come again. */
+const maxKnown = 100_000
+
+function knownSeries(series: string): KnownSeries {
+  const before = known.get(series)
+  if (before) return before
+  if (known.size >= maxKnown) known.clear()
+  // A slice of an answer keeps the whole answer in memory; a copy does not.
+  const text = Buffer.from(series).toString()
+  const added: KnownSeries = { text }
+  known.set(text, added)
+  return added
+}
 
 /** The labels of a series; escape sequences in their values stay as written. */
 export function labelsOf(series: string): SeriesLabels {
-  const cached = labelCache.get(series)
-  if (cached) return cached
+  const found = knownSeries(series)
+  return (found.labels ??= parseLabels(series))
+}
+
+function parseLabels(series: string): SeriesLabels {
   const pairs = series.matchAll(/([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"/g)
-  const labels = Object.fromEntries([...pairs].map(([, name = '', value = '']) => [name, value]))
-  labelCache.set(series, labels)
-  return labels
+  return Object.fromEntries([...pairs].map(([, name = '', value = '']) => [name, value]))
 }
 
 /** A series in the form that sidecars and Prometheus write. */

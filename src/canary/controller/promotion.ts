@@ -9,8 +9,10 @@ import { createWebhooks, type Webhooks } from '../hooks/webhooks.ts'
 import { syntheticLoad, type SyntheticLoad } from '../load/synthetic.ts'
 import { LeaseLost } from '../ownership/lease.ts'
 import { explainChecks, next } from '../state/machine.ts'
-import { endHeld, endOnStable, outcomeOf } from '../state/ending.ts'
+import { isCalm } from '../state/calm.ts'
+import { endHeld, endOnStable, isHeldAsPlanned, outcomeOf } from '../state/ending.ts'
 import { handleLateDrift } from '../state/failure-rules.ts'
+import { handedOver, handOver, type HandOver } from '../state/hand-over.ts'
 import { setShiftTime } from '../state/steps.ts'
 import { describeTooLittleTraffic } from '../load/traffic-need.ts'
 import type { Action, ActiveState, EndedState, Next, State } from '../state/types.ts'
@@ -27,6 +29,7 @@ import { ObservationBuilder } from './observation.ts'
 import {
   asUnsafe,
   asUnsettled,
+  asHandedOver,
   asInterrupted,
   isRolledBack,
   isSafe,
@@ -55,6 +58,8 @@ export class PromotionRun {
   private readonly notifications: Promise<void>[] = []
   private tickStartedAt: number | undefined
   private renewedAt: number
+  private isSettled = false
+  private wasCalm = false
   private isTrafficKnown = false
 
   static async start(context: PromotionContext, state: ActiveState): Promise<PromotionRun> {
@@ -131,6 +136,10 @@ export class PromotionRun {
     return !this.hasEnded() || !this.writer.isIdle()
   }
 
+  get isCalm(): boolean {
+    return this.wasCalm && !this.hasEnded() && this.writer.isIdle()
+  }
+
   /** False if its traffic should return to stable and that is not written. */
   get isSafe(): boolean {
     return isSafe(this.status) && this.writer.isIdle()
@@ -170,7 +179,7 @@ export class PromotionRun {
 
   /** Renews the Lease while there is nothing to sample; not while a sample or a write makes no progress. */
   async heartbeat(): Promise<void> {
-    if (this.isStuck()) return
+    if (this.isStuck() || this.isSettled) return
     await this.context.session.renew(this.state).catch((problem: unknown) => {
       // An ended promotion has deleted its Lease itself, or finds out when it settles it.
       if (!(problem instanceof LeaseLost) || (problem.isDeleted && this.hasEnded())) return
@@ -211,6 +220,23 @@ export class PromotionRun {
     await this.end(reason, ending, asInterrupted)
   }
 
+  /**
+   * Ends it at its weight, for the next run to continue; its guard waits for that run for so long, and then rolls back. Does
+   * nothing while a decision is not written yet, or a doubt may pass.
+   */
+  async handOver(how: HandOver): Promise<void> {
+    const { status, plan, context } = this
+    if (status.kind !== 'running' || !this.writer.isIdle()) return
+    const now = context.deps.clock.now()
+    const guardedMs = plan.guard.enabled && status.state.weight > 0 ? how.waitMs : undefined
+    const resumable = handedOver(status.state, now)
+    const ending = handOver(plan, status.state, how, now)
+    if (!ending) return
+    await this.end(how.why, ending, (before, state) =>
+      isHeldAsPlanned(state) ? asHandedOver(state, resumable, guardedMs) : withState(before, state),
+    )
+  }
+
   /** Waits until the outcome takes effect, and returns it. `fast`: only settles the Lease. */
   async conclude({ fast }: { fast: boolean }): Promise<Promotion> {
     this.checks.stop()
@@ -247,6 +273,7 @@ export class PromotionRun {
         () => ended,
         (problem: unknown) => this.unsettled(ended, problem),
       )
+    this.isSettled = true
     context.deps.note(`${settled.verdict}: ${settled.reason}`)
     return settled
   }
@@ -290,8 +317,9 @@ export class PromotionRun {
     this.warnOfTooLittleTraffic()
     this.load?.aim(this.state, observation)
     const { state, actions } = next(plan, this.state, observation, deps.clock.now())
-    if (plan.explain && state.phase !== 'waiting')
-      explainChecks(plan, state).forEach((each) => deps.note(describeEvidence(each)))
+    const results = explainChecks(plan, state)
+    this.wasCalm = isCalm(plan, state, results, observation, deps.clock.now())
+    if (plan.explain && state.phase !== 'waiting') results.forEach((each) => deps.note(describeEvidence(each)))
     const explained = await withCause(context, state, sample)
     if (this.hasEnded()) return
     await this.apply(withState(this.status, explained), actions)

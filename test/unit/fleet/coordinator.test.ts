@@ -48,6 +48,7 @@ function fakeRun(service: string) {
     state,
     intent: {} as RecoveryIntent,
     isBusy: false,
+    isCalm: false,
     isLost: false as boolean,
     isSafe: true,
     needsDrainCheck: false,

@@ -90,3 +90,14 @@ test('the reader sends one request per pod and sample, and no other request', as
   for (let samples = 0; samples < 3; samples++) expect((await sample()).observed.complete).toBe(true)
   expect(calls).toBe(15)
 })
+
+test('the reader asks for no durations of a pod that does not need them', async () => {
+  const paths: string[] = []
+  const cluster = clusterWith({
+    pod: (...args: [string, string, number, string]) => (paths.push(args[3]), Promise.resolve('')),
+  })
+  await sidecarReader(cluster, metrics)(pods(2), ({ metadata }) => metadata.name === 'p0')
+  expect(paths).toEqual(
+    ['istio.request', 'istio.requests_total'].map((filter) => `/stats/prometheus?usedonly&filter=${filter}`),
+  )
+})
