@@ -6,6 +6,7 @@ import type { ObjectWatch } from '../../../src/cluster/watch.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { createCoordinator, type Member } from '../../../src/fleet/coordinator.ts'
 import { FakeCluster } from '../canary/fake-cluster.ts'
+import { FakeClock } from '../fake-clock.ts'
 import { configOf } from '../fixtures.ts'
 import type { RecoveryIntent, Run } from '../../../src/canary/promote.ts'
 import type { EndedState } from '../../../src/canary/state/types.ts'
@@ -23,6 +24,17 @@ const config = (more = '') =>
     `{ namespace: shop, ${more} canary: { service: backend, interval: 10s, pollInterval: 1s, progressDeadline: 20s, guard: off } }`,
   )
 
+/** With a clock of its own, so one that sleeps lets the others go on. */
+function fakeCluster(weight = 0): FakeCluster {
+  const clock = new FakeClock()
+  const { sleep } = clock
+  const takingTurns = async (ms: number, signal?: AbortSignal) => {
+    await new Promise(setImmediate)
+    return sleep(ms, signal)
+  }
+  return new FakeCluster(weight, Object.assign(clock, { sleep: takingTurns }))
+}
+
 /** Two clusters, `eu` in wave 1. */
 function fleet(usWave: number) {
   const controller = new AbortController()
@@ -31,7 +43,7 @@ function fleet(usWave: number) {
     { name: 'us', wave: usWave },
   ]
   const members = createCoordinator(clusters, controller.signal)
-  return { eu: new FakeCluster(), us: new FakeCluster(), of: (name: string) => members.get(name)!, controller }
+  return { eu: fakeCluster(), us: fakeCluster(), of: (name: string) => members.get(name)!, controller }
 }
 
 let names = 0
@@ -244,7 +256,7 @@ describe('two clusters', () => {
     const two = configOf(
       '{ namespace: shop, canaries: [{ service: a, engine: { type: argo-rollouts } }, { service: b, engine: { type: argo-rollouts } }] }',
     )
-    const eu = new FakeCluster()
+    const eu = fakeCluster()
     const turn = of('us').turn({ server: 'https://us.example' })
     // As soon as us has begun.
     const lost = turn.then(() => (runs[0]!.isLost = true))
@@ -263,7 +275,7 @@ describe('two clusters', () => {
     'a canary that an earlier run left goes back when the run fails before in %s',
     async (failed) => {
       const { of } = fleet(1)
-      const us = new FakeCluster(50)
+      const us = fakeCluster(50)
       const eu = of('eu').turn({ server: 'https://eu.example' })
       await of('us').turn({ server: 'https://us.example' })
       await eu
@@ -279,7 +291,7 @@ describe('two clusters', () => {
 
   test('a canary that an earlier run left and that cannot be taken over is named', async () => {
     const { of } = fleet(1)
-    const us = new FakeCluster(50)
+    const us = fakeCluster(50)
     us.before = (verb, what) => (verb === 'create' && what === 'Lease' ? new ApiError(403, 'forbidden') : undefined)
     await Promise.all(['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` })))
     of('us').ended({ failure: 'the run failed (policies)', putsBack: true })
