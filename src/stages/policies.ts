@@ -18,7 +18,7 @@ import {
   withoutGenerated,
 } from '../engines/generate/engine-objects.ts'
 import { readExisting } from '../engines/generate/existing.ts'
-import { handBack, handBackFaults, ownedEngineObjects, waitForRemoval } from '../engines/generate/hand-back.ts'
+import { engineChangeFaults, handBack, ownedEngineObjects, waitForRemoval } from '../engines/generate/hand-back.ts'
 import { emptySplits } from '../policies/empty-splits.ts'
 import { hostConflicts } from '../policies/host-conflicts.ts'
 import { desired, statedRules, type Desired } from '../policies/desired.ts'
@@ -178,7 +178,7 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
     rules: weightRules(withGeneratedRoutes(config)),
     owned,
   })
-  const kept = await handBackFaults(cluster, all)
+  const kept = await engineChangeFaults(cluster, all)
   if (kept.length > 0) throw new ConfigError(kept.join('\n'))
   reportEmptySplits(context, emptySplits(all, { name: config.namespace, services, pods: pods.filter(isLive) }))
   warn(context, [...removedSplits(all), ...leftoverWarnings(await leftByEarlier(cluster, owner, objects))])

@@ -1,4 +1,5 @@
 // The stage uninstall: removes the mesh and checks that nothing is left.
+import { generatedObjectFaults } from '../engines/generate/hand-back.ts'
 import { uninstall as uninstallMesh } from '../uninstall/uninstall.ts'
 import { runIstioctl, type StageContext, type StageOutcome } from './context.ts'
 import { dashboardRemoval } from './dashboards.ts'
@@ -25,9 +26,10 @@ export async function uninstall(context: StageContext): Promise<StageOutcome> {
   return { changed: removed.length > 0 || restarted.length > 0 }
 }
 
-function removeMesh(context: StageContext, progress: { removed: string[]; restarted: string[] }) {
+async function removeMesh(context: StageContext, progress: { removed: string[]; restarted: string[] }) {
   const { config, host, cluster } = context
   const removal = {
+    faults: await generatedObjectFaults(cluster, config.namespace),
     namespace: config.namespace,
     ...(config.istio?.revision === undefined ? {} : { revision: config.istio.revision }),
     workloads: config.workloads ?? ('all' as const),

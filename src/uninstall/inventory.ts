@@ -46,6 +46,8 @@ export type InventoryScope = {
   workloads: readonly WorkloadRef[] | 'all'
   /** The repository of this run, if it is known. */
   repository?: string
+  /** What else would break without the mesh; one sentence each. */
+  faults: readonly string[]
   note: (line: string) => void
 }
 
@@ -58,6 +60,7 @@ export async function takeInventory(cluster: Cluster, scope: InventoryScope): Pr
   const { workloads, loosePods } = await workloadsWithSidecars(cluster, scope, pods)
   const promotions = await ownPromotions(cluster, namespace)
   const faults = [
+    ...scope.faults,
     ...policyFaults(others),
     ...promotionFaults(promotions),
     ...repositoryFaults(ours, repository),
@@ -90,7 +93,12 @@ export async function takeOwnInventory(cluster: Cluster, scope: InventoryScope):
   const pods = labels.length === 0 ? [] : (await cluster.list<Pod>('Pod', namespace)).filter(isInMesh)
   const { workloads, loosePods } = await workloadsWithSidecars(cluster, scope, pods)
   const promotions = await ownPromotions(cluster, namespace)
-  const faults = [...promotionFaults(promotions), ...repositoryFaults(ours, repository), ...loosePodFaults(loosePods)]
+  const faults = [
+    ...scope.faults,
+    ...promotionFaults(promotions),
+    ...repositoryFaults(ours, repository),
+    ...loosePodFaults(loosePods),
+  ]
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   return {
     promotions,

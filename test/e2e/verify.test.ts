@@ -40,6 +40,10 @@ async function until(seconds: number, read: () => Promise<string>, pattern: RegE
   }
 }
 
+/** What the kubelet says of an init container's state, as JSON. */
+const stateOfInit = (pod: string, container: string) =>
+  kubectl('get', 'pod', pod, `-o=jsonpath={.status.initContainerStatuses[?(@.name=="${container}")].state}`)
+
 type SidecarForm = 'native' | 'classic'
 /** `proxy` overrides fields of the container that the injector adds. */
 type PodParts = {
@@ -423,7 +427,9 @@ describe.each<SidecarForm>(['native', 'classic'])('with a %s sidecar,', (form) =
     // From now on, pods with the rights of istio-init are forbidden. The pods above exist already.
     await label('pod-security.kubernetes.io/enforce=restricted')
     await apply(deployment('insecure', 'insecure', { form }))
-    await until(60, () => kubectl('get', 'pods'), /probe +1\/2 +Running/)
+    // On a busy machine the last of the pods starts later than `verify` waits.
+    await until(150, () => kubectl('get', 'pods'), /gate +2\/2 +Running[^]*probe +1\/2 +Running/)
+    await until(150, () => stateOfInit('waits', 'wait-for-db'), /running/)
     const { code, report } = await verify('verify: { timeout: 30s }')
     await testCluster.run(['kubectl', 'label', 'namespace', namespace, 'pod-security.kubernetes.io/enforce-'])
     expect(code).toBe(1)

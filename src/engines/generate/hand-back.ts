@@ -3,12 +3,13 @@ import type { Cluster } from '../../cluster/client.ts'
 import { titleOf, type Kind, type KubeObject, type Workload } from '../../cluster/objects.ts'
 import type { PlannedChange } from '../../policies/plan.ts'
 import { emptyWhenUnread } from '../../cluster/api-error.ts'
-import { ownedAmong, type Owner } from '../../policies/owned-objects.ts'
+import { isOurs, ownedAmong, type Owner } from '../../policies/owned-objects.ts'
 import { systemClock, type Clock } from '../../runtime/clock.ts'
 import { isRolledOut, waitForRollout } from '../../verify/rollout.ts'
-import { engineOf, type EngineType } from '../engine.ts'
+import { engineOf, type EngineType, type Live } from '../engine.ts'
 import type { FlaggerCanary, Rollout } from '../objects.ts'
 import { intervalOf } from '../flagger.ts'
+import { isUnderWay, type RolloutProgress } from '../progress.ts'
 
 const engineKinds = ['Rollout', 'AnalysisTemplate', 'Canary', 'MetricTemplate'] as const satisfies Kind[]
 
@@ -18,23 +19,55 @@ export async function ownedEngineObjects(cluster: Cluster, owner: Owner): Promis
   return ownedAmong((await Promise.all(lists)).flat(), owner)
 }
 
+/** Why the mesh cannot be removed; one sentence each. The controllers move traffic by the routes that would go with it. */
+export async function generatedObjectFaults(cluster: Cluster, namespace: string): Promise<string[]> {
+  const kinds = ['Rollout', 'Canary'] as const
+  const lists = kinds.map((kind) => cluster.list<KubeObject>(kind, namespace).catch(emptyWhenUnread))
+  return (await Promise.all(lists))
+    .flat()
+    .filter(isOurs)
+    .map(
+      (object) =>
+        `uninstall: the ${titleOf(object)} moves traffic by the mesh, and runs the pods of its Deployment; remove ` +
+        '`engine.generate` from its canary and run the stage `policies`, which gives the Deployment its pods back, then uninstall',
+    )
+}
+
 type Options = { timeoutMs: number; note: (line: string) => void; signal: AbortSignal; clock?: Clock }
 
-/** What must not be removed now; one sentence each. The Deployment would start with what is not promoted. */
-export async function handBackFaults(cluster: Cluster, planned: readonly PlannedChange[]): Promise<string[]> {
-  const faults = removals(planned).map(async ({ kind, metadata: { namespace = '', name } }) => {
+/** What must not be changed or removed now; one sentence each. */
+export async function engineChangeFaults(cluster: Cluster, planned: readonly PlannedChange[]): Promise<string[]> {
+  const faults = planned.filter(isOfEngine).map(async ({ action, object }) => {
+    if (action !== 'change' && action !== 'delete') return []
+    const { kind, metadata } = object
+    const { namespace = '', name } = metadata
     const engine = engineOf(typeOf(kind))
     const live = await engine.read(cluster, namespace, name)
-    if (!live?.workload || live.object.metadata.deletionTimestamp !== undefined) return []
-    const { phase, where } = engine.progress(live, 0)
-    if (phase === 'promoted') return []
-    return [
-      `policies: the ${kind} ${namespace}/${name} is no longer in this config, and its Deployment ${live.workload.metadata.name} has ` +
-        `another version than the one that serves (${where}): removing it now would start that version; let the rollout end, or ` +
-        'give the Deployment the version that serves, and run again',
-    ]
+    if (!live || live.object.metadata.deletionTimestamp !== undefined) return []
+    const progress = engine.progress(live, 0)
+    const title = `the ${kind} ${namespace}/${name}`
+    return action === 'change' ? changeFault(title, progress) : removalFault(title, progress, live)
   })
   return (await Promise.all(faults)).flat()
+}
+
+/** Argo Rollouts begins with its first step again when the steps change, which moves the traffic. */
+function changeFault(title: string, progress: RolloutProgress): string[] {
+  if (!isUnderWay(progress)) return []
+  return [
+    `policies: ${title} would change in the middle of a rollout (${progress.where}), which may begin anew; let the rollout end first ` +
+      '(stage promote), or abort it (stage rollback)',
+  ]
+}
+
+/** The Deployment would start with what is not promoted. */
+function removalFault(title: string, { phase, where }: RolloutProgress, { workload }: Live): string[] {
+  if (!workload || phase === 'promoted') return []
+  return [
+    `policies: ${title} is no longer in this config, and its Deployment ${workload.metadata.name} has another version than the ` +
+      `one that serves (${where}): removing it now would start that version; let the rollout end, or give the Deployment the ` +
+      'version that serves, and run again',
+  ]
 }
 
 /** Before Rollouts are removed: their Deployments get their pods back. */
@@ -91,9 +124,11 @@ export async function waitForRemoval(
 }
 
 function removals(planned: readonly PlannedChange[]): KubeObject[] {
-  return planned.flatMap(({ action, object }) =>
-    action === 'delete' && (object.kind === 'Rollout' || object.kind === 'Canary') ? [object] : [],
-  )
+  return planned.filter(isOfEngine).flatMap(({ action, object }) => (action === 'delete' ? [object] : []))
+}
+
+function isOfEngine({ object: { kind } }: PlannedChange): boolean {
+  return kind === 'Rollout' || kind === 'Canary'
 }
 
 function typeOf(kind: string): EngineType {

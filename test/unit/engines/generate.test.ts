@@ -5,7 +5,12 @@ import type { HorizontalPodAutoscaler, KubeObject, Workload } from '../../../src
 import { stagesOf } from '../../../src/config/stages.ts'
 import { engineObjects, withGeneratedRoutes, withoutGenerated } from '../../../src/engines/generate/engine-objects.ts'
 import { generateFaults } from '../../../src/engines/generate/existing.ts'
-import { handBack, handBackFaults, waitForRemoval } from '../../../src/engines/generate/hand-back.ts'
+import {
+  engineChangeFaults,
+  generatedObjectFaults,
+  handBack,
+  waitForRemoval,
+} from '../../../src/engines/generate/hand-back.ts'
 import type { Existing } from '../../../src/engines/generate/keep.ts'
 import { compile } from '../../../src/policies/compile/index.ts'
 import type { PlannedChange } from '../../../src/policies/plan.ts'
@@ -156,6 +161,24 @@ describe('before anything is written, the fault names', () => {
   })
 })
 
+test('a Rollout does not change in the middle of a rollout, because its steps would begin anew', async () => {
+  const change = (object: KubeObject): PlannedChange => ({ action: 'change', object, before: object, diff: [] })
+  const moving = rollout({ phase: 'Progressing', currentPodHash: 'new', currentStepIndex: 1 })
+  expect((await engineChangeFaults(clusterOf([moving]), [change(moving)])).join()).toMatch(
+    /Rollout shop\/backend would change in the middle of a rollout \(step 2 of 4/,
+  )
+  expect(await engineChangeFaults(clusterOf([rollout()]), [change(rollout())])).toEqual([])
+})
+
+test('the mesh is not removed under a Rollout that this program wrote', async () => {
+  const labels = { 'app.kubernetes.io/managed-by': 'mesh-canary' }
+  const written = { ...rollout(), metadata: { name: 'backend', namespace: 'shop', labels } }
+  expect((await generatedObjectFaults(clusterOf([written]), 'shop')).join()).toMatch(
+    /^uninstall: the Rollout shop\/backend moves traffic by the mesh.*remove `engine\.generate`/,
+  )
+  expect(await generatedObjectFaults(clusterOf([rollout()]), 'shop')).toEqual([])
+})
+
 describe('what is removed', () => {
   const removal = (object: KubeObject): PlannedChange => ({ action: 'delete', object, before: object, diff: [] })
   const ofDeployment = (status = {}) =>
@@ -166,12 +189,12 @@ describe('what is removed', () => {
 
   test('waits while its Deployment has another version than the one that serves', async () => {
     const aborted = ofDeployment({ phase: 'Degraded', abort: true, currentPodHash: 'new' })
-    const faults = await handBackFaults(clusterOf([aborted, deployment(0)]), [removal(aborted)])
+    const faults = await engineChangeFaults(clusterOf([aborted, deployment(0)]), [removal(aborted)])
     expect(faults.join()).toMatch(
       /Rollout shop\/backend is no longer in this config.*removing it now would start that version/,
     )
     const promoted = ofDeployment()
-    expect(await handBackFaults(clusterOf([promoted, deployment(0)]), [removal(promoted)])).toEqual([])
+    expect(await engineChangeFaults(clusterOf([promoted, deployment(0)]), [removal(promoted)])).toEqual([])
   })
 
   test('is a Rollout only once its Deployment serves again', async () => {

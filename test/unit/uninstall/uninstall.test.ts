@@ -122,6 +122,7 @@ function fakeMesh(objects: KubeObject[]): RecordingCluster & { removal: Removal 
       { kind: 'Deployment', name: 'mysql' },
     ],
     takesOver: false,
+    faults: [],
     dryRun: false,
     timeoutMs: 0,
     signal: new AbortController().signal,
@@ -308,6 +309,12 @@ describe('uninstall', () => {
     expect(busy.calls).toEqual([])
     const idle = fakeMesh([...meshObjects(), held('')])
     expect((await uninstall(idle.cluster, idle.removal)).removed).toContain('Lease shop/mesh-canary-backend')
+  })
+
+  test('refuses for a fault that its caller names, and changes nothing', async () => {
+    const { cluster, removal, calls } = fakeMesh(meshObjects())
+    await expect(uninstall(cluster, { ...removal, faults: ['uninstall: a Rollout'] })).rejects.toThrow(/a Rollout/)
+    expect(calls).toEqual([])
   })
 
   test('removes the records of how promotions ended', async () => {
