@@ -143,7 +143,8 @@ async function onCluster(context: RunContext, target: Connection): Promise<void>
   await check()
   let hasBegun = false
   try {
-    const hasWaited = await awaitTurn(ready)
+    const { hasWaited, isOver } = await awaitTurn(ready)
+    if (isOver) return endBeforeTurn(ready)
     hasBegun = true
     // What the check has seen may be hours old.
     if (hasWaited) await check()
@@ -152,6 +153,13 @@ async function onCluster(context: RunContext, target: Connection): Promise<void>
   } catch (problem) {
     await stopInFleet(ready, problem, hasBegun, runPromotions)
   }
+}
+
+/** The clusters of the waves before have handed their promotions over. */
+function endBeforeTurn({ host, recorder }: StageContext): void {
+  const reason = 'the time of the run was over before its turn (`runFor`), and the next run continues'
+  host.info(reason)
+  recorder.record({ verdict: 'skipped', reason })
 }
 
 async function runPromotions(context: StageContext): Promise<StageOutcome> {

@@ -56,6 +56,8 @@ export type Run = {
   isSafe: boolean
   /** Another process has taken it over, or it could not be made safe: its verdict no longer says what the traffic does. */
   isLost: boolean
+  /** The next run continues it. */
+  isHandedOver?: boolean
   /** Its traffic was rolled back, and nothing has checked yet whether the proxies follow. */
   needsDrainCheck: boolean
   hasEnded(): boolean
@@ -65,6 +67,8 @@ export type Run = {
   cancel(reason: string): Promise<void>
   /** Undefined if a controller moves the traffic: it goes on without the run. */
   handOver?(how: HandOver): Promise<void>
+  /** The same for one that is promoted, and waits for other clusters. */
+  handOverPromoted?(how: HandOver): void
   conclude(how: { fast: boolean }): Promise<Promotion>
 }
 
@@ -76,12 +80,18 @@ type SharedReaders = Required<Pick<PromotionDeps, 'readSidecars'>>
 /** A promotion as it is now. `deployment`: whose pods are the canary's, if it is one Deployment. */
 export type PromotionProgress = { plan: CanaryConfig; namespace: string; state: State; deployment?: string }
 
+/**
+ * How the promotions of a cluster have ended. `putsBack`: those of the other clusters have to be undone. `handedOver`: the
+ * next run continues them, so those of the others are not over either.
+ */
+export type ClusterOutcome = { failure?: string; putsBack?: boolean; handedOver?: boolean }
+
 /** The promotions of the same run in the other clusters of a fleet. */
 export type OtherClusters = {
   /** What has failed there, so that the promotions here have to be undone; undefined while nothing has. */
   failure: () => { cluster: string; reason: string } | undefined
   /** Says how the promotions here have ended; resolves when those of all clusters have, or one has failed. */
-  settle: (outcome: { failure?: string; putsBack?: boolean }) => Promise<void>
+  settle: (outcome: ClusterOutcome) => Promise<void>
   /** No cluster puts another one back any more: each finishes by itself, whatever happens elsewhere. */
   isFinal: () => boolean
 }
@@ -114,6 +124,8 @@ type Waves = {
   watched: WatchedObjects
   runs: Run[]
   skipped: Promotion[]
+  /** The time of the run was over before all could start. */
+  isOver: boolean
 }
 
 /** @throws Error if a promotion cannot start; those under way are then rolled back, or held as `onCancel` says. */
@@ -121,7 +133,7 @@ export async function promote(paced: Cluster, config: Config, given: PromoteDeps
   const cluster = urgent(paced)
   const deps = { ...given, readSidecars: sharedSidecarReaders(cluster, longestReadingMs(config)) }
   const watched = await watchObjects(cluster, config)
-  const waves: Waves = { cluster, config, deps, watched, runs: [], skipped: [] }
+  const waves: Waves = { cluster, config, deps, watched, runs: [], skipped: [], isOver: false }
   const { runs, skipped } = waves
   try {
     for (const plans of wavesOf(config)) {
@@ -157,6 +169,7 @@ function wavesOf(config: Config): CanaryConfig[][] {
 async function startWave(waves: Waves, plans: CanaryConfig[]) {
   const { config, deps, runs, skipped } = waves
   const stop = whyStopped(waves)
+  waves.isOver ||= stop?.isOver === true
   for (const plan of plans) {
     deps.signal.throwIfAborted()
     const started = await startOne(waves, plan, stop)
@@ -170,8 +183,11 @@ async function startWave(waves: Waves, plans: CanaryConfig[]) {
   }
 }
 
-/** Why no promotion begins any more. `putsBack`: what an earlier run has left under way goes back, because of `cause`. */
-type Stop = { reason: string; putsBack: boolean; cause?: string }
+/**
+ * Why no promotion begins any more. `putsBack`: what an earlier run has left under way goes back, because of `cause`.
+ * `isOver`: the next run continues.
+ */
+type Stop = { reason: string; putsBack: boolean; cause?: string; isOver?: boolean }
 
 function whyStopped({ config: { together }, deps, runs }: Waves): Stop | undefined {
   const failed = firstFailed(runs)
@@ -180,7 +196,7 @@ function whyStopped({ config: { together }, deps, runs }: Waves): Stop | undefin
   const other = together ? deps.others?.failure() : undefined
   if (other) return { reason: `${other.reason} in the cluster ${other.cluster}`, putsBack: true, cause: other.cluster }
   const over = whyOver(deps)
-  return over === undefined ? undefined : { reason: over, putsBack: false }
+  return over === undefined ? undefined : { reason: over, putsBack: false, isOver: true }
 }
 
 async function startOne(waves: Waves, plan: CanaryConfig, stop: Stop | undefined): Promise<Run | Idle> {
@@ -310,23 +326,34 @@ async function awaitOthers(waves: Waves): Promise<void> {
   const { config, runs, deps } = waves
   const { others, signal } = deps
   if (!others) return
-  const settled = others.settle(outcomeOf(runs))
+  const settled = others.settle(outcomeOf(waves))
   if (!config.together) return void settled.catch(() => undefined)
   await waitFor(waves, others, settled)
   if (others.isFinal()) return
   if (signal.aborted) return cancelAll(runs.filter(isPromoted))
   await rollBackTogether(waves)
+  handOverPromoted(waves, others)
   await runLoop(waves)
 }
 
-function outcomeOf(runs: Run[]): Parameters<OtherClusters['settle']>[0] {
+function outcomeOf({ runs, isOver }: Waves): ClusterOutcome {
   const failed = firstFailed(runs)
-  return failed ? { failure: whatFailed(failed), putsBack: !isHeld(failed) } : {}
+  if (failed) return { failure: whatFailed(failed), putsBack: !isHeld(failed) }
+  return { handedOver: isOver || runs.some(({ isHandedOver }) => isHandedOver === true) }
+}
+
+/** The time of the run is over before all clusters have promoted theirs. */
+function handOverPromoted({ runs, deps: { runsUntil } }: Waves, others: OtherClusters): void {
+  const promoted = runs.filter(isPromoted)
+  if (!runsUntil || promoted.length === 0) return
+  void others.settle({ handedOver: true }).catch(() => undefined)
+  promoted.forEach((run) => run.handOverPromoted?.({ ...runsUntil, isLast: true }))
 }
 
 /** Looks now and then whether what was promoted here is still so, and tells the others if it is not. */
-async function waitFor({ runs, deps }: Waves, others: OtherClusters, settled: Promise<void>): Promise<void> {
-  const { signal, clock } = deps
+async function waitFor(waves: Waves, others: OtherClusters, settled: Promise<void>): Promise<void> {
+  const { runs, deps } = waves
+  const { signal, clock, runsUntil } = deps
   const over = settled.then(
     () => false,
     () => false,
@@ -341,8 +368,9 @@ async function waitFor({ runs, deps }: Waves, others: OtherClusters, settled: Pr
     return false
   }
   while (await withHeartbeat(runs, Promise.race([over, look().catch(unlessAborted)]))) {
-    const outcome = outcomeOf(runs)
+    const outcome = outcomeOf(waves)
     if (outcome.putsBack) void others.settle(outcome).catch(() => undefined)
+    if (runsUntil && clock.now() >= runsUntil.latestAt) return
   }
 }
 

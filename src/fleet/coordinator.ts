@@ -1,20 +1,20 @@
 // Decides when the run of each cluster of a fleet may go on: it knows who has begun, who has failed and who waits. It
 // knows no cluster and no clock.
-import type { OtherClusters } from '../canary/promote.ts'
-
-/** How the promotions of a cluster have ended. `putsBack`: those of the other clusters have to be undone. */
-export type ClusterOutcome = { failure?: string; putsBack?: boolean }
+import type { ClusterOutcome, OtherClusters } from '../canary/promote.ts'
 
 /** `server`: the address of the API server. `uid`: of the namespace, if it is known; two addresses may be one cluster. */
 export type ClusterIdentity = { server: string; uid?: string | undefined }
 
+export type Turn = { hasWaited: boolean; isOver: boolean }
+
 /** What the run of one cluster knows of the others. */
 export type Member = OtherClusters & {
   /**
-   * Resolves when all clusters have passed their checks, and the waves before are done. Returns whether there were any.
+   * Resolves when all clusters have passed their checks, and the waves before are done. `hasWaited`: there were any.
+   * `isOver`: the next run continues, and this one begins nothing more.
    * @throws Error if one has failed, or if two names are one cluster
    */
-  turn: (identity: ClusterIdentity) => Promise<{ hasWaited: boolean }>
+  turn: (identity: ClusterIdentity) => Promise<Turn>
   /** The run in this cluster is over. */
   ended: (outcome: ClusterOutcome) => void
   /** Resolves when the run has passed its checks, or is over. */
@@ -50,17 +50,17 @@ export function createCoordinator(
   signal.addEventListener('abort', () => [failed, undone].forEach(({ resolve }) => resolve()), { once: true })
   let isFinal = false
 
-  function settle(place: Place, { failure, putsBack = false }: ClusterOutcome): void {
+  function settle(place: Place, { failure, putsBack = false, handedOver = false }: ClusterOutcome): void {
     if (isFinal) return
     // A run that only waited has changed nothing, and its failure is that of another one.
-    const outcome = { ...(failure === undefined ? {} : { failure }), putsBack: putsBack && place.hasBegun }
-    // A cluster that was promoted may be lost while it waits for the others.
-    if (place.outcome?.failure === undefined) place.outcome = outcome
+    const outcome = { ...(failure === undefined ? {} : { failure }), putsBack: putsBack && place.hasBegun, handedOver }
+    // A cluster that was promoted may be lost while it waits for the others. The end of its run changes nothing.
+    if (isWorse(outcome, place.outcome)) place.outcome = outcome
     place.checked.resolve()
     place.settled.resolve()
     if (failure !== undefined) failed.resolve()
-    if (place.outcome.putsBack) undone.resolve()
-    isFinal = !signal.aborted && places.every((each) => each.outcome?.putsBack === false)
+    if (place.outcome?.putsBack) undone.resolve()
+    isFinal = !signal.aborted && places.every(({ outcome }) => outcome && !outcome.putsBack && !outcome.handedOver)
   }
 
   async function waitFor(waiting: Promise<void>[], end: PromiseWithResolvers<void>): Promise<void> {
@@ -68,7 +68,7 @@ export function createCoordinator(
     signal.throwIfAborted()
   }
 
-  async function turn(place: Place, identity: ClusterIdentity): Promise<{ hasWaited: boolean }> {
+  async function turn(place: Place, identity: ClusterIdentity): Promise<Turn> {
     place.identity = identity
     place.checked.resolve()
     const checked = places.map((each) => each.checked.promise)
@@ -86,8 +86,9 @@ export function createCoordinator(
       throw new Error(
         `${other.outcome!.failure} in the cluster ${other.name}, so nothing was promoted in ${place.name}`,
       )
-    place.hasBegun = true
-    return { hasWaited: before.length > 0 }
+    const isOver = places.some(({ outcome }) => outcome?.handedOver)
+    place.hasBegun = !isOver
+    return { hasWaited: before.length > 0, isOver }
   }
 
   function failure(place: Place): ReturnType<Member['failure']> {
@@ -114,6 +115,10 @@ export function createCoordinator(
       },
     ]),
   )
+}
+
+function isWorse(outcome: ClusterOutcome, before: ClusterOutcome | undefined): boolean {
+  return before?.failure === undefined && (outcome.failure !== undefined || !before?.handedOver)
 }
 
 /** A run that has failed before it reached its cluster has no identity. */

@@ -54,11 +54,11 @@ export type Host = {
 }
 
 /**
- * The same run in the other clusters of a fleet. `turn`: resolves when this one may change something, and returns whether
- * it has waited for an earlier wave. `uid`: of the namespace. @throws Error if another one has failed
+ * The same run in the other clusters of a fleet. `turn`: resolves when this one may change something. `hasWaited`: for an
+ * earlier wave. `isOver`: the next run continues. `uid`: of the namespace. @throws Error if another one has failed
  */
 export type Others = OtherClusters & {
-  turn: (identity: { server: string; uid?: string | undefined }) => Promise<{ hasWaited: boolean }>
+  turn: (identity: { server: string; uid?: string | undefined }) => Promise<{ hasWaited: boolean; isOver: boolean }>
 }
 
 /** What every run has from the start. The host's lines are redacted already. */

@@ -7,12 +7,19 @@ import { splitOf } from '../policies/routes.ts'
 import { messageOf } from '../runtime/errors.ts'
 import type { Stage, StageContext } from './context.ts'
 
-/** Waits until this run may change something. Returns whether it has waited for other clusters. */
-export async function awaitTurn({ cluster, config, connection, others }: StageContext): Promise<boolean> {
-  if (!others) return false
+/**
+ * Waits until this run may change something. `hasWaited`: for other clusters. `isOver`: the time of the run is over, and
+ * the next one continues.
+ */
+export async function awaitTurn({
+  cluster,
+  config,
+  connection,
+  others,
+}: StageContext): Promise<{ hasWaited: boolean; isOver: boolean }> {
+  if (!others) return { hasWaited: false, isOver: false }
   const namespace = await cluster.get<KubeObject>('Namespace', undefined, config.namespace).catch(() => undefined)
-  const { hasWaited } = await others.turn({ server: connection.server, uid: namespace?.metadata.uid })
-  return hasWaited
+  return others.turn({ server: connection.server, uid: namespace?.metadata.uid })
 }
 
 /**

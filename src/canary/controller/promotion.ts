@@ -12,7 +12,8 @@ import { explainChecks, next } from '../state/machine.ts'
 import { isCalm } from '../state/calm.ts'
 import { endHeld, endOnStable, isHeldAsPlanned, outcomeOf } from '../state/ending.ts'
 import { handleLateDrift } from '../state/failure-rules.ts'
-import { handedOver, handOver, type HandOver } from '../state/hand-over.ts'
+import { handedOver, handOver, handOverPromoted, type HandOver } from '../state/hand-over.ts'
+import { resumeState } from '../state/start.ts'
 import { setShiftTime } from '../state/steps.ts'
 import { describeTooLittleTraffic } from '../load/traffic-need.ts'
 import type { Action, ActiveState, EndedState, Next, State } from '../state/types.ts'
@@ -58,6 +59,8 @@ export class PromotionRun {
   private readonly notifications: Promise<void>[] = []
   private tickStartedAt: number | undefined
   private renewedAt: number
+  /** It is promoted, and waits until others are. */
+  private isWaiting = false
   private isSettled = false
   private wasCalm = false
   private isTrafficKnown = false
@@ -145,6 +148,10 @@ export class PromotionRun {
     return isSafe(this.status) && this.writer.isIdle()
   }
 
+  get isHandedOver(): boolean {
+    return this.status.kind === 'interrupted' && isHeldAsPlanned(this.state)
+  }
+
   get isLost(): boolean {
     return this.status.kind === 'lost' || this.status.kind === 'unsafe'
   }
@@ -180,7 +187,7 @@ export class PromotionRun {
   /** Renews the Lease while there is nothing to sample; not while a sample or a write makes no progress. */
   async heartbeat(): Promise<void> {
     if (this.isStuck() || this.isSettled) return
-    await this.context.session.renew(this.state).catch((problem: unknown) => {
+    await this.context.session.renew(this.resumable()).catch((problem: unknown) => {
       // An ended promotion has deleted its Lease itself, or finds out when it settles it.
       if (!(problem instanceof LeaseLost) || (problem.isDeleted && this.hasEnded())) return
       return this.lose(problem)
@@ -192,6 +199,7 @@ export class PromotionRun {
     const { status, plan, context } = this
     if (status.kind !== 'ended' || status.state.verdict !== 'promoted') return this.heartbeat()
     const { clock } = context.deps
+    this.isWaiting = true
     await this.renew()
     await this.tendGuard()
     const unseenMs = clock.now() - this.renewedAt
@@ -217,7 +225,8 @@ export class PromotionRun {
       this.plan.onCancel === 'hold'
         ? endHeld(this.state, `${reason}, and its weight is held (\`onCancel\`)`, now)
         : endOnStable(this.state, 'rolled-back', reason, now)
-    await this.end(reason, ending, asInterrupted)
+    const resumable = this.resumable()
+    await this.end(reason, ending, (status, state) => asInterrupted(status, state, resumable))
   }
 
   /**
@@ -237,8 +246,26 @@ export class PromotionRun {
     )
   }
 
+  /** The next run finds it unfinished, so that it can still be rolled back, and promotes it at once. */
+  handOverPromoted(how: HandOver): void {
+    const { status, plan } = this
+    if (status.kind !== 'ended' || !this.writer.isIdle()) return
+    const { state } = status
+    const guardedMs = plan.guard.enabled ? how.waitMs : undefined
+    this.status = asHandedOver(handOverPromoted(plan, state, how), this.resumable(), guardedMs)
+  }
+
+  /** What a later run continues with. A promotion that waits for others is not over. */
+  private resumable(): State {
+    const { status, isWaiting, context } = this
+    const { state } = status
+    const isUnfinished = isWaiting && status.kind === 'ended' && status.state.verdict === 'promoted'
+    return isUnfinished ? resumeState(state, state.weight, context.deps.clock.now()) : state
+  }
+
   /** Waits until the outcome takes effect, and returns it. `fast`: only settles the Lease. */
   async conclude({ fast }: { fast: boolean }): Promise<Promotion> {
+    this.isWaiting = false
     this.checks.stop()
     this.load?.stop()
     if (!this.writer.isIdle()) this.status = asUnsafe(requireEnded(this.status))
@@ -340,7 +367,7 @@ export class PromotionRun {
   private async renew(): Promise<boolean> {
     const { session, deps } = this.context
     try {
-      await session.renew(this.state)
+      await session.renew(this.resumable())
       this.renewedAt = deps.clock.now()
       return true
     } catch (problem) {

@@ -39,10 +39,10 @@ export function withState(status: RunStatus, state: State): RunStatus {
 }
 
 /** Cancelled. A run that has lost its Lease, or could not roll back, stays so. */
-export function asInterrupted(status: RunStatus, state: EndedState): RunStatus {
+export function asInterrupted(status: RunStatus, state: EndedState, resumable: State = status.state): RunStatus {
   if (status.kind === 'lost' || status.kind === 'unsafe') return { ...status, state }
   const ending = status.kind === 'running' ? { state } : { ...endingOf(status), state }
-  return { ...ending, kind: 'interrupted', resumable: status.state }
+  return { ...ending, kind: 'interrupted', resumable }
 }
 
 /** Handed over to the next run. Without `guardedMs` nothing has to be guarded, or nothing guards it. */

@@ -5,7 +5,7 @@ import { describeCheck } from '../analysis/check-sentences.ts'
 import { giveUp } from './advance.ts'
 import { end } from './ending.ts'
 import { describeUnserved } from './outage-rules.ts'
-import { currentStep, endCurrentStep, watchedBefore } from './steps.ts'
+import { currentStep, endCurrentStep, progressOf, watchedBefore } from './steps.ts'
 import type { ActiveState, EndedState, Next } from './types.ts'
 
 /** `why`: why the run ends. `waitMs`: how long the guard waits for the next run. `isLast`: there is no time to try again. */
@@ -26,6 +26,12 @@ export function handOver(
   if (doubt) return giveUp(plan, state, `${why}, and ${doubt.text}`, now)
   const reason = `${why}, ${describeRest(plan, state.weight, waitMs)}`
   return end(endCurrentStep(state, 'held', now), { verdict: 'held', reason, asPlanned: true })
+}
+
+/** The same for a canary that was promoted here before the other clusters of a fleet could promote theirs. */
+export function handOverPromoted(plan: CanaryConfig, state: EndedState, { why, waitMs }: HandOver): EndedState {
+  const reason = `${why} before all clusters have promoted their canaries, ${describeRest(plan, state.weight, waitMs)}`
+  return { ...progressOf(state), phase: 'ended', steps: state.steps, verdict: 'held', reason, asPlanned: true }
 }
 
 function describeRest({ guard, stable }: CanaryConfig, weight: number, waitMs: number): string {

@@ -8,8 +8,8 @@ import { createCoordinator, type Member } from '../../../src/fleet/coordinator.t
 import { FakeCluster } from '../canary/fake-cluster.ts'
 import { FakeClock } from '../fake-clock.ts'
 import { configOf } from '../fixtures.ts'
-import type { RecoveryIntent, Run } from '../../../src/canary/promote.ts'
-import type { EndedState } from '../../../src/canary/state/types.ts'
+import type { PromoteDeps, RecoveryIntent, Run } from '../../../src/canary/promote.ts'
+import type { EndedState, State } from '../../../src/canary/state/types.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import { splitOf } from '../../../src/policies/routes.ts'
 
@@ -74,9 +74,14 @@ function fakeRun(service: string) {
 }
 
 /** As the run of a cluster does it. */
-async function promoteIn(cluster: FakeCluster, member: Member, settings = config()): Promise<Promotion> {
+async function promoteIn(
+  cluster: FakeCluster,
+  member: Member,
+  settings = config(),
+  more: Partial<PromoteDeps> = {},
+): Promise<Promotion> {
   await member.turn({ server: `https://${names++}.example` })
-  const promotion = await cluster.promote(settings, { others: member })
+  const promotion = await cluster.promote(settings, { others: member, ...more })
   member.ended({})
   return promotion
 }
@@ -177,7 +182,7 @@ describe('two clusters', () => {
   test('that may not read their namespaces are not taken for one', async () => {
     const { of } = fleet(1)
     const turns = [of('eu').turn({ server: 'https://eu', uid: undefined }), of('us').turn({ server: 'https://us' })]
-    await expect(Promise.all(turns)).resolves.toEqual([{ hasWaited: false }, { hasWaited: false }])
+    await expect(Promise.all(turns)).resolves.toMatchObject([{ hasWaited: false }, { hasWaited: false }])
   })
 
   test('a cluster that is lost while it waits stops the others', async () => {
@@ -324,6 +329,27 @@ describe('two clusters', () => {
     expect(second).toMatchObject({ verdict: 'rolled-back', weight: 0, rolledBackWith: 'eu' })
   })
 
+  test('a promoted canary that waits is unfinished: the next run continues it, and can put it back', async () => {
+    const { eu, of, controller } = fleet(2)
+    const settings = configOf(
+      '{ namespace: shop, canary: { service: backend, interval: 10s, pollInterval: 1s, guard: off, onCancel: hold } }',
+    )
+    const first = promoteIn(eu, of('eu'), settings)
+    const saved = () => JSON.parse(eu.lease!.metadata.annotations!['mesh-canary.io/state']!) as { state: State }
+    await of('us').turn({ server: 'https://us.example' })
+    while (saved().state.phase !== 'waiting') await new Promise(setImmediate)
+    expect(saved().state).toMatchObject({ stagesStarted: 4, weight: 100 })
+    controller.abort(new Error('the run was cancelled'))
+    eu.controller.abort(new Error('the run was cancelled'))
+    expect(await first).toMatchObject({ verdict: 'held', weight: 100 })
+    expect(saved().state.phase).toBe('waiting')
+
+    const next = new FakeCluster(100)
+    Object.assign(next, { lease: eu.lease })
+    expect(await next.promote(settings)).toMatchObject({ verdict: 'promoted', weight: 100 })
+    expect(next.weights).toEqual([])
+  })
+
   test('with `onDrift: take-over` its weights are written again', async () => {
     const { eu, us, of } = fleet(2)
     let isMoved = false
@@ -365,5 +391,79 @@ describe('two clusters', () => {
     controller.abort(new Error('the run was cancelled'))
     await expect(turns[1]).rejects.toThrow('the run was cancelled')
     await expect(of('eu').settle({})).rejects.toThrow('the run was cancelled')
+  })
+})
+
+describe('a fleet whose run ends before all are promoted (`runFor`)', () => {
+  const until = (at: number) => ({ at, latestAt: 1_000_000, waitMs: 3_600_000, why: 'the run ends after 5 h' })
+  /** eu is promoted and waits, us is at 5% when the time is over. */
+  async function firstRun(settings = config()) {
+    const { eu, us, of } = fleet(2)
+    const ended = await Promise.all([
+      promoteIn(eu, of('eu'), settings, { runsUntil: until(900_000) }),
+      promoteIn(us, of('us'), settings, { runsUntil: until(6_000) }),
+    ])
+    return { eu, us, of, ended }
+  }
+
+  async function nextRun(eu: FakeCluster, us: FakeCluster): Promise<Promotion[]> {
+    const { of } = fleet(2)
+    return Promise.all([promoteIn(eu, of('eu')), promoteIn(us, of('us'))])
+  }
+
+  test('holds all of them, also one that is promoted', async () => {
+    const { eu, us, ended } = await firstRun()
+    expect(ended).toMatchObject([
+      { verdict: 'held', asPlanned: true, weight: 100 },
+      { verdict: 'held', asPlanned: true, weight: 5 },
+    ])
+    expect(ended[0].reason).toContain('the run ends after 5 h before all clusters have promoted their canaries')
+    expect([eu.weight, us.weight]).toEqual([100, 5])
+    expect([eu.lease!.spec!.holderIdentity, us.lease!.spec!.holderIdentity]).toEqual(['', ''])
+  })
+
+  test('lets the next run promote them', async () => {
+    const { eu, us } = await firstRun()
+    expect(await nextRun(eu, us)).toMatchObject([{ verdict: 'promoted' }, { verdict: 'promoted' }])
+    // No step is taken twice.
+    expect([eu.weights, us.weights]).toEqual([
+      [5, 25, 50, 100],
+      [5, 25, 50, 100],
+    ])
+  })
+
+  test('lets the next run put all back', async () => {
+    const { eu, us } = await firstRun()
+    us.failureShare = 1
+    expect(await nextRun(eu, us)).toMatchObject([
+      { verdict: 'rolled-back', weight: 0, rolledBackWith: 'us' },
+      { verdict: 'rolled-back', weight: 0 },
+    ])
+    expect([eu.weight, us.weight]).toEqual([0, 0])
+  })
+
+  test('begins in no cluster of a later wave, and fails in none', async () => {
+    const controller = new AbortController()
+    const members = createCoordinator(
+      ['eu', 'us'].map((name, i) => ({ name, wave: i + 1 })),
+      controller.signal,
+    )
+    const later = members.get('us')!.turn({ server: 'https://us.example' })
+    const eu = fakeCluster()
+    const ended = promoteIn(eu, members.get('eu')!, config(), { runsUntil: until(6_000) })
+    await expect(later).resolves.toEqual({ hasWaited: true, isOver: true })
+    members.get('us')!.ended({})
+    expect(await ended).toMatchObject({ verdict: 'held', weight: 5 })
+    expect(members.get('us')!.isFinal()).toBe(false)
+  })
+
+  test('does not wait longer than its own time for a cluster that says nothing', async () => {
+    const { eu, of } = fleet(1)
+    const turns = ['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` }))
+    await Promise.all(turns)
+    const ended = await eu.promote(config(), { others: of('eu'), runsUntil: { ...until(200_000), latestAt: 210_000 } })
+    expect(ended).toMatchObject({ verdict: 'held', weight: 100 })
+    of('us').ended({})
+    expect(of('us').isFinal()).toBe(false)
   })
 })

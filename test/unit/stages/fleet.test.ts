@@ -99,7 +99,8 @@ describe('a fleet that fails before the promotions of a cluster', () => {
 })
 
 test('a run names its cluster by the address and by the uid of its namespace, as far as it may read that', async () => {
-  const turn = vi.fn(() => Promise.resolve({ hasWaited: true }))
+  const answer = { hasWaited: true, isOver: false }
+  const turn = vi.fn(() => Promise.resolve(answer))
   const context = (get: () => Promise<object>) =>
     ({
       cluster: clusterWith({ get }),
@@ -107,7 +108,7 @@ test('a run names its cluster by the address and by the uid of its namespace, as
       connection: { server: 'https://eu.example' },
       others: { ...others(), turn },
     }) as unknown as StageContext
-  await expect(awaitTurn(context(() => Promise.resolve({ metadata: { uid: 'a1' } })))).resolves.toBe(true)
+  await expect(awaitTurn(context(() => Promise.resolve({ metadata: { uid: 'a1' } })))).resolves.toBe(answer)
   await awaitTurn(context(() => Promise.reject(new Error('forbidden'))))
   expect(turn.mock.calls).toEqual([
     [{ server: 'https://eu.example', uid: 'a1' }],
