@@ -6,79 +6,29 @@ import { messageOf } from '../runtime/errors.ts'
 import { currentObjects, type Promotion, type PromotionDeps, type WatchedObjects } from './controller/context.ts'
 import { whySkipped } from './controller/skip.ts'
 import { startPromotion } from './controller/start.ts'
-import type { DrainTarget } from './controller/undrained.ts'
 import { closeWatches, watchObjects } from './controller/watch.ts'
 import { sharedSidecarReaders } from './metrics/shared-reader.ts'
 import { calmInterval } from './state/calm.ts'
-import { isHeldAsPlanned } from './state/ending.ts'
 import type { HandOver } from './state/hand-over.ts'
 import { skippedState } from './state/start.ts'
-import type { State } from './state/types.ts'
-import { splitOf, type Split } from '../policies/routes.ts'
+import { splitOf } from '../policies/routes.ts'
 import { workloadsOf } from './workload/fingerprint.ts'
-import type { VersionSelectors } from './workload/selectors.ts'
 import { readAnyWeight, readWeight } from './traffic/router.ts'
+import {
+  firstFailed,
+  hasFailed,
+  isHeld,
+  isPromoted,
+  whatFailed,
+  type Idle,
+  type PromotionProgress,
+  type RecoveryIntent,
+  type Run,
+} from './run.ts'
 
-/**
- * What this process is responsible for: whose traffic, and the name that holds the Lease. `needsDrainCheck`: the
- * traffic is rolled back, and only the drain has to be checked. `followed`: the rollout of a controller, which has no Lease.
- */
-export type RecoveryIntent = {
-  split: Split
-  identity: string
-  selectors: VersionSelectors
-  drainTarget: DrainTarget
-  needsDrainCheck: boolean
-  followed?: FollowedRollout
-}
-
-/**
- * The rollout that a run follows. `revision`: the one that it follows. As long as that is not known, `from` is the one before, and any
- * other is that of the run. `holds`: it goes on if the run dies, because the plan says so and nothing condemns it.
- */
-export type FollowedRollout = { type: 'argo-rollouts' | 'flagger'; name: string; holds?: true } & (
-  | { revision: string }
-  | { from: string }
-)
-
-/** A promotion under way, whoever moves its traffic. None of its methods rejects. */
-export type Run = {
-  plan: CanaryConfig
-  split: Split
-  selectors: VersionSelectors
-  state: State
-  intent: RecoveryIntent
-  /** It has not ended, or a decision is not written yet. */
-  isBusy: boolean
-  /** It is in the middle of a long step, and nothing leans against the canary: the next sample may come later. */
-  isCalm: boolean
-  /** False if its traffic should return to stable and that is not written. */
-  isSafe: boolean
-  /** Another process has taken it over, or it could not be made safe: its verdict no longer says what the traffic does. */
-  isLost: boolean
-  /** The next run continues it. */
-  isHandedOver?: boolean
-  /** Its traffic was rolled back, and nothing has checked yet whether the proxies follow. */
-  needsDrainCheck: boolean
-  hasEnded(): boolean
-  tick(): Promise<void>
-  heartbeat(): Promise<void>
-  rollBack(reason: string, rolledBackWith?: string): Promise<void>
-  cancel(reason: string): Promise<void>
-  /** Undefined if a controller moves the traffic: it goes on without the run. */
-  handOver?(how: HandOver): Promise<void>
-  /** The same for one that is promoted, and waits for other clusters. */
-  handOverPromoted?(how: HandOver): void
-  conclude(how: { fast: boolean }): Promise<Promotion>
-}
-
-/** There is nothing to promote. `weight`: the canary's, in per cent. `error`: why it keeps traffic that should go back. */
-export type Idle = { idle: string; plan: CanaryConfig; weight: number; error?: string }
+export type { FollowedRollout, Idle, PromotionProgress, RecoveryIntent, Run } from './run.ts'
 
 type SharedReaders = Required<Pick<PromotionDeps, 'readSidecars'>>
-
-/** A promotion as it is now. `deployment`: whose pods are the canary's, if it is one Deployment. */
-export type PromotionProgress = { plan: CanaryConfig; namespace: string; state: State; deployment?: string }
 
 /**
  * How the promotions of a cluster have ended. `putsBack`: those of the other clusters have to be undone. `handedOver`: the
@@ -376,11 +326,6 @@ async function waitFor(waves: Waves, others: OtherClusters, settled: Promise<voi
 
 const waitPollMs = 2_000
 
-const isPromoted = ({ state }: Run) => state.phase === 'ended' && state.verdict === 'promoted'
-
-const whatFailed = ({ plan, isLost }: Run) =>
-  isLost ? `the promotion of ${plan.service} was lost` : `the canary of ${plan.service} was not promoted`
-
 /** Ends all promotions as fast as possible after an error outside them, such as one that cannot start. */
 async function abandon({ config, deps, runs }: Waves, error: unknown): Promise<void> {
   if (deps.signal.aborted) await cancelAll(runs.filter((run) => !run.hasEnded()))
@@ -398,15 +343,6 @@ function intentsOf(runs: Run[]): RecoveryIntent[] {
 
 /** True if the post step has to roll it back, or to check that it drains. */
 const isOpen = ({ isSafe, needsDrainCheck }: Run) => !isSafe || needsDrainCheck
-
-function hasFailed({ state, isLost }: Run): boolean {
-  return isLost || (state.phase === 'ended' && state.verdict !== 'promoted' && !isHeldAsPlanned(state))
-}
-
-/** Of several, one that does not keep its weight: it decides about the others. */
-const firstFailed = (runs: Run[]) => runs.find((run) => hasFailed(run) && !isHeld(run)) ?? runs.find(hasFailed)
-
-const isHeld = ({ state, isLost }: Run) => !isLost && state.phase === 'ended' && state.verdict === 'held'
 
 const heartbeatMs = 2_000
 
