@@ -57,7 +57,7 @@ test('an object of another kind, and a bookmark of a watch of pods, stay as they
 
 test('replicas share what they have in common, also with the next version of each', () => {
   const replica = (name: string, more: object = {}) =>
-    neededFields('Pod', { ...structuredClone(pod), metadata: { name, labels: { app: 'a' } }, ...more } as KubeObject)
+    neededFields('Pod', { ...structuredClone(pod), metadata: { name, labels: { app: 'a' } }, ...more })
   const specOf = (object: KubeObject) => (object as KubeObject & { spec: { containers: object[] } }).spec
   const [one, two] = [replica('one'), replica('two')]
   expect(two.metadata.labels).toBe(one.metadata.labels)
