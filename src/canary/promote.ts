@@ -221,7 +221,8 @@ async function runLoop(waves: Waves): Promise<void> {
 async function handOverInTime(runs: Run[], { runsUntil, clock }: PromoteDeps): Promise<void> {
   const now = clock.now()
   if (!runsUntil || now < runsUntil.at) return
-  await Promise.all(runs.map((run) => run.handOver?.({ ...runsUntil, isLast: now >= runsUntil.latestAt })))
+  const how = { ...runsUntil, isLast: now >= runsUntil.latestAt }
+  await Promise.all(runs.flatMap((run) => run.handOver?.(how) ?? []))
 }
 
 /** That of the run that needs its next sample first. */

@@ -5,14 +5,8 @@ import { discoveryOf, kindOf, pathOf, type Kind, type KubeObject } from './objec
 import { createPace } from './pace.ts'
 import { readPages, type Snapshot } from './pages.ts'
 import { neededFields } from './needed-fields.ts'
-import {
-  cachedCredentials,
-  requester,
-  requestLines,
-  type ApiAccess,
-  type Limits,
-  type RequestOptions,
-} from './request.ts'
+import { cachedCredentials, type ApiAccess } from './credentials.ts'
+import { requester, requestLines, type Limits, type RequestOptions } from './request.ts'
 
 export const fieldManager = 'mesh-canary'
 

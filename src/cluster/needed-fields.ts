@@ -1,4 +1,5 @@
-// Drops the parts of a pod that no code reads, as soon as it arrives: a run may keep thousands of pods. Pure.
+// Drops the parts of a pod that no code reads, as soon as it arrives: a run may keep thousands of pods. What replicas have
+// in common is kept once.
 import type { Container, ContainerStatus, Kind, KubeObject, Pod } from './objects.ts'
 
 /** The object without those parts; an object of another kind as it is. */
@@ -8,15 +9,22 @@ export function neededFields<T extends KubeObject>(kind: Kind, object: T): T {
 
 /** Only the fields that the types name: everything else would stay in memory for the whole run. */
 function neededOfPod({ apiVersion, kind, metadata, spec, status }: Pod): Pod {
-  const { managedFields: _, ...ownMetadata } = metadata
+  const { managedFields: _, labels, annotations, ownerReferences, ...own } = metadata
   const { containers, initContainers, hostNetwork, nodeName, overhead } = spec
   return {
     apiVersion,
     kind,
-    metadata: ownMetadata,
+    metadata: {
+      ...own,
+      ...given({
+        labels: labels && shared(labels),
+        annotations: annotations && shared(annotations),
+        ownerReferences: ownerReferences && shared(ownerReferences),
+      }),
+    },
     spec: given({
-      containers: containers.map(neededOfContainer),
-      initContainers: initContainers?.map(neededOfContainer),
+      containers: containers.map((each) => shared(neededOfContainer(each))),
+      initContainers: initContainers?.map((each) => shared(neededOfContainer(each))),
       hostNetwork,
       nodeName,
       overhead,
@@ -51,6 +59,20 @@ function neededOfStatus(status: NonNullable<Pod['status']>): NonNullable<Pod['st
 function neededOfContainerStatus(status: ContainerStatus): ContainerStatus {
   const { name, ready, started, restartCount, image, state, lastState } = status
   return given({ name, ready, started, restartCount, image, state, lastState })
+}
+
+const known = new Map<string, object>()
+/** Parts of pods that have gone stay until there are so many; then those that are still used come again. */
+const maxKnown = 5_000
+
+/** An equal value that a pod before had, or this one. Nobody may change it. */
+function shared<T extends object>(value: T): T {
+  const key = JSON.stringify(value)
+  const before = known.get(key)
+  if (before) return before as T
+  if (known.size >= maxKnown) known.clear()
+  known.set(key, value)
+  return value
 }
 
 type Given<T> = { [Key in keyof T]: Exclude<T[Key], undefined> }

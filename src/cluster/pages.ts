@@ -9,7 +9,8 @@ export type Snapshot<T> = { items: T[]; version: string }
 type Page<T> = { items: T[]; metadata?: { resourceVersion?: string; continue?: string } }
 type ReadPage = <T>(path: string, options: { query: Record<string, string>; canWait: true }) => Promise<T>
 
-const pageSize = 500
+/** Of pods with sidecars that is about one megabyte, which is forgotten at once when it is read. */
+const pageSize = 100
 /** After so many expired lists, one is read in a single answer. */
 const maxRestarts = 2
 

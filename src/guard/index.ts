@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { guardSpecFile, type GuardSpec } from '../canary/ownership/guard-spec.ts'
 import { createClient, urgent } from '../cluster/client.ts'
-import type { ApiAccess } from '../cluster/request.ts'
+import type { ApiAccess } from '../cluster/credentials.ts'
 import { systemClock } from '../runtime/clock.ts'
 import type { ExperimentGuardSpec } from '../experiments/guard-spec.ts'
 import { watchExperiment } from './experiment-watchdog.ts'

@@ -8,19 +8,27 @@ export type Reading = ReadonlyMap<string, number>
 
 /** Keeps the request counters and the duration buckets, and drops every other line. */
 export function parseCounters(text: string, { requests, duration }: MetricNames): Reading {
+  const [ofRequests, ofDurations] = [`${requests}{`, `${duration}_bucket{`]
   const reading = new Map<string, number>()
-  for (const line of text.split('\n')) {
-    if (!line.startsWith(`${requests}{`) && !line.startsWith(`${duration}_bucket{`)) continue
-    const end = line.lastIndexOf('} ')
+  for (const [from, to] of linesOf(text)) {
+    if (!text.startsWith(ofRequests, from) && !text.startsWith(ofDurations, from)) continue
+    const end = text.lastIndexOf('} ', to - 1)
+    if (end <= from) continue
     // A timestamp may follow the value.
-    const [number] = line
-      .slice(end + 2)
-      .trim()
-      .split(' ')
-    const value = Number(number)
-    if (end > 0 && Number.isFinite(value)) reading.set(knownSeries(line.slice(0, end + 1)).text, value)
+    const value = Number.parseFloat(text.slice(end + 2, to))
+    if (Number.isFinite(value)) reading.set(knownSeries(text.slice(from, end + 1)).text, value)
   }
   return reading
+}
+
+/** Where each line begins and ends. A list of the lines would be as large as the text. */
+function* linesOf(text: string): Generator<readonly [from: number, to: number]> {
+  for (let from = 0; from < text.length; ) {
+    const end = text.indexOf('\n', from)
+    const to = end === -1 ? text.length : end
+    yield [from, to]
+    from = to + 1
+  }
 }
 
 /**

@@ -57,7 +57,10 @@ export function sidecarReader(
 }
 
 /** Envoy's own name has a dot or an underscore, and the labels behind it: the filter is a regular expression. */
-function countersPath({ requests }: MetricNames): string {
+function countersPath({ requests, duration }: MetricNames): string {
+  const isUsual = requests.includes('istio_requests_total') && duration.includes('istio_request_duration')
+  // The sizes of requests are histograms, too, and half of the answer.
+  if (isUsual) return `/stats/prometheus?usedonly&filter=${encodeURIComponent('istio.request(s_total|_duration)')}`
   return `/stats/prometheus?usedonly${requests.includes('istio') ? '&filter=istio.request' : ''}`
 }
 

@@ -54,3 +54,15 @@ test('an object of another kind, and a bookmark of a watch of pods, stay as they
   const bookmark: KubeObject = { apiVersion: 'v1', kind: 'Pod', metadata: { name: '', resourceVersion: '20' } }
   expect(neededFields('Pod', bookmark)).toBe(bookmark)
 })
+
+test('replicas share what they have in common, also with the next version of each', () => {
+  const replica = (name: string, more: object = {}) =>
+    neededFields('Pod', { ...structuredClone(pod), metadata: { name, labels: { app: 'a' } }, ...more })
+  const specOf = (object: KubeObject) => (object as KubeObject & { spec: { containers: object[] } }).spec
+  const [one, two] = [replica('one'), replica('two')]
+  expect(two.metadata.labels).toBe(one.metadata.labels)
+  expect(specOf(two).containers[0]).toBe(specOf(one).containers[0])
+  expect(two.metadata.name).toBe('two')
+  const changed = replica('one', { spec: { containers: [{ name: 'istio-proxy', image: 'proxyv2:next' }] } })
+  expect(specOf(changed).containers).toEqual([{ name: 'istio-proxy', image: 'proxyv2:next' }])
+})

@@ -30,8 +30,8 @@ describe('a list', () => {
       version: '7',
     })
     expect(queries).toEqual([
-      { labelSelector: 'app=shop', limit: '500' },
-      { labelSelector: 'app=shop', limit: '500', continue: 'page 2' },
+      { labelSelector: 'app=shop', limit: '100' },
+      { labelSelector: 'app=shop', limit: '100', continue: 'page 2' },
     ])
   })
 

@@ -65,7 +65,7 @@ test('a watch lists all objects once and then follows their changes', async () =
   expect(live.current().find(({ metadata }) => metadata.name === 'a')?.metadata.resourceVersion).toBe('9')
   const queries = requests.map(({ url }) => Object.fromEntries(new URL(url, 'http://x').searchParams))
   expect(queries).toEqual([
-    { labelSelector: 'app=backend', limit: '500' },
+    { labelSelector: 'app=backend', limit: '100' },
     {
       labelSelector: 'app=backend',
       watch: 'true',
