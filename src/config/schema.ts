@@ -101,7 +101,8 @@ const promotion = {
   together: boolean
     .prefault(true)
     .describe(
-      'If one of several canaries is rolled back, the others are rolled back too, including earlier waves and other clusters.',
+      'If one of several canaries is rolled back, the others are rolled back too: also those of earlier waves and other ' +
+        'clusters, and what an earlier run has left under way.',
     ),
   runFor: runFor
     .optional()
