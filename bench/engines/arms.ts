@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { runner } from '../../test/e2e/runner.ts'
 import { sampleImage, type TestCluster } from '../../test/e2e/world.ts'
-import { canary, namespace, plain, rollout, stepSeconds, weights, type Settings } from './objects.ts'
+import { analysisSeconds, canary, namespace, plain, rollout, stepSeconds, weights, type Settings } from './objects.ts'
 
 /**
  * `verdict`: what became of the canary. `isUndecided`: our run could not vouch for a promotion. `seconds`: until the engine or the run has
@@ -25,6 +25,8 @@ export type Arm = {
   objects: object[]
   /** What all steps of a healthy release take at least. */
   stepsSeconds: number
+  /** How often the analysis looks. */
+  sampleSeconds: number
   release: (image: string) => Promise<Released>
   /** After a rollback: the first image is stable again, and nothing is under way. */
   reset: () => Promise<void>
@@ -33,6 +35,8 @@ export type Arm = {
 type Machine = { testCluster: TestCluster; machine: ReturnType<typeof runner> }
 
 const limitMs = 900_000
+/** How often our analysis looks. */
+const pollSeconds = 0.25
 
 export function armsOf({ testCluster, machine }: Machine): Arm[] {
   const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', namespace, ...args])
@@ -42,7 +46,7 @@ export function armsOf({ testCluster, machine }: Machine): Arm[] {
   const act = async (app: string, plan: string, more: string, stages: string): Promise<Released> => {
     const config = machine.file(
       `${app}.yaml`,
-      `name: bench-${app}\nnamespace: ${namespace}\n${more}canary: { service: ${app}, pollInterval: 250ms, warmup: 0, ${plan} }\n`,
+      `name: bench-${app}\nnamespace: ${namespace}\n${more}canary: { service: ${app}, pollInterval: ${pollSeconds}s, warmup: 0, ${plan} }\n`,
     )
     const began = Date.now()
     const { outputs, log } = await machine.run({ metrics: testCluster.inputs['metrics'] ?? '', config, stages })
@@ -82,6 +86,7 @@ export function armsOf({ testCluster, machine }: Machine): Arm[] {
     app,
     objects: rollout(app, settings),
     stepsSeconds: weights.length * stepSeconds,
+    sampleSeconds: settings ? analysisSeconds.argo[settings] : pollSeconds,
     release: async (image) => {
       if (!settings) return act(app, `engine: argo-rollouts, image: "${image}"`, '', 'promote')
       const began = Date.now()
@@ -108,6 +113,7 @@ export function armsOf({ testCluster, machine }: Machine): Arm[] {
     app,
     objects: canary(app, settings),
     stepsSeconds: weights.length * 10,
+    sampleSeconds: settings ? analysisSeconds.flagger[settings] : pollSeconds,
     release: async (image) => {
       if (!settings) return act(app, `engine: flagger, image: "${image}"`, '', 'promote')
       const began = Date.now()
@@ -141,6 +147,7 @@ export function armsOf({ testCluster, machine }: Machine): Arm[] {
     app: 'own',
     objects: plain('own'),
     stepsSeconds: (weights.length + 1) * stepSeconds,
+    sampleSeconds: pollSeconds,
     release: (image) =>
       act(
         'own',

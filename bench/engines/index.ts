@@ -153,6 +153,7 @@ const heads = [
   's over steps',
   'lost',
   'API/s',
+  'API/sample',
 ]
 
 function tableOf(results: readonly Results[]): string {
@@ -173,11 +174,13 @@ function tableOf(results: readonly Results[]): string {
         shown(row.medianSecondsOverSteps),
         `${row.lostRequests}`,
         shown(row.apiRequestsPerSecond),
+        shown(row.apiRequestsPerSample),
       ]),
   )
 }
 
 const rounded = (value: number) => Math.round(value * 10) / 10
+const notBelowZero = (value: number | null) => (value === null ? null : Math.max(0, value))
 const medianOf = (values: number[]) => (values.length === 0 ? null : rounded(median(values)))
 
 function rowOf({ arm, failing, healthy }: Results) {
@@ -199,7 +202,9 @@ function rowOf({ arm, failing, healthy }: Results) {
     undecided: healthy.filter(({ isUndecided }) => isUndecided).length,
     medianSecondsOverSteps: medianOf(promoted.map(({ seconds }) => seconds - arm.stepsSeconds)),
     lostRequests: healthy.reduce((sum, { failedUsers }) => sum + failedUsers, 0),
-    apiRequestsPerSecond: medianOf(healthy.map((each) => each.apiRequestsPerSecond)),
+    // Those of an idle cluster vary by more than an engine that asks seldom.
+    apiRequestsPerSecond: notBelowZero(medianOf(healthy.map((each) => each.apiRequestsPerSecond))),
+    apiRequestsPerSample: notBelowZero(medianOf(healthy.map((each) => each.apiRequestsPerSecond * arm.sampleSeconds))),
   }
 }
 

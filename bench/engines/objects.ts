@@ -56,6 +56,8 @@ const prometheusAddress = `http://prometheus.${namespace}:9090`
 /** The weights that every engine takes, with so many seconds each; the last step is all the traffic. */
 export const weights = [10, 50]
 export const stepSeconds = 15
+/** How often the analyses of the engines look. */
+export const analysisSeconds = { argo: { fastest: 5, documented: 60 }, flagger: { fastest: 10, documented: 60 } }
 
 /** A shop that this program releases by itself. */
 export const plain = (app: string): object[] => [service(app), deployment(app)]
@@ -72,7 +74,7 @@ export function rollout(app: string, settings: Settings | undefined): object[] {
       metrics: [
         {
           name: 'failing',
-          interval: settings === 'fastest' ? '5s' : '1m',
+          interval: `${analysisSeconds.argo[settings ?? 'fastest']}s`,
           failureLimit: settings === 'fastest' ? 0 : 3,
           successCondition: 'len(result) == 0 || isNaN(result[0]) || result[0] < 0.05',
           provider: { prometheus: { address: prometheusAddress, query: failing(`${app}-{{args.hash}}-.*`, window) } },
