@@ -38,6 +38,17 @@ export default defineConfig({
       // Test files share the modules that a worker has loaded, which halves the time.
       { test: { ...unit, name: 'unit', exclude: replacesModules, isolate: false } },
       { test: { ...unit, name: 'unit-isolated', include: replacesModules } },
+      // Pages in a real browser, one file at a time: each draws for itself.
+      {
+        test: {
+          name: 'browser',
+          include: ['test/browser/**/*.test.ts'],
+          maxWorkers: 1,
+          testTimeout: 300_000,
+          hookTimeout: 600_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
       {
         test: {
           name: 'e2e',
@@ -46,7 +57,7 @@ export default defineConfig({
           maxWorkers: e2eFilesAtATime,
           testTimeout: 600_000,
           hookTimeout: 1_800_000,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
         },
       },
     ],

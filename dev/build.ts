@@ -49,6 +49,36 @@ const common = {
   banner: { js: "import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);" },
 } satisfies BuildOptions
 
+/** The script and the style sheet of the HTML report, which go into each page as they are. */
+const page = {
+  bundle: true,
+  outdir: 'dist',
+  write: false,
+  platform: 'browser',
+  format: 'iife',
+  target: 'es2022',
+  minify: true,
+  metafile: true,
+  legalComments: 'none',
+  logLevel: 'warning',
+  entryPoints: { 'report-page': 'src/report/html/client/index.ts' },
+  outExtension: { '.js': '.mjs' },
+} satisfies BuildOptions
+
+const pageStyle = {
+  ...page,
+  entryPoints: { 'report-page': 'src/report/html/client/style.css' },
+  outExtension: {},
+} satisfies BuildOptions
+
+/** Writes both to `folder`, as readAssets finds them. */
+export async function buildPage(folder: string): Promise<Metafile> {
+  const [script, style] = await Promise.all([esbuild(page), esbuild(pageStyle)])
+  mkdirSync(folder, { recursive: true })
+  for (const file of [...script.outputFiles, ...style.outputFiles]) write(folder, file)
+  return script.metafile
+}
+
 /**
  * Replaces `folder`. Each dynamic import becomes a file of its own, so that the program can report a wrong input before
  * it loads the rest. Tests add `plugins` to plant a failure.
@@ -76,7 +106,8 @@ export async function build(folder: string, plugins: Plugin[] = []): Promise<voi
   mkdirSync(folder, { recursive: true })
   for (const file of [...action.outputFiles, ...guard.outputFiles]) write(folder, file)
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify({ type: 'module' }, null, 2)}\n`)
-  writeFileSync(join(folder, 'licenses.txt'), licences([action.metafile, guard.metafile]))
+  const pageMetafile = await buildPage(folder)
+  writeFileSync(join(folder, 'licenses.txt'), licences([action.metafile, guard.metafile, pageMetafile]))
 }
 
 function write(folder: string, { path, text }: OutputFile): void {

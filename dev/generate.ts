@@ -11,6 +11,7 @@ import { comparisonTable, measurementsPage, shortTable } from './measurements.ts
 import { panelPictures } from './panels.ts'
 import { pictures } from './picture.ts'
 import { promotionPage, simulatedPicture } from './simulated.ts'
+import { reportPictures } from './report-pictures.ts'
 import { between, configPage, inputsPage, outputsPage, policiesPage, type InputRow } from './reference.ts'
 
 const published = publish()
@@ -43,6 +44,7 @@ const outputs: Record<string, string> = {
   'trace-id':
     "ID of the run's trace, if `OTEL_EXPORTER_OTLP_ENDPOINT` is set and the collector has it. Of a fleet: those of its clusters, with spaces between.",
   report: 'Path of the JSON report.',
+  'html-report': 'Path of the HTML report, if `html-report` asks for it.',
 }
 
 const configInput = 'Path of a config file. An input overrides the value in the file.'
@@ -100,6 +102,7 @@ export function generated(): { file: string; text: string }[] {
     ...dashboardFiles(),
     ...pictures(),
     ...panelPictures(),
+    ...reportPictures(),
     simulatedPicture(),
   ]
 }

@@ -11,6 +11,7 @@ export const layers = [
   ['mesh'],
   ['policies'],
   ['observability'],
+  ['edge'],
   ['verify'],
   ['uninstall'],
   ['canary'],

@@ -17,6 +17,7 @@ const pathParts = process.argv.slice(2)
 const shownFiles = 30
 const results = pathParts.length === 0 ? [await check()] : []
 results.push(await vitest('unit'))
+results.push(await vitest('browser'))
 // A part of the tests builds what it needs on first use. The whole would build it beside tests that have time limits.
 if (pathParts.length === 0) await buildTools()
 results.push(await vitest('e2e'))

@@ -84,6 +84,11 @@ export function recordFleetPostState(
   }
 }
 
+/** True if the traffic of users is not as the run should leave it. */
+export function hasLeftTraffic({ intents = [], faults = [], clusters = {} }: PostState): boolean {
+  return intents.length + faults.length > 0 || Object.values(clusters).some(hasLeftTraffic)
+}
+
 /**
  * Returns one sentence for each thing it did.
  * @throws Error that names the services whose traffic is not back on stable, the fault that is left, and the cluster that could not be deleted.

@@ -22,6 +22,7 @@ import {
   type StageContext,
   type StageOutcome,
 } from './stages/context.ts'
+import { edge } from './stages/edge.ts'
 import { experiment } from './stages/experiment.ts'
 import { awaitTurn, stopInFleet } from './stages/fleet.ts'
 import { inject } from './stages/inject.ts'
@@ -174,6 +175,7 @@ const stageWork: Record<Exclude<StageName, 'cluster'>, Stage> = {
   policies,
   observe,
   verify,
+  edge,
   retire,
   promote: recordingMoves(promoteCanaries),
   experiment,

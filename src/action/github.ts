@@ -4,12 +4,14 @@ import * as core from '@actions/core'
 import { ConfigError } from '../config/error.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import { recordFleetPostState, runPost } from '../post.ts'
+import { hasLeftTraffic, recordFleetPostState, runPost, type PostState } from '../post.ts'
 import { readGuardProgram, runName, tempDir } from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
+import { faultOfHtmlPath } from '../report/write-html.ts'
 import { abortOnSignals } from '../runtime/signals.ts'
 import type { FleetHost } from '../fleet/run-fleet.ts'
 import { postStateSaver, readPostState } from './post-state.ts'
+import type { GithubReporting } from './reporting.ts'
 import { fail, publish } from './publish.ts'
 
 /** The main step, or the post step if main has run before. */
@@ -21,10 +23,20 @@ async function main(): Promise<void> {
   core.saveState('main', 'begun')
   const config = load()
   if (!config) return
+  const jsonFile = config.report ?? join(tempDir(), 'mesh-canary-report.json')
+  const fault = faultOfHtmlPath(config.htmlReport, { 'the JSON report': jsonFile })
+  if (fault !== undefined) return fail(`html-report: ${fault}`, 'Input')
   // Only now: most of the program need not be loaded to say that an input is wrong.
-  const { runFleet } = await import('../fleet/run-fleet.ts')
-  const report = await runFleet(config, host(config))
-  publish(report, config.report ?? join(tempDir(), 'mesh-canary-report.json'))
+  const [{ runFleet }, { startReporting }] = await Promise.all([
+    import('../fleet/run-fleet.ts'),
+    import('./reporting.ts'),
+  ])
+  const reporting = await startReporting(config, process.env)
+  const { isOpen, ...runHost } = host(config, reporting.connected)
+  const report = await runFleet(config, runHost)
+  const files = await publish(report, jsonFile, config.htmlReport)
+  // Last, because neither the outputs nor the traffic may wait for GitHub's API.
+  await reporting.end(report, files, { cancelled: runHost.signal, isLater: isOpen() })
 }
 
 function load(): Config | undefined {
@@ -37,11 +49,23 @@ function load(): Config | undefined {
   }
 }
 
-function host(config: Config): FleetHost {
-  const { onCancel, ...postHooks } = recordFleetPostState(config, postStateSaver(tempDir()))
+/** `isOpen`: whether the post step has traffic or a fault to put back. */
+function host(config: Config, connected: GithubReporting['connected']): FleetHost & { isOpen: () => boolean } {
+  let left: PostState = {}
+  const save = postStateSaver(tempDir())
+  const { onCancel, onConnected, ...postHooks } = recordFleetPostState(config, (state) => {
+    left = state
+    save(state)
+  })
+  // The runner asks with SIGINT, insists with SIGTERM 7.5 s later, and kills 2.5 s after that.
+  const signal = abortOnSignals(['SIGINT', 'SIGTERM'], onCancel)
   return {
-    // The runner asks with SIGINT, insists with SIGTERM 7.5 s later, and kills 2.5 s after that.
-    signal: abortOnSignals(['SIGINT', 'SIGTERM'], onCancel),
+    isOpen: () => hasLeftTraffic(left),
+    onConnected: (target) => {
+      onConnected(target)
+      connected(target.server, signal)
+    },
+    signal,
     tempDir: tempDir(),
     outputFolder: tempDir(),
     runName: runName(),
@@ -66,10 +90,18 @@ export function withoutRunnerCommands(text: string): string {
 
 /** Finishes what main could not, and removes what main wrote. */
 async function postStep(): Promise<void> {
-  try {
-    for (const line of await runPost(readPostState(), (line) => core.info(withoutRunnerCommands(line))))
-      core.warning(line)
-  } catch (error) {
-    fail(messageOf(error), 'Rollback')
-  }
+  const info = (line: string) => core.info(withoutRunnerCommands(line))
+  const finish = async () => runPost(readPostState(), info)
+  const outcome = await finish().then(
+    (lines) => {
+      for (const line of lines) core.warning(line)
+      return lines[0]
+    },
+    (error: unknown) => {
+      fail(messageOf(error), 'Rollback')
+      return messageOf(error)
+    },
+  )
+  const { finishReporting } = await import('./reporting.ts')
+  await finishReporting(outcome)
 }

@@ -1,20 +1,32 @@
 // Publishes the report of a run on GitHub: outputs, files and annotations. Each is written whatever happens to the
 // others, and the outputs come first, because the pipeline branches on them.
 import * as core from '@actions/core'
-import { outputsOf } from '../report/outputs.ts'
+import { outputsOf, type ReportFiles } from '../report/outputs.ts'
 import { worstPromotion, type Report } from '../report/report.ts'
 import { summary } from '../report/summary.ts'
+import { writeHtml } from '../report/write-html.ts'
 import { writeText } from '../report/write.ts'
 import { messageOf } from '../runtime/errors.ts'
 
-/** `file`: the path of the JSON report. */
-export function publish(report: Report, file: string): void {
-  for (const [name, value] of Object.entries(outputsOf(report, undefined))) setOutput(name, value)
+/** `file`: the path of the JSON report. Returns the files that were written. */
+export async function publish(report: Report, file: string, htmlFile?: string): Promise<ReportFiles> {
+  for (const [name, value] of Object.entries(outputsOf(report, {}))) setOutput(name, value)
   const fault = writeText(file, `${JSON.stringify(report, null, 2)}\n`)
   if (fault === undefined) setOutput('report', file)
   else fail(`report: ${fault}`, 'Report')
-  writeSummary(report)
+  const html = htmlFile === undefined ? undefined : await publishHtml(report, htmlFile)
+  const files = { json: file, html }
+  writeSummary(report, files)
   annotate(report)
+  return files
+}
+
+/** Returns the file if it was written. That it was not is no reason to fail. */
+async function publishHtml(report: Report, file: string): Promise<string | undefined> {
+  const fault = await writeHtml(file, report)
+  if (fault === undefined) setOutput('html-report', file)
+  else core.warning(fault, { title: 'Report' })
+  return fault === undefined ? file : undefined
 }
 
 function setOutput(name: string, value: string | number | boolean): void {
@@ -25,9 +37,9 @@ function setOutput(name: string, value: string | number | boolean): void {
   }
 }
 
-function writeSummary(report: Report): void {
+function writeSummary(report: Report, files: ReportFiles): void {
   const file = process.env['GITHUB_STEP_SUMMARY']
-  const fault = file ? writeText(file, summary(report), 'a') : undefined
+  const fault = file ? writeText(file, summary(report, files), 'a') : undefined
   if (fault !== undefined) fail(`the job summary ${fault}`, 'Summary')
 }
 

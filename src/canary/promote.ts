@@ -247,10 +247,16 @@ function describeSlowPoll(tookMs: number, pollMs: number, { limits }: Config): s
 }
 
 function reportProgress({ runs, watched, deps }: Waves): void {
-  const progress = runs.map(({ plan, split, state, selectors }) => {
+  const progress = runs.map(({ plan, split, state, selectors, where }) => {
     const [deployment, another] = workloadsOf(currentObjects(watched.workloads), selectors.canary)
     const isKnown = deployment && !another && deployment.kind === 'Deployment'
-    return { plan, namespace: split.namespace, state, ...(isKnown ? { deployment: deployment.metadata.name } : {}) }
+    return {
+      plan,
+      namespace: split.namespace,
+      state,
+      where,
+      ...(isKnown ? { deployment: deployment.metadata.name } : {}),
+    }
   })
   deps.onProgress(progress)
 }

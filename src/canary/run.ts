@@ -37,6 +37,8 @@ export type Run = {
   selectors: VersionSelectors
   state: State
   intent: RecoveryIntent
+  /** How far the controller is that moves the traffic, if one does. */
+  where?: string | undefined
   /** It has not ended, or a decision is not written yet. */
   isBusy: boolean
   /** It is in the middle of a long step, and nothing leans against the canary: the next sample may come later. */
@@ -64,8 +66,18 @@ export type Run = {
 /** There is nothing to promote. `weight`: the canary's, in per cent. `error`: why it keeps traffic that should go back. */
 export type Idle = { idle: string; plan: CanaryConfig; weight: number; error?: string }
 
-/** A promotion as it is now. `deployment`: whose pods are the canary's, if it is one Deployment. */
-export type PromotionProgress = { plan: CanaryConfig; namespace: string; state: State; deployment?: string }
+/**
+ * A promotion as it is now. `cluster`: its name in a fleet. `deployment`: whose pods are the canary's, if it is one Deployment.
+ * `where`: how far the controller is that moves the traffic, if one does.
+ */
+export type PromotionProgress = {
+  cluster?: string
+  plan: CanaryConfig
+  namespace: string
+  state: State
+  deployment?: string
+  where?: string | undefined
+}
 
 export const isPromoted = ({ state }: Run) => state.phase === 'ended' && state.verdict === 'promoted'
 

@@ -73,6 +73,7 @@ function createProgram(version: string, onExitCode: OnExitCode): Command {
   addInitCommand(root, onExitCode)
   addSimulateCommand(root, onExitCode)
   addConvertCommand(root, onExitCode)
+  addStatusCommand(root, onExitCode)
   root
     .command('schema')
     .description('print the JSON Schema of the config file, for editors')
@@ -144,6 +145,15 @@ function addConvertCommand(root: Command, onExitCode: OnExitCode): void {
     .action((files: string[], { to }: { to?: Engine }) => onExitCode(convert(files, to)))
 }
 
+function addStatusCommand(root: Command, onExitCode: OnExitCode): void {
+  const options = withVariables(inputOptions(), 'Inputs:').filter(({ long = '' }) =>
+    ['--config', '--namespace', '--kubeconfig', '--context'].includes(long),
+  )
+  addCommand(root, 'status', 'show the promotions and experiments in progress in the cluster; changes nothing', options)
+    .option('--watch', 'keep showing them until Ctrl-C')
+    .action((_: unknown, command: Command) => onExitCode(status(command)))
+}
+
 function completeConfigFiles(root: Command): void {
   for (const { options } of completion(root).commands.values()) {
     const config = options.get('config')
@@ -177,6 +187,12 @@ async function init(command: Command, file: string, force: boolean): Promise<num
 async function convert(files: string[], to: Engine | undefined): Promise<number> {
   const { convertFiles } = await import('./convert.ts')
   return convertFiles(files, to)
+}
+
+async function status(command: Command): Promise<number> {
+  const config = loadConfig(readInputs(command, process.env), process.env)
+  const { showStatus } = await import('./status.ts')
+  return showStatus(config, { watch: command.opts<{ watch?: boolean }>().watch ?? false })
 }
 
 async function simulate(command: Command): Promise<number> {

@@ -1,12 +1,15 @@
 // The host of a run from the command line: signals, secrets, and what the post step needs.
 import { dirname } from 'node:path'
+import type { PromotionProgress } from '../canary/promote.ts'
+import { progressView } from '../canary/state/progress-view.ts'
 import type { Config } from '../config/schema.ts'
 import type { FleetHost } from '../fleet/run-fleet.ts'
 import { recordFleetPostState, type PostState } from '../post.ts'
 import { readGuardProgram, runName, tempDir } from '../runtime/environment.ts'
 import { createRedactor } from '../runtime/redaction.ts'
 import { abortOnSignals } from '../runtime/signals.ts'
-import type { Terminal } from './terminal.ts'
+import { progressLines } from './progress-lines.ts'
+import type { LiveTerminal } from './terminal.ts'
 
 export type RunHost = {
   host: FleetHost
@@ -25,7 +28,7 @@ const duplicateSignalMs = 1_000
  */
 export function createRunHost(
   config: Config,
-  { info, warning, group }: Terminal,
+  { info, warning, group, live }: LiveTerminal,
   exitNow: (signal: NodeJS.Signals) => never,
 ): RunHost {
   let postState: PostState = {}
@@ -35,6 +38,8 @@ export function createRunHost(
   const onSignal = (signal: NodeJS.Signals) => {
     if (stopped === undefined) {
       stopped = { by: signal, at: Date.now() }
+      // What it shows is of the last poll, and there may be no other.
+      live([])
       warning(stopping(signal))
       onCancel()
     } else if (signal === 'SIGINT' && Date.now() - stopped.at > duplicateSignalMs) {
@@ -53,6 +58,7 @@ export function createRunHost(
       info,
       warning,
       group,
+      onProgress: (promotions) => live(liveLines(promotions, redactor.redact)),
       mask: (secret) => redactor.learn([secret]),
       onIstioctl: () => undefined,
       ...postHooks,
@@ -61,6 +67,18 @@ export function createRunHost(
     redact: redactor.redact,
     stoppedBy: () => stopped?.by,
   }
+}
+
+/** Nothing once all have ended: the log says how. */
+function liveLines(promotions: PromotionProgress[], redact: (line: string) => string): string[] {
+  if (promotions.every(({ state }) => state.phase === 'ended')) return []
+  const now = Date.now()
+  return promotions
+    .flatMap(({ cluster, plan, state, where }) => {
+      const [first = '', ...rest] = progressLines(progressView(plan, state, now), where)
+      return [cluster === undefined ? first : `${cluster}: ${first}`, ...rest]
+    })
+    .map(redact)
 }
 
 function stopping(signal: NodeJS.Signals): string {

@@ -4,6 +4,7 @@ import { ConfigError } from '../config/error.ts'
 import { outputsOf } from '../report/outputs.ts'
 import type { Report } from '../report/report.ts'
 import { summary } from '../report/summary.ts'
+import { faultOfHtmlPath, writeHtml } from '../report/write-html.ts'
 import { prepareFile, writeText } from '../report/write.ts'
 import { dotenv } from './dotenv.ts'
 import { junit } from './junit.ts'
@@ -11,41 +12,54 @@ import type { OutputOptions } from './output-options.ts'
 import type { Terminal } from './terminal.ts'
 
 type FileName = 'report' | 'outputs' | 'summary' | 'junit'
-type Files = Partial<Record<FileName, string>>
+type Files = Partial<Record<FileName | 'html-report', string>>
 
 /**
  * Absolute paths of the given files, whose folders exist afterwards.
  * This is checked before the run, so that a successful promotion does not fail because of its report.
  * @throws ConfigError when a file cannot be written
  */
-export function checkWritable(files: { [name in FileName]?: string | undefined }): Files {
+export function checkWritable(files: { [name in keyof Files]?: string | undefined }): Files {
   const paths = Object.entries(files).flatMap(([name, file]): [string, string][] =>
     file === undefined ? [] : [[name, resolve(file)]],
   )
   const faults = paths.flatMap(([name, file]) => {
-    const fault = prepareFile(file)
+    const fault = name === 'html-report' ? faultOfHtmlPath(file, othersOf(files)) : prepareFile(file)
     return fault === undefined ? [] : [`--${name}: ${fault}`]
   })
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   return Object.fromEntries(paths)
 }
 
-/** Writes what it can. Returns false if a file could not be written. */
-export function publish(report: Report, files: Files, output: OutputOptions['output'], lines: Terminal): boolean {
+function othersOf({ report, outputs, summary, junit }: { [name in keyof Files]?: string | undefined }) {
+  return { 'the JSON report': report, '--outputs': outputs, '--summary': summary, '--junit': junit }
+}
+
+/** Writes what it can. Returns false if a file could not be written, other than the HTML report. */
+export async function publish(
+  report: Report,
+  files: Files,
+  output: OutputOptions['output'],
+  lines: Terminal,
+): Promise<boolean> {
   const json = `${JSON.stringify(report, null, 2)}\n`
-  const outputs = outputsOf(report, files.report)
+  const { 'html-report': html, ...others } = files
+  const htmlFault = html === undefined ? undefined : await writeHtml(html, report)
+  const paths = { json: files.report, html: htmlFault === undefined ? html : undefined }
+  const outputs = outputsOf(report, paths)
   const texts: Record<FileName, () => string> = {
     report: () => json,
     outputs: () => dotenv(outputs),
-    summary: () => summary(report),
+    summary: () => summary(report, paths),
     junit: () => junit(report),
   }
   if (output === 'json') process.stdout.write(json)
-  const faults = (Object.entries(files) as [FileName, string][]).flatMap(([name, file]) => {
+  const faults = (Object.entries(others) as [FileName, string][]).flatMap(([name, file]) => {
     const fault = writeText(file, texts[name]())
     return fault === undefined ? [] : [`--${name}: ${fault}`]
   })
   printResult(report, outputs['changed'], lines)
+  if (htmlFault !== undefined) lines.warning(htmlFault)
   faults.forEach(lines.error)
   return faults.length === 0
 }

@@ -7,6 +7,7 @@ import { runPost } from '../post.ts'
 import type { Report } from '../report/report.ts'
 import { debugStack, defectMessage } from '../runtime/defect.ts'
 import { messageOf } from '../runtime/errors.ts'
+import { writeNote } from './merge-request-note.ts'
 import type { OutputOptions } from './output-options.ts'
 import { createRunHost, type RunHost } from './run-host.ts'
 import { checkWritable, publish } from './run-output.ts'
@@ -16,16 +17,17 @@ import { terminal, type Terminal } from './terminal.ts'
 /** Returns the exit code. @throws ConfigError when a file that the run is to write cannot be written */
 export async function runCommand(config: Config, options: OutputOptions): Promise<number> {
   const { output, ...files } = options
-  const paths = checkWritable({ report: config.report, ...files })
+  const paths = checkWritable({ report: config.report, 'html-report': config.htmlReport, ...files })
   const lines = terminal(output === 'json' ? process.stderr : process.stdout, process.env)
   createTempDir()
   const runHost = createRunHost(config, lines, (signal) => process.exit(codeOf(signal)))
   // An uncaught exception also ends the run, but only after the traffic is safe.
   const uncaught = new Promise<never>((_, reject) => process.once('uncaughtException', reject))
   let code = 1
+  let report: Report | undefined
   try {
-    const report = await Promise.race([runFleet(config, runHost.host), uncaught])
-    const isPublished = publish(report, paths, output, lines)
+    report = await Promise.race([runFleet(config, runHost.host), uncaught]).finally(() => lines.live([]))
+    const isPublished = await publish(report, paths, output, lines)
     code = exitCode(report, runHost.stoppedBy()) || (isPublished ? 0 : 1)
   } catch (error) {
     const isForeseen = error instanceof ConfigError
@@ -33,7 +35,10 @@ export async function runCommand(config: Config, options: OutputOptions): Promis
     const stack = isForeseen ? '' : debugStack(error)
     if (stack !== '') lines.info(runHost.redact(stack))
   }
-  return (await runPostStep(runHost, lines)) ? code : code || 1
+  const isSafe = await runPostStep(runHost, lines)
+  // Last, because the traffic must not wait for GitLab's API.
+  if (report) await writeNote(config, report, { json: paths.report, html: paths['html-report'] }, process.env, lines)
+  return isSafe ? code : code || 1
 }
 
 /** What the action's post step does. Returns whether it succeeded. */

@@ -7,6 +7,8 @@ import { ConfigError } from '../config/error.ts'
 import { fleetOf } from '../config/fleet.ts'
 import { canariesOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
+import type { Simulation } from '../report/simulation-report.ts'
+import { faultOfHtmlPath, writeHtml } from '../report/write-html.ts'
 import { writeText } from '../report/write.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { tempDir } from '../runtime/environment.ts'
@@ -26,7 +28,9 @@ export async function simulateConfig(config: Config, options: SimulateOptions): 
     throw new ConfigError('canary: there is no canary to simulate; add the section `canary`')
   const runs = numberOf('--runs', options.runs, 'a whole number of promotions from 10, such as 400', 10, 1_000_000, 1)
   const given = options.rate === undefined ? undefined : rateOf(options.rate)
+  const htmlFile = checkHtml(config)
   const { info, warning } = terminal(process.stdout, process.env)
+  const simulations: Simulation[] = []
   const cases = casesOf(config, given !== undefined)
   for (const { place, name, config, plan } of cases) {
     const rate = given ?? (await liveRate(config, plan))
@@ -38,9 +42,22 @@ export async function simulateConfig(config: Config, options: SimulateOptions): 
     info(chancesTable(chances))
     const tooLittle = describeTooLittleTraffic(plan, rate)
     if (tooLittle !== undefined) warning(tooLittle)
+    simulations.push({
+      ...{
+        service: `${place}${plan.service}`,
+        stable: plan.stable.name,
+        canary: plan.canary.name,
+        rate,
+        runs,
+        steps: plan.steps,
+      },
+      ...{ stableFailing: stableFailing(plan), chances },
+      notes: [...notSimulated(plan), ...(tooLittle === undefined ? [] : [tooLittle])],
+    })
     if (options.chart !== undefined)
       writeChart(cases.length === 1 ? options.chart : chartFile(options.chart, name), chancesChart(title, chances))
   }
+  if (htmlFile !== undefined) await writePage(htmlFile, config, simulations)
   return 0
 }
 
@@ -56,6 +73,20 @@ function casesOf(config: Config, hasRate: boolean): Case[] {
   if (!first) return casesIn(config, '', '')
   if (hasRate) return casesIn(first.config, `each of ${fleet.length} clusters: `, '')
   return fleet.flatMap(({ name, config }) => casesIn(config, `${name}: `, `${name}-`))
+}
+
+/** @throws ConfigError if the HTML report cannot go where the config says */
+function checkHtml({ htmlReport, report }: Config): string | undefined {
+  const fault = faultOfHtmlPath(htmlReport, { 'the JSON report': report })
+  if (fault !== undefined) throw new ConfigError(`--html-report: ${fault}`)
+  return htmlReport
+}
+
+/** @throws ConfigError if the file cannot be written */
+async function writePage(file: string, { namespace }: Config, simulations: Simulation[]): Promise<void> {
+  const report = { startedAt: new Date(systemClock.now()).toISOString(), namespace, simulations }
+  const fault = await writeHtml(file, report)
+  if (fault !== undefined) throw new ConfigError(`--html-report: ${fault}`)
 }
 
 const rateOf = (text: string) =>

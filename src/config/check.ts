@@ -2,6 +2,7 @@
 import { canaryFaults } from './check/canary.ts'
 import { clusterFaults } from './check/cluster.ts'
 import { fleetFaults } from './check/clusters.ts'
+import { edgeFaults } from './check/edge.ts'
 import { experimentFaults } from './check/experiments.ts'
 import { exposeFaults } from './check/expose.ts'
 import { withPrefix, type Fault } from './check/fault.ts'
@@ -24,6 +25,7 @@ export function findFaults(config: Config): Fault[] {
     ...mtlsFaults(config),
     ...objectNameFaults(config),
     ...exposeFaults(config),
+    ...edgeFaults(config),
     ...canaryFaults(config),
     ...experimentFaults(config),
     ...observabilityFaults(config),

@@ -60,6 +60,12 @@ export const inputs: Record<string, Input> = {
   egress: { path: ['egress'], yaml: true, example: '{ mode: registry-only, hosts: { api.example.com: {} } }' },
   scope: { path: ['scope'], yaml: true, example: '{ hosts: [./*, istio-system/*] }' },
   expose: { path: ['expose'], yaml: true, example: 'frontend: { port: 3000, hosts: [shop.example.com] }' },
+  edge: {
+    path: ['edge'],
+    yaml: true,
+    example:
+      'tyk: { url: https://api.example.com, secret: "${{ secrets.TYK_SECRET }}", proof: { key: "${{ secrets.TYK_KEY }}" } }',
+  },
   telemetry: { path: ['telemetry'], yaml: true, example: '{ accessLogs: true, tracing: 1% }' },
   observability: {
     path: ['observability'],
@@ -93,4 +99,12 @@ export const inputs: Record<string, Input> = {
   },
   'dry-run': { path: ['dryRun'], example: 'true' },
   report: { path: ['report'], example: 'mesh-report.json' },
+  'html-report': { path: ['htmlReport'], example: 'mesh-report.html' },
+  comment: { path: ['comment'], example: 'true' },
+  deployment: { path: ['deployment'], example: 'production' },
+  'github-token': {
+    path: ['githubToken'],
+    example: '${{ secrets.DELIVERY_TOKEN }}',
+    default: '${{ github.token }}',
+  },
 }

@@ -6,6 +6,7 @@ import { authorization } from './schema/authorization.ts'
 import { canary } from './schema/canary.ts'
 import { cluster } from './schema/cluster.ts'
 import { fleetCluster } from './schema/clusters.ts'
+import { edge } from './schema/edge.ts'
 import { egress, scope } from './schema/egress.ts'
 import { experiment } from './schema/experiments.ts'
 import { exposure } from './schema/expose.ts'
@@ -20,7 +21,7 @@ import { stages } from './schema/stages.ts'
 import { telemetry } from './schema/telemetry.ts'
 import { objectName, workloads } from './values/kubernetes.ts'
 import { strings } from './values/lists.ts'
-import { boolean, nonEmptyString } from './values/strings.ts'
+import { boolean, environmentName, nonEmptyString } from './values/strings.ts'
 
 /** What the run acts on. */
 const target = {
@@ -66,6 +67,7 @@ const mesh = {
     .record(nameOf('a service'), exposure)
     .optional()
     .describe('Services that a gateway exposes outside the cluster.'),
+  edge: edge.optional().describe('API gateway in front of the ingress gateway.'),
   telemetry: telemetry.optional().describe('Access logs and tracing of the namespace.'),
   observability: observability
     .optional()
@@ -136,6 +138,25 @@ const settings = {
   report: nonEmptyString
     .optional()
     .describe("Path for the JSON report. Default: a file in the runner's temporary folder."),
+  htmlReport: nonEmptyString
+    .optional()
+    .describe(
+      'Path for a report to look at: one HTML file with charts, which needs no network. Without it, none is written.',
+    ),
+  comment: boolean
+    .prefault(false)
+    .describe(
+      'Keeps one comment on the pull request up to date: the plan, or how the promotion ended. The job needs ' +
+        '`pull-requests: write`. On GitLab, a note on the merge request, with the token in `GITLAB_TOKEN`.',
+    ),
+  deployment: environmentName
+    .optional()
+    .describe(
+      'Environment of a GitHub Deployment that follows the promotion, such as `production`. The job needs `deployments: write`.',
+    ),
+  githubToken: nonEmptyString
+    .optional()
+    .describe('Token for `comment` and `deployment`. It is sent only to the GitHub that runs the workflow.'),
 }
 
 export const schema = z.strictObject({ ...target, ...mesh, ...promotion, ...chaos, ...settings })

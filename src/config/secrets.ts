@@ -5,12 +5,13 @@ import type { Config } from './schema.ts'
 /** Each secret as a string of its own. The secrets of the kubeconfig are found in cluster/connect.ts. */
 export function secretsInConfig(config: Config): string[] {
   return [
-    ...(config.token === undefined ? [] : [config.token]),
+    ...[config.token, config.githubToken].flatMap((token) => token ?? []),
     ...[config.istio, config.cluster].flatMap((tool) => (tool ? secretsInMirror(tool.mirror) : [])),
     ...Object.values(config.jwt ?? {}).flatMap(({ jwksUri }) =>
       jwksUri === undefined ? [] : secretsInMirror(jwksUri),
     ),
     ...secretsOfObservability(config),
+    ...[config.edge?.tyk.secret, config.edge?.tyk.proof.key].flatMap((secret) => secret ?? []),
     ...allCanariesOf(config).flatMap(({ prometheus, webhooks }) => [
       ...(prometheus?.token === undefined ? [] : [prometheus.token]),
       ...(prometheus?.address === undefined ? [] : secretsInAddress(prometheus.address)),

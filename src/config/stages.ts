@@ -15,6 +15,7 @@ const needs: Partial<Record<StageName, Need>> = {
   policies: needPolicies,
   observe: ({ observability }) =>
     observability ? undefined : 'set `observability`; an empty one (`observability: {}`) removes what it installed',
+  edge: ({ edge }) => (edge ? undefined : 'set `edge`'),
   retire: ({ istio }) => (istio?.removeOld ? undefined : 'set `istio.removeOld`'),
   uninstall: ({ istio }) =>
     istio ? undefined : 'set `istio-version`, because istioctl of this version removes the control plane',
@@ -65,7 +66,7 @@ export function stageFaults(config: Config): Fault[] {
 const automatic = stageNames.filter((stage) => !['plan', 'rollback', 'uninstall'].includes(stage))
 
 /** Stages after which there is nothing to verify. Promotions of this program come with policies. */
-const withoutVerification: readonly StageName[] = ['cluster', 'install', 'retire', 'promote', 'experiment']
+const withoutVerification: readonly StageName[] = ['cluster', 'install', 'edge', 'retire', 'promote', 'experiment']
 
 /** The stages of this run, in order: the listed ones, or those that have something to do. */
 export function stagesOf(config: Config): StageName[] {

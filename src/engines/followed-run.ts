@@ -3,7 +3,9 @@
 import { currentObjects, type Promotion } from '../canary/controller/context.ts'
 import { diagnose, type Diagnosis } from '../canary/controller/diagnosis.ts'
 import { hookStatus } from '../canary/controller/hook-status.ts'
-import { describeEvidence, describeSample } from '../canary/controller/log-format.ts'
+import { describeEvidence } from '../canary/controller/log-format.ts'
+import { SampleLog } from '../canary/controller/sample-log.ts'
+import { TimelineRecorder } from '../canary/controller/timeline.ts'
 import { drainTarget, type DrainTarget } from '../canary/controller/undrained.ts'
 import { isTransient } from '../canary/controller/writer.ts'
 import { readRoutes } from '../canary/traffic/router.ts'
@@ -38,6 +40,8 @@ type Condemned = { reason: string; at: number; rolledBackWith?: string | undefin
 export class FollowedRun implements Run {
   private readonly context: FollowContext
   private readonly checks: ExternalChecks
+  private readonly samples: SampleLog
+  private timeline: TimelineRecorder
   private current: State
   private selectorsNow: VersionSelectors
   private observer: Observer | undefined
@@ -63,6 +67,9 @@ export class FollowedRun implements Run {
     this.current = state
     if (context.isBegun) this.revision = context.from
     this.selectorsNow = selectors
+    // How long a rollout lasts, its controller knows alone.
+    this.samples = new SampleLog(plan, () => undefined)
+    this.timeline = new TimelineRecorder(plan)
     this.waitingSince = deps.clock.now()
     this.checks = createExternalChecks(cluster, plan, () => hookStatus(split.namespace, plan, this.state), deps.clock)
   }
@@ -81,6 +88,13 @@ export class FollowedRun implements Run {
 
   get state(): State {
     return this.current
+  }
+
+  get where(): string {
+    const { engine } = this.context
+    if (!this.progress) return `moved by ${engine.title}, which has not been read yet`
+    const { phase, where, weight } = this.progress
+    return `moved by ${engine.title}: ${phase}, ${where}, weight ${weight}%`
   }
 
   get intent(): RecoveryIntent {
@@ -216,11 +230,15 @@ export class FollowedRun implements Run {
     // A cancel may have ended it meanwhile.
     const before = this.begunAnew(progress)
     if (before.phase === 'ended') return
-    const { state, condemned } = judge(plan, before, progress, observation, deps.clock.now())
+    const now = deps.clock.now()
+    const { state, condemned } = judge(plan, before, progress, observation, now)
+    // The sample is of the step that the controller is in, not of the one before.
+    this.timeline.record(state, state, observation, now)
     this.current = state
-    deps.note(describeSample(state, observation))
+    const line = this.samples.lineFor(state, observation, now)
+    if (line !== undefined) deps.note(line)
     const results = explainChecks(plan, state)
-    this.wasCalm = isCalm(plan, state, results, observation, deps.clock.now())
+    this.wasCalm = isCalm(plan, state, results, observation, now)
     if (plan.explain && state.phase !== 'waiting') results.forEach((each) => deps.note(describeEvidence(each)))
     if (condemned !== undefined) this.condemn(condemned)
   }
@@ -233,6 +251,7 @@ export class FollowedRun implements Run {
     const isAnew = !engine.observes && state.phase === 'waiting' && state.steps.length > 0 && weight > 0
     if (!isAnew) return state
     deps.note(`${engine.title} has begun anew, so the evidence does as well`)
+    this.timeline = new TimelineRecorder(this.plan)
     return initialState(this.plan, 0, deps.clock.now())
   }
 
@@ -395,6 +414,7 @@ export class FollowedRun implements Run {
       ...state,
       plan: this.plan,
       namespace: this.split.namespace,
+      timeline: this.timeline.samples,
       ...(this.error === undefined ? {} : { error: this.error }),
       ...(this.engineVerdict === undefined ? {} : { engineVerdict: this.engineVerdict }),
       ...(rolledBackWith === undefined ? {} : { rolledBackWith }),

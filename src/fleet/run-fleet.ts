@@ -1,5 +1,6 @@
 // A run over several clusters: the same config in each, wave by wave, with one verdict. Without `clusters`, it is a run in one.
 import { join } from 'node:path'
+import type { PromotionProgress } from '../canary/promote.ts'
 import { fleetOf, type FleetCluster } from '../config/fleet.ts'
 import type { Config } from '../config/schema.ts'
 import { stagesOf } from '../config/stages.ts'
@@ -19,7 +20,8 @@ export async function runFleet(config: Config, host: FleetHost): Promise<Report>
   const clusters = fleetOf(config)
   if (clusters.length === 0) return run(config, host)
   const began = new Date()
-  const reports = await (mayWait(config) ? runInWaves(clusters, host) : runAtOnce(clusters, host))
+  const hostOf = hostsFor(host)
+  const reports = await (mayWait(config) ? runInWaves(clusters, host.signal, hostOf) : runAtOnce(clusters, hostOf))
   return fleetReport(
     clusters.map(({ name, wave }, i) => ({ name, wave, report: reports[i]! })),
     began,
@@ -31,27 +33,44 @@ function mayWait(config: Config): boolean {
   return !stagesOf(config).every((name) => ['plan', 'verify', 'rollback'].includes(name))
 }
 
-function runAtOnce(clusters: FleetCluster[], host: FleetHost): Promise<Report[]> {
-  return Promise.all(clusters.map((cluster) => run(cluster.config, hostIn(cluster, host))))
+type HostOf = (cluster: FleetCluster) => Host
+
+function runAtOnce(clusters: FleetCluster[], hostOf: HostOf): Promise<Report[]> {
+  return Promise.all(clusters.map((cluster) => run(cluster.config, hostOf(cluster))))
 }
 
-async function runInWaves(clusters: FleetCluster[], host: FleetHost): Promise<Report[]> {
-  const members = createCoordinator(clusters, host.signal)
+async function runInWaves(clusters: FleetCluster[], signal: AbortSignal, hostOf: HostOf): Promise<Report[]> {
+  const members = createCoordinator(clusters, signal)
   const runs: Promise<Report>[] = []
   for (const cluster of clusters) {
     const member = members.get(cluster.name)!
-    runs.push(runMember(cluster, host, member))
+    runs.push(runMember(cluster, hostOf(cluster), member))
     // The checks of one cluster follow those of another, because they fetch the same programs.
     await member.checked
   }
   return Promise.all(runs)
 }
 
-async function runMember(cluster: FleetCluster, host: FleetHost, member: Member): Promise<Report> {
-  const report = await run(cluster.config, hostIn(cluster, host), member)
+async function runMember({ config }: FleetCluster, host: Host, member: Member): Promise<Report> {
+  const report = await run(config, host, member)
   const failure = report.error === undefined ? undefined : `the run failed (${report.error.split('\n')[0]})`
   member.ended(failure === undefined ? {} : { failure, putsBack: true })
   return report
+}
+
+/** The host gets the progress of all clusters together. */
+function hostsFor(host: FleetHost): HostOf {
+  const latest = new Map<string, PromotionProgress[]>()
+  return (cluster) => ({
+    ...hostIn(cluster, host),
+    onProgress: (promotions) => {
+      latest.set(
+        cluster.name,
+        promotions.map((each) => ({ ...each, cluster: cluster.name })),
+      )
+      host.onProgress?.([...latest.values()].flat())
+    },
+  })
 }
 
 /** Lines of several clusters mix, so each names its cluster, and groups would tear. */

@@ -4,9 +4,22 @@ export function section(title: string, body: string): string {
   return `### ${title}\n\n${body}`
 }
 
+/** More lines than this are folded. */
+const mostLines = 20
+
+/** A section that is closed at first if it is long. */
+export function foldedSection(title: string, body: string): string {
+  if (body.split('\n').length <= mostLines) return section(title, body)
+  return `<details>\n<summary><b>${title}</b></summary>\n\n${body}\n\n</details>`
+}
+
+const mostRows = 500
+
 export function table(heads: string[], rows: string[][], cell = escape): string {
   const line = (cells: string[]) => `| ${cells.join(' | ')} |`
-  return [line(heads), line(heads.map(() => '---')), ...rows.map((row) => line(row.map(cell)))].join('\n')
+  const left = rows.length > mostRows ? `\n\n… and ${rows.length - mostRows} more` : ''
+  const shown = rows.slice(0, mostRows).map((row) => line(row.map(cell)))
+  return `${[line(heads), line(heads.map(() => '---')), ...shown].join('\n')}${left}`
 }
 
 /** Markdown ends a line, and with it a table's row, at a carriage return too. */
@@ -18,6 +31,34 @@ export function escape(text: string): string {
 }
 
 /** A block of code. Its fence is longer than any that log lines and diffs hold, so that none of them can end it. */
-export function codeBlock(language: string, lines: readonly string[]): string {
-  return [`\`\`\`\`\`${language}`, ...lines.map((line) => line.replaceAll('`````', "'''''")), '`````'].join('\n')
+export function codeBlock(language: string, lines: readonly string[], most = mostBytes): string {
+  const shown = firstOf(lines, most).map((line) => line.replaceAll('`````', "'''''"))
+  return [`\`\`\`\`\`${language}`, ...shown, '`````'].join('\n')
+}
+
+/** The most bytes of one block, so that a long one leaves room for others. */
+const mostBytes = 150_000
+
+function firstOf(lines: readonly string[], mostBytes: number): readonly string[] {
+  let size = 0
+  const end = lines.findIndex((line) => (size += Buffer.byteLength(line) + 1) > mostBytes)
+  return end === -1 ? lines : [...lines.slice(0, end), `… and ${lines.length - end} more lines`]
+}
+
+/**
+ * The parts that fit into so many bytes, with an empty line between them. Those that do not fit are left out, and `note`
+ * says so for their number.
+ */
+export function joinWithin(limit: number, parts: string[], note: (leftOut: number) => string): string {
+  const separator = 2
+  // Room for the note, whatever the number is.
+  let free = limit - Buffer.byteLength(note(parts.length)) - 2 * separator
+  const kept = parts.filter((part) => {
+    const size = Buffer.byteLength(part) + separator
+    if (size > free) return false
+    free -= size
+    return true
+  })
+  const leftOut = parts.length - kept.length
+  return `${[...kept, ...(leftOut > 0 ? [note(leftOut)] : [])].join('\n\n')}\n`
 }

@@ -2,8 +2,11 @@
 import { worstExperiment } from './experiment-report.ts'
 import { worstPromotion, type Report } from './report.ts'
 
-/** The outputs by name, without those that have no value. `file`: the path of the JSON report. */
-export function outputsOf(report: Report, file: string | undefined): Record<string, string | number | boolean> {
+/** `json`, `html`: the paths of the reports that were written. */
+export type ReportFiles = { json?: string | undefined; html?: string | undefined }
+
+/** The outputs by name, without those that have no value. */
+export function outputsOf(report: Report, files: ReportFiles): Record<string, string | number | boolean> {
   const promotion = worstPromotion(report.promotions)
   const experiment = worstExperiment(report.experiments ?? [])
   const outputs = {
@@ -28,7 +31,8 @@ export function outputsOf(report: Report, file: string | undefined): Record<stri
     'experiment-reason': experiment?.reason,
     changed: changed(report),
     'trace-id': report.traceId,
-    report: file,
+    report: files.json,
+    'html-report': files.html,
   }
   return Object.fromEntries(
     Object.entries(outputs).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),

@@ -6,12 +6,13 @@ import type { PromotionReport, RequestTally, StepReport } from './report.ts'
 export function promotionSection(report: PromotionReport, isOneOfSeveral: boolean): string {
   const { service, canary, verdict, reason, steps, diagnosis = [] } = report
   const parts = [
-    isOneOfSeveral ? `**${verdict}**: ${escape(reason)}` : '',
-    ...(steps.length > 0 ? [stepTable(steps), chart(report), evidenceTable(report)] : []),
-    totals(report),
+    `**${verdict}**: ${escape(reason)}`,
+    ...(steps.length > 0 ? [chart(report)] : []),
     ...diagnosis.map(diagnosisBlock),
+    totals(report),
+    ...(steps.length > 0 ? [stepTable(steps), evidenceTable(report)] : []),
   ]
-  return section(isOneOfSeveral ? `${canary} of ${service}` : 'Steps', parts.filter(Boolean).join('\n\n'))
+  return section(isOneOfSeveral ? `${canary} of ${service}` : 'Promotion', parts.filter(Boolean).join('\n\n'))
 }
 
 const stepHeads = [
@@ -107,8 +108,8 @@ function successRate({ requests, failures }: RequestTally): string {
   return requests === 0 ? '–' : `${(((requests - failures) / requests) * 100).toFixed(1)}%`
 }
 
-/** Mermaid draws it on GitHub; every number is finite and no text holds a colon. */
-function chart({ steps, canary }: PromotionReport): string {
+/** Mermaid draws it on GitHub; every number is finite, and no text can end a string or the block. */
+export function chart({ steps, canary }: Pick<PromotionReport, 'steps' | 'canary'>): string {
   const weights = steps.map(({ weight }) => weight)
   const succeeded = steps.map(({ canary: { requests, failures } }) =>
     requests === 0 ? 0 : Math.round(((requests - failures) / requests) * 1000) / 10,
@@ -117,7 +118,7 @@ function chart({ steps, canary }: PromotionReport): string {
   return [
     '```mermaid',
     'xychart-beta',
-    `  title "${canary} weight (bars) and success (line), per cent"`,
+    `  title "${canary.replace(/[^\w.-]/g, '_')} weight (bars) and success (line), per cent"`,
     `  x-axis [${axis.join(', ')}]`,
     '  y-axis "per cent" 0 --> 100',
     `  bar [${weights.join(', ')}]`,

@@ -1,11 +1,12 @@
 // The JSON report: what a run did, as plain data. The summary and the outputs are made from it.
 import type { CheckResult } from '../canary/analysis/check-results.ts'
 import type { Diagnosis } from '../canary/controller/diagnosis.ts'
-import { shownCount } from '../canary/analysis/request-counts.ts'
+import { shownCount, type Times } from '../canary/analysis/request-counts.ts'
 import { explainChecks } from '../canary/state/machine.ts'
 import { timeToDetect } from '../canary/state/ending.ts'
 import type { EngineVerdict, Stage, Step, Verdict } from '../canary/state/types.ts'
 import type { Promotion } from '../canary/controller/context.ts'
+import { timelineReport, type TimelineReport } from './timeline-report.ts'
 import type { Cost } from '../mesh/cost.ts'
 import type { Installed } from '../mesh/install.ts'
 import type { Change } from '../policies/apply.ts'
@@ -42,6 +43,9 @@ export type StepReport = {
   outcome: string
 }
 
+/** Timed requests, without those of the warm-up. `within`: how many took at most so many milliseconds. */
+export type LatencyReport = { canary: Times; stable: Times }
+
 /** `userRequests`: as the callers' own sidecars counted them, after retries. Times are seconds, weights per cent. */
 export type PromotionReport = {
   service: string
@@ -57,6 +61,9 @@ export type PromotionReport = {
   userRequests: { total: number; failed: number }
   secondsToDetect?: number
   secondsToSafe?: number
+  /** What this run saw over time. Old samples are joined, so that hours fit. */
+  timeline?: TimelineReport
+  latency?: LatencyReport
   /** What the controller has made of it, if one moves the traffic: `verdict` is what this run says. */
   engineVerdict?: EngineVerdict
   /** The canary's last log lines and warnings, if it failed. */
@@ -158,7 +165,8 @@ export function emptyReport(namespace: string, startedAt: Date, dryRun: boolean)
 }
 
 export function promotionReport(promotion: Promotion): PromotionReport {
-  const { plan, startedAt, steps, users, secondsToSafe, diagnosis, rolledBackWith, adopted, engineVerdict } = promotion
+  const { plan, startedAt, steps, canary, stable, users, timeline = [] } = promotion
+  const { secondsToSafe, diagnosis, rolledBackWith, adopted, engineVerdict } = promotion
   const timeToDetectMs = timeToDetect(promotion)
   return {
     service: plan.service,
@@ -169,10 +177,12 @@ export function promotionReport(promotion: Promotion): PromotionReport {
     reason: promotion.reason,
     steps: steps.map((step) => stepReport(step, startedAt, 1 - misfits / steps.length)),
     checks: explainChecks(plan, promotion),
-    requestsObserved: Math.round(promotion.canary.requests),
+    requestsObserved: Math.round(canary.requests),
     userRequests: { total: users.requests, failed: users.failures },
     ...(timeToDetectMs === undefined ? {} : { secondsToDetect: timeToDetectMs / 1000 }),
     ...(secondsToSafe === undefined ? {} : { secondsToSafe }),
+    ...(timeline.length > 0 ? { timeline: timelineReport(timeline, startedAt) } : {}),
+    ...(canary.times.total > 0 ? { latency: { canary: canary.times, stable: stable.times } } : {}),
     ...(engineVerdict === undefined ? {} : { engineVerdict }),
     ...(diagnosis ? { diagnosis } : {}),
     ...(rolledBackWith === undefined ? {} : { rolledBackWith }),

@@ -1,17 +1,24 @@
 // The job summary: a report as GitHub-flavoured Markdown, the verdict first. Pure.
-import { codeBlock, escape, section, table } from './markdown.ts'
 import { experimentSection } from './experiment-summary.ts'
+import { headlineText } from './headline.ts'
+import { codeBlock, escape, foldedSection, joinWithin, section, table } from './markdown.ts'
+import type { ReportFiles } from './outputs.ts'
 import { promotionSection } from './promotion-summary.ts'
-import type { ClusterResult, PlanRow, PromotionReport, Report } from './report.ts'
+import type { ClusterResult, PlanRow, Report } from './report.ts'
 
-export function summary(report: Report): string {
-  if (report.clusters) return fleetSummary(report, report.clusters)
+/** GitHub shows no summary at all of a step that writes more than 1 MiB. */
+const mostBytes = 1_000_000
+
+/** `files`: where the reports are, which have what does not fit here. */
+export function summary(report: Report, files: ReportFiles = {}): string {
+  const { promotions, clusters } = report
+  if (clusters) return fleetSummary(report, clusters)
   const parts = [
-    `## ${escape(headline(report))}`,
+    `## ${escape(headlineText(report))}`,
     errors(report),
-    facts(report),
-    ...report.promotions.map((each) => promotionSection(each, report.promotions.length > 1)),
+    ...promotions.map((each) => promotionSection(each, promotions.length > 1)),
     ...(report.experiments ?? []).map(experimentSection),
+    facts(report, files),
     warnings(report),
     plan('Control plane', meshChanges(report)),
     plan('Policies', report.plan),
@@ -25,19 +32,7 @@ export function summary(report: Report): string {
     removed(report),
     stages(report),
   ]
-  return `${parts.filter(Boolean).join('\n\n')}\n`
-}
-
-function fleetHeadline({ outcome, dryRun }: Report, clusters: ClusterResult[]): string {
-  if (dryRun && outcome === 'success') {
-    const count = clusters.reduce(
-      (sum, { report: { plan = [], removed = [] } }) => sum + plan.length + removed.length,
-      0,
-    )
-    return `📋 Nothing was changed: ${count} objects would be`
-  }
-  const each = clusters.map(({ name, report }) => `${name}: ${report.verdict ?? report.outcome}`)
-  return `${outcome === 'success' ? '✅' : '⛔'} ${each.join('; ')}`
+  return joinWithin(mostBytes, parts.filter(Boolean), (leftOut) => describeLeftOut(leftOut, files))
 }
 
 /** What holds for all clusters first, then the summary of each, folded. */
@@ -50,16 +45,13 @@ function fleetSummary(report: Report, clusters: ClusterResult[]): string {
     reason || error.split('\n')[0]!,
   ])
   const head = [
-    `## ${escape(fleetHeadline(report, clusters))}`,
+    `## ${escape(headlineText(report))}`,
     errors(report),
     table(['Cluster', 'Wave', '', 'Verdict', 'Reason'], rows),
   ]
-  const parts = [...head, ...fleetDetails(clusters, limitBytes - sizeOf(head.join('')))]
+  const parts = [...head, ...fleetDetails(clusters, mostBytes - sizeOf(head.join('')))]
   return `${parts.filter(Boolean).join('\n\n')}\n`
 }
-
-/** GitHub shows nothing of a summary above 1 MiB, and an earlier step may have written some of it. */
-const limitBytes = 1_000_000
 
 const sizeOf = (text: string) => Buffer.byteLength(text)
 
@@ -82,29 +74,29 @@ function folded(name: string, text: string): string {
   return `<details><summary>${escape(name)}</summary>\n\n${text}\n</details>`
 }
 
-function headline({ promotions, experiments = [], outcome, error, dryRun, plan = [], removed = [] }: Report): string {
-  if (dryRun && outcome === 'success') return `📋 Nothing was changed: ${plan.length + removed.length} objects would be`
-  if (promotions.length > 0) return `${outcome === 'success' ? '✅' : '⛔'} ${promotions.map(outcomeOf).join('; ')}`
-  if (experiments.length > 0)
-    return `${outcome === 'success' ? '✅' : '⛔'} ${experiments.map(({ name, verdict }) => `${name}: ${verdict}`).join('; ')}`
-  return outcome === 'success' ? '✅ The mesh is as asked' : `⛔ ${(error ?? 'failed').split('\n')[0]!.slice(0, 100)}`
+function describeLeftOut(count: number, { html, json }: ReportFiles): string {
+  const where = html ?? json
+  const rest = where === undefined ? 'the JSON report has them' : `they are in ${escape(where)}`
+  return `> ${count} ${count === 1 ? 'part is' : 'parts are'} left out, because a summary may have 1 MiB: ${rest}`
 }
 
-function outcomeOf({ service, canary, verdict, weight, adopted }: PromotionReport): string {
-  if (verdict === 'promoted') return `${canary} of ${service} is promoted${adopted ? ` and adopted` : ''}`
-  return verdict === 'skipped'
-    ? `${canary} of ${service} was not moved (weight ${weight})`
-    : `${canary} of ${service}: ${verdict}, weight ${weight}`
-}
+/** Of an error, enough to act on: the reports have it whole. */
+const mostErrors = 50
+const mostCharacters = 4_000
 
 function errors({ error }: Report): string {
   const lines = error?.split('\n') ?? []
-  return lines.map((line) => `> ${escape(line)}`).join('\n>\n')
+  const shown = lines.slice(0, mostErrors).map((line) => escape(line.slice(0, mostCharacters)))
+  const more = lines.length > mostErrors ? [`… and ${lines.length - mostErrors} more`] : []
+  return [...shown, ...more].map((line) => `> ${line}`).join('\n>\n')
 }
 
-function facts({ cluster, mesh, istioctl, verdict, reason, restarted, changes, traceId }: Report): string {
+function facts(report: Report, { html }: ReportFiles): string {
+  const { cluster, mesh, istioctl, verdict, reason, restarted, changes, traceId, promotions } = report
   const rows: [string, string][] = []
-  if (verdict) rows.push(['Verdict', `**${verdict}**${reason === undefined ? '' : `: ${escape(reason)}`}`])
+  // Of one promotion, its own section says it.
+  if (verdict && promotions.length !== 1)
+    rows.push(['Verdict', `**${verdict}**${reason === undefined ? '' : `: ${escape(reason)}`}`])
   if (cluster) rows.push(['Cluster', escape(clusterOf(cluster))])
   if (mesh) rows.push(['Mesh', meshOf(mesh)])
   if (istioctl) {
@@ -114,6 +106,7 @@ function facts({ cluster, mesh, istioctl, verdict, reason, restarted, changes, t
   rows.push(['Restarted', restarted.length > 0 ? restarted.join(', ') : 'nothing'])
   rows.push(['Objects changed', String(changes.length)])
   if (traceId !== undefined) rows.push(['Trace', traceId])
+  if (html !== undefined) rows.push(['HTML report', escape(html)])
   return table(['', ''], rows, (cell) => cell)
 }
 
@@ -141,7 +134,7 @@ function warnings({ warnings }: Report): string {
 }
 
 function removed({ removed }: Report): string {
-  return removed ? section('Removed', bullets(removed)) : ''
+  return removed ? foldedSection('Removed', bullets(removed)) : ''
 }
 
 function plan(title: string, rows: PlanRow[] = []): string {
@@ -150,7 +143,7 @@ function plan(title: string, rows: PlanRow[] = []): string {
     `# ${kind} ${namespace}/${name}: ${action}`,
     ...diff,
   ])
-  return section(title, codeBlock('diff', lines))
+  return foldedSection(title, codeBlock('diff', lines))
 }
 
 /** Without what is new: the first installation creates dozens of objects. */
@@ -163,13 +156,13 @@ function keptWeights({ keptWeights = [] }: Report): string {
 }
 
 function rendered({ rendered }: Report): string {
-  return rendered === undefined ? '' : section('Rendered', codeBlock('yaml', rendered.trimEnd().split('\n')))
+  return rendered === undefined ? '' : foldedSection('Rendered', codeBlock('yaml', rendered.trimEnd().split('\n')))
 }
 
 function changes({ changes }: Report): string {
   if (changes.length === 0) return ''
   const rows = changes.map(({ kind, namespace, name, action }) => [kind, `${namespace}/${name}`, action])
-  return section('Changes', table(['Kind', 'Object', 'Action'], rows))
+  return foldedSection('Changes', table(['Kind', 'Object', 'Action'], rows))
 }
 
 function pods({ pods }: Report): string {
@@ -180,7 +173,7 @@ function pods({ pods }: Report): string {
     sidecar,
     ok ? '✓' : (cause ?? 'judged by the promotion'),
   ])
-  return section('Pods', table(['Pod', 'Ready', 'Sidecar', ''], rows))
+  return foldedSection('Pods', table(['Pod', 'Ready', 'Sidecar', ''], rows))
 }
 
 function mtls({ mtls }: Report): string {
@@ -190,19 +183,19 @@ function mtls({ mtls }: Report): string {
     return ok ? '✓' : `✗ ${note}`
   }
   const rows = mtls.map(({ pod, port, expected, seen, ok, note }) => [pod, `${port}`, expected, seen, mark(ok, note)])
-  return section('Mutual TLS', table(['Pod', 'Port', 'Mode', 'A plaintext request is', ''], rows))
+  return foldedSection('Mutual TLS', table(['Pod', 'Port', 'Mode', 'A plaintext request is', ''], rows))
 }
 
 function trafficChecks({ trafficChecks = [] }: Report): string {
   if (trafficChecks.length === 0) return ''
   const rows = trafficChecks.map(({ service, what, ok, text }) => [service, what, resultMark(ok), text])
-  return section('Traffic checks', table(['Service', 'Policy', '', 'Observed'], rows))
+  return foldedSection('Traffic checks', table(['Service', 'Policy', '', 'Observed'], rows))
 }
 
 function telemetry({ telemetry = [] }: Report): string {
   if (telemetry.length === 0) return ''
   const rows = telemetry.map(({ what, ok, text }) => [what, resultMark(ok), text])
-  return section('Telemetry', table(['What', 'Arrives', 'Observed'], rows))
+  return foldedSection('Telemetry', table(['What', 'Arrives', 'Observed'], rows))
 }
 
 /** A dash stands for what cannot be known. */
@@ -213,5 +206,5 @@ function resultMark(ok: boolean | undefined): string {
 
 function stages({ stages }: Report): string {
   const rows = stages.map(({ name, outcome, seconds }) => [name, outcome, seconds.toFixed(1)])
-  return section('Stages', table(['Stage', 'Outcome', 'Seconds'], rows))
+  return foldedSection('Stages', table(['Stage', 'Outcome', 'Seconds'], rows))
 }

@@ -1,5 +1,5 @@
 // What the stages share: the host that gets their lines, the config and the cluster, and the recorder of the report.
-import type { OtherClusters, RecoveryIntent } from '../canary/promote.ts'
+import type { OtherClusters, PromotionProgress, RecoveryIntent } from '../canary/promote.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { Connection } from '../cluster/connect.ts'
 import { matches, podLabels } from '../cluster/labels.ts'
@@ -40,6 +40,8 @@ export type Host = {
   /** Groups the lines that `work` logs under the name. */
   group: <T>(name: string, work: () => Promise<T>) => Promise<T>
   mask: (secret: string) => void
+  /** Called after each poll of the promotions, and at their end. */
+  onProgress?: (promotions: PromotionProgress[]) => void
   /** The text of the guard's bundle. */
   readGuardProgram: () => string
   /** Called when istioctl is installed, so that later steps can find it. */

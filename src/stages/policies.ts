@@ -40,6 +40,7 @@ import type { PeerAuthentication } from '../verify/mtls-modes.ts'
 import { installIstioctl, pinVersion } from './check.ts'
 import { checkMtlsChange, requireNoPlaintext } from './mtls.ts'
 import { heldPromotionFaults } from './held-promotions.ts'
+import { planEdge } from './edge.ts'
 import { renderedBypassFaults } from './bypass-faults.ts'
 import { warn, type RunContext, type StageContext, type StageOutcome } from './context.ts'
 import { planObservability } from './observe.ts'
@@ -51,8 +52,9 @@ export async function plan(context: StageContext): Promise<StageOutcome> {
   const changesMesh = await planMesh(context)
   const changesPolicies = hasPolicies(context.config) && (await planPolicies(context)).changed
   const changesObservability = context.config.observability !== undefined && (await planObservability(context))
+  const changesEdge = context.config.edge !== undefined && (await planEdge(context))
   await warnOfTooLittleTraffic(context)
-  return { changed: changesMesh || changesPolicies || changesObservability }
+  return { changed: changesMesh || changesPolicies || changesObservability || changesEdge }
 }
 
 /** The stage install shows its own plan. An account for one namespace cannot see the control plane. */

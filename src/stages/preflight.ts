@@ -29,6 +29,7 @@ import { withGeneratedRoutes } from '../engines/generate/engine-objects.ts'
 import { generateFaults } from '../engines/generate/existing.ts'
 import { overwriteFaults } from '../engines/overwrites.ts'
 import { conflictFaults, followFaults } from '../engines/preflight.ts'
+import { edgeClusterFaults } from './edge.ts'
 import { bypassFaults } from './bypass-faults.ts'
 import { checkMtlsChange } from './mtls.ts'
 import { desired } from '../policies/desired.ts'
@@ -71,6 +72,7 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
     ...(stages.includes('observe') || stages.includes('plan')
       ? await observabilityClusterFaults(cluster, config, owner, stages.includes('promote'))
       : []),
+    ...(stages.includes('edge') || stages.includes('plan') ? await edgeClusterFaults({ cluster, config }) : []),
     ...(stages.includes('verify') ? await queryFaults(cluster, config.observability) : []),
     ...(stages.includes('experiment') ? await experimentClusterFaults(cluster, config) : []),
     ...(stages.includes('promote') ? await canaryFaults(cluster, config, live, stages.includes('policies')) : []),

@@ -64,6 +64,7 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
     onProgress: (progress) => {
       telemetry.promotionsSeen(progress)
       annotator.follow(progress)
+      host.onProgress?.(progress)
     },
     follow: (plan, watched, { readSidecars }) =>
       startFollowing(cluster, config, plan, watched, { ...deps, readSidecars }, ({ kind, name }) =>

@@ -3,10 +3,15 @@ import { generatedObjectFaults } from '../engines/generate/hand-back.ts'
 import { uninstall as uninstallMesh } from '../uninstall/uninstall.ts'
 import { runIstioctl, type StageContext, type StageOutcome } from './context.ts'
 import { dashboardRemoval } from './dashboards.ts'
+import { edgeRemoval } from './edge.ts'
 
 export async function uninstall(context: StageContext): Promise<StageOutcome> {
   const { config, host, recorder } = context
   const removeFromGrafana = await dashboardRemoval(context)
+  const removeFromEdge = await edgeRemoval(context)
+  // First, because users would reach nothing behind it.
+  const fromEdge = await removeFromEdge()
+  recorder.record({ removed: fromEdge })
   // Filled during the removal, so that an uninstall that fails half-way reports what it removed.
   const progress = { removed: [] as string[], restarted: [] as string[] }
   const { restarted, remains, ...mesh } = await removeMesh(context, progress).catch((error: unknown) => {
@@ -16,7 +21,7 @@ export async function uninstall(context: StageContext): Promise<StageOutcome> {
   recorder.record({ removed: mesh.removed, restarted: progress.restarted })
   const fromGrafana = await removeFromGrafana()
   recorder.record({ removed: fromGrafana })
-  const removed = [...mesh.removed, ...fromGrafana]
+  const removed = [...fromEdge, ...mesh.removed, ...fromGrafana]
   for (const name of removed) host.info(`${name}: ${config.dryRun ? 'would be removed' : 'removed'}`)
   if (remains.length > 0)
     throw new Error(

@@ -25,7 +25,7 @@ import { checkSplit } from './split-check.ts'
 /** `ok` is undefined if the counters prove nothing: a retry policy has no effect while no request needs a retry. */
 export type TrafficCheckRow = {
   service: string
-  what: 'split' | 'retries' | 'timeouts' | 'ejections' | 'reachable'
+  what: 'split' | 'retries' | 'timeouts' | 'ejections' | 'reachable' | 'edge'
   ok?: boolean
   text: string
 }

@@ -178,8 +178,67 @@ test('Ctrl-C during a promotion returns the traffic to stable, and the run still
   expect(file('out/mesh.xml')).toMatch(
     /<testcase classname="mesh-canary.sample-app.backend" name="promote v2" time="[\d.]+"><failure message="the canary of backend was not promoted \(rolled-back\): .*cancelled/,
   )
-  expect(file('out/mesh.md')).toContain('## ⛔ v2 of backend: rolled-back, weight 0')
+  expect(file('out/mesh.md')).toContain('## ⛔ v2 of backend was rolled back')
   expect(readdirSync(temp)).toEqual([])
+})
+
+/** A terminal of util-linux, which gives the program a pseudo-terminal as its input and output. */
+function startOnTerminal(args: string[], onText: (text: string, press: (key: string) => void) => void) {
+  const command = [process.execPath, cli, ...args].map((part) => `'${part}'`).join(' ')
+  const [program = '', ...argv] = testCluster.runner.enter!([
+    'script',
+    '--quiet',
+    '--return',
+    '-c',
+    command,
+    '/dev/null',
+  ])
+  const env = { ...process.env, ...testCluster.runner.env, ...metricsEnv, TMPDIR: temp, TERM: 'xterm', CI: '' }
+  const child = spawn(program, argv, { cwd: folder, env, stdio: ['pipe', 'pipe', 'inherit'] })
+  let text = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk
+    onText(text, (key) => void child.stdin.write(key))
+  })
+  return new Promise<{ code: number | null; text: string }>((done, fail) =>
+    child.once('error', fail).once('close', (code) => done({ code, text })),
+  )
+}
+
+test('on a terminal, a promotion is one live block, `status` shows it from its Lease, and Ctrl-C ends it', async () => {
+  let stopWatching = () => undefined as void
+  const watching = run(['status', '--watch'], {
+    onLine: (_, kill) => (stopWatching = () => kill('SIGTERM')),
+  })
+  let status: Promise<CommandResult> | undefined
+  const { code, text } = await startOnTerminal(
+    ['promote', '--config', 'mesh.yaml', ...promotionFlags],
+    (soFar, press) => {
+      if (status || !/step 2 of 3, weight 50%/.test(soFar)) return
+      status = run(['status']).finally(() => press('\u0003'))
+    },
+  )
+  expect(code, text).toBe(130)
+  expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
+  // The block is drawn again in its place, below a log that has each line once.
+  expect(text).toMatch(/\u001b\[4A\u001b\[0J/)
+  expect(text).toMatch(/v2 of backend: step \d of 3, weight \d+%, .*at least \d+ s left\r\n {2}succeeded v2 /)
+  expect(text).toMatch(/ {2}against {3}[█░]{24} [\d.]+, rolls back at 100\r\n {2}for {7}[█░]{24} /)
+  expect(text.match(/weight: v1 50, v2 50/g)).toHaveLength(1)
+  const { out } = await status!
+  expect(out).toMatch(
+    /^sample-app\/backend: v2 beside v1: step 2 of 3, weight 50%, .*at least \d+ s left\n {2}succeeded v2 /,
+  )
+  expect(out).toMatch(
+    /\n {2}holder {4}process \d+ on .*, renewed \d+ s ago\n {2}guard {5}watches this run, and acts after \d+ s of silence\n$/,
+  )
+  expect((await run(['status'])).out).toMatch(
+    /^sample-app\/backend: v2 beside v1: interrupted at step 2 of 3, with weight 50% then/,
+  )
+  stopWatching()
+  const watched = await watching
+  expect(watched.code).toBe(0)
+  expect(watched.out).toMatch(/(^|\n)sample-app\/backend: v2 beside v1: step 2 of 3, weight 50%, /)
 })
 
 test('an unexpected error returns the traffic to stable, and the run reports it', async () => {

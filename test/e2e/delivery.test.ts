@@ -64,7 +64,7 @@ describe('a healthy v2', () => {
     expect(after.versions['v2']).toBeGreaterThan(before.versions['v2'] ?? 0)
     expect(await liveWeights(testCluster)).toEqual({ v1: 0, v2: 100 })
     expect(report?.pods.map(({ ready, ok }) => [ready, ok])).toEqual(Array(4).fill(['2/2', true]))
-    expect(summary).toContain('v2 of backend is promoted')
+    expect(summary).toContain('v2 of backend was promoted')
     expect(post.code).toBe(0)
   })
 

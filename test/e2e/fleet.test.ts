@@ -50,7 +50,11 @@ function release(options: RunnerOptions = {}, stages = 'policies, promote'): Pro
 test('all clusters are planned and verified', async () => {
   const { code, log, outputs, summary, report } = await release({}, 'plan, verify')
   expect(code, log).toBe(0)
-  const seen = report!.clusters!.map(({ name, report: { plan = [], pods } }) => [name, plan.length > 0, pods.length > 0])
+  const seen = report!.clusters!.map(({ name, report: { plan = [], pods } }) => [
+    name,
+    plan.length > 0,
+    pods.length > 0,
+  ])
   expect(seen).toEqual([
     ['eu', true, true],
     ['us', true, true],

@@ -1,11 +1,13 @@
 // One test for each policy on the real mesh: the built bundle applies it, a client sends traffic, the test checks the
 // effect.
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { generateKeyPairSync, sign } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { createInterface } from 'node:readline'
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import {
   deployEchoApp,
   clientProgram,
@@ -92,6 +94,15 @@ const distinctStatuses = async (request: EchoRequest, from?: string) => [
 async function requestCount(version: string, path: string): Promise<number> {
   const [answer] = await call({ url: `http://127.0.0.1:8080/seen?path=${path}` }, `echo-${version}`)
   return answer?.count ?? -1
+}
+
+/** A program of the tests that prints its address, in the mesh's network until the test ends. */
+async function startInMesh(file: string, argument: string): Promise<string> {
+  const [program = '', ...args] = testCluster.runner.enter!([process.execPath, file, argument])
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  onTestFinished(() => void child.kill())
+  const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string]
+  return line
 }
 
 const until = () => new Date(Date.now() + 3_600_000).toISOString()
@@ -350,6 +361,22 @@ describe('at the gateway,', () => {
     expect(versions(await requestThroughGateway('shop.test', '/?beta=1'))).toEqual(['v2'])
     expect(statuses(await requestThroughGateway('shop.test', '/?wait=2500'))).toEqual([504])
     expect(statuses(await requestThroughGateway('other.test'))).toEqual([404])
+  })
+
+  test('users of a stand-in for Tyk reach the service, because the run leads it to the gateway', async () => {
+    const url = await startInMesh('test/tyk.ts', 'secret')
+    await policies({ ...echo('port: 8080', subsets, 'traffic: { v1: 100 }'), expose: 'echo: { hosts: [shop.test] }' })
+    const edge = await runAction({
+      namespace: 'policies',
+      stages: 'edge',
+      kubeconfig: deliverer,
+      expose: 'echo: { hosts: [shop.test] }',
+      edge: `tyk: { url: "${url}", secret: secret, target: "http://${await gateway()}", keyless: true, listenPath: /shop/ }`,
+    })
+    expect(edge.report?.trafficChecks).toMatchObject([{ what: 'edge', ok: true }])
+    const program = clientProgram({ url: `${url}/shop/`, headers: { host: 'shop.test' } })
+    const answers = JSON.parse(await testCluster.run([process.execPath, '-e', program])) as EchoResponse[]
+    expect(answers).toMatchObject([{ status: 200, version: 'v1', host: 'shop.test' }])
   })
 
   test('an account with rights on the namespace alone can expose a service, although it sees no gateway and no secret', async () => {

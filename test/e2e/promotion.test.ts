@@ -255,7 +255,8 @@ describe('before the first weight,', () => {
     }
     const { result, failures } = await countDuring(() =>
       runAction(
-        { service: 'backend', ab: { match: { headers: { 'x-beta': '1' } }, intervals: 2 } },
+        // With a line for each sample.
+        { service: 'backend', explain: true, ab: { match: { headers: { 'x-beta': '1' } }, intervals: 2 } },
         { options: { onLine } },
       ),
     )

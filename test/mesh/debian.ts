@@ -58,6 +58,11 @@ export async function installCompiler(): Promise<void> {
   if (!existsSync('/usr/bin/gcc')) await install(['gcc', 'libc6-dev'])
 }
 
+/** The browser, with a font that has the signs of the pages. */
+export async function installChromium(): Promise<void> {
+  await install(['chromium', 'fonts-dejavu-core'])
+}
+
 async function install(missing: readonly string[]): Promise<void> {
   if (missing.length === 0) return
   if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get'))

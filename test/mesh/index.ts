@@ -21,7 +21,7 @@ import { kubeconfig, nodeSuffix } from './settings.ts'
 
 export { build }
 export { type Addon, addonImages } from './addons.ts'
-export { installRsync } from './debian.ts'
+export { installChromium, installRsync } from './debian.ts'
 export { buildTools, goModule, goTool } from './go.ts'
 export {
   cacheDir,

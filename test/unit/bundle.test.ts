@@ -135,6 +135,28 @@ test('a report file that cannot be written is not reported as a defect', () => {
   expect({ code, err }).toEqual({ code: 1, err: '' })
 })
 
+test('a run writes the HTML report that it is asked for, also if it fails', () => {
+  const file = join(home, 'report.html')
+  const env = { INPUT_STAGES: 'plan', INPUT_SERVICES: 'a: { timeout: 1s }', 'INPUT_HTML-REPORT': file }
+  expect(action({ ...env, RUNNER_TEMP: home }).out).toContain(`::set-output name=html-report::${file}`)
+  expect(readFileSync(file, 'utf8')).toMatch(/^<!doctype html>[^]*<h1>The objects of the config/)
+  const failing = { ...env, INPUT_STAGES: 'verify', INPUT_KUBECONFIG: '/dev/null' }
+  expect(action({ ...failing, RUNNER_TEMP: home }).code).toBe(1)
+  expect(readFileSync(file, 'utf8')).toContain('<h1>The run failed: ')
+  rmSync(file)
+})
+
+test.each([
+  ['/dev/null/report.html', /html-report: \/dev\/null\/report\.html cannot be written \(\w+\); choose a path/],
+  ['report.json', /html-report: report\.json is the path of the JSON report, too; choose another one/],
+])('the HTML report cannot go to %s, which is said before anything else', (file, message) => {
+  const env = { INPUT_STAGES: 'verify', 'INPUT_HTML-REPORT': file, INPUT_REPORT: 'report.json', RUNNER_TEMP: home }
+  const { code, out } = action(env)
+  expect(code).toBe(1)
+  expect(out).toMatch(message)
+  expect(out.match(/::error/g)).toHaveLength(1)
+})
+
 test('the annotation names the repository that the action comes from', () => {
   const env = { GITHUB_SERVER_URL: 'https://github.com', GITHUB_ACTION_REPOSITORY: 'acme/mesh-canary' }
   expect(action({ PLANT: 'timer', ...env }).out).toContain(sentence('planted', 'acme/mesh-canary'))
@@ -180,9 +202,9 @@ describe('the files of a build', () => {
     for (const text of Object.values(texts())) expect(text).not.toMatch(/\/\/# sourceMappingURL=\S+\s*$/)
   })
 
-  test('are at most 4 MB, and identical in another folder', async () => {
+  test('are at most 5 MB, and identical in another folder', async () => {
     const size = Object.values(texts()).reduce((sum, text) => sum + Buffer.byteLength(text), 0)
-    expect(size).toBeLessThan(4_000_000)
+    expect(size).toBeLessThan(5_000_000)
     const other = join(home, 'a/deeper/folder')
     await build(other, [plant])
     expect(

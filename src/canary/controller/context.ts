@@ -16,6 +16,7 @@ import type { Routed, Split } from '../../policies/routes.ts'
 import { templateHash, workloadsOf } from '../workload/fingerprint.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import type { Diagnosis } from './diagnosis.ts'
+import type { Timeline } from './timeline.ts'
 
 /**
  * `forward` opens a connection to a port of a pod. `warn`: shows a line, and adds it to the report's warnings. `created`:
@@ -121,4 +122,6 @@ export type Promotion = EndedState & {
   secondsToSafe?: number
   diagnosis?: Diagnosis[]
   adopted?: boolean
+  /** What this run saw of it, without what an earlier run saw. */
+  timeline?: Timeline
 }

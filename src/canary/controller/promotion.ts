@@ -14,6 +14,7 @@ import { endHeld, endOnStable, isHeldAsPlanned, outcomeOf } from '../state/endin
 import { handleLateDrift } from '../state/failure-rules.ts'
 import { handedOver, handOver, handOverPromoted, type HandOver } from '../state/hand-over.ts'
 import { resumeState } from '../state/start.ts'
+import { msLeft } from '../state/progress-view.ts'
 import { setShiftTime } from '../state/steps.ts'
 import { describeTooLittleTraffic } from '../load/traffic-need.ts'
 import type { Action, ActiveState, EndedState, Next, State } from '../state/types.ts'
@@ -25,7 +26,7 @@ import { currentObjects, type Promotion, type PromotionContext } from './context
 import { withCause } from './end-reason.ts'
 import { EndpointWatch } from './endpoint-watch.ts'
 import { hookStatus } from './hook-status.ts'
-import { describeAction, describeEvidence, describeSample } from './log-format.ts'
+import { describeAction, describeEvidence } from './log-format.ts'
 import { ObservationBuilder } from './observation.ts'
 import {
   asUnsafe,
@@ -40,6 +41,8 @@ import {
   withState,
   type RunStatus,
 } from './run-status.ts'
+import { SampleLog } from './sample-log.ts'
+import { TimelineRecorder } from './timeline.ts'
 import { drainTarget } from './undrained.ts'
 import { isTransient, RouteWriter } from './writer.ts'
 
@@ -57,6 +60,7 @@ export class PromotionRun {
   private readonly endpoints: EndpointWatch
   private readonly observations: ObservationBuilder
   private readonly notifications: Promise<void>[] = []
+  private readonly samples: SampleLog
   private tickStartedAt: number | undefined
   private renewedAt: number
   /** It is promoted, and waits until others are. */
@@ -64,6 +68,7 @@ export class PromotionRun {
   private isSettled = false
   private wasCalm = false
   private isTrafficKnown = false
+  private readonly timeline: TimelineRecorder
 
   static async start(context: PromotionContext, state: ActiveState): Promise<PromotionRun> {
     const { cluster, config, plan, watched, deps } = context
@@ -79,6 +84,8 @@ export class PromotionRun {
     this.status = { kind: 'running', state }
     this.renewedAt = clock.now()
     this.load = load
+    this.samples = new SampleLog(plan, (state, now) => msLeft(plan, state, now))
+    this.timeline = new TimelineRecorder(plan)
     this.checks = createExternalChecks(cluster, plan, status, clock)
     this.webhooks = createWebhooks(plan, status, note, clock)
     const pods = () => currentObjects(watched.pods)
@@ -270,14 +277,14 @@ export class PromotionRun {
     this.load?.stop()
     if (!this.writer.isIdle()) this.status = asUnsafe(requireEnded(this.status))
     const status = () => requireEnded(this.status)
-    if (fast) return this.settle(promotionOf(this.context, status()))
+    if (fast) return this.settle({ ...promotionOf(this.context, status()), timeline: this.timeline.samples })
     const promotion = await awaitOutcome({
       context: this.context,
       status,
       heartbeat: () => this.heartbeat(),
       drainChecked: () => this.drainChecked(),
     })
-    const settled = await this.settle(promotion)
+    const settled = await this.settle({ ...promotion, timeline: this.timeline.samples })
     this.notify('post-rollout', settled.reason)
     // The program exits after this, which would interrupt the current calls.
     await Promise.all(this.notifications)
@@ -340,12 +347,15 @@ export class PromotionRun {
     const observation = this.observations.build(this.state, sample, isRenewed, await session.guardStatus())
     // Another promotion or a cancel may end it during each wait.
     if (this.hasEnded()) return
-    deps.note(describeSample(this.state, observation))
+    const now = deps.clock.now()
+    const line = this.samples.lineFor(this.state, observation, now)
+    if (line !== undefined) deps.note(line)
     this.warnOfTooLittleTraffic()
     this.load?.aim(this.state, observation)
-    const { state, actions } = next(plan, this.state, observation, deps.clock.now())
+    const { state, actions } = next(plan, this.state, observation, now)
+    this.timeline.record(this.state, state, observation, now)
     const results = explainChecks(plan, state)
-    this.wasCalm = isCalm(plan, state, results, observation, deps.clock.now())
+    this.wasCalm = isCalm(plan, state, results, observation, now)
     if (plan.explain && state.phase !== 'waiting') results.forEach((each) => deps.note(describeEvidence(each)))
     const explained = await withCause(context, state, sample)
     if (this.hasEnded()) return

@@ -1,9 +1,21 @@
 // The Lease of a service's promotion as an object: its name, its holder, and what its annotations say. Pure.
 import type { Lease } from '../../cluster/objects.ts'
+import type { ProgressView } from '../state/progress-view.ts'
 import type { State } from '../state/types.ts'
 
-/** A promotion that has not ended. `plan` and `template` identify what it promotes; see workload/fingerprint.ts. */
-export type SavedPromotion = { version: 5; plan: string; template: string; run: string; savedAt: string; state: State }
+/**
+ * A promotion that has not ended. `plan` and `template` identify what it promotes; see workload/fingerprint.ts. `shown`: for
+ * people, who do not have the plan; `guardMs`: after how long a silence its guard acts, if it has one.
+ */
+export type SavedPromotion = {
+  version: 5
+  plan: string
+  template: string
+  run: string
+  savedAt: string
+  state: State
+  shown?: ProgressView & { guardMs?: number }
+}
 
 export const stateAnnotation = 'mesh-canary.io/state'
 /**

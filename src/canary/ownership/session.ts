@@ -12,6 +12,7 @@ import { faultRouteName } from '../../config/names.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { noRequests, type RequestCounts } from '../analysis/request-counts.ts'
+import { progressView } from '../state/progress-view.ts'
 import { mapSteps } from '../state/steps.ts'
 import { fenceRoutes, readRoutes, resetToStable } from '../traffic/router.ts'
 import { listSplittingRoutes } from '../traffic/splitting-routes.ts'
@@ -125,13 +126,17 @@ function guardRoutes(
 
 /** How the session saves the progress of the promotion, and how it ends. */
 function lifecycleOf(
-  { cluster, split: { namespace, service }, claim, deps: { redact } }: Opening,
+  { cluster, split: { namespace, service }, plan, claim, deps: { redact } }: Opening,
   origin: Origin,
   lastOutcome: OutcomeRecord | undefined,
   { deleteGuard }: SessionGuard,
 ): Pick<LeaseSession, 'renew' | 'reclaim' | 'release' | 'handOver' | 'end'> {
-  const record = (state: State): SavedPromotion =>
-    redact({ ...origin, savedAt: new Date().toISOString(), state: compact(state) })
+  const record = (state: State): SavedPromotion => {
+    const now = new Date()
+    const guardMs = plan.guard.enabled ? { guardMs: plan.guard.after } : {}
+    const shown = { ...progressView(plan, state, now.getTime()), ...guardMs }
+    return redact({ ...origin, savedAt: now.toISOString(), state: compact(state), shown })
+  }
   const recordOutcome = once(async (state: EndedState) => {
     // Only the holder may say how it ended.
     await claim.confirm()

@@ -9,6 +9,7 @@ export const stageNames = [
   'policies',
   'observe',
   'verify',
+  'edge',
   'retire',
   'promote',
   'experiment',

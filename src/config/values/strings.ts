@@ -12,6 +12,14 @@ export const nonEmptyString = parsedValue('a non-empty string', { type: 'string'
 /** The path of a file. */
 export const filePath = parsedValue('the path of a file', { ...publicValue, type: 'string' }, parseText)
 
+/** The name of an environment on GitHub. */
+export const environmentName = parsedValue(
+  'the name of an environment: one line of up to 255 characters',
+  { ...publicValue, type: 'string' },
+  (raw) =>
+    typeof raw === 'string' && /^[^\p{C}]{1,255}$/u.test(raw.trim()) && raw.trim() !== '' ? raw.trim() : undefined,
+)
+
 /** One of a few words, in any case. */
 export function oneOf<const W extends string>(...words: W[]) {
   return parsedValue<W>(`one of ${words.join(', ')}`, { type: 'string', enum: words }, (raw) =>

@@ -97,14 +97,14 @@ test('the JUnit report has the error of a failed stage or of the run, without ch
   expect(junit(report)).toContain('name="run" time="12.500"/>')
 })
 
-test('the last lines of a fleet name the cluster of each promotion and experiment', () => {
+test('the last lines of a fleet name the cluster of each promotion and experiment', async () => {
   const lines: string[] = []
   const write = (line: string) => void lines.push(line)
   const screen = { info: write, warning: write, error: write, success: write } as unknown as Terminal
   const experiment = { name: 'slow', verdict: 'resilient', reason: 'users saw nothing' } as ExperimentReport
   const run: Report = { ...report, promotions: [promotion('backend', 'promoted', 'good')], experiments: [experiment] }
   const clusters = ['eu', 'us'].map((name) => ({ name, wave: 1, report: run }))
-  publish(fleetReport(clusters, new Date()), {}, 'text', screen)
+  await publish(fleetReport(clusters, new Date()), {}, 'text', screen)
   expect(lines.slice(0, 4)).toEqual([
     'eu: v2 of backend: promoted: good',
     'us: v2 of backend: promoted: good',
@@ -113,7 +113,7 @@ test('the last lines of a fleet name the cluster of each promotion and experimen
   ])
 })
 
-test('a file that cannot be written loses neither the others nor the verdict', () => {
+test('a file that cannot be written loses neither the others nor the verdict', async () => {
   const folder = tempFolder()
   const lines: string[] = []
   const write = (line: string) => void lines.push(line)
@@ -128,7 +128,7 @@ test('a file that cannot be written loses neither the others nor the verdict', (
     verdict: 'promoted',
     promotions: [promotion('backend', 'promoted', 'all passed')],
   }
-  expect(publish(promoted, files, 'text', screen)).toBe(false)
+  expect(await publish(promoted, files, 'text', screen)).toBe(false)
   expect(readFileSync(files.outputs, 'utf8')).toContain('MESH_VERDICT=promoted')
   expect(readFileSync(files.summary, 'utf8')).toContain('**promoted**')
   expect(lines).toContain('v2 of backend: promoted: all passed')

@@ -61,7 +61,86 @@ describe('lines for people', () => {
     ],
     ['bell\u0007 and \u009b31m', 'bell\ufffd and \ufffd31m'],
     ['two\r\nlines\tand a tab', 'two\nlines\tand a tab'],
+    ['not \u202edetomorp', 'not \ufffddetomorp'],
   ])('contain no control characters: %j', (text, expected) => {
     expect(withoutControlCharacters(text)).toBe(expected)
+  })
+})
+
+/** What a terminal shows after it has got these characters: the log, and the lines below it. */
+function screenOf(text: string): string[] {
+  const lines = ['']
+  let row = 0
+  for (const [, up, erase, rest] of text.matchAll(/\u001b\[(\d+)A|(\u001b\[0J)|([^\u001b]+)/g)) {
+    if (up !== undefined) row -= Number(up)
+    else if (erase !== undefined) lines.splice(row, lines.length, '')
+    else
+      for (const [i, part] of (rest ?? '').split('\n').entries()) {
+        if (i > 0) row++
+        lines[row] = (i > 0 ? '' : (lines[row] ?? '')) + part
+      }
+  }
+  return lines
+}
+
+describe('live lines', () => {
+  function onTerminal(env: Record<string, string> = {}, isTTY = true, columns = 40) {
+    let text = ''
+    const stream = Object.assign(new Writable({ write: (chunk, _, done) => ((text += String(chunk)), done()) }), {
+      isTTY,
+      columns,
+      getColorDepth: () => 1,
+    }) as unknown as NodeJS.WriteStream
+    return { lines: terminal(stream, env, stream), screen: () => screenOf(text), text: () => text, stream }
+  }
+
+  test('stay below the log, and show the last state', async () => {
+    const { lines, screen } = onTerminal()
+    await lines.group('promote', () => {
+      lines.live(['step 1 of 2', 'against ░'])
+      lines.info('weight: v1 75, v2 25')
+      lines.live(['step 2 of 2'])
+      lines.info('one\ntwo')
+      lines.error('slow')
+      return Promise.resolve()
+    })
+    expect(screen()).toEqual(['promote', '  weight: v1 75, v2 25', '  one', '  two', 'error: slow', 'step 2 of 2', ''])
+    lines.live([])
+    expect(screen()).toEqual(['promote', '  weight: v1 75, v2 25', '  one', '  two', 'error: slow', ''])
+  })
+
+  test('do not wrap, and cannot move the cursor', () => {
+    const { lines, screen } = onTerminal()
+    lines.live(['é'.repeat(100), 'a\u001b[2Jb'])
+    lines.info('x')
+    expect(screen()).toEqual(['x', 'é'.repeat(39), 'a\ufffd[2Jb', ''])
+  })
+
+  test('are no more than the terminal has, and each is one line', () => {
+    const { lines, screen, stream } = onTerminal()
+    stream.rows = 4
+    for (let i = 0; i < 3; i++) lines.live([`first ${i}\nof one`, ...Array.from({ length: 8 }, (_, n) => `line ${n}`)])
+    expect(screen()).toEqual(['first 2 of one', 'line 0', '… and 7 more lines', ''])
+  })
+
+  test('leave nothing behind when the terminal becomes narrower', () => {
+    const { lines, text, stream } = onTerminal()
+    lines.live(['x'.repeat(35), 'short'])
+    stream.columns = 20
+    lines.live([])
+    // The first line has wrapped, so it takes two.
+    expect(text()).toContain('\u001b[3A\u001b[0J')
+  })
+
+  test.each<[string, Record<string, string>, boolean]>([
+    ['outside a terminal', {}, false],
+    ['in CI', { CI: 'true' }, true],
+    ['on a terminal that knows no movements', { TERM: 'dumb' }, true],
+  ])('are not shown %s', (_, env, isTTY) => {
+    const { lines, text } = onTerminal(env, isTTY)
+    lines.live(['step 1 of 2'])
+    lines.info('weight: v1 75, v2 25')
+    expect(text()).toBe('weight: v1 75, v2 25\n')
+    expect(lines.isLive).toBe(false)
   })
 })

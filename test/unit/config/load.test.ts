@@ -477,7 +477,7 @@ describe('a config with mistakes', () => {
       [
         'input stages: stages',
         '"install, promotion"',
-        'cluster, plan, install, inject, policies, observe, verify, retire, promote, experiment, rollback, uninstall',
+        'cluster, plan, install, inject, policies, observe, verify, edge, retire, promote, experiment, rollback, uninstall',
       ],
     ],
     [

@@ -111,6 +111,21 @@ test('the revision that an image brings is followed to its promotion', async () 
   expect(aborts).toEqual([])
 })
 
+test('what people see of it is where the engine is, and what was served, not steps that nobody wrote', async () => {
+  const { toEnd, run, notes } = follow({ says: [waiting, ...proving, promoted] })
+  expect(run.where).toBe('moved by Argo Rollouts, which has not been read yet')
+  await run.tick()
+  await run.tick()
+  expect(run.where).toBe(`moved by Argo Rollouts: moving, ${moving.where}, weight 20%`)
+  const { timeline = [], steps } = await toEnd()
+  const served = timeline.reduce((sum, { canary }) => sum + canary.requests, 0)
+  expect(served).toBe(steps[0]!.canary.requests)
+  expect(served).toBeGreaterThan(100)
+  const samples = notes.filter((line) => line.includes('canary '))
+  expect(samples.length).toBeLessThan(timeline.length / 5)
+  expect(samples.join()).not.toContain('left')
+})
+
 test('an undecided promotion is inconclusive, or a warning if the user accepts it', async () => {
   const few = follow({ says: [moving, promoted] })
   const undecided = expect.stringMatching(/has promoted .* the evidence of this run is undecided/) as string

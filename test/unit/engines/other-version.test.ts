@@ -97,6 +97,11 @@ test('what was served before Flagger began anew with another ConfigMap is no evi
     reason: expect.stringMatching(/the traffic left the canary/) as string,
   })
   const again = followLooks({ type: 'flagger', from: 'hash-of-1', looks: [...anew(50, 50, 0, 20, 20), ended] })
-  await again.toEnd()
+  const { timeline = [], startedAt } = await again.toEnd()
+  expect(timeline.map(({ weight, step }) => [weight, step])).toEqual([
+    [20, 0],
+    [20, 0],
+  ])
+  expect(timeline.every(({ at }) => at >= startedAt)).toBe(true)
   expect(again.notes.join('\n')).toMatch(/Flagger has begun anew/)
 })

@@ -5,6 +5,9 @@ import { loadConfig } from '../../../src/config/load.ts'
 import { runFleet, type FleetHost } from '../../../src/fleet/run-fleet.ts'
 import { fleetReport } from '../../../src/report/fleet-report.ts'
 import type { ExperimentReport } from '../../../src/report/experiment-report.ts'
+import { commentBody } from '../../../src/report/comment.ts'
+import { headlineText } from '../../../src/report/headline.ts'
+import { htmlPage } from '../../../src/report/html/page.ts'
 import { outputsOf } from '../../../src/report/outputs.ts'
 import { emptyReport, type PromotionReport, type Report } from '../../../src/report/report.ts'
 import { summary } from '../../../src/report/summary.ts'
@@ -103,9 +106,36 @@ test('the report of a fleet has the worst verdict, that of who failed and not of
     promotions: [{ cluster: 'eu' }, { cluster: 'us' }],
   })
   // The same object in each of two clusters.
-  expect(outputsOf(report, undefined)).toMatchObject({ changed: 2, 'requests-observed': 20, verdict: 'rolled-back' })
+  expect(outputsOf(report, {})).toMatchObject({ changed: 2, 'requests-observed': 20, verdict: 'rolled-back' })
   expect(summary(report)).toContain('## ⛔ eu: rolled-back; us: rolled-back')
   expect(summary(report)).toContain('<details><summary>us</summary>')
+})
+
+test('the headline of a plan counts what would change in all clusters', () => {
+  const row = { action: 'create', kind: 'VirtualService', namespace: 'shop', name: 'backend', diff: [] } as const
+  const planned = { ...emptyReport('shop', new Date(), true), plan: [{ ...row, diff: [] }] }
+  const clusters = ['eu', 'us'].map((name) => ({ name, wave: 1, report: planned }))
+  expect(headlineText(fleetReport(clusters, new Date()))).toBe('📋 2 objects would change; nothing was changed')
+})
+
+test('the page and the comment name the cluster of each promotion and plan', () => {
+  const row = { action: 'create', kind: 'VirtualService', namespace: 'shop', name: 'backend', diff: ['+ a'] } as const
+  const of = (verdict: PromotionReport['verdict']) => ({
+    ...reportOf(promotion(verdict)),
+    plan: [{ ...row, diff: ['+ a'] }],
+  })
+  const clusters = [
+    { name: 'eu', wave: 1, report: of('promoted') },
+    { name: 'us', wave: 2, report: of('held') },
+  ]
+  const report = fleetReport(clusters, new Date())
+  const page = htmlPage(report, { script: '', style: '' })
+  expect(page).toContain('<h1>eu: promoted; us: held</h1>')
+  expect(page).toContain('v2 of backend in us is held')
+  expect(page).toContain('us: Applied policies')
+  const comment = commentBody(report, '<!-- marker -->', {})
+  expect(comment).toContain('Canary v2 of backend in us: **held**')
+  expect(comment).toContain('<summary>us: Policies: 1 object changed</summary>')
 })
 
 test('a fleet is promoted only if each cluster is, also where a run ended before its promotion', () => {

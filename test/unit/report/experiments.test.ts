@@ -44,17 +44,17 @@ test('the worst verdict comes first: fragile, inconclusive, resilient', () => {
 })
 
 test('the outputs tell it with its reason', () => {
-  expect(outputsOf(report(good, bad), undefined)).toMatchObject({
+  expect(outputsOf(report(good, bad), {})).toMatchObject({
     'experiment-verdict': 'fragile',
     'experiment-reason': 'because of bad',
   })
-  expect(outputsOf(report(), undefined)).not.toHaveProperty('experiment-verdict')
+  expect(outputsOf(report(), {})).not.toHaveProperty('experiment-verdict')
 })
 
 describe('each experiment', () => {
-  test('is in the headline and has a section', () => {
+  test('has a section, and the worst is in the headline', () => {
     const text = summary({ ...report(good, bad), outcome: 'failure' })
-    expect(text).toContain('## ⛔ good: resilient; bad: fragile')
+    expect(text).toContain('## ⛔ The experiment bad on front: fragile')
     expect(text).toContain('### Experiment good: abort')
     expect(text).toContain('### Experiment bad: abort')
   })

@@ -64,22 +64,22 @@ const firstLine = (report: Partial<Report>) => summary({ ...nothing, ...report }
 
 describe('the headline shows the result of', () => {
   test.each<[string, Partial<Report>, string]>([
-    ['a mesh', {}, '## ✅ The mesh is as asked'],
-    ['a promotion', { promotions: [promotion] }, '## ✅ v2 of backend is promoted'],
+    ['a mesh', {}, '## ✅ Everything was as the config says already'],
+    ['a promotion', { promotions: [promotion] }, '## ✅ v2 of backend was promoted'],
     [
       'a canary that had its weight already',
       { promotions: [{ ...promotion, verdict: 'skipped' }] },
-      '## ✅ v2 of backend was not moved (weight 100)',
+      '## ⚪ v2 of backend was not moved, and stays at 100%',
     ],
     [
       'a canary that was rolled back',
       { promotions: [{ ...promotion, verdict: 'rolled-back', weight: 0 }], outcome: 'failure', error: 'x' },
-      '## ⛔ v2 of backend: rolled-back, weight 0',
+      '## ⛔ v2 of backend was rolled back',
     ],
     [
       'a held canary',
       { promotions: [{ ...promotion, verdict: 'held', weight: 25 }] },
-      '## ✅ v2 of backend: held, weight 25',
+      '## ⚪ v2 of backend is held at 25%',
     ],
     [
       'several promotions',
@@ -91,17 +91,17 @@ describe('the headline shows the result of', () => {
         outcome: 'failure',
         error: 'x',
       },
-      '## ⛔ v2 of backend is promoted and adopted; v2 of frontend: inconclusive, weight 0',
+      '## ⛔ v2 of frontend ended without a decision, at 0% (of 2 canaries: 1 promoted, 1 inconclusive)',
     ],
     [
       'a failure before any promotion',
       { verdict: 'skipped', outcome: 'failure', error: 'mtls: no\nnamespace: no' },
-      '## ⛔ mtls: no',
+      '## ⛔ The run failed: mtls: no',
     ],
     [
       'a failure with a long message, shortened',
       { outcome: 'failure', error: 'x'.repeat(500) },
-      `## ⛔ ${'x'.repeat(100)}`,
+      `## ⛔ The run failed: ${'x'.repeat(183)}…`,
     ],
   ])('%s', (_, report, line) => {
     expect(firstLine(report)).toBe(line)
@@ -109,7 +109,7 @@ describe('the headline shows the result of', () => {
 })
 
 test('the summary of a run without changes has three parts that say so', () => {
-  expect(summary(nothing)).toBe(`## ✅ The mesh is as asked
+  expect(summary(nothing)).toBe(`## ✅ Everything was as the config says already
 
 |  |  |
 | --- | --- |
@@ -211,7 +211,7 @@ xychart-beta
   })
 
   test('explains the result in words and lists the counts of every check', () => {
-    expect(text).toContain('| Verdict | **rolled-back**: the canary failed |')
+    expect(text).toContain('\n\n**rolled-back**: every step passed its checks\n\n')
     expect(text).toContain(
       "Requests to the canary: 200. Requests of the users of backend: 4200, failed: 1. Decided 1.0 s after the canary's first request. The canary served its last request 0.5 s after its weight was set to 0.",
     )
@@ -254,7 +254,7 @@ describe('text from the cluster does not become markup', () => {
   })
 
   test('in the headline', () => {
-    expect(firstLine({ outcome: 'failure', error: hostile })).toBe(`## ⛔ ${safe}`)
+    expect(firstLine({ outcome: 'failure', error: hostile })).toBe(`## ⛔ The run failed: ${safe}`)
   })
 
   test('in the reason of a verdict', () => {
@@ -290,4 +290,55 @@ test.each(['\r', '\r\n', '\n'])(
 test('a manifest cannot end the block of code that shows it', () => {
   const fences = summary({ ...nothing, rendered: 'a: |\n  `````\n  # heading\n' }).match(/^ *`{5}/gm)
   expect(fences).toEqual(['`````', '`````'])
+})
+
+describe('a summary of a large run', () => {
+  const rowsOf = (count: number, name = 'x') => Array.from({ length: count }, (_, i) => `${name} ${i}`)
+  const large: Report = {
+    ...nothing,
+    verdict: 'rolled-back',
+    promotions: Array.from({ length: 40 }, (_, i) => ({
+      ...promotion,
+      service: `service-${i}`,
+      diagnosis: [{ pod: `pod-${i}`, container: 'app', log: rowsOf(10, 'ü'.repeat(2_000)), events: [] }],
+    })),
+    plan: [
+      { action: 'change', kind: 'VirtualService', namespace: 'shop', name: 'backend', diff: rowsOf(200_000, '+ line') },
+    ],
+    pods: Array.from({ length: 2_000 }, (_, i) => ({
+      name: `pod-${i}`,
+      ready: '2/2',
+      sidecar: 'native',
+      ok: true,
+      restarts: 0,
+    })),
+    error: rowsOf(100_000, 'an error that is rather long').join('\n'),
+  }
+
+  test('is below 1 MiB, and names the report that has the rest', () => {
+    const text = summary({ ...large, rendered: 'x: 1\n'.repeat(500_000) }, { html: 'out/mesh.html', json: 'mesh.json' })
+    expect(Buffer.byteLength(text)).toBeLessThan(1_048_576)
+    expect(text).toMatch(
+      /\n> \d+ parts? (is|are) left out, because a summary may have 1 MiB: they are in out\/mesh\.html\n$/,
+    )
+  })
+
+  test('has the verdict, the chart and the cause before all that is long, which is folded', () => {
+    const [promoted] = large.promotions
+    const text = summary({ ...large, promotions: [promoted!], error: 'it failed' })
+    const order = [
+      '## ',
+      '**promoted**',
+      '```mermaid',
+      'Last of pod-0',
+      '<summary><b>Policies</b></summary>',
+      '<summary><b>Pods</b></summary>',
+    ]
+    const places = order.map((part) => text.indexOf(part))
+    expect(places).toEqual(places.filter((at) => at >= 0).sort((a, b) => a - b))
+    expect(text).toMatch(/\n… and \d+ more lines\n`````\n\n<\/details>/)
+    expect(text).toContain('\n\n… and 1500 more\n\n</details>')
+    expect(text.match(/<details>/g)).toHaveLength(text.match(/<\/details>/g)!.length)
+    expect(text).not.toContain('left out')
+  })
 })

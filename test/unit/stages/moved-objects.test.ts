@@ -55,7 +55,7 @@ async function changesOf(
   const report = recorder.current()
   return {
     names: report.changes.map(({ kind, name }) => `${kind} ${name}`).sort(),
-    changed: outputsOf(report, undefined)['changed'],
+    changed: outputsOf(report, {})['changed'],
   }
 }
 

@@ -429,7 +429,7 @@ describe('a release that Git hands over', () => {
 
   test('says what to commit, in the log, in the outputs and as a file, and writes nothing', async () => {
     const { context, notes, writes } = await awaitCommit()
-    const { image, patch } = outputsOf(context.recorder.current(), undefined)
+    const { image, patch } = outputsOf(context.recorder.current(), {})
     expect(image).toBe('registry.test/till:2')
     expect(notes.at(-1)).toBe(`commit for till: registry.test/till:2; as a patch: ${String(patch)}`)
     expect(load(readFileSync(String(patch), 'utf8'))).toMatchObject({

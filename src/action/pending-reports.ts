@@ -1,0 +1,158 @@
+// What a run has still to tell GitHub. It is saved for the post step first, which delivers what the main step could not.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import * as core from '@actions/core'
+import type { Report } from '../report/report.ts'
+import { deactivateOthers, endStatus, setStatus, type DeploymentStatus, type DeploymentTarget } from './deployment.ts'
+import type { GithubRun } from './github-run.ts'
+import { connectGithub, explainGithubError, isTransient, type Github } from './octokit.ts'
+import { findPullRequest, writeComment } from './pull-request-comment.ts'
+
+/**
+ * `number`: of the deployment that still needs its last status; without `status`, nobody knows how the promotion ended. `replaced`: why the
+ * other deployments are inactive then, if they are.
+ */
+export type PendingDeployment = {
+  target: DeploymentTarget
+  number?: number
+  status?: DeploymentStatus
+  replaced?: { number?: number; description: string }
+}
+
+/** `file`: with the body, which is too long for a variable. */
+export type PendingComment = { run: GithubRun; marker: string; file: string }
+
+export type PendingReports = { deployment?: PendingDeployment | undefined; comment?: PendingComment | undefined }
+
+/** For all of it, so that a GitHub that hangs does not keep the job. */
+const limitMs = 15_000
+
+export const deploymentPermission = 'deployments: write'
+
+/** The end of the time limit, or of the run. */
+export function reportingSignal(cancelled?: AbortSignal): AbortSignal {
+  const limit = AbortSignal.timeout(limitMs)
+  return cancelled ? AbortSignal.any([limit, cancelled]) : limit
+}
+
+/** Keeps what is pending, in memory and for the post step. */
+export class Outbox {
+  private pending: PendingReports
+
+  constructor(pending: PendingReports = {}) {
+    this.pending = pending
+  }
+
+  get content(): PendingReports {
+    return this.pending
+  }
+
+  set(change: PendingReports): void {
+    this.pending = { ...this.pending, ...change }
+    core.saveState(stateName, JSON.stringify(this.pending))
+  }
+}
+
+const stateName = 'reports'
+
+/** What is to be told of the deployment. `returned`: those of a run that only rolls back. */
+export function endedDeployment(
+  begun: PendingDeployment | undefined,
+  report: Report,
+  environmentUrl: string | undefined,
+  returned: DeploymentTarget | undefined,
+): PendingDeployment | undefined {
+  const { verdict, outcome, reason = '' } = report
+  if (begun) {
+    const status = endStatus(report)
+    const isActive = status.state === 'success'
+    const replaced = { description: 'A later deployment has replaced it', number: begun.number! }
+    const url = isActive || status.state === 'in_progress' ? { environmentUrl } : {}
+    return { ...begun, status: { ...status, ...url }, ...(isActive ? { replaced } : {}) }
+  }
+  const isReturned = returned && outcome === 'success' && verdict === 'rolled-back'
+  return isReturned ? { target: returned, replaced: { description: reason } } : undefined
+}
+
+/** What the main step has left. */
+export function savedReports(): PendingReports {
+  return JSON.parse(core.getState(stateName) || '{}') as PendingReports
+}
+
+export function pendingComment(run: GithubRun, marker: string, body: string, folder: string): PendingComment {
+  const file = join(mkdtempSync(join(folder, 'mesh-canary-')), 'comment.md')
+  writeFileSync(file, body, { mode: 0o600 })
+  return { run, marker, file }
+}
+
+/**
+ * `isLast`: nobody tries again. `outcome`: what the post step has done about a promotion that the run did not end.
+ */
+export type Delivery = { token: string; signal: AbortSignal; isLast: boolean; outcome?: string | undefined }
+
+/** Never rejects: what is not possible becomes a warning. */
+export async function deliver(outbox: Outbox, delivery: Delivery): Promise<void> {
+  const { deployment, comment } = outbox.content
+  const apiUrl = (deployment?.target ?? comment)?.run.apiUrl
+  if (apiUrl === undefined) return
+  const github = connectGithub(delivery.token, apiUrl, delivery.signal)
+  if (deployment) {
+    const tell = () => deliverDeployment(github, outbox, deployment, delivery)
+    if (await attempt('deployment', deploymentPermission, delivery, tell)) outbox.set({ deployment: undefined })
+  }
+  if (comment && (await attempt('comment', 'pull-requests: write', delivery, () => deliverComment(github, comment)))) {
+    outbox.set({ comment: undefined })
+    rmSync(dirname(comment.file), { recursive: true, force: true })
+  }
+}
+
+/** Returns whether it is finished with: done, or refused for good. */
+async function attempt(
+  what: string,
+  permissions: string,
+  { isLast }: Pick<Delivery, 'isLast'>,
+  work: () => Promise<void>,
+): Promise<boolean> {
+  try {
+    await work()
+    return true
+  } catch (problem) {
+    const text = explainGithubError(problem, what, permissions)
+    const isOver = isLast || !isTransient(problem)
+    if (isOver) warn(text)
+    else core.info(`${text}; the post step tries again`)
+    return isOver
+  }
+}
+
+export function warn(text: string): void {
+  core.warning(text, { title: 'GitHub' })
+}
+
+const unknownEnd = 'The run ended before it said how its promotion ended'
+
+async function deliverDeployment(
+  github: Github,
+  outbox: Outbox,
+  { target, number, status, replaced }: PendingDeployment,
+  { outcome }: Delivery,
+): Promise<void> {
+  if (number !== undefined) {
+    await setStatus(github, target, number, status ?? { state: 'failure', description: outcome ?? unknownEnd })
+    // From here on, a run that dies has said how it ended.
+    outbox.set({ deployment: replaced ? { target, replaced } : undefined })
+  }
+  if (replaced) await deactivateOthers(github, target, replaced.description, replaced.number)
+}
+
+async function deliverComment(github: Github, { run, marker, file }: PendingComment): Promise<void> {
+  const pullRequest = await findPullRequest(github, run)
+  if (pullRequest === undefined)
+    return core.info('comment: this run belongs to no pull request, so there is none to comment on')
+  const isWritten = await writeComment(github, run, pullRequest, { marker, body: readFileSync(file, 'utf8') })
+  core.info(
+    isWritten
+      ? `comment: the pull request #${pullRequest} shows the result`
+      : `comment: the pull request #${pullRequest} shows the result of a run that began later`,
+  )
+}

@@ -1,0 +1,109 @@
+// One note on the merge request of a GitLab job, which later jobs replace. No verdict depends on it.
+import { commentBody, commentChange, markerOf, reportId } from '../report/comment.ts'
+import { environmentUrl } from '../report/environment-url.ts'
+import type { ReportFiles } from '../report/outputs.ts'
+import type { Report } from '../report/report.ts'
+import type { Config } from '../config/schema.ts'
+import { runName } from '../runtime/environment.ts'
+import { fetchFailure } from '../runtime/errors.ts'
+import type { Terminal } from './terminal.ts'
+
+/** Of one request, and of all of them. */
+const timeoutMs = 10_000
+const limitMs = 15_000
+
+type Note = { id: number; body: string; system: boolean; author: { id: number } }
+
+/** Never rejects. */
+export async function writeNote(
+  config: Config,
+  report: Report,
+  files: ReportFiles,
+  env: NodeJS.ProcessEnv,
+  { info, warning }: Pick<Terminal, 'info' | 'warning'>,
+): Promise<void> {
+  if (config.deployment !== undefined) info('deployment: only the action on GitHub creates one')
+  if (!config.comment) return
+  const { CI_API_V4_URL: api, CI_PROJECT_ID: project, CI_MERGE_REQUEST_IID: number, GITLAB_TOKEN: token } = env
+  if (!api || !project || !number)
+    return info('comment: this run belongs to no merge request of GitLab, so there is none to comment on')
+  if (isFork(env)) return info('comment: nothing for the merge request of a fork')
+  if (!token)
+    return warning('comment: there is no token; set the variable GITLAB_TOKEN to a token with the scope `api`')
+  const marker = markerOf(reportId(config, report.server))
+  const run = runName(env)
+  const where = { environment: environmentUrl(config, report), commit: env['CI_COMMIT_SHA'] }
+  const links = { ...files, ...where, ...(run.startsWith('http') ? { run } : {}) }
+  try {
+    const isWritten = await replaceNote(
+      gitlab(api, token),
+      `/projects/${encodeURIComponent(project)}/merge_requests/${number}/notes`,
+      marker,
+      commentBody(report, marker, links),
+    )
+    info(`comment: the merge request !${number} shows the result${isWritten ? '' : ' of a run that began later'}`)
+  } catch (problem) {
+    warning(`comment: ${fetchFailure(problem)}`)
+  }
+}
+
+/** Such a job runs with the fork's variables, which hold none of ours. */
+function isFork({
+  CI_MERGE_REQUEST_PROJECT_ID: target,
+  CI_MERGE_REQUEST_SOURCE_PROJECT_ID: source,
+}: NodeJS.ProcessEnv) {
+  return target !== undefined && source !== undefined && target !== source
+}
+
+/** `next`: the next page of a list; empty after the last. */
+type Request = (
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE',
+  path: string,
+  body?: object,
+) => Promise<{ data: unknown; next: string }>
+
+/** Each call rejects with a sentence that says what to do. */
+function gitlab(api: string, token: string): Request {
+  const limit = AbortSignal.timeout(limitMs)
+  return async (method, path, body) => {
+    const response = await fetch(`${api}${path}`, {
+      method,
+      headers: { 'private-token': token, 'content-type': 'application/json' },
+      // The token must not follow a redirect to another server.
+      redirect: 'error',
+      signal: AbortSignal.any([limit, AbortSignal.timeout(timeoutMs)]),
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    })
+    if (!response.ok) throw new Error(refusal(response.status, await response.text()))
+    // A deletion has no answer.
+    const data: unknown = response.status === 204 ? undefined : await response.json()
+    return { data, next: response.headers.get('x-next-page') ?? '' }
+  }
+}
+
+function refusal(status: number, text: string): string {
+  if (status === 401) return 'GitLab does not accept GITLAB_TOKEN; it may have expired'
+  if (status === 403 || status === 404)
+    return `GITLAB_TOKEN may not do that (${status}); it needs the scope \`api\` and the role Reporter or higher in this project`
+  return `GitLab answers ${status}: ${text.slice(0, 200)}`
+}
+
+/** A note of somebody else with the same marker stays as it is. Returns false if a newer run has written one already. */
+async function replaceNote(request: Request, notes: string, marker: string, body: string): Promise<boolean> {
+  const { update, remove, isOutdated } = commentChange(await ownNotes(request, notes, marker), body)
+  if (isOutdated) return false
+  await (update === undefined ? request('POST', notes, { body }) : request('PUT', `${notes}/${update}`, { body }))
+  for (const id of remove) await request('DELETE', `${notes}/${id}`)
+  return true
+}
+
+async function ownNotes(request: Request, notes: string, marker: string): Promise<Note[]> {
+  const me = (await request('GET', '/user')).data as { id: number }
+  const own: Note[] = []
+  for (let page = '1'; page !== ''; ) {
+    const { data, next } = await request('GET', `${notes}?sort=asc&per_page=100&page=${page}`)
+    own.push(...(data as Note[]).filter((n) => !n.system && n.author.id === me.id && n.body.startsWith(marker)))
+    page = next
+  }
+  return own
+}

@@ -1,0 +1,75 @@
+// A promotion under way in a few lines of text: its step, what both versions served, and how strong the evidence is. Pure.
+import type { ProgressView } from '../canary/state/progress-view.ts'
+
+/** `where`: what the controller says that moves the traffic, if one does; the steps of the plan are not its steps. */
+export function progressLines(view: ProgressView, where?: string): string[] {
+  const { service, canary, verdict } = view
+  if (verdict !== undefined) return [`${canary} of ${service}: ${verdict}, weight ${view.weight}%`]
+  return [`${canary} of ${service}: ${where ?? progressLine(view)}`, ...detailLines(view)]
+}
+
+type Position = Pick<ProgressView, 'phase' | 'stage' | 'stages' | 'weight'> & {
+  kind?: ProgressView['kind'] | undefined
+}
+
+/** The step, the weight and the time left. */
+export function progressLine(view: Position & { msLeft: number }): string {
+  const doing = { shifting: 'the traffic moves', watching: 'watching', confirming: 'waits for confirmation' }
+  const { phase, msLeft } = view
+  const left = msLeft > 0 ? `at least ${Math.ceil(msLeft / 1000)} s left` : ''
+  const what = phase === 'waiting' || phase === 'ended' ? '' : doing[phase]
+  return [positionLine(view), what, left].filter(Boolean).join(', ')
+}
+
+export function positionLine({ phase, kind, stage, stages, weight }: Position): string {
+  if (phase === 'waiting') return `waiting to begin, ${stages} steps`
+  const what = kind === 'mirror' ? 'copies' : kind === 'ab' ? 'requests that match' : `weight ${weight}%`
+  return `step ${stage} of ${stages}, ${what}`
+}
+
+type Evidence = Omit<ProgressView['checks'][number], 'verdict' | 'check'> & { check: string }
+
+/** What was served, and the evidence. */
+export function detailLines({
+  canary,
+  stable,
+  served,
+  checks,
+}: Pick<ProgressView, 'canary' | 'stable' | 'served'> & { checks: readonly Evidence[] }): string[] {
+  const part = (name: string, { requests, failures }: { requests: number; failures: number }) =>
+    requests === 0 ? `${name} no requests` : `${name} ${successRate(requests, failures)} of ${requests}`
+  const succeeded = [part(canary, served.canary), part(stable, served.stable), part('users', served.users)]
+  return [`  succeeded ${succeeded.join(' · ')}`, ...evidenceLines(checks)]
+}
+
+function successRate(requests: number, failures: number): string {
+  return `${Number((((requests - failures) / requests) * 100).toFixed(2))}%`
+}
+
+/** The parts against the canary add up; each check has to pass by itself, so the weakest one is shown. */
+function evidenceLines(checks: readonly Evidence[]): string[] {
+  const [first] = checks
+  if (!first) return []
+  const against = checks.reduce((sum, { failEvidence }) => sum + failEvidence, 0)
+  const weakest = checks.reduce((least, each) => (share(each) < share(least) ? each : least), first)
+  const { check, passEvidence, passThreshold } = weakest
+  return [
+    `  against   ${bar(against, first.failThreshold)} ${shown(against)}, rolls back at ${shown(first.failThreshold)}`,
+    `  for       ${bar(passEvidence, passThreshold)} ${shown(passEvidence)}, passes at ${shown(passThreshold)} (${check})`,
+  ]
+}
+
+const share = ({ passEvidence, passThreshold }: Evidence) => passEvidence / passThreshold
+
+const width = 24
+
+/** Logarithmic: empty at 1, which is no evidence, and full at the limit. */
+function bar(evidence: number, limit: number): string {
+  const part = limit > 1 ? Math.log(Math.max(1, evidence)) / Math.log(limit) : Number(evidence >= limit)
+  const filled = Math.round(width * Math.min(1, part))
+  return `${'█'.repeat(filled)}${'░'.repeat(width - filled)}`
+}
+
+function shown(value: number): string {
+  return value >= 10_000 ? value.toExponential(1) : String(Number(value.toPrecision(3)))
+}

@@ -1,0 +1,26 @@
+// Where users reach what a run has deployed. Pure.
+import type { Config } from '../config/schema.ts'
+import type { Report } from './report.ts'
+
+/**
+ * The address of Tyk, else the ingress of the cluster that `cluster` made, else the first exposed host that has a name; undefined if
+ * there is none that others than this machine reach.
+ */
+export function environmentUrl(
+  { edge, expose = {} }: Pick<Config, 'edge' | 'expose'>,
+  { cluster }: Pick<Report, 'cluster'>,
+): string | undefined {
+  if (edge?.tyk.enabled) return ofTyk(edge.tyk)
+  const ingress = cluster?.ingress.http
+  if (ingress !== undefined && !/^(127\.|localhost|\[::1\])/.test(ingress)) return `http://${ingress}`
+  const named = Object.values(expose).flatMap(({ hosts, tls }) =>
+    hosts.filter((host) => !host.includes('*')).map((host) => `${tls ? 'https' : 'http'}://${host}`),
+  )
+  return named[0]
+}
+
+function ofTyk({ url, domain, listenPath }: NonNullable<Config['edge']>['tyk']): string {
+  const address = new URL(listenPath, url)
+  if (domain !== undefined) address.hostname = domain
+  return address.href
+}

@@ -1,0 +1,117 @@
+// The HTML report: one file that shows a run, and needs no network. Pure, but for the assets that it reads.
+import { createHash } from 'node:crypto'
+import type { ClusterResult, Report } from '../report.ts'
+import type { SimulationReport } from '../simulation-report.ts'
+import { readAssets, type Assets } from './assets.ts'
+import type { ChartSpec } from './chart-spec.ts'
+import { html, jsonForScript, Markup } from './escape.ts'
+import { experimentBody } from './experiment.ts'
+import { section } from './parts.ts'
+import { overview, promotionBody } from './promotion.ts'
+import { promotionCharts } from './promotion-charts.ts'
+import { runSections, type Section } from './run-sections.ts'
+import { simulationCharts, simulationHeadline, simulationSections } from './simulation.ts'
+import { canaryName, headline, type Headline } from '../headline.ts'
+
+type Page = { head: Headline; about: string; sections: Section[]; charts: ChartSpec[] }
+
+/** @throws Error if the assets cannot be read */
+export function htmlPage(report: Report | SimulationReport, assets: Assets = readAssets()): string {
+  return document('simulations' in report ? simulationPage(report) : runPage(report), assets).text
+}
+
+function runPage(report: Report): Page {
+  const { promotions, startedAt, seconds, namespace, error } = report
+  const charts = promotions.map((promotion, i) => promotionCharts(promotion, `p${i}`))
+  const links = promotions.map((_, i) => `promotion-${i}`)
+  const isSeveral = promotions.length > 1
+  const of = promotions.map((promotion, i) => ({
+    id: links[i]!,
+    title: isSeveral ? canaryName(promotion) : 'The promotion',
+    body: promotionBody(promotion, charts[i]!, isSeveral),
+  }))
+  const experiments = (report.experiments ?? []).map((experiment, i) => ({
+    id: `experiment-${i}`,
+    title: `Experiment ${experiment.name}${experiment.cluster === undefined ? '' : ` in ${experiment.cluster}`}`,
+    body: experimentBody(experiment),
+  }))
+  return {
+    head: headline(report),
+    about: `${namespace}, ${startedAt.replace('T', ' ').slice(0, 19)} UTC, ${Math.round(seconds)} s`,
+    sections: [
+      ...(isSeveral ? [{ id: 'overview', title: 'Canaries', body: overview(promotions, links) }] : []),
+      ...of,
+      ...experiments,
+      ...(promotions.length + experiments.length > 0 && error !== undefined
+        ? [{ id: 'errors', title: 'Errors', body: errors(error) }]
+        : []),
+      ...runSections(report),
+      ...(report.clusters ?? []).flatMap(clusterSections),
+    ],
+    charts: charts.flat(),
+  }
+}
+
+/** What the run did in a cluster of a fleet besides its promotions. */
+function clusterSections({ name, report }: ClusterResult): Section[] {
+  return runSections(report).map(({ id, title, body }) => ({ id: `${name}-${id}`, title: `${name}: ${title}`, body }))
+}
+
+function errors(error: string): Markup {
+  return html`<pre>${error}</pre>`
+}
+
+function simulationPage(report: SimulationReport): Page {
+  const charts = simulationCharts(report)
+  return {
+    head: simulationHeadline(report),
+    about: `${report.namespace}, ${report.startedAt.replace('T', ' ').slice(0, 19)} UTC`,
+    sections: simulationSections(report, charts),
+    charts,
+  }
+}
+
+/** Nothing but this page's own script and style runs, and nothing is loaded or sent. */
+function policyOf({ script, style }: Assets): string {
+  const hash = (text: string) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`
+  return [
+    "default-src 'none'",
+    `script-src ${hash(script)}`,
+    `style-src ${hash(style)}`,
+    "base-uri 'none'",
+    "form-action 'none'",
+  ].join('; ')
+}
+
+function document({ head, about, sections, charts }: Page, assets: Assets): Markup {
+  const { tone, verdict, sentence, reason } = head
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${policyOf(assets)}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>${verdict}: ${sentence}</title>
+<style>${new Markup(assets.style)}</style>
+</head>
+<body>
+<a class="skip" href="#main">Skip to the content</a>
+<header>
+<p class="verdict ${tone}">${verdict}</p>
+<h1>${sentence}</h1>
+${reason !== undefined && html`<p class="reason">${reason}</p>`}
+<p class="muted">${about}</p>
+</header>
+<nav aria-label="Sections"><ul>${sections.map(({ id, title }) => html`<li><a href="#${id}">${title}</a></li>`)}</ul></nav>
+<main id="main">
+<noscript><p>The charts need JavaScript. All tables are here without it.</p></noscript>
+${sections.map(({ id, title, body }) => section(id, title, body))}
+</main>
+<div id="live" class="hidden" aria-live="polite"></div>
+<script type="application/json" id="data">${jsonForScript({ charts })}</script>
+<script>${new Markup(assets.script)}</script>
+</body>
+</html>
+`
+}

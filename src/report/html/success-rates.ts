@@ -1,0 +1,39 @@
+// The share of successful requests over time, with what it may be by chance. Pure.
+
+/** In per cent; null before the first request. */
+export type Rates = { values: (number | null)[]; low: (number | null)[]; high: (number | null)[] }
+
+/** Of all requests up to each sample, with a 95% interval. */
+export function successRates({ requests, failures }: { requests: number[]; failures: number[] }): Rates {
+  let [all, failed] = [0, 0]
+  const rates = requests.map((count, i) => {
+    all += count
+    failed += failures[i]!
+    return all > 0 ? wilson(Math.max(0, all - failed), all) : undefined
+  })
+  return {
+    values: rates.map((rate) => rate?.share ?? null),
+    low: rates.map((rate) => rate?.low ?? null),
+    high: rates.map((rate) => rate?.high ?? null),
+  }
+}
+
+/** The quantile of the normal distribution for 95%. */
+const z = 1.959964
+
+/**
+ * Wilson's score interval (E. B. Wilson, 1927), in per cent. The exact one of statistics/binomial.ts, which decides
+ * about steps, takes as long as there are failures, and a chart has hundreds of intervals.
+ */
+function wilson(successes: number, of: number): { share: number; low: number; high: number } {
+  const share = successes / of
+  const middle = share + z ** 2 / (2 * of)
+  const reach = z * Math.sqrt((share * (1 - share)) / of + z ** 2 / (4 * of ** 2))
+  const scale = 1 + z ** 2 / of
+  const inPercent = (value: number) => Number((100 * Math.min(1, Math.max(0, value))).toFixed(3))
+  return {
+    share: inPercent(share),
+    low: inPercent((middle - reach) / scale),
+    high: inPercent((middle + reach) / scale),
+  }
+}

@@ -1,0 +1,103 @@
+// The stage edge: the API definition in Tyk that leads to the ingress gateway, and one request that proves it.
+import { tykHost } from '../config/edge.ts'
+import { markOf } from '../edge/tyk/definition.ts'
+import { applyTyk, planTyk, undoTyk, type TykPlan } from '../edge/tyk/plan.ts'
+import { proveTyk, type Proof } from '../edge/tyk/proof.ts'
+import { messageOf } from '../runtime/errors.ts'
+import type { StageContext, StageOutcome } from './context.ts'
+
+const kind = 'Tyk API'
+
+/** `proofLimitMs`: how long Tyk may take to reload. @throws Error if Tyk refuses, or if users do not reach the application through it */
+export async function edge(context: StageContext, proofLimitMs = 30_000): Promise<StageOutcome> {
+  const { config, cluster, recorder, host } = context
+  const plan = await planTyk(cluster, config)
+  report(context, plan)
+  const { action } = plan
+  if (config.dryRun) return { changed: action !== 'unchanged' }
+  if (action !== 'unchanged') {
+    await applyProven(context, plan, proofLimitMs)
+    recorder.record({ changes: [{ ...nameOf(plan), action: doneAs[action] }] })
+    return { changed: true }
+  }
+  host.info('the API of Tyk is already as the config says: nothing changed')
+  if (config.edge!.tyk.enabled) await proveUnchanged(context, plan, proofLimitMs)
+  return { changed: false }
+}
+
+/** What is not proved does not stay. */
+async function applyProven(context: StageContext, plan: TykPlan, limitMs: number): Promise<void> {
+  try {
+    await applyTyk(plan)
+    if (plan.action !== 'delete') conclude(context, plan, await prove(context, plan, limitMs))
+  } catch (problem) {
+    const done = await undoTyk(plan).catch((another: unknown) => `it could not be undone: ${messageOf(another)}`)
+    throw new Error([messageOf(problem), done].filter(Boolean).join('; '))
+  }
+}
+
+/** A run that died between its change and the reload leaves a Tyk that serves something else than it says. */
+async function proveUnchanged(context: StageContext, plan: TykPlan, limitMs: number): Promise<void> {
+  const first = await prove(context, plan, 0)
+  if (first.ok) return conclude(context, plan, first)
+  await plan.api.reload()
+  context.host.info(`${first.text}; so Tyk was told to reload`)
+  conclude(context, plan, await prove(context, plan, limitMs))
+}
+
+/** Shows what would change; changes nothing. */
+export async function planEdge(context: StageContext): Promise<boolean> {
+  return (await edge({ ...context, config: { ...context.config, dryRun: true } })).changed
+}
+
+/** Before anything is changed. */
+export async function edgeClusterFaults({
+  cluster,
+  config,
+}: Pick<StageContext, 'cluster' | 'config'>): Promise<string[]> {
+  if (!config.edge) return []
+  return planTyk(cluster, config).then(
+    () => [],
+    (problem: unknown) => [messageOf(problem)],
+  )
+}
+
+/** Asks Tyk first. Returns the removal, which resolves to what it has removed, or would in a dry run. */
+export async function edgeRemoval({ cluster, config }: StageContext): Promise<() => Promise<string[]>> {
+  const { edge } = config
+  if (!edge) return () => Promise.resolve([])
+  const plan = await planTyk(cluster, { ...config, edge: { tyk: { ...edge.tyk, enabled: false } } })
+  return async () => {
+    if (plan.action !== 'delete') return []
+    if (!config.dryRun) await applyTyk(plan)
+    return [`${kind} ${plan.definition.name}`]
+  }
+}
+
+const doneAs = { create: 'created', change: 'changed', delete: 'deleted' } as const
+
+function nameOf({ definition: { name } }: TykPlan) {
+  return { kind, namespace: '', name }
+}
+
+function report({ recorder, host }: StageContext, plan: TykPlan): void {
+  const { action, diff } = plan
+  if (action === 'unchanged') return
+  recorder.record({ plan: [...(recorder.current().plan ?? []), { ...nameOf(plan), action, diff }] })
+  host.info(`${kind} ${plan.definition.name}: ${action}`)
+  diff.forEach((line) => host.info(`    ${line}`))
+}
+
+function prove({ config, host }: StageContext, { route, definition }: TykPlan, limitMs: number): Promise<Proof> {
+  const { url, proof } = config.edge!.tyk
+  const path = `${route.listenPath.replace(/\/+$/, '')}${proof.path}`
+  const asked = { url, path, host: tykHost(config), mark: markOf(definition), key: proof.key }
+  return proveTyk(asked, { limitMs, signal: host.signal })
+}
+
+function conclude({ recorder, host }: StageContext, { route }: TykPlan, { ok, text }: Proof): void {
+  const { trafficChecks = [] } = recorder.current()
+  recorder.record({ trafficChecks: [...trafficChecks, { service: route.name, what: 'edge', ok, text }] })
+  host.info(text)
+  if (!ok) throw new Error(`edge.tyk: ${text}`)
+}

@@ -1,0 +1,420 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { finishReporting, startReporting } from '../../../src/action/reporting.ts'
+import { markerOf, reportId } from '../../../src/report/comment.ts'
+import type { Config } from '../../../src/config/schema.ts'
+import { emptyReport, type Report } from '../../../src/report/report.ts'
+import { botLogin, startGithubApi, type GithubApi, type GithubApiOptions } from '../../github-api.ts'
+import { configOf, tempFolder } from '../fixtures.ts'
+
+const report = (part: Partial<Report> = {}): Report => ({
+  ...emptyReport('shop', new Date(0), false),
+  server: 'https://cluster.example',
+  verdict: 'promoted',
+  reason: 'every step passed its checks',
+  ...part,
+})
+const canary = 'canary: { service: backend, stable: v1, canary: v2 }'
+const config = (more: string) => configOf(`name: shop\nnamespace: shop\ngithubToken: secret\n${canary}\n${more}`)
+const server = 'https://cluster.example'
+const marker = markerOf(reportId(config(''), server))
+const now = { cancelled: new AbortController().signal, isLater: false }
+
+let printed: string
+beforeEach(() => {
+  printed = ''
+  vi.stubEnv('GITHUB_STATE', '')
+  vi.stubEnv('RUNNER_TEMP', tempFolder())
+  vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    printed += String(text)
+    return true
+  })
+})
+afterEach(() => {
+  vi.restoreAllMocks()
+  vi.unstubAllEnvs()
+})
+
+const branch = (name: string) => ({ sha: 'head', repo: { full_name: name } })
+const pullRequest = (head = 'acme/shop') => ({
+  pull_request: { number: 7, head: branch(head), base: branch('acme/shop') },
+})
+
+async function github(options: Partial<GithubApiOptions> = {}): Promise<GithubApi> {
+  const api = await startGithubApi({ token: 'secret', permissions: ['pull-requests', 'deployments'], ...options })
+  onTestFinished(() => void api.server.close())
+  return api
+}
+
+function environment({ address }: GithubApi, event: object = pullRequest(), name = 'pull_request'): NodeJS.ProcessEnv {
+  const file = join(tempFolder(), 'event.json')
+  writeFileSync(file, JSON.stringify(event))
+  return {
+    GITHUB_API_URL: address,
+    GITHUB_REPOSITORY: 'acme/shop',
+    GITHUB_SHA: 'merge',
+    GITHUB_EVENT_NAME: name,
+    GITHUB_EVENT_PATH: file,
+  }
+}
+
+async function runOnce(settings: string, env: NodeJS.ProcessEnv, of: Report = report()): Promise<void> {
+  await reportOn(config(settings), env, of)
+}
+
+async function reportOn(of: Config, env: NodeJS.ProcessEnv, result = report(), how = now): Promise<void> {
+  const reporting = await startReporting(of, env)
+  if (result.server !== undefined) reporting.connected(result.server, how.cancelled)
+  await reporting.end(result, {}, how)
+}
+
+/** The post step of the job. */
+async function runPostStep(outcome?: string): Promise<void> {
+  const saved = [...printed.matchAll(/::save-state name=reports::(.*)/g)].at(-1)![1]!
+  vi.stubEnv('STATE_reports', saved.replaceAll('%0A', '\n').replaceAll('%25', '%'))
+  vi.stubEnv('INPUT_GITHUB-TOKEN', 'secret')
+  await finishReporting(outcome)
+}
+
+describe('the comment on a pull request', () => {
+  test('is one after three runs, and shows the last', async () => {
+    const api = await github()
+    for (const reason of ['first', 'second', 'third']) {
+      const dryRun = report({ dryRun: true, outcome: 'failure', error: reason })
+      await runOnce('comment: true', environment(api), dryRun)
+    }
+    expect(api.state.comments).toMatchObject([{ id: 101, issue: 7, user: { login: botLogin } }])
+    expect(api.state.comments[0]!.body).toContain('> third')
+    expect(printed).not.toContain('::warning')
+  })
+
+  test('is found behind many others, and leaves alone what somebody else wrote with its marker', async () => {
+    const others = Array.from({ length: 230 }, (_, i) => ({
+      id: i,
+      issue: 7,
+      user: { login: 'somebody' },
+      body: marker,
+    }))
+    const own = { id: 300, issue: 7, user: { login: botLogin }, body: `${marker}\nof yesterday` }
+    const api = await github({ comments: [...others, own] })
+    await runOnce('comment: true', environment(api))
+    expect(api.state.comments).toHaveLength(231)
+    expect(api.state.comments.at(-1)!.body).toContain('### ')
+    expect(api.state.comments.filter(({ body }) => body === marker)).toHaveLength(230)
+  })
+
+  test('is of the newest run: an older one that ends later leaves it alone, and names its commit', async () => {
+    const api = await github()
+    const began = (at: string) => report({ startedAt: at, reason: `of the run at ${at}` })
+    await runOnce('comment: true\nstages: rollback', environment(api), began('2026-11-30T08:00:00.000Z'))
+    await runOnce('comment: true\nstages: rollback', environment(api), began('2026-11-30T07:00:00.000Z'))
+    expect(api.state.comments).toHaveLength(1)
+    expect(api.state.comments[0]!.body).toContain('of the run at 2026-11-30T08')
+    expect(printed).toContain('shows the result of a run that began later')
+  })
+
+  test('is one again after two runs have created one each', async () => {
+    const own = (id: number) => ({ id, issue: 7, user: { login: botLogin }, body: `${marker}\nof two runs at once` })
+    const api = await github({ comments: [own(1), own(2), own(3)] })
+    await runOnce('comment: true', environment(api))
+    expect(api.state.comments).toHaveLength(1)
+    expect(api.state.comments[0]!.body).toContain('### ')
+  })
+
+  test('of another config is another one', async () => {
+    const api = await github()
+    await runOnce('comment: true', environment(api))
+    await reportOn(configOf('name: web\ncomment: true\ngithubToken: secret'), environment(api))
+    expect(api.state.comments).toHaveLength(2)
+  })
+
+  test('goes after a push to the pull request that it merged', async () => {
+    const branches = { head: branch('acme/shop'), base: branch('acme/shop') }
+    const pull = { number: 9, merged_at: '2026-11-30T07:00:00Z', merge_commit_sha: 'merge', ...branches }
+    const fork = { ...pull, number: 8, head: branch('somebody/shop') }
+    const open = { ...pull, number: 6, merged_at: null, head: { ...branches.head, sha: 'merge' } }
+    const api = await github({ pulls: { merge: [fork, open, pull] } })
+    await runOnce('comment: true', environment(api, {}, 'push'))
+    expect(api.state.comments.map(({ issue }) => issue)).toEqual([9])
+  })
+
+  test('is left out, without a warning, where there is no pull request or it is of a fork', async () => {
+    const api = await github()
+    await runOnce('comment: true', environment(api, {}, 'push'))
+    await runOnce('comment: true', environment(api, {}, 'schedule'))
+    const before = api.state.requests.length
+    await runOnce('comment: true\ndeployment: production', environment(api, pullRequest('somebody/shop')))
+    await runOnce(
+      'comment: true',
+      environment(api, { pull_request: { number: 7, head: { repo: null }, base: branch('acme/shop') } }),
+    )
+    expect(api.state.comments).toEqual([])
+    expect(api.state.requests).toHaveLength(before)
+    expect(printed).toContain('comment, deployment: nothing for the pull request of a fork')
+    expect(printed).not.toContain('::warning')
+  })
+
+  test('is written after a short outage of GitHub', async () => {
+    const api = await github({ outages: 2 })
+    await runOnce('comment: true', environment(api))
+    expect(api.state.comments).toHaveLength(1)
+  })
+})
+
+describe('the deployment of a promotion', () => {
+  const states = (api: GithubApi) =>
+    api.state.deployments.map(({ environment, sha, statuses }) => [
+      environment,
+      sha,
+      ...statuses.map(({ state }) => state),
+    ])
+
+  test.each<[string, Partial<Report>, string]>([
+    ['promoted', {}, 'success'],
+    [
+      'rolled back',
+      { verdict: 'rolled-back', outcome: 'failure', error: 'x', reason: 'too slow '.repeat(50) },
+      'failure',
+    ],
+    ['undecided', { verdict: 'inconclusive', outcome: 'failure', error: 'x' }, 'failure'],
+    ['promoted by a run that failed later', { outcome: 'failure', error: 'an experiment failed' }, 'failure'],
+    ['held', { verdict: 'held' }, 'in_progress'],
+    ['skipped', { verdict: 'skipped' }, 'inactive'],
+    ['of a run that was refused', { verdict: 'skipped', outcome: 'failure', error: 'no cluster' }, 'failure'],
+  ])('of a canary that was %s', async (_, part, state) => {
+    const api = await github()
+    await runOnce('deployment: production', environment(api), report(part))
+    expect(states(api)).toEqual([['production', 'head', 'in_progress', state]])
+    expect(printed).not.toContain('::warning')
+  })
+
+  test('has the address of the ingress, and the page of the run', async () => {
+    const api = await github()
+    vi.stubEnv('GITHUB_SERVER_URL', 'https://github.example')
+    vi.stubEnv('GITHUB_REPOSITORY', 'acme/shop')
+    vi.stubEnv('GITHUB_RUN_ID', '5')
+    const ingress = { http: '203.0.113.7:80' }
+    const cluster = { name: 'k', action: 'used' as const, kind: '0', nodes: 1, kubeconfig: 'k', ingress, loaded: [] }
+    await runOnce('deployment: production', environment(api), report({ cluster }))
+    expect(api.state.deployments[0]!.statuses.at(-1)).toMatchObject({
+      environment_url: 'http://203.0.113.7:80',
+      log_url: 'https://github.example/acme/shop/actions/runs/5/attempts/1',
+      description: 'every step passed its checks',
+    })
+  })
+
+  test('replaces the one before, but none of another config or environment', async () => {
+    const api = await github()
+    const other = async (name: string, settings: string) => {
+      await reportOn(configOf(`name: ${name}\ngithubToken: secret\n${canary}\n${settings}`), environment(api))
+    }
+    await other('web', 'deployment: production')
+    await runOnce('deployment: staging', environment(api))
+    await runOnce('deployment: production', environment(api))
+    await runOnce('deployment: production', environment(api))
+    expect(states(api).map(([environment, , ...rest]) => [environment, ...rest])).toEqual([
+      ['production', 'in_progress', 'success'],
+      ['staging', 'in_progress', 'success'],
+      ['production', 'in_progress', 'success', 'inactive'],
+      ['production', 'in_progress', 'success'],
+    ])
+  })
+
+  test('goes on in the run that continues a held canary', async () => {
+    const api = await github()
+    await runOnce('deployment: production', environment(api), report({ verdict: 'held' }))
+    await runOnce('deployment: production', environment(api))
+    expect(states(api)).toEqual([['production', 'head', 'in_progress', 'in_progress', 'in_progress', 'success']])
+  })
+
+  test('is inactive after the stage rollback', async () => {
+    const api = await github()
+    await runOnce('deployment: production', environment(api))
+    await runOnce('deployment: production\nstages: rollback', environment(api), report({ verdict: 'rolled-back' }))
+    expect(states(api)).toEqual([['production', 'head', 'in_progress', 'success', 'inactive']])
+  })
+
+  test('is not created by a run that promotes nothing', async () => {
+    const api = await github()
+    await runOnce('deployment: production\ndryRun: true', environment(api))
+    await runOnce('deployment: production\nstages: verify', environment(api))
+    expect(api.state.requests).toEqual([])
+  })
+
+  test('has failed when the run died, as the post step finds', async () => {
+    const api = await github()
+    const reporting = await startReporting(config('deployment: production'), environment(api))
+    reporting.connected(server, now.cancelled)
+    await expect.poll(() => states(api)).toEqual([['production', 'head', 'in_progress']])
+    await runPostStep('the run ended in the middle of a promotion: the traffic of backend is back on stable')
+    expect(states(api)).toEqual([['production', 'head', 'in_progress', 'failure']])
+    expect(api.state.deployments[0]!.statuses.at(-1)!.description).toContain('backend is back on stable')
+  })
+
+  test('says no more than the post step knows', async () => {
+    const api = await github()
+    const reporting = await startReporting(config('deployment: production'), environment(api))
+    reporting.connected(server, now.cancelled)
+    await expect.poll(() => states(api)).toEqual([['production', 'head', 'in_progress']])
+    await runPostStep()
+    expect(api.state.deployments[0]!.statuses.at(-1)!.description).toBe(
+      'The run ended before it said how its promotion ended',
+    )
+  })
+
+  test('gets its last status from the post step if GitHub is down at the end of the run', async () => {
+    const options = { outageAfterStatuses: 1 } as const
+    const api = await github(options)
+    await runOnce('deployment: production', environment(api), report({ verdict: 'rolled-back', outcome: 'failure' }))
+    expect(states(api)).toEqual([['production', 'head', 'in_progress']])
+    expect(printed).not.toContain('::warning')
+    api.recover()
+    await runPostStep()
+    expect(states(api)).toEqual([['production', 'head', 'in_progress', 'failure']])
+    expect(api.state.deployments[0]!.statuses.at(-1)!.description).toContain('rolled-back: every step')
+  })
+
+  test('is known to the post step even if it has got no status', async () => {
+    const api = await github({ outageAfterDeployments: 1 })
+    const reporting = await startReporting(config('deployment: production'), environment(api))
+    reporting.connected(server, now.cancelled)
+    await expect.poll(() => printed).toContain('save-state name=reports::{"deployment":{"target"')
+    await reporting.end(report(), {}, now)
+    api.recover()
+    await runPostStep()
+    expect(states(api)).toEqual([['production', 'head', 'success']])
+  })
+
+  test('is active alone, also after runs that had nothing to promote', async () => {
+    const api = await github()
+    const skipped = report({ verdict: 'skipped', reason: 'v2 has it already' })
+    for (const each of [report(), skipped, skipped, report()])
+      await runOnce('deployment: production', environment(api), each)
+    const last = () => states(api).map((all) => all.at(-1))
+    expect(last()).toEqual(['inactive', 'inactive', 'inactive', 'success'])
+    await runOnce('deployment: production', environment(api), skipped)
+    const returned = report({ verdict: 'rolled-back' })
+    await runOnce('deployment: production\nstages: rollback', environment(api), returned)
+    expect(last()).not.toContain('success')
+  })
+
+  test('of a run that promoted one of two canaries, and had nothing to do for the other, is a success', async () => {
+    const api = await github()
+    const promotions = ['promoted', 'skipped'].map((verdict) => ({ verdict, reason: `was ${verdict}` }))
+    await runOnce('deployment: production', environment(api), {
+      ...report({ verdict: 'skipped', reason: 'was skipped' }),
+      promotions: promotions as Report['promotions'],
+    })
+    expect(states(api)).toEqual([['production', 'head', 'in_progress', 'success']])
+    expect(api.state.deployments[0]!.statuses.at(-1)!.description).toBe('was promoted')
+  })
+
+  test('is one for each cluster', async () => {
+    const api = await github()
+    const settings = 'deployment: production\ncomment: true'
+    const begun = await Promise.all(
+      ['https://one.example', 'https://two.example'].map(async (address) => {
+        const reporting = await startReporting(config(settings), environment(api))
+        reporting.connected(address, now.cancelled)
+        return { reporting, address }
+      }),
+    )
+    await expect
+      .poll(() =>
+        states(api)
+          .flat()
+          .filter((each) => each === 'in_progress'),
+      )
+      .toHaveLength(2)
+    const [one, two] = begun
+    await one!.reporting.end(report({ server: one!.address, verdict: 'rolled-back', outcome: 'failure' }), {}, now)
+    await two!.reporting.end(report({ server: two!.address }), {}, now)
+    expect(
+      states(api)
+        .map((all) => all.at(-1))
+        .sort(),
+    ).toEqual(['failure', 'success'])
+    expect(api.state.comments).toHaveLength(2)
+    await runOnce('deployment: production', environment(api), report({ server: one!.address }))
+    expect(api.state.deployments).toHaveLength(3)
+  })
+
+  test('is not taken over from a run of the same commit that goes on', async () => {
+    const api = await github()
+    const other = await startReporting(config('deployment: production'), environment(api))
+    other.connected(server, now.cancelled)
+    await expect.poll(() => states(api)).toEqual([['production', 'head', 'in_progress']])
+    const refused = report({ verdict: 'skipped', outcome: 'failure', error: 'another run holds the Lease' })
+    await runOnce('deployment: production', environment(api), refused)
+    await other.end(report(), {}, now)
+    expect(states(api).map((all) => all.at(-1))).toEqual(['success', 'failure'])
+  })
+})
+
+describe('reporting', () => {
+  test('waits until the post step has seen to the traffic', async () => {
+    const api = await github()
+    const result = report({ verdict: 'inconclusive', outcome: 'failure' })
+    const how = { ...now, isLater: true }
+    await reportOn(config('deployment: production\ncomment: true'), environment(api), result, how)
+    expect(api.state.comments).toEqual([])
+    expect(api.state.deployments[0]!.statuses.map(({ state }) => state)).toEqual(['in_progress'])
+    await runPostStep()
+    expect(api.state.comments[0]!.body).toContain('### ⛔')
+    expect(api.state.deployments[0]!.statuses.map(({ state }) => state)).toEqual(['in_progress', 'failure'])
+  })
+
+  test('ends at once when the run is cancelled, however slow GitHub is', async () => {
+    const api = await github({ isHanging: true })
+    const cancel = new AbortController()
+    const how = { cancelled: cancel.signal, isLater: false }
+    const ended = reportOn(config('comment: true'), environment(api), report(), how)
+    await expect.poll(() => api.state.requests).not.toEqual([])
+    cancel.abort()
+    await ended
+    api.recover()
+    await runPostStep()
+    expect(api.state.comments).toHaveLength(1)
+  })
+})
+
+describe('without the permissions', () => {
+  test('each is named, and nothing fails', async () => {
+    const before = process.exitCode
+    const api = await github({ permissions: [] })
+    await runOnce('comment: true\ndeployment: production', environment(api))
+    expect(printed).toContain(
+      '::warning title=GitHub::comment: the token (`github-token`) may not do that (403, Resource not accessible by integration',
+    )
+    expect(printed).toContain('give the job `permissions: { pull-requests: write }`')
+    expect(printed).toContain('give the job `permissions: { deployments: write }`')
+    expect(printed.match(/::warning/g)).toHaveLength(2)
+    expect(process.exitCode).toBe(before)
+  })
+
+  test('the other one works', async () => {
+    const api = await github({ permissions: ['deployments'] })
+    await runOnce('comment: true\ndeployment: production', environment(api))
+    expect(api.state.deployments).toHaveLength(1)
+    expect(printed.match(/::warning/g)).toHaveLength(1)
+  })
+
+  test.each<[string, Partial<GithubApiOptions>, RegExp]>([
+    ['a token that GitHub does not know', { token: 'another' }, /comment: GitHub does not accept the token/],
+    ['an outage', { outages: 1_000 }, /::warning title=GitHub::comment: /],
+  ])('%s is a warning', async (_, options, message) => {
+    const api = await github(options)
+    await runOnce('comment: true', environment(api))
+    await runPostStep()
+    expect(printed).toMatch(message)
+  })
+
+  test('a missing token is a warning, and a runner that is not of GitHub, too', async () => {
+    const api = await github()
+    await reportOn(configOf('comment: true'), environment(api))
+    expect(printed).toContain('comment: there is no token; set `github-token: ${{ github.token }}`')
+    await runOnce('comment: true', {})
+    expect(printed).toContain('comment: this runner does not say what GitHub runs')
+  })
+})
