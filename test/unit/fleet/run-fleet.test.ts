@@ -159,21 +159,15 @@ test('a fleet is promoted only if each cluster is, also where a run ended before
 test('a summary that is too long leaves out the details of clusters, first of those that succeeded', () => {
   const long = (verdict: PromotionReport['verdict'], error?: string) => ({
     ...reportOf(promotion(verdict), error),
-    rendered: 'x'.repeat(400_000),
+    rendered: 'x'.repeat(140_000),
   })
-  const clusters = [
-    { name: 'asia', wave: 1, report: long('promoted') },
-    { name: 'eu', wave: 1, report: long('promoted') },
-    { name: 'us', wave: 2, report: long('rolled-back', 'half of the requests failed') },
-  ]
+  const clusters = Array.from({ length: 12 }, (_, i) => ({ name: `c${i}`, wave: 1, report: long('promoted') }))
+  clusters.push({ name: 'us', wave: 2, report: long('rolled-back', 'half of the requests failed') })
   const text = summary(fleetReport(clusters, new Date()))
   expect(Buffer.byteLength(text)).toBeLessThan(1024 * 1024)
   const isLeftOut = (name: string) =>
-    text
-      .split(`<summary>${name}</summary>`)[1]!
-      .split('</details>')[0]!
-      .includes('Left out, because GitHub shows 1 MiB')
-  expect(clusters.map(({ name }) => isLeftOut(name))).toEqual([false, true, false])
+    text.split(`<summary>${name}</summary>`)[1]!.split('</details>')[0]!.includes('Left out, because GitHub shows 1 MiB')
+  expect([isLeftOut('c0'), isLeftOut('c11'), isLeftOut('us')]).toEqual([false, true, false])
   expect(text).toContain('| us | 2 | ⛔ |')
 })
 
