@@ -46,13 +46,17 @@ export type Cluster = {
   serves(kind: Kind): Promise<boolean>
   /** A list, and the version from which a watch continues. */
   snapshot<T extends KubeObject>(kind: Kind, namespace: string | undefined, query: Selection): Promise<Snapshot<T>>
-  /** The changes since a version, as they arrive, until the server ends the watch or `signal` aborts. */
+  /**
+   * The changes since a version, as they arrive, until the server ends the watch or `signal` aborts. `onOpen`: called when
+   * the server has accepted it.
+   */
   changes(
     kind: Kind,
     namespace: string | undefined,
     query: Selection,
     version: string,
     signal: AbortSignal,
+    onOpen?: () => void,
   ): AsyncIterable<WatchEvent>
   /** ApiError 409 when the object exists already. */
   create<T extends KubeObject>(object: T): Promise<T>
@@ -141,7 +145,7 @@ function reads(askJson: AskJson): Pick<Cluster, 'get' | 'list' | 'serves' | 'sna
 }
 
 function watcher(connection: ApiAccess, credentials: ReturnType<typeof cachedCredentials>): Cluster['changes'] {
-  return async function* (kind, namespace, selection, version, signal) {
+  return async function* (kind, namespace, selection, version, signal, onOpen) {
     const query = {
       ...selection,
       watch: 'true',
@@ -150,7 +154,7 @@ function watcher(connection: ApiAccess, credentials: ReturnType<typeof cachedCre
       timeoutSeconds: '300',
     }
     const path = pathOf(kind, namespace)
-    const options = { query, timeoutMs: silenceMs, signal }
+    const options = { query, timeoutMs: silenceMs, signal, ...(onOpen ? { onOpen } : {}) }
     for await (const line of requestLines(connection.server, path, options, await credentials()))
       yield withNeededFields(kind, parsed(connection.server, path, line) as WatchEvent)
   }

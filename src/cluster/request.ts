@@ -33,6 +33,8 @@ export type RequestOptions = {
   signal?: AbortSignal
   canWait?: boolean
   waitMs?: number
+  /** Called when a successful answer begins. */
+  onOpen?: () => void
 }
 
 /** The longest delay that a busy server can ask for. */
@@ -163,7 +165,10 @@ async function* responseBody(
     const signals = [options.signal, limit].filter((each) => each !== undefined)
     const response = await sendRequest(url, { ...options, signal: AbortSignal.any(signals) }, security)
     const status = response.statusCode ?? 0
-    if (status >= 200 && status < 300) return void (yield* response as AsyncIterable<Buffer>)
+    if (status >= 200 && status < 300) {
+      options.onOpen?.()
+      return void (yield* response as AsyncIterable<Buffer>)
+    }
     const chunks = await Array.fromAsync(response as AsyncIterable<Buffer>)
     const retryAfterMs = parseRetryAfter(response.headers['retry-after'])
     throw refusal(status, `${options.method ?? 'GET'} ${url.pathname}`, Buffer.concat(chunks).toString(), retryAfterMs)

@@ -13,6 +13,8 @@ export type ObjectWatch<T> = {
 }
 
 const longestPauseMs = 5_000
+/** A watch that ended on its own opens again within a moment. Until then its objects count as up to date. */
+const reopenMs = 5_000
 
 /** @throws ApiError when the first list fails. After later failures `fresh` is false until a list succeeds again. */
 export async function watch<T extends KubeObject>(
@@ -45,9 +47,15 @@ export async function watch<T extends KubeObject>(
   async function follow(from: string): Promise<void> {
     let version: string | undefined = from
     for (let failures = 0; !ending.signal.aborted; ) {
+      let pauseMs = 0
+      const lapse = setTimeout(() => (fresh = false), reopenMs)
+      const onOpen = () => {
+        clearTimeout(lapse)
+        fresh = true
+      }
       try {
         version ??= await list()
-        for await (const event of cluster.changes(kind, namespace, query, version, ending.signal)) {
+        for await (const event of cluster.changes(kind, namespace, query, version, ending.signal, onOpen)) {
           if (event.type === 'ERROR')
             throw new ApiError(event.object.code ?? 0, event.object.message ?? 'the watch ended')
           update(event)
@@ -55,13 +63,18 @@ export async function watch<T extends KubeObject>(
           failures = 0
         }
         // The server ends every watch after some minutes; the next one continues where it ended.
-      } catch {
-        // A new list shows everything that was missed.
+      } catch (error) {
         fresh = false
-        version = undefined
+        const isBusy = error instanceof ApiError && error.status === 429
+        // A new list shows everything that was missed. It would cost a busy server more than the watch that it refuses.
+        if (isBusy) pauseMs = Math.min(error.retryAfterMs ?? 1_000, longestPauseMs)
+        else version = undefined
+      } finally {
+        clearTimeout(lapse)
       }
       // A watch that worked and ended starts again at once.
-      await systemClock.sleep(backOffMs(failures++, 200, longestPauseMs), ending.signal).catch(() => undefined)
+      pauseMs = Math.max(pauseMs, backOffMs(failures++, 200, longestPauseMs))
+      await systemClock.sleep(pauseMs, ending.signal).catch(() => undefined)
     }
   }
 

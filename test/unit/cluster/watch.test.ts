@@ -122,6 +122,30 @@ test('a watch that the server ends continues from the last change, without a new
   expect(versions).toEqual([null, '1', '20'])
 })
 
+test('a watch that a busy server refuses asks again for the watch, and not for a new list', async () => {
+  const lists: string[] = []
+  let refusals = 0
+  const streams: ServerResponse[] = []
+  const { address } = await serve(({ url }, response) => {
+    const isWatch = new URL(url, 'http://x').searchParams.has('watch')
+    if (!isWatch) lists.push(url)
+    if (isWatch && streams.length === 1 && refusals++ < 2)
+      return void response.writeHead(429, { 'retry-after': '1' }).end('busy')
+    if (isWatch) return (void response.writeHead(200).flushHeaders(), void streams.push(response))
+    response.end(JSON.stringify({ metadata: { resourceVersion: '7' }, items: [named('a')] }))
+  })
+  const config = new KubeConfig()
+  config.loadFromClusterAndUser({ name: 'c', server: address, skipTLSVerify: true }, { name: 'u' })
+  const live = await watch<Pod>(createClient({ config, server: address }), 'Pod', 'shop')
+  onTestFinished(live.close)
+  await vi.waitFor(() => expect(streams).toHaveLength(1))
+  streams[0]!.end()
+  await vi.waitFor(() => expect(live.fresh()).toBe(false))
+  await vi.waitFor(() => expect(streams).toHaveLength(2), { timeout: 10_000 })
+  await vi.waitFor(() => expect(live.fresh()).toBe(true))
+  expect(lists).toHaveLength(1)
+})
+
 test('a watch that cannot list again keeps its last state and is not fresh', async () => {
   const { startWatch, stream } = await serveLists(
     { pods: ['a'] },
