@@ -27,13 +27,15 @@ export async function startDeployment(
   github: Github,
   target: DeploymentTarget,
   onId: (id: number) => void,
-): Promise<void> {
-  const [latest] = await ownDeployments(github, target, target.run.sha)
+): Promise<number> {
+  const { deployments } = await ownDeployments(github, target, target.run.sha)
+  const [latest] = deployments
   const isHeld = latest?.state === 'IN_PROGRESS' && latest.description.startsWith(heldPrefix)
   const id = isHeld ? latest.id : await create(github, target)
   onId(id)
   const description = isHeld ? 'The promotion goes on' : 'The promotion begins'
   await setStatus(github, target, id, { state: 'in_progress', description })
+  return id
 }
 
 /** Not repeated after an error: GitHub may have created it nevertheless. */
@@ -57,34 +59,41 @@ async function create({ octokit }: Github, { run, environment, id }: DeploymentT
 /** GitHub lists deployments by task, so those of other configs do not count. */
 const taskOf = (id: string) => `mesh-canary:${id}`
 
-/** `state`: as GraphQL names it; undefined if it has no status. */
-type Deployment = { id: number; state: string | undefined; description: string }
-type Nodes = {
-  nodes: ({ databaseId: number; latestStatus: { state: string; description: string | null } | null } | null)[]
+/** `state`: as GraphQL names it; undefined if it has no status. `saidAt`: when it got that. Times are of GitHub's clock, in milliseconds. */
+type Deployment = {
+  id: number
+  createdAt: number
+  state: string | undefined
+  description: string
+  saidAt: number
 }
+type LatestStatus = { state: string; description: string | null; createdAt: string }
+type Nodes = { nodes: ({ databaseId: number; latestStatus: LatestStatus | null } | null)[] }
 const statusQuery = `query ($ids: [ID!]!) {
-  nodes(ids: $ids) { ... on Deployment { databaseId latestStatus { state description } } }
+  nodes(ids: $ids) { ... on Deployment { databaseId latestStatus { state description createdAt } } }
 }`
 
-/** The newest deployments first; `sha`: of this commit alone. */
+/** The newest deployments first; `sha`: of this commit alone. `now`: by GitHub's clock. */
 async function ownDeployments(
   { octokit, persistently }: Github,
   { run: { owner, repo }, environment, id }: DeploymentTarget,
   sha?: string,
-): Promise<Deployment[]> {
+): Promise<{ deployments: Deployment[]; now: number }> {
   const asked = { owner, repo, task: taskOf(id), environment, per_page: mostDeployments }
-  const { data } = await persistently(() =>
+  const { data, headers } = await persistently(() =>
     octokit.rest.repos.listDeployments({ ...asked, ...(sha === undefined ? {} : { sha }) }),
   )
-  if (data.length === 0) return []
+  const now = Date.parse(headers.date ?? '') || Date.now()
+  if (data.length === 0) return { deployments: [], now }
   const ids = data.map(({ node_id: node }) => node)
   // One request for all of them, because each of them would need its own otherwise.
   const { nodes } = await persistently(() => octokit.graphql<Nodes>(statusQuery, { ids }))
   const statuses = new Map(nodes.flatMap((node) => (node ? [[node.databaseId, node.latestStatus]] : [])))
-  return data.map((each) => {
-    const status = statuses.get(each.id)
-    return { id: each.id, state: status?.state, description: status?.description ?? '' }
+  const deployments = data.map(({ id, created_at: created }) => {
+    const { state, description, createdAt = '' } = statuses.get(id) ?? {}
+    return { id, createdAt: Date.parse(created), state, description: description ?? '', saidAt: Date.parse(createdAt) }
   })
+  return { deployments, now }
 }
 
 /** @throws the API's error */
@@ -123,20 +132,28 @@ export function endStatus({ verdict, reason = '', outcome, error = '', promotion
   return { state: 'inactive', description: `nothing to promote: ${reason}` }
 }
 
+/** Clocks and their seconds are rounded. */
+const toleranceMs = 2_000
+
 /**
- * The traffic is not where these deployments say any more. Each of them is looked at, because a run that had nothing to promote leaves the
- * one before it as it is. `except`: the deployment that has replaced them. One that is newer may be of a run that has only begun.
+ * The deployments whose traffic has gone elsewhere. Each of them is looked at, because a run that had nothing to promote leaves the one
+ * before it as it is. `at`: when the traffic moved, by this machine's clock. `by`: the deployment that has replaced them. `isLate`: a
+ * later promotion has said so before, and nothing is replaced.
  * @throws the API's error
  */
-export async function deactivateOthers(
+export async function replacedDeployments(
   github: Github,
   target: DeploymentTarget,
-  description: string,
-  except?: number,
-): Promise<void> {
-  for (const { id, state } of await ownDeployments(github, target)) {
-    const isOpen = (state === undefined || state === 'IN_PROGRESS') && (except === undefined || id < except)
-    if (id !== except && (state === 'SUCCESS' || isOpen))
-      await setStatus(github, target, id, { state: 'inactive', description })
-  }
+  { at, by }: { at: number; by?: number | undefined },
+): Promise<{ ids: number[]; isLate: boolean }> {
+  const { deployments, now } = await ownDeployments(github, target)
+  const moved = now - (Date.now() - at) + toleranceMs
+  const others = deployments.filter(({ id }) => id !== by)
+  const active = others.filter(({ state }) => state === 'SUCCESS')
+  const isLate = by !== undefined && active.some(({ saidAt }) => saidAt > moved)
+  // One that is newer may be of a run that has only begun.
+  const isOlder = ({ id, createdAt }: Deployment) => (by === undefined ? createdAt <= moved : id < by)
+  const open = others.filter((each) => (each.state === undefined || each.state === 'IN_PROGRESS') && isOlder(each))
+  const replaced = [...active.filter(({ saidAt }) => saidAt <= moved), ...open]
+  return { ids: isLate ? [] : replaced.map(({ id }) => id), isLate }
 }

@@ -99,7 +99,8 @@ async function postStep(): Promise<void> {
     },
     (error: unknown) => {
       fail(messageOf(error), 'Rollback')
-      return messageOf(error)
+      // The runner masks secrets in the log, but not in what is sent to GitHub.
+      return 'The run ended before its promotion did, and its post step failed, as its log says'
     },
   )
   const { finishReporting } = await import('./reporting.ts')

@@ -48,5 +48,5 @@ export function explainGithubError(error: unknown, what: string, permissions: st
       `${what}: the token (\`github-token\`) may not do that (${status}, ${message}); ` +
       `give the job \`permissions: { ${permissions} }\``
     )
-  return `${what}: ${message}`
+  return status !== undefined && status > 500 ? `${what}: GitHub answers with status ${status}` : `${what}: ${message}`
 }

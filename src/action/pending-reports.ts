@@ -3,20 +3,27 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import * as core from '@actions/core'
 import type { Report } from '../report/report.ts'
-import { deactivateOthers, endStatus, setStatus, type DeploymentStatus, type DeploymentTarget } from './deployment.ts'
+import {
+  endStatus,
+  replacedDeployments,
+  setStatus,
+  startDeployment,
+  type DeploymentStatus,
+  type DeploymentTarget,
+} from './deployment.ts'
 import type { GithubRun } from './github-run.ts'
 import { connectGithub, explainGithubError, isTransient, type Github } from './octokit.ts'
 import { findPullRequest, writeComment } from './pull-request-comment.ts'
 
 /**
- * `number`: of the deployment that still needs its last status; without `status`, nobody knows how the promotion ended. `replaced`: why the
- * other deployments are inactive then, if they are.
+ * `number`: of the deployment that still needs its last status; it is created if GitHub has not taken it before. Without `status`, nobody
+ * knows how the promotion ended. `replaces`: the traffic has left what other deployments say, `at` by this machine's clock.
  */
 export type PendingDeployment = {
   target: DeploymentTarget
   number?: number
   status?: DeploymentStatus
-  replaced?: { number?: number; description: string }
+  replaces?: { at: number; description: string; by?: number }
 }
 
 /** `file`: with the body, which is too long for a variable. */
@@ -55,23 +62,37 @@ export class Outbox {
 
 const stateName = 'reports'
 
-/** What is to be told of the deployment. `returned`: those of a run that only rolls back. */
+/** How a promotion's deployment ends. The others are not active any more if a canary has its traffic, whatever came later. */
 export function endedDeployment(
-  begun: PendingDeployment | undefined,
+  begun: PendingDeployment,
   report: Report,
   environmentUrl: string | undefined,
-  returned: DeploymentTarget | undefined,
-): PendingDeployment | undefined {
-  const { verdict, outcome, reason = '' } = report
-  if (begun) {
-    const status = endStatus(report)
-    const isActive = status.state === 'success'
-    const replaced = { description: 'A later deployment has replaced it', number: begun.number! }
-    const url = isActive || status.state === 'in_progress' ? { environmentUrl } : {}
-    return { ...begun, status: { ...status, ...url }, ...(isActive ? { replaced } : {}) }
+): PendingDeployment {
+  const status = endStatus(report)
+  const isActive = status.state === 'success' || status.state === 'in_progress'
+  const isServing =
+    report.verdict === 'promoted' ||
+    report.promotions.some(({ verdict, engineVerdict }) => verdict === 'promoted' || engineVerdict === 'promoted')
+  const replaces = { at: endOf(report, 'promote'), description: 'A later deployment has replaced it' }
+  return {
+    ...begun,
+    status: { ...status, ...(isActive ? { environmentUrl } : {}) },
+    ...(isServing && status.state !== 'in_progress' ? { replaces } : {}),
   }
-  const isReturned = returned && outcome === 'success' && verdict === 'rolled-back'
-  return isReturned ? { target: returned, replaced: { description: reason } } : undefined
+}
+
+/** After the stage rollback, nothing that was deployed is active; undefined if it has written no weight. */
+export function returnedDeployments(target: DeploymentTarget, report: Report): PendingDeployment | undefined {
+  const { verdict, weight, changes, reason = '' } = report
+  const isWritten = verdict === 'rolled-back' || (verdict === 'inconclusive' && weight === 0 && changes.length > 0)
+  return isWritten ? { target, replaces: { at: endOf(report, 'rollback'), description: reason } } : undefined
+}
+
+/** Milliseconds since the epoch; of a run without that stage, its own end. */
+function endOf({ startedAt, seconds, stages }: Report, stage: string): number {
+  const index = stages.findIndex(({ name }) => name === stage)
+  const lasted = index === -1 ? seconds : stages.slice(0, index + 1).reduce((sum, each) => sum + each.seconds, 0)
+  return Date.parse(startedAt) + lasted * 1000
 }
 
 /** What the main step has left. */
@@ -98,30 +119,32 @@ export async function deliver(outbox: Outbox, delivery: Delivery): Promise<void>
   const github = connectGithub(delivery.token, apiUrl, delivery.signal)
   if (deployment) {
     const tell = () => deliverDeployment(github, outbox, deployment, delivery)
-    if (await attempt('deployment', deploymentPermission, delivery, tell)) outbox.set({ deployment: undefined })
+    const outcome = await attempt('deployment', deploymentPermission, delivery, tell)
+    if (outcome !== 'open') outbox.set({ deployment: undefined })
   }
-  if (comment && (await attempt('comment', 'pull-requests: write', delivery, () => deliverComment(github, comment)))) {
-    outbox.set({ comment: undefined })
-    rmSync(dirname(comment.file), { recursive: true, force: true })
-  }
+  if (!comment) return
+  const outcome = await attempt('comment', 'pull-requests: write', delivery, () => deliverComment(github, comment))
+  if (outcome === 'open') return
+  outbox.set({ comment: undefined })
+  rmSync(dirname(comment.file), { recursive: true, force: true })
 }
 
-/** Returns whether it is finished with: done, or refused for good. */
-async function attempt(
+/** `open`: the same may succeed later. */
+export async function attempt(
   what: string,
   permissions: string,
   { isLast }: Pick<Delivery, 'isLast'>,
   work: () => Promise<void>,
-): Promise<boolean> {
+): Promise<'done' | 'refused' | 'open'> {
   try {
     await work()
-    return true
+    return 'done'
   } catch (problem) {
     const text = explainGithubError(problem, what, permissions)
-    const isOver = isLast || !isTransient(problem)
-    if (isOver) warn(text)
-    else core.info(`${text}; the post step tries again`)
-    return isOver
+    const isOpen = !isLast && isTransient(problem)
+    if (isOpen) core.info(`${text}; it is tried again later`)
+    else warn(text)
+    return isOpen ? 'open' : 'refused'
   }
 }
 
@@ -134,16 +157,24 @@ const unknownEnd = 'The run ended before it said how its promotion ended'
 async function deliverDeployment(
   github: Github,
   outbox: Outbox,
-  { target, number, status, replaced }: PendingDeployment,
+  { target, number, status, replaces }: PendingDeployment,
   { outcome }: Delivery,
 ): Promise<void> {
-  if (number !== undefined) {
-    await setStatus(github, target, number, status ?? { state: 'failure', description: outcome ?? unknownEnd })
+  const keep = (id: number) => outbox.set({ deployment: { ...outbox.content.deployment, target, number: id } })
+  const id = number ?? (status ? await startDeployment(github, target, keep) : replaces?.by)
+  const replaced = replaces && (await replacedDeployments(github, target, { at: replaces.at, by: id }))
+  if (number !== undefined || status) {
+    const known = status ?? { state: 'failure', description: outcome ?? unknownEnd }
+    const isLate = known.state === 'success' && replaced?.isLate
+    await setStatus(github, target, id!, isLate ? { state: 'inactive', description: late } : known)
     // From here on, a run that dies has said how it ended.
-    outbox.set({ deployment: replaced ? { target, replaced } : undefined })
+    outbox.set({ deployment: replaces ? { target, replaces: { ...replaces, by: id! } } : undefined })
   }
-  if (replaced) await deactivateOthers(github, target, replaced.description, replaced.number)
+  for (const each of replaced?.ids ?? [])
+    await setStatus(github, target, each, { state: 'inactive', description: replaces!.description })
 }
+
+const late = 'Promoted, and replaced by a later deployment since'
 
 async function deliverComment(github: Github, { run, marker, file }: PendingComment): Promise<void> {
   const pullRequest = await findPullRequest(github, run)

@@ -57,30 +57,42 @@ function reporting(config: Config, run: GithubRun, outbox: Outbox): GithubReport
     ...{ run, environment: environment!, logUrl: pageOfRun() },
     id: reportId(config, server),
   })
-  let begun: Promise<void> | undefined
+  const abandoned = new AbortController()
+  let begun: Promise<boolean> | undefined
   const begin = (server: string | undefined, cancelled: AbortSignal) => {
-    if (stages.includes('promote')) begun ??= beginDeployment(config.githubToken!, target(server), outbox, cancelled)
+    const signal = AbortSignal.any([cancelled, abandoned.signal])
+    if (stages.includes('promote')) begun ??= beginDeployment(config.githubToken!, target(server), outbox, signal)
   }
   const end: GithubReporting['end'] = async (report, files, { cancelled, isLater }) => {
-    if (!cancelled.aborted) begin(report.server, cancelled)
-    await begun
-    const { deliver, endedDeployment, pendingComment, reportingSignal, warn } = await import('./pending-reports.ts')
-    const environment = environmentUrl(config, report)
-    const returned = stages.includes('rollback') ? target(report.server) : undefined
-    outbox.set({ deployment: endedDeployment(outbox.content.deployment, report, environment, returned) })
-    try {
-      const links = { ...files, environment, run: pageOfRun(), commit: run.sha }
+    const isLeft = isLater || cancelled.aborted
+    // The traffic must not wait for a GitHub that has not answered yet.
+    if (isLeft) abandoned.abort()
+    else begin(report.server, cancelled)
+    const isTaken = isLeft || (await begun)
+    const { deliver, endedDeployment, pendingComment, reportingSignal, returnedDeployments } = await import(
+      './pending-reports.ts'
+    )
+    const url = environmentUrl(config, report)
+    if (stages.includes('promote') && isTaken) {
+      const deployment = outbox.content.deployment ?? { target: target(report.server) }
+      outbox.set({ deployment: endedDeployment(deployment, report, url) })
+    } else if (stages.includes('rollback'))
+      outbox.set({ deployment: returnedDeployments(target(report.server), report) })
+    if (config.comment) {
+      const links = { ...files, environment: url, run: pageOfRun(), commit: run.sha }
       const marker = markerOf(reportId(config, report.server))
-      const body = commentBody(report, marker, links)
-      if (config.comment) outbox.set({ comment: pendingComment(run, marker, body, tempDir()) })
-    } catch (problem) {
-      warn(`comment: ${messageOf(problem)}`)
+      outbox.set({ comment: pendingComment(run, marker, commentBody(report, marker, links), tempDir()) })
     }
-    if (isLater || cancelled.aborted)
-      return core.info('comment, deployment: left to the post step, which sees to the traffic first')
+    if (isLeft) return core.info('comment, deployment: left to the post step, which sees to the traffic first')
     await deliver(outbox, { token: config.githubToken!, signal: reportingSignal(cancelled), isLast: false })
   }
-  return { connected: begin, end }
+  return {
+    connected: begin,
+    end: (...result) =>
+      end(...result).catch((problem: unknown) =>
+        core.warning(`comment, deployment: ${messageOf(problem)}`, { title: 'GitHub' }),
+      ),
+  }
 }
 
 function pageOfRun(): string | undefined {
@@ -88,19 +100,21 @@ function pageOfRun(): string | undefined {
   return name.startsWith('http') ? name : undefined
 }
 
-/** Never rejects. */
+/** Returns false if GitHub refuses it for good; what fails otherwise is tried again at the end. Never rejects. */
 async function beginDeployment(
   token: string,
   target: DeploymentTarget,
   outbox: Outbox,
-  cancelled: AbortSignal,
-): Promise<void> {
-  const [{ startDeployment }, { connectGithub, explainGithubError }, { deploymentPermission, reportingSignal, warn }] =
+  signal: AbortSignal,
+): Promise<boolean> {
+  const [{ startDeployment }, { connectGithub }, { attempt, deploymentPermission, reportingSignal }] =
     await Promise.all([import('./deployment.ts'), import('./octokit.ts'), import('./pending-reports.ts')])
-  const github = connectGithub(token, target.run.apiUrl, reportingSignal(cancelled))
-  await startDeployment(github, target, (number) => outbox.set({ deployment: { target, number } })).catch(
-    (problem: unknown) => warn(explainGithubError(problem, 'deployment', deploymentPermission)),
-  )
+  const github = connectGithub(token, target.run.apiUrl, reportingSignal(signal))
+  const keep = (number: number) => outbox.set({ deployment: { ...outbox.content.deployment, target, number } })
+  const outcome = await attempt('deployment', deploymentPermission, { isLast: false }, async () => {
+    await startDeployment(github, target, keep)
+  })
+  return outcome !== 'refused'
 }
 
 /** For the post step. `outcome`: what it has done about a promotion that the run did not end. */

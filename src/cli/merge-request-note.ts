@@ -30,11 +30,11 @@ export async function writeNote(
   if (isFork(env)) return info('comment: nothing for the merge request of a fork')
   if (!token)
     return warning('comment: there is no token; set the variable GITLAB_TOKEN to a token with the scope `api`')
-  const marker = markerOf(reportId(config, report.server))
-  const run = runName(env)
-  const where = { environment: environmentUrl(config, report), commit: env['CI_COMMIT_SHA'] }
-  const links = { ...files, ...where, ...(run.startsWith('http') ? { run } : {}) }
   try {
+    const marker = markerOf(reportId(config, report.server))
+    const run = runName(env)
+    const where = { environment: environmentUrl(config, report), commit: env['CI_COMMIT_SHA'] }
+    const links = { ...files, ...where, ...(run.startsWith('http') ? { run } : {}) }
     const isWritten = await replaceNote(
       gitlab(api, token),
       `/projects/${encodeURIComponent(project)}/merge_requests/${number}/notes`,

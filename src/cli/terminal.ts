@@ -57,7 +57,7 @@ function liveBlock(stream: NodeJS.WriteStream, { CI: ci, TERM: kind }: NodeJS.Pr
   const redraw = (write: () => void) => {
     const { columns, rows } = sizeOf(stream)
     // Up to its first line, and nothing is left from there on. What was drawn on a wider terminal has wrapped since.
-    const height = drawn.reduce((sum, line) => sum + Math.max(1, Math.ceil(Array.from(line).length / columns)), 0)
+    const height = drawn.reduce((sum, line) => sum + Math.max(1, Math.ceil(widthOf(line) / columns)), 0)
     if (height > 0) stream.write(`\u001b[${Math.min(height, rows - 1)}A\u001b[0J`)
     write()
     // A line that wraps would take two, and the cursor cannot go up to a line that has left the screen.
@@ -72,13 +72,27 @@ function liveBlock(stream: NodeJS.WriteStream, { CI: ci, TERM: kind }: NodeJS.Pr
     isLive,
     above: (target: NodeJS.WriteStream, text: string) => redraw(() => void target.write(text)),
     show: (lines: string[]) => {
-      if (isLive) redraw(() => (block = lines.map((line) => withoutControlCharacters(line).replaceAll('\n', ' '))))
+      if (isLive) redraw(() => (block = lines.map((line) => withoutControlCharacters(line).replace(/[\n\t]/g, ' '))))
     },
   }
 }
 
 function sizeOf({ columns, rows }: NodeJS.WriteStream): { columns: number; rows: number } {
   return { columns: columns || 80, rows: Math.max(2, rows || 24) }
+}
+
+/** Most signs of other scripts and all emoji take two columns. A sign that takes fewer only makes a line shorter. */
+const widthOf = (text: string) =>
+  Array.from(text).reduce(
+    (sum, sign) => sum + (/[\u0020-\u04ff\u2010-\u2027\u2500-\u259f\ufffd]/.test(sign) ? 1 : 2),
+    0,
+  )
+
+function cutToWidth(line: string, most: number): string {
+  let width = 0
+  const signs = Array.from(line)
+  const end = signs.findIndex((sign) => (width += widthOf(sign)) > most)
+  return end === -1 ? line : signs.slice(0, end).join('')
 }
 
 function firstLines(lines: string[], most: number): string[] {

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import type { Config } from '../config/schema.ts'
 import { cutText } from './cut-text.ts'
 import type { ExperimentReport } from './experiment-report.ts'
+import { isLoopback } from './environment-url.ts'
 import { canaryName, headline, headlineText } from './headline.ts'
 import { codeBlock, escape, joinWithin } from './markdown.ts'
 import { chart } from './promotion-summary.ts'
@@ -25,11 +26,12 @@ const mostLines = 20
 const mostCharacters = 1_000
 
 /**
- * One for each config, namespace and cluster. `server`: the address of the cluster's API; that of a kind cluster changes. A run that
- * reaches no cluster has one of its own.
+ * One for each config, namespace and cluster. `server`: the address of the cluster's API. That of a cluster on this machine differs each
+ * time. A run that reaches no cluster has one of its own.
  */
 export function reportId({ identity, namespace, cluster }: Config, server = ''): string {
-  const where = cluster ? `kind ${cluster.name}` : server
+  const isLocal = URL.canParse(server) && isLoopback(new URL(server).host)
+  const where = cluster ? `kind ${cluster.name} ${cluster.kubernetes ?? ''}` : isLocal ? 'this machine' : server
   return createHash('sha256').update(`${identity.owner}\n${namespace}\n${where}`).digest('hex').slice(0, 16)
 }
 
@@ -38,18 +40,23 @@ export function markerOf(id: string): string {
   return `<!-- mesh-canary ${id} -->`
 }
 
-const beganLine = /^<!-- began (\S+) -->$/m
+const beganLine = /^<!-- began (\S+) of (\w*) -->$/m
 
 /**
  * What becomes of the comments with our marker. Two runs at once may each have written one, so all but one are removed.
- * `isOutdated`: a run that began later has written one.
+ * `isOutdated`: a run of another commit that began later has written one. Of one commit, the last word counts.
  */
 export function commentChange(
   own: readonly { id: number; body: string }[],
   body: string,
 ): { update?: number; remove: number[]; isOutdated: boolean } {
-  const began = (text: string) => Date.parse(beganLine.exec(text)?.[1] ?? '') || 0
-  if (own.some((each) => began(each.body) > began(body))) return { remove: [], isOutdated: true }
+  const began = (text: string) => {
+    const [, at = '', commit] = beganLine.exec(text) ?? []
+    return { at: Date.parse(at) || 0, commit }
+  }
+  const now = began(body)
+  const isNewer = ({ at, commit }: typeof now) => at > now.at && commit !== now.commit
+  if (own.some((each) => isNewer(began(each.body)))) return { remove: [], isOutdated: true }
   const [first, ...others] = own.map(({ id }) => id)
   return { ...(first === undefined ? {} : { update: first }), remove: others, isOutdated: false }
 }
@@ -59,7 +66,7 @@ export function commentBody(report: Report, marker: string, links: CommentLinks)
   const { promotions, experiments = [], warnings, error } = report
   const shown = promotions.slice(0, mostPromotions)
   const parts = [
-    `${marker}\n<!-- began ${report.startedAt} -->\n### ${say(headlineText(report))}`,
+    `${marker}\n<!-- began ${report.startedAt} of ${hexOf(links.commit)} -->\n### ${say(headlineText(report))}`,
     error === undefined ? reasonPart(report) : quote(error.split('\n')),
     ...shown.map((each) => promotionPart(each, promotions.length > 1)),
     promotions.length > shown.length ? `… and ${promotions.length - shown.length} more canaries` : '',
@@ -163,18 +170,22 @@ function say(text: string): string {
  */
 function withoutReferences(text: string): string {
   return text
-    .replace(/[\u202a-\u202e\u2066-\u2069]/g, '')
+    .replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '')
     .replace(
-      /[@#!&%^~$](?=\S)|\[(?=\w+:)|\b[wW]{3}(?=\.)|\b(?:gh|[A-Z][A-Z\d_]+)-(?=\d)|[\da-fA-F]{6}(?=[\da-fA-F])/g,
+      /[@#!&%^~$](?=\S)|\[(?=\w+:)|\b[wW]{3}(?=\.)|\b(?:[gG][hH]|[A-Z][A-Z\d_]+)-(?=\d)|[\da-fA-F]{6}(?=[\da-fA-F])/g,
       '$&\u200b',
     )
     .replaceAll('://', ':\u200b//')
 }
 
+function hexOf(commit = ''): string {
+  return commit.replace(/[^\da-f]/gi, '').slice(0, 12)
+}
+
 function linksLine({ startedAt }: Report, { commit, run, html, json, environment }: CommentLinks): string {
   const address = (url: string) => encodeURI(url).replace(/[()]/g, (sign) => (sign === '(' ? '%28' : '%29'))
   const links = [
-    ...(commit === undefined ? [] : [`commit \`${commit.replace(/[^\da-f]/gi, '').slice(0, 12)}\``]),
+    ...(commit === undefined ? [] : [`commit \`${hexOf(commit)}\``]),
     ...(run === undefined ? [] : [`[the run](${address(run)})`]),
     ...(environment === undefined ? [] : [`[the application](${address(environment)})`]),
     ...[html, json].flatMap((file) => (file === undefined ? [] : [`report: ${say(file)}`])),

@@ -1,4 +1,5 @@
 // What a run came to, in one sentence. Pure.
+import { countChanges } from './count-changes.ts'
 import { cutText } from './cut-text.ts'
 import { worstExperiment, type ExperimentReport } from './experiment-report.ts'
 import { worstPromotion, type ClusterResult, type PromotionReport, type Report } from './report.ts'
@@ -25,15 +26,7 @@ export function headline(report: Report): Headline {
 
 /** How each cluster has ended, or all that would change. */
 function ofFleet({ reason, ...report }: Report, clusters: ClusterResult[]): Headline {
-  const all = <Row>(rows: (report: Report) => Row[] | undefined) => clusters.flatMap(({ report }) => rows(report) ?? [])
-  if (report.dryRun && report.outcome === 'success') {
-    const [plan, meshPlan, removed] = [
-      all(({ plan }) => plan),
-      all(({ meshPlan }) => meshPlan),
-      all(({ removed }) => removed),
-    ]
-    return ofPlan({ ...report, plan, meshPlan, removed })
-  }
+  if (report.dryRun && report.outcome === 'success') return ofPlan(report)
   const verdict = report.verdict ?? (report.outcome === 'success' ? 'done' : 'failed')
   const sentence = clusters.map(({ name, report }) => `${name}: ${report.verdict ?? report.outcome}`).join('; ')
   const tone =
@@ -54,7 +47,11 @@ const mostCharacters = 200
 
 /** A verdict without a promotion is that of the stage rollback. */
 function ofRollback(verdict: PromotionReport['verdict'], reason: string | undefined): Headline {
-  const sentence = verdict === 'rolled-back' ? 'The traffic was returned to stable' : 'No traffic was moved'
+  const sentences: Partial<Record<typeof verdict, string>> = {
+    'rolled-back': 'The traffic was returned to stable',
+    skipped: 'No traffic was moved',
+  }
+  const sentence = sentences[verdict] ?? 'It is not seen that the traffic is back on stable'
   return { tone: 'open', verdict: verdictName(verdict), sentence, ...(reason === undefined ? {} : { reason }) }
 }
 
@@ -119,20 +116,29 @@ function countVerdicts(all: PromotionReport[]): string {
   return `of ${all.length} canaries: ${[...counts].map(([verdict, count]) => `${count} ${verdict}`).join(', ')}`
 }
 
-function ofPlan({ rendered, plan = [], meshPlan = [], removed = [] }: Report): Headline {
-  const would = plan.length + meshPlan.length + removed.length
-  const change = would === 0 ? 'Everything is as the config says' : `${objects(would)} would change`
+/** Stages that move traffic. A dry run does not say what they would come to. */
+const moving = new Set(['promote', 'experiment', 'rollback'])
+
+function ofPlan(report: Report): Headline {
+  const { rendered, stages } = report
+  const would = countChanges(report)
+  const change = would === 0 ? 'No change is planned' : `${changes(would)} planned`
   const sentence = rendered === undefined ? change : 'The objects of the config, without a cluster to compare them with'
-  return { tone: 'open', verdict: 'plan', sentence: `${sentence}; nothing was changed` }
+  const traffic = stages.some(({ name }) => moving.has(name)) ? ', and a dry run moves no traffic' : ''
+  return { tone: 'open', verdict: 'plan', sentence: `${sentence}${traffic}; nothing was changed` }
 }
 
-const objects = (count: number) => `${count} ${count === 1 ? 'object' : 'objects'}`
+const changes = (count: number) => `${count} ${count === 1 ? 'change is' : 'changes are'}`
 
 function removalSentence({ removed = [] }: Report): string {
-  return removed.length === 0 ? 'There was nothing to uninstall' : `Uninstalled: ${objects(removed.length)} removed`
+  const { length } = removed
+  return length === 0
+    ? 'There was nothing to uninstall'
+    : `Uninstalled: ${length} ${length === 1 ? 'object' : 'objects'} removed`
 }
 
-function meshSentence({ changes, restarted }: Report): string {
-  if (changes.length + restarted.length === 0) return 'Everything was as the config says already'
-  return `The mesh is as the config says: ${changes.length} changes, ${restarted.length} restarts`
+function meshSentence(report: Report): string {
+  const count = countChanges(report)
+  if (count === 0) return 'Everything was as the config says already'
+  return `The mesh is as the config says: ${count} ${count === 1 ? 'change' : 'changes'}`
 }

@@ -1,4 +1,5 @@
 // The action's outputs and the command line's variables, for pipelines to branch on. Pure.
+import { countChanges } from './count-changes.ts'
 import { worstExperiment } from './experiment-report.ts'
 import { worstPromotion, type Report } from './report.ts'
 
@@ -29,7 +30,7 @@ export function outputsOf(report: Report, files: ReportFiles): Record<string, st
       promotion && report.promotions.reduce((sum, { requestsObserved }) => sum + requestsObserved, 0),
     'experiment-verdict': experiment?.verdict,
     'experiment-reason': experiment?.reason,
-    changed: changed(report),
+    changed: countChanges(report),
     'trace-id': report.traceId,
     report: files.json,
     'html-report': files.html,
@@ -37,25 +38,4 @@ export function outputsOf(report: Report, files: ReportFiles): Record<string, st
   return Object.fromEntries(
     Object.entries(outputs).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
   )
-}
-
-/** The objects that the run created, changed, deleted or restarted, or would in a dry run. An object that changed twice counts once. */
-function changed(report: Report): number {
-  if (report.clusters) return report.clusters.reduce((sum, each) => sum + changed(each.report), 0)
-  const { dryRun, stages, plan, meshPlan = [], cluster, changes, restarted, mesh, removed } = report
-  const done =
-    new Set(changes.map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`)).size +
-    restarted.length +
-    (cluster?.action === 'created' ? 1 : 0) +
-    (mesh && mesh.action !== 'unchanged' ? 1 : 0) +
-    (removed?.length ?? 0)
-  // The stage install counts as one change, whether it runs or is only planned.
-  const plansMesh = meshPlan.length > 0 && !stages.some(({ name }) => name === 'install')
-  const wouldBe =
-    (plan?.length ?? 0) +
-    (plansMesh ? 1 : 0) +
-    stages.filter(
-      ({ name, outcome }) => (name === 'cluster' || name === 'install' || name === 'inject') && outcome === 'done',
-    ).length
-  return dryRun ? wouldBe + (removed?.length ?? 0) : done
 }

@@ -9,19 +9,24 @@ export async function uninstall(context: StageContext): Promise<StageOutcome> {
   const { config, host, recorder } = context
   const removeFromGrafana = await dashboardRemoval(context)
   const removeFromEdge = await edgeRemoval(context)
-  // First, because users would reach nothing behind it.
-  const fromEdge = await removeFromEdge()
-  recorder.record({ removed: fromEdge })
   // Filled during the removal, so that an uninstall that fails half-way reports what it removed.
   const progress = { removed: [] as string[], restarted: [] as string[] }
-  const { restarted, remains, ...mesh } = await removeMesh(context, progress).catch((error: unknown) => {
+  const {
+    restarted,
+    remains,
+    isOneOfSeveral = false,
+    ...mesh
+  } = await removeMesh(context, progress).catch((error: unknown) => {
     recorder.record(progress)
     throw error
   })
   recorder.record({ removed: mesh.removed, restarted: progress.restarted })
+  // Only now: an uninstall that refuses leaves users their way, and so does a control plane that goes on.
+  const fromEdge = isOneOfSeveral ? [] : await removeFromEdge()
+  recorder.record({ removed: fromEdge })
   const fromGrafana = await removeFromGrafana()
   recorder.record({ removed: fromGrafana })
-  const removed = [...fromEdge, ...mesh.removed, ...fromGrafana]
+  const removed = [...mesh.removed, ...fromEdge, ...fromGrafana]
   for (const name of removed) host.info(`${name}: ${config.dryRun ? 'would be removed' : 'removed'}`)
   if (remains.length > 0)
     throw new Error(

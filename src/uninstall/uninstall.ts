@@ -40,9 +40,9 @@ export type Removal = InventoryScope & {
 }
 /**
  * Each entry is `Kind namespace/name`. `removed`: what was removed, or would be in a dry run. `remains`: what should be
- * gone and still exists.
+ * gone and still exists. `isOneOfSeveral`: another control plane goes on, with the policies and sidecars.
  */
-export type Removed = { removed: string[]; restarted: string[]; remains: string[] }
+export type Removed = { removed: string[]; restarted: string[]; remains: string[]; isOneOfSeveral?: true }
 
 /** Filled with each step, so that a removal that fails can report what it did. */
 type Progress = Pick<Removed, 'removed' | 'restarted'>
@@ -57,7 +57,7 @@ export async function uninstall(
   const all = await listControlPlanes(cluster)
   const others = all.filter((each) => each.revision !== revision)
   if (revision !== undefined && others.length > 0)
-    return { ...progress, removed: await removeOne(cluster, removal, all, revision), remains: [] }
+    return { ...progress, removed: await removeOne(cluster, removal, all, revision), remains: [], isOneOfSeveral: true }
   if (others.length > 1)
     throw new ConfigError(
       `uninstall: the cluster has several control planes (${others.map((each) => each.revision).join(', ')}), ` +
