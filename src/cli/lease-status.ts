@@ -2,6 +2,8 @@
 import {
   endedAnnotation,
   guardAnnotation,
+  handedOverBy,
+  handOverMs,
   holderOf,
   isGuardIdentity,
   runAnnotation,
@@ -58,6 +60,10 @@ function describeWork(lease: Lease, saved: SavedView | undefined, now: number): 
     return same(
       `${versions}: interrupted at step ${stage} of ${stages}, with weight ${weight}% then; a later run goes on from there`,
     )
+  if (handedOverBy(holder) !== undefined)
+    return same(
+      `${versions}: handed over to the next run at step ${stage} of ${stages}, with weight ${weight}%, and nobody judges it meanwhile`,
+    )
   const about = JSON.stringify([phase, stage, weight])
   if (isSilent(lease, now))
     return {
@@ -80,6 +86,8 @@ function describeHolder(lease: Lease, now: number): string {
   const { renewTime } = lease.spec ?? {}
   if (holder === '') return `nobody; last ${lease.metadata.annotations?.[runAnnotation] ?? 'unknown'}`
   const age = renewTime === undefined ? undefined : Math.round((now - Date.parse(renewTime)) / 1000)
+  if (handedOverBy(holder) !== undefined)
+    return `nobody; ${runOfHolder(holder)} has handed it over ${Math.max(0, age ?? 0)} s ago`
   const renewed = age === undefined ? 'never renewed' : `renewed ${Math.max(0, age)} s ago`
   return `${runOfHolder(holder)}, ${renewed}${isSilent(lease, now) ? ', which is longer than it may be silent' : ''}`
 }
@@ -91,7 +99,8 @@ function isSilent(lease: Lease, now: number): boolean {
 }
 
 function isWatched(lease: Lease): boolean {
-  return lease.metadata.annotations?.[guardAnnotation] === holderOf(lease)
+  const holder = holderOf(lease)
+  return lease.metadata.annotations?.[guardAnnotation] === (handedOverBy(holder) ?? holder)
 }
 
 /** An experiment and an older version save no view, and a promotion without a guard saves no `guardMs`. */
@@ -100,6 +109,8 @@ function guardOf(lease: Lease, shown: SavedView['shown']): string {
   if (holder === '') return 'none, because nobody holds the Lease'
   if (isGuardIdentity(holder)) return 'acts now'
   if (!isWatched(lease)) return 'does not watch this run yet'
+  const waitMs = handOverMs(lease)
+  if (waitMs !== undefined) return `waits for the next run, and acts if none goes on within ${waitMs / 1000} s`
   if (shown && shown.guardMs === undefined) return 'off'
   return `watches this run${shown?.guardMs === undefined ? '' : `, and acts after ${shown.guardMs / 1000} s of silence`}`
 }

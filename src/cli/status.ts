@@ -1,9 +1,10 @@
-// `status`: the promotions and experiments in progress, from their Leases. It changes nothing.
+// `status`: the promotions and experiments in progress, from their Leases, in all clusters of a fleet. It changes nothing.
 import { isForbidden } from '../cluster/api-error.ts'
 import { createClient, type Cluster } from '../cluster/client.ts'
 import { connection } from '../cluster/connect.ts'
 import { managedByLabel, manager } from '../cluster/labels.ts'
 import type { Lease } from '../cluster/objects.ts'
+import { fleetOf } from '../config/fleet.ts'
 import type { Config } from '../config/schema.ts'
 import { systemClock, type Clock } from '../runtime/clock.ts'
 import { tempDir } from '../runtime/environment.ts'
@@ -20,25 +21,64 @@ const longestSilenceMs = 10_000
 export async function showStatus(config: Config, { watch }: { watch: boolean }): Promise<number> {
   createTempDir()
   const lines = terminal(process.stdout, process.env)
-  try {
-    const cluster = createClient(connection(config.kubeconfig, config.context, tempDir()), config.limits)
-    if (!watch) print(await readStatus(cluster, config.namespace), lines)
-    else
-      await watchStatus(
-        cluster,
-        config.namespace,
-        lines,
-        abortOnSignals(['SIGINT', 'SIGTERM', 'SIGHUP'], () => undefined),
-      )
+  const places = placesOf(config)
+  if (watch) {
+    await watchStatus(
+      places,
+      lines,
+      abortOnSignals(['SIGINT', 'SIGTERM', 'SIGHUP'], () => undefined),
+    )
     return 0
-  } catch (problem) {
-    lines.error(`the promotions cannot be read: ${messageOf(problem)}`)
-    return 1
+  }
+  const { problems, ...found } = await readAll(places)
+  if (problems.length < places.length) print(found, lines)
+  problems.forEach(lines.error)
+  return problems.length === 0 ? 0 : 1
+}
+
+/** Where to look. `title`: of a cluster of a fleet, before each of its lines. */
+export type Place = { title: string; read: () => Promise<Statuses> }
+
+function placesOf(config: Config): Place[] {
+  const fleet = fleetOf(config)
+  if (fleet.length === 0) return [{ title: '', read: reader(config) }]
+  return fleet.map(({ name, config }) => ({ title: `${name}: `, read: reader(config) }))
+}
+
+/** Of one cluster, with one client. */
+function reader({ kubeconfig, context, limits, namespace }: Config): Place['read'] {
+  let cluster: Cluster | undefined
+  return async () => {
+    cluster ??= createClient(connection(kubeconfig, context, tempDir()), limits)
+    return readStatus(cluster, namespace)
   }
 }
 
 /** `scope`: where they were looked for, in words. */
 type Statuses = { scope: string; all: LeaseStatus[] }
+
+/** What can be read. `problems`: one sentence for each place that cannot. */
+export async function readAll(places: readonly Place[]): Promise<Statuses & { problems: string[] }> {
+  const found = await Promise.all(
+    places.map(async ({ title, read }) => {
+      try {
+        return { title, ...(await read()) }
+      } catch (problem) {
+        return { problem: `${title}the promotions cannot be read: ${messageOf(problem)}` }
+      }
+    }),
+  )
+  const read = found.filter((each) => !('problem' in each))
+  return {
+    scope: read.map(({ title, scope }) => `${scope}${title === '' ? '' : ` ${title.slice(0, -2)}`}`).join(', '),
+    all: read.flatMap(({ title, all }) => all.map((status) => titled(title, status))),
+    problems: found.flatMap((each) => ('problem' in each ? [each.problem] : [])),
+  }
+}
+
+function titled(title: string, { name, about, line, lines: [first = '', ...rest] }: LeaseStatus): LeaseStatus {
+  return { name: `${title}${name}`, about, line: `${title}${line}`, lines: [`${title}${first}`, ...rest] }
+}
 
 /** In the whole cluster, or with fewer rights in the one namespace. */
 async function readStatus(cluster: Cluster, namespace: string, clock: Clock = systemClock): Promise<Statuses> {
@@ -66,20 +106,19 @@ function print({ scope, all }: Statuses, { info }: Pick<LiveTerminal, 'info'>): 
 
 /** On a terminal it stays in one place; elsewhere it is a line for each change, and one every ten seconds. */
 async function watchStatus(
-  cluster: Cluster,
-  namespace: string,
+  places: readonly Place[],
   { info, warning, live, isLive }: LiveTerminal,
   signal: AbortSignal,
 ): Promise<void> {
   const log = changeLog(info)
   while (!signal.aborted) {
-    const status = await readStatus(cluster, namespace).catch((problem: unknown) => {
-      warning(`the promotions cannot be read: ${messageOf(problem)}`)
-      return undefined
-    })
-    if (status && isLive)
+    const { problems, ...status } = await readAll(places)
+    problems.forEach(warning)
+    // What is not read has not ended.
+    const isRead = problems.length === 0
+    if (isLive && (isRead || status.all.length > 0))
       live(status.all.length === 0 ? [none(status.scope)] : status.all.flatMap(({ lines }) => lines))
-    else if (status) log(status, systemClock.now())
+    else if (isRead) log(status, systemClock.now())
     await systemClock.sleep(watchIntervalMs, signal).catch(() => undefined)
   }
   live([])

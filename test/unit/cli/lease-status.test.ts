@@ -1,13 +1,18 @@
 import { describe, expect, test } from 'vitest'
-import { experimentRun, guardIdentity, type SavedPromotion } from '../../../src/canary/ownership/lease-object.ts'
+import {
+  experimentRun,
+  guardIdentity,
+  handOverIdentity,
+  type SavedPromotion,
+} from '../../../src/canary/ownership/lease-object.ts'
 import { next } from '../../../src/canary/state/machine.ts'
 import { progressView } from '../../../src/canary/state/progress-view.ts'
-import { initialState } from '../../../src/canary/state/start.ts'
+import { initialState, resumeState } from '../../../src/canary/state/start.ts'
 import { setShiftTime } from '../../../src/canary/state/steps.ts'
 import { endHeld } from '../../../src/canary/state/ending.ts'
 import type { State } from '../../../src/canary/state/types.ts'
 import { leaseStatus } from '../../../src/cli/lease-status.ts'
-import { changeLog } from '../../../src/cli/status.ts'
+import { changeLog, readAll } from '../../../src/cli/status.ts'
 import { progressLines } from '../../../src/cli/progress-lines.ts'
 import type { Lease } from '../../../src/cluster/objects.ts'
 import { planOf, served, servedByStable } from '../fixtures.ts'
@@ -57,7 +62,41 @@ function leaseOf(
   }
 }
 
+test('the statuses of a fleet name their clusters, and one that cannot be read hides no other', async () => {
+  const status = leaseStatus(leaseOf(stateAfter(10), 10), start + 13_000)
+  const { all, problems, scope } = await readAll([
+    { title: 'eu: ', read: () => Promise.resolve({ scope: 'in the cluster', all: [status] }) },
+    { title: 'us: ', read: () => Promise.reject(new Error('connect ECONNREFUSED')) },
+  ])
+  expect(all[0]!.name).toBe('eu: shop/backend')
+  expect(all[0]!.lines[0]).toMatch(/^eu: shop\/backend: v2 beside v1: step 1 of 3/)
+  expect(all[0]!.lines[1]).toBe(status.lines[1])
+  expect(problems).toEqual(['us: the promotions cannot be read: connect ECONNREFUSED'])
+  expect(scope).toBe('in the cluster eu')
+})
+
 describe('the status of a promotion, from its Lease', () => {
+  test('that is promoted and waits for others says so', () => {
+    const promoted = stateAfter(200)
+    expect(promoted).toMatchObject({ phase: 'ended', verdict: 'promoted' })
+    const waiting = resumeState(promoted, 100, start + 200_000)
+    const { line } = leaseStatus(leaseOf(waiting, 200), start + 201_000)
+    expect(line).toBe('shop/backend: v2 beside v1: all 3 steps have passed, weight 100%, waiting')
+  })
+
+  test('that was handed over says who may go on, and until when its guard waits', () => {
+    const lease = leaseOf(stateAfter(10), 10, { holder: handOverIdentity(holder) })
+    lease.spec!.leaseDurationSeconds = 3_600
+    const { lines } = leaseStatus(lease, start + 13_000)
+    expect(lines[0]).toBe(
+      'shop/backend: v2 beside v1: handed over to the next run at step 1 of 3, with weight 20%, and nobody judges it meanwhile',
+    )
+    expect(lines.slice(-2)).toEqual([
+      '  holder    nobody; https://github.example/acme/shop/actions/runs/7 has handed it over 3 s ago',
+      '  guard     waits for the next run, and acts if none goes on within 3600 s',
+    ])
+  })
+
   test('shows step, weight, evidence, holder and guard', () => {
     const { lines } = leaseStatus(leaseOf(stateAfter(10), 10), start + 13_000)
     expect(lines).toEqual([

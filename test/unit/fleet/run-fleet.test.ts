@@ -166,7 +166,10 @@ test('a summary that is too long leaves out the details of clusters, first of th
   const text = summary(fleetReport(clusters, new Date()))
   expect(Buffer.byteLength(text)).toBeLessThan(1024 * 1024)
   const isLeftOut = (name: string) =>
-    text.split(`<summary>${name}</summary>`)[1]!.split('</details>')[0]!.includes('Left out, because GitHub shows 1 MiB')
+    text
+      .split(`<summary>${name}</summary>`)[1]!
+      .split('</details>')[0]!
+      .includes('Left out, because GitHub shows 1 MiB')
   expect([isLeftOut('c0'), isLeftOut('c11'), isLeftOut('us')]).toEqual([false, true, false])
   expect(text).toContain('| us | 2 | ⛔ |')
 })
