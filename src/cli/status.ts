@@ -1,4 +1,5 @@
 // `status`: the promotions and experiments in progress, from their Leases. It changes nothing.
+import { leaseName } from '../canary/ownership/lease-object.ts'
 import { isForbidden } from '../cluster/api-error.ts'
 import { createClient, type Cluster } from '../cluster/client.ts'
 import { connection } from '../cluster/connect.ts'
@@ -22,7 +23,7 @@ export async function showStatus(config: Config, { watch }: { watch: boolean }):
   const lines = terminal(process.stdout, process.env)
   try {
     const cluster = createClient(connection(config.kubeconfig, config.context, tempDir()), config.limits)
-    if (!watch) print(await readStatus(cluster, config.namespace), lines)
+    if (!watch) linesOf(await readStatus(cluster, config.namespace)).forEach(lines.info)
     else
       await watchStatus(
         cluster,
@@ -51,17 +52,19 @@ async function readStatus(cluster: Cluster, namespace: string, clock: Clock = sy
       const leases = await cluster.list<Lease>('Lease', namespace, { labelSelector })
       return { scope: `in the namespace ${namespace} (this account may not read the others)`, leases }
     })
-  const all = found.leases.map((lease) => leaseStatus(lease, clock.now()))
+  const own = found.leases.filter(({ metadata: { name } }) => name.startsWith(leaseName('')))
+  const all = own.map((lease) => leaseStatus(lease, clock.now()))
   return { scope: found.scope, all: all.toSorted((a, b) => a.name.localeCompare(b.name)) }
 }
 
 function none(scope: string): string {
-  return `no promotion and no experiment is in progress ${scope}; rollouts that Argo Rollouts or Flagger move have no Lease, so they are not shown`
+  return `no promotion and no experiment is in progress ${scope}`
 }
 
-function print({ scope, all }: Statuses, { info }: Pick<LiveTerminal, 'info'>): void {
-  if (all.length === 0) info(none(scope))
-  for (const { lines } of all) lines.forEach(info)
+const notShown = 'rollouts that Argo Rollouts or Flagger move have no Lease, so they are not shown'
+
+function linesOf({ scope, all }: Statuses): string[] {
+  return [...(all.length === 0 ? [none(scope)] : all.flatMap(({ lines }) => lines)), notShown]
 }
 
 /** On a terminal it stays in one place; elsewhere it is a line for each change, and one every ten seconds. */
@@ -72,15 +75,21 @@ async function watchStatus(
   signal: AbortSignal,
 ): Promise<void> {
   const log = changeLog(info)
-  while (!signal.aborted) {
-    const status = await readStatus(cluster, namespace).catch((problem: unknown) => {
-      warning(`the promotions cannot be read: ${messageOf(problem)}`)
-      return undefined
-    })
-    if (status && isLive)
-      live(status.all.length === 0 ? [none(status.scope)] : status.all.flatMap(({ lines }) => lines))
+  if (!isLive) info(notShown)
+  let fault: string | undefined
+  // What cannot be read at first is no passing fault.
+  for (let status: Statuses | undefined = await readStatus(cluster, namespace); !signal.aborted; ) {
+    if (status && isLive) live(linesOf(status))
     else if (status) log(status, systemClock.now())
     await systemClock.sleep(watchIntervalMs, signal).catch(() => undefined)
+    status = await readStatus(cluster, namespace).catch((problem: unknown) => {
+      // The block would show a promotion that nobody sees any more.
+      live([])
+      if (messageOf(problem) !== fault) warning(`the promotions cannot be read: ${messageOf(problem)}`)
+      fault = messageOf(problem)
+      return undefined
+    })
+    if (status) fault = undefined
   }
   live([])
 }

@@ -65,9 +65,15 @@ export function guardIdentity(identity: string): string {
   return `${guardPrefix}${identity}`
 }
 
+const rollbackMark = ' (rollback)'
+
 /** The holder while the stage rollback of `run` writes the routes. */
 export function rollbackIdentity(run: string): string {
-  return `${run} (rollback)`
+  return `${run}${rollbackMark}`
+}
+
+export function isRollbackIdentity(holder: string): boolean {
+  return holder.endsWith(rollbackMark)
 }
 
 const experimentMark = ', experiment '
