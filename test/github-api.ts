@@ -9,8 +9,9 @@ import type { AddressInfo } from 'node:net'
 type Permission = 'pull-requests' | 'deployments'
 type User = { login: string }
 type Comment = { id: number; issue: number; user: User; body: string }
-type Deployment = { id: number; node_id: string; sha: string; task: string; environment: string; statuses: Status[] }
+type Deployment = { id: number; created_at: string; node_id: string; sha: string; task: string; environment: string; statuses: Status[] }
 type Status = {
+  created_at?: string
   state: string
   description: string
   environment_url?: string
@@ -53,6 +54,9 @@ type Route = { method: string; path: RegExp; needs?: Permission; answer: (reques
 const ok = (body: unknown): Answer => ({ status: 200, body })
 const created = (body: unknown): Answer => ({ status: 201, body })
 const invalid = (message: string): Answer => ({ status: 422, body: { message } })
+
+/** GitHub's times are whole seconds. */
+const now = () => new Date(Math.floor(Date.now() / 1000) * 1000).toISOString()
 
 function routes(state: GithubState, { pulls = {} }: GithubApiOptions): Route[] {
   let lastId = 100
@@ -127,7 +131,15 @@ function routes(state: GithubState, { pulls = {} }: GithubApiOptions): Route[] {
         const { ref, task, environment } = body as unknown as Deployment & { ref?: string }
         if (!ref) return invalid('ref is missing')
         const id = ++lastId
-        state.deployments.push({ id, node_id: `node-${id}`, sha: ref, task, environment, statuses: [] })
+        state.deployments.push({
+          id,
+          node_id: `node-${id}`,
+          created_at: now(),
+          sha: ref,
+          task,
+          environment,
+          statuses: [],
+        })
         return created(state.deployments.at(-1))
       },
     },
@@ -140,7 +152,7 @@ function routes(state: GithubState, { pulls = {} }: GithubApiOptions): Route[] {
         const status = body as unknown as Status
         if (!states.includes(status.state)) return invalid('state is not a known one')
         if (status.description.length > 140) return invalid('description is too long')
-        find(id)?.statuses.push(status)
+        find(id)?.statuses.push({ ...status, created_at: now() })
         return created(status)
       },
     },
@@ -151,7 +163,8 @@ function routes(state: GithubState, { pulls = {} }: GithubApiOptions): Route[] {
 function statusNode(deployments: Deployment[], node: string) {
   const { id, statuses } = deployments.find(({ node_id: each }) => each === node)!
   const last = statuses.at(-1)
-  const latestStatus = last ? { state: last.state.toUpperCase(), description: last.description } : null
+  const { state = '', description, created_at: createdAt } = last ?? {}
+  const latestStatus = last ? { state: state.toUpperCase(), description, createdAt } : null
   return { databaseId: id, latestStatus }
 }
 

@@ -6,6 +6,7 @@ import {
   handOverMs,
   holderOf,
   isGuardIdentity,
+  isRollbackIdentity,
   runAnnotation,
   runOfHolder,
   serviceOf,
@@ -26,9 +27,9 @@ export function leaseStatus(lease: Lease, now: number): LeaseStatus {
   const saved = savedViewOf(lease)
   const { shown } = saved ?? {}
   const work = describeWork(lease, saved, now)
-  const guard = guardOf(lease, shown)
+  const guard = guardOf(lease, shown, now)
   const lines = [
-    `${name}: ${work.text}`,
+    `${name}: ${work.text}${silence(lease, shown, now)}`,
     ...(shown ? detailLines(shown) : []),
     `  holder    ${describeHolder(lease, now)}`,
     `  guard     ${guard}`,
@@ -46,6 +47,7 @@ function describeWork(lease: Lease, saved: SavedView | undefined, now: number): 
   const ended = lease.metadata.annotations?.[endedAnnotation]
   const same = (text: string) => ({ text, about: text })
   if (isGuardIdentity(holder)) return same('the guard returns everything to how it was before')
+  if (isRollbackIdentity(holder)) return same('the stage rollback returns the traffic to stable')
   if (ended !== undefined) return same(`ended by somebody else: ${ended}`)
   if (holder !== '' && workOfHolder(holder) !== 'promotes') return same('an experiment')
   if (lease.metadata.annotations?.[stateAnnotation] === undefined) return same('a promotion that has not begun')
@@ -65,19 +67,25 @@ function describeWork(lease: Lease, saved: SavedView | undefined, now: number): 
       `${versions}: handed over to the next run at step ${stage} of ${stages}, with weight ${weight}%, and nobody judges it meanwhile`,
     )
   const about = JSON.stringify([phase, stage, weight])
-  if (isSilent(lease, now))
-    return {
-      text: `${versions}: ${positionLine(shown)} then; its run has been silent for ${silence(lease, shown.guardMs, now)}`,
-      about,
-    }
+  // Nobody knows what has become of it since.
+  if (isSilent(lease, now)) return { text: `${versions}: ${positionLine(shown)} then`, about }
   const msLeft = Math.max(0, shown.msLeft - Math.max(0, now - saved.savedAt))
   return { text: `${versions}: ${progressLine({ ...shown, msLeft })}`, about }
 }
 
-/** For how long, and whether somebody will act. A run without a guard is marked as watched, too. */
-function silence(lease: Lease, guardMs: number | undefined, now: number): string {
-  const seconds = Math.round((now - Date.parse(lease.spec?.renewTime ?? '')) / 1000)
-  return `${seconds} s, and ${guardMs !== undefined && isWatched(lease) ? 'its guard has not acted yet' : 'no guard watches it'}`
+/** For how long, and whether somebody will act; empty while the holder renews its Lease. A run without a guard is marked as watched, too. */
+function silence(lease: Lease, shown: SavedView['shown'], now: number): string {
+  if (!isSilent(lease, now)) return ''
+  const { renewTime } = lease.spec ?? {}
+  const since =
+    renewTime === undefined ? 'has never renewed its Lease' : `has been silent for ${secondsSince(renewTime, now)} s`
+  if (isGuardIdentity(holderOf(lease))) return `; but it ${since}`
+  const isGuarded = shown?.guardMs !== undefined && isWatched(lease)
+  return `; its run ${since}, and ${isGuarded ? 'its guard has not acted yet' : 'no guard is known to watch it'}`
+}
+
+function secondsSince(time: string, now: number): number {
+  return Math.max(0, Math.round((now - Date.parse(time)) / 1000))
 }
 
 /** Times are of two clocks: that of the run, and that of this machine. */
@@ -85,16 +93,17 @@ function describeHolder(lease: Lease, now: number): string {
   const holder = holderOf(lease)
   const { renewTime } = lease.spec ?? {}
   if (holder === '') return `nobody; last ${lease.metadata.annotations?.[runAnnotation] ?? 'unknown'}`
-  const age = renewTime === undefined ? undefined : Math.round((now - Date.parse(renewTime)) / 1000)
   if (handedOverBy(holder) !== undefined)
-    return `nobody; ${runOfHolder(holder)} has handed it over ${Math.max(0, age ?? 0)} s ago`
-  const renewed = age === undefined ? 'never renewed' : `renewed ${Math.max(0, age)} s ago`
+    return `nobody; ${runOfHolder(holder)} has handed it over ${secondsSince(renewTime ?? '', now)} s ago`
+  const renewed = renewTime === undefined ? 'never renewed' : `renewed ${secondsSince(renewTime, now)} s ago`
   return `${runOfHolder(holder)}, ${renewed}${isSilent(lease, now) ? ', which is longer than it may be silent' : ''}`
 }
 
+/** Longer than it may be. */
 function isSilent(lease: Lease, now: number): boolean {
   const { renewTime, leaseDurationSeconds } = lease.spec ?? {}
-  if (holderOf(lease) === '' || renewTime === undefined || leaseDurationSeconds === undefined) return false
+  if (holderOf(lease) === '') return false
+  if (renewTime === undefined || leaseDurationSeconds === undefined) return true
   return now - Date.parse(renewTime) > leaseDurationSeconds * 1000
 }
 
@@ -104,10 +113,10 @@ function isWatched(lease: Lease): boolean {
 }
 
 /** An experiment and an older version save no view, and a promotion without a guard saves no `guardMs`. */
-function guardOf(lease: Lease, shown: SavedView['shown']): string {
+function guardOf(lease: Lease, shown: SavedView['shown'], now: number): string {
   const holder = holderOf(lease)
   if (holder === '') return 'none, because nobody holds the Lease'
-  if (isGuardIdentity(holder)) return 'acts now'
+  if (isGuardIdentity(holder)) return isSilent(lease, now) ? 'has begun to act' : 'acts now'
   if (!isWatched(lease)) return 'does not watch this run yet'
   const waitMs = handOverMs(lease)
   if (waitMs !== undefined) return `waits for the next run, and acts if none goes on within ${waitMs / 1000} s`

@@ -3,34 +3,36 @@ import * as z from 'zod'
 import { savedPromotion } from '../canary/ownership/lease-object.ts'
 import type { Lease } from '../cluster/objects.ts'
 
-const tally = z.object({ requests: z.number(), failures: z.number() })
+const count = z.number().nonnegative()
+const tally = z.object({ requests: count, failures: count }).refine(({ requests, failures }) => failures <= requests)
 const check = z.object({
   check: z.string(),
-  failEvidence: z.number(),
-  failThreshold: z.number(),
-  passEvidence: z.number(),
-  passThreshold: z.number(),
+  failEvidence: count,
+  failThreshold: z.number().positive(),
+  passEvidence: count,
+  passThreshold: z.number().positive(),
 })
-const phase = z.enum(['waiting', 'shifting', 'watching', 'confirming', 'ended'])
+const active = z.enum(['waiting', 'shifting', 'watching', 'confirming'])
+const ended = z.object({ phase: z.literal('ended'), weight: count, verdict: z.string(), reason: z.string() })
 
 const savedView = z.object({
   /** Milliseconds since the epoch. */
   savedAt: z.string().transform(Date.parse).pipe(z.number()),
-  state: z.object({ phase, weight: z.number(), verdict: z.string().optional(), reason: z.string().optional() }),
+  state: z.union([ended, z.object({ phase: active, weight: count })]),
   shown: z
     .object({
       service: z.string(),
       stable: z.string(),
       canary: z.string(),
-      phase,
-      stage: z.number(),
-      stages: z.number(),
+      phase: z.enum([...active.options, 'ended']),
+      stage: count,
+      stages: count,
       kind: z.enum(['weight', 'mirror', 'ab']).optional(),
-      weight: z.number(),
-      msLeft: z.number(),
+      weight: count,
+      msLeft: count,
       served: z.object({ canary: tally, stable: tally, users: tally }),
       checks: z.array(check),
-      guardMs: z.number().optional(),
+      guardMs: count.optional(),
     })
     .optional(),
 })

@@ -1,4 +1,5 @@
 // `status`: the promotions and experiments in progress, from their Leases, in all clusters of a fleet. It changes nothing.
+import { leaseName } from '../canary/ownership/lease-object.ts'
 import { isForbidden } from '../cluster/api-error.ts'
 import { createClient, type Cluster } from '../cluster/client.ts'
 import { connection } from '../cluster/connect.ts'
@@ -22,16 +23,14 @@ export async function showStatus(config: Config, { watch }: { watch: boolean }):
   createTempDir()
   const lines = terminal(process.stdout, process.env)
   const places = placesOf(config)
-  if (watch) {
-    await watchStatus(
+  if (watch)
+    return watchStatus(
       places,
       lines,
       abortOnSignals(['SIGINT', 'SIGTERM', 'SIGHUP'], () => undefined),
     )
-    return 0
-  }
   const { problems, ...found } = await readAll(places)
-  if (problems.length < places.length) print(found, lines)
+  if (problems.length < places.length) linesOf(found).forEach(lines.info)
   problems.forEach(lines.error)
   return problems.length === 0 ? 0 : 1
 }
@@ -91,37 +90,50 @@ async function readStatus(cluster: Cluster, namespace: string, clock: Clock = sy
       const leases = await cluster.list<Lease>('Lease', namespace, { labelSelector })
       return { scope: `in the namespace ${namespace} (this account may not read the others)`, leases }
     })
-  const all = found.leases.map((lease) => leaseStatus(lease, clock.now()))
+  const own = found.leases.filter(({ metadata: { name } }) => name.startsWith(leaseName('')))
+  const all = own.map((lease) => leaseStatus(lease, clock.now()))
   return { scope: found.scope, all: all.toSorted((a, b) => a.name.localeCompare(b.name)) }
 }
 
 function none(scope: string): string {
-  return `no promotion and no experiment is in progress ${scope}; rollouts that Argo Rollouts or Flagger move have no Lease, so they are not shown`
+  return `no promotion and no experiment is in progress ${scope}`
 }
 
-function print({ scope, all }: Statuses, { info }: Pick<LiveTerminal, 'info'>): void {
-  if (all.length === 0) info(none(scope))
-  for (const { lines } of all) lines.forEach(info)
+const notShown = 'rollouts that Argo Rollouts or Flagger move have no Lease, so they are not shown'
+
+function linesOf({ scope, all }: Statuses): string[] {
+  return [...(all.length === 0 ? [none(scope)] : all.flatMap(({ lines }) => lines)), notShown]
 }
 
-/** On a terminal it stays in one place; elsewhere it is a line for each change, and one every ten seconds. */
+/**
+ * On a terminal it stays in one place; elsewhere it is a line for each change, and one every ten seconds. Returns the exit
+ * code.
+ */
 async function watchStatus(
   places: readonly Place[],
-  { info, warning, live, isLive }: LiveTerminal,
+  { info, warning, error, live, isLive }: LiveTerminal,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<number> {
   const log = changeLog(info)
+  if (!isLive) info(notShown)
+  let known: string[] | undefined
   while (!signal.aborted) {
     const { problems, ...status } = await readAll(places)
-    problems.forEach(warning)
-    // What is not read has not ended.
-    const isRead = problems.length === 0
-    if (isLive && (isRead || status.all.length > 0))
-      live(status.all.length === 0 ? [none(status.scope)] : status.all.flatMap(({ lines }) => lines))
-    else if (isRead) log(status, systemClock.now())
+    const hasRead = problems.length < places.length
+    // What cannot be read at first is no passing fault.
+    if (!hasRead && !known) {
+      problems.forEach(error)
+      return 1
+    }
+    // The block would show a promotion that nobody sees any more, and the log would say that it has ended.
+    if (isLive) live(hasRead ? linesOf(status) : [])
+    else if (problems.length === 0) log(status, systemClock.now())
+    problems.filter((each) => !known?.includes(each)).forEach(warning)
+    known = problems
     await systemClock.sleep(watchIntervalMs, signal).catch(() => undefined)
   }
   live([])
+  return 0
 }
 
 /** Logs what is new. The function takes the time in milliseconds. */

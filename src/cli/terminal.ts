@@ -61,11 +61,7 @@ function liveBlock(stream: NodeJS.WriteStream, { CI: ci, TERM: kind }: NodeJS.Pr
     if (height > 0) stream.write(`\u001b[${Math.min(height, rows - 1)}A\u001b[0J`)
     write()
     // A line that wraps would take two, and the cursor cannot go up to a line that has left the screen.
-    drawn = firstLines(block, rows - 1).map((line) =>
-      Array.from(line)
-        .slice(0, columns - 1)
-        .join(''),
-    )
+    drawn = firstLines(block, rows - 1).map((line) => cutToWidth(line, columns - 1))
     if (drawn.length > 0) stream.write(drawn.map((line) => `${line}\n`).join(''))
   }
   return {

@@ -4,7 +4,7 @@ import { markOf } from '../edge/tyk/definition.ts'
 import { applyTyk, planTyk, undoTyk, type TykPlan } from '../edge/tyk/plan.ts'
 import { proveTyk, type Proof } from '../edge/tyk/proof.ts'
 import { messageOf } from '../runtime/errors.ts'
-import type { StageContext, StageOutcome } from './context.ts'
+import { warn, type StageContext, type StageOutcome } from './context.ts'
 
 const kind = 'Tyk API'
 
@@ -15,11 +15,12 @@ export async function edge(context: StageContext, proofLimitMs = 30_000): Promis
   report(context, plan)
   const { action } = plan
   if (config.dryRun) return { changed: action !== 'unchanged' }
-  if (action !== 'unchanged') {
+  if (plan.action !== 'unchanged') {
     await applyProven(context, plan, proofLimitMs)
-    recorder.record({ changes: [{ ...nameOf(plan), action: doneAs[action] }] })
+    recorder.record({ changes: [{ ...nameOf(plan), action: doneAs[plan.action] }] })
     return { changed: true }
   }
+  if (plan.left !== undefined) warn(context, [plan.left])
   host.info('the API of Tyk is already as the config says: nothing changed')
   if (config.edge!.tyk.enabled) await proveUnchanged(context, plan, proofLimitMs)
   return { changed: false }
@@ -63,11 +64,13 @@ export async function edgeClusterFaults({
 }
 
 /** Asks Tyk first. Returns the removal, which resolves to what it has removed, or would in a dry run. */
-export async function edgeRemoval({ cluster, config }: StageContext): Promise<() => Promise<string[]>> {
+export async function edgeRemoval(context: StageContext): Promise<() => Promise<string[]>> {
+  const { cluster, config } = context
   const { edge } = config
   if (!edge) return () => Promise.resolve([])
   const plan = await planTyk(cluster, { ...config, edge: { tyk: { ...edge.tyk, enabled: false } } })
   return async () => {
+    if (plan.action === 'unchanged' && plan.left !== undefined) warn(context, [plan.left])
     if (plan.action !== 'delete') return []
     if (!config.dryRun) await applyTyk(plan)
     return [`${kind} ${plan.definition.name}`]
@@ -83,7 +86,9 @@ function nameOf({ definition: { name } }: TykPlan) {
 function report({ recorder, host }: StageContext, plan: TykPlan): void {
   const { action, diff } = plan
   if (action === 'unchanged') return
-  recorder.record({ plan: [...(recorder.current().plan ?? []), { ...nameOf(plan), action, diff }] })
+  // The stage plan may have planned it already.
+  const others = (recorder.current().plan ?? []).filter((row) => row.kind !== kind)
+  recorder.record({ plan: [...others, { ...nameOf(plan), action, diff }] })
   host.info(`${kind} ${plan.definition.name}: ${action}`)
   diff.forEach((line) => host.info(`    ${line}`))
 }

@@ -230,7 +230,7 @@ test('on a terminal, a promotion is one live block, `status` shows it from its L
     /^sample-app\/backend: v2 beside v1: step 2 of 3, weight 50%, .*at least \d+ s left\n {2}succeeded v2 /,
   )
   expect(out).toMatch(
-    /\n {2}holder {4}process \d+ on .*, renewed \d+ s ago\n {2}guard {5}watches this run, and acts after \d+ s of silence\n$/,
+    /\n {2}holder {4}process \d+ on .*, renewed \d+ s ago\n {2}guard {5}watches this run, and acts after \d+ s of silence\n/,
   )
   expect((await run(['status'])).out).toMatch(
     /^sample-app\/backend: v2 beside v1: interrupted at step 2 of 3, with weight 50% then/,

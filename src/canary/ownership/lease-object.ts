@@ -86,9 +86,15 @@ export function handOverMs(lease: Lease): number | undefined {
   return (lease.spec?.leaseDurationSeconds ?? 0) * 1_000
 }
 
+const rollbackMark = ' (rollback)'
+
 /** The holder while the stage rollback of `run` writes the routes. */
 export function rollbackIdentity(run: string): string {
-  return `${run} (rollback)`
+  return `${run}${rollbackMark}`
+}
+
+export function isRollbackIdentity(holder: string): boolean {
+  return holder.endsWith(rollbackMark)
 }
 
 const experimentMark = ', experiment '

@@ -1,5 +1,5 @@
 // Contradictions in the section `edge`, and with the exposed services.
-import { exposedThroughTyk, tykTarget } from '../edge.ts'
+import { exposedThroughTyk, tykHost, tykTarget } from '../edge.ts'
 import type { Config, Exposure } from '../schema.ts'
 import { withPrefix, type Fault } from './fault.ts'
 
@@ -18,7 +18,27 @@ function tykFaults(config: Config): Fault[] {
     const message = service === undefined ? `${known}; name one` : `${service} is not exposed: ${known}`
     return [{ path: ['service'], message }]
   }
-  return targetFaults(config, exposed.exposure)
+  return [...placeFaults(config, exposed.exposure), ...targetFaults(config, exposed.exposure)]
+}
+
+/** Where Tyk listens, and for which host the gateway gets the requests. */
+function placeFaults(config: Config, { hosts }: Exposure): Fault[] {
+  const { listenPath, domain } = config.edge!.tyk
+  const host = tykHost(config)
+  const isCovered = hosts.some((each) => covers(each, host))
+  return [
+    ...(/^\/\/|[?#]/.test(listenPath)
+      ? [{ path: ['listenPath'], message: 'expected a path such as /shop/, without a query and without // at its start' }]
+      : []),
+    ...(isCovered
+      ? []
+      : [
+          {
+            path: [domain === undefined ? 'url' : 'domain'],
+            message: `the gateway has no route for ${host}, which is the host of users' requests; expose it, or use one of ${hosts.join(', ')}`,
+          },
+        ]),
+  ]
 }
 
 function targetFaults(config: Config, exposure: Exposure): Fault[] {

@@ -1,7 +1,7 @@
 // The section `edge`: the API gateway in front of the ingress gateway.
 import * as z from 'zod'
 import { publicValue } from '../values/public-value.ts'
-import { boolean, nonEmptyString, pathPrefix, plainUrl } from '../values/strings.ts'
+import { boolean, headerValue, pathPrefix, plainUrl } from '../values/strings.ts'
 import { nameOf } from './parts.ts'
 
 const domainName = z
@@ -15,7 +15,7 @@ const proof = z.strictObject({
   path: pathPrefix
     .prefault('/')
     .describe('Path of the request below `listenPath`. The application has to answer with a status below 400.'),
-  key: nonEmptyString
+  key: headerValue
     .optional()
     .describe('What the request sends as `Authorization`, if Tyk asks for it. Needs access to this API.'),
 })
@@ -24,7 +24,7 @@ const tyk = z.strictObject({
   enabled: boolean.prefault(true).describe('With `false`, the API definition is removed.'),
   url: plainUrl.describe('Address at which users reach Tyk.'),
   api: plainUrl.optional().describe("Address of Tyk's gateway API. Default: `url`."),
-  secret: nonEmptyString.describe("Secret of Tyk's gateway API (`secret` in its configuration)."),
+  secret: headerValue.describe("Secret of Tyk's gateway API (`secret` in its configuration)."),
   service: nameOf('a service').optional().describe('Service under `expose` that Tyk leads to. Default: the only one.'),
   target: plainUrl
     .optional()

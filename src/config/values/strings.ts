@@ -12,6 +12,12 @@ export const nonEmptyString = parsedValue('a non-empty string', { type: 'string'
 /** The path of a file. */
 export const filePath = parsedValue('the path of a file', { ...publicValue, type: 'string' }, parseText)
 
+/** What a header of a request may carry. It may be a secret. */
+export const headerValue = parsedValue('one line of text', { type: 'string' }, (raw) => {
+  const text = parseText(raw)?.trim() ?? ''
+  return /^[\x20-\x7e]+$/.test(text) ? text : undefined
+})
+
 /** The name of an environment on GitHub. */
 export const environmentName = parsedValue(
   'the name of an environment: one line of up to 255 characters',

@@ -1,4 +1,5 @@
 // Tyk's classic API definition for an exposed service: https://tyk.io/docs/tyk-gateway-api/api-definition-objects/. Pure.
+import { createHash } from 'node:crypto'
 import { diffLines, leafChanges } from '../../cluster/leaves.ts'
 import { isMap } from '../../config/values/parsed-value.ts'
 
@@ -10,6 +11,9 @@ export type TykDefinition = Record<string, unknown> & { api_id: string; name: st
  * while there is none.
  */
 export type TykOwner = { owner: string; namespace: string; uid?: string }
+
+/** `id`: of the definition, which a copy of it does not have. `asked`: what the config asks for, as a hash. */
+type TykRecord = TykOwner & { id: string; asked: string }
 
 /** `target`: the ingress gateway; empty if it is not known. */
 export type TykRoute = {
@@ -30,7 +34,9 @@ const ownerKey = 'mesh-canary'
 const injector = { name: 'header_injector' }
 
 /** What this program sets and keeps so. */
-function ownFields({ owner, name, listenPath, stripListenPath, domain, target, keyless }: TykRoute, mark: string) {
+function ownFields({ owner, ...route }: TykRoute, { id, mark }: { id: string; mark: string }) {
+  const { name, listenPath, stripListenPath, domain, target, keyless } = route
+  const record: TykRecord = { ...owner, id, asked: hashOf(route) }
   return {
     name,
     active: true,
@@ -44,9 +50,20 @@ function ownFields({ owner, name, listenPath, stripListenPath, domain, target, k
       ...(target.startsWith('https:') ? { transport: { ssl_insecure_skip_verify: false } } : {}),
     },
     version_data: { versions: { Default: { global_response_headers: { [proofHeader]: mark } } } },
-    config_data: { [ownerKey]: owner },
+    config_data: { [ownerKey]: record },
     ...(keyless === undefined ? {} : { use_keyless: keyless }),
   }
+}
+
+function hashOf(route: Omit<TykRoute, 'owner'>): string {
+  const { name, listenPath, stripListenPath, domain, target, keyless } = route
+  const asked = JSON.stringify([name, listenPath, stripListenPath, domain, target, keyless ?? null])
+  return createHash('sha256').update(asked).digest('hex').slice(0, 16)
+}
+
+/** True if the config asks for the same as when the definition was written: then somebody else has changed it since. */
+export function isDrift(route: TykRoute, live: TykDefinition): boolean {
+  return recordIn(live).asked === hashOf(route)
 }
 
 /** What a new definition has besides. */
@@ -63,7 +80,8 @@ export function wanted(
   live: TykDefinition | undefined,
   { id, mark }: { id: string; mark: string },
 ): TykDefinition {
-  const merged = merge(live ?? { api_id: id, ...initialFields }, ownFields(route, mark)) as TykDefinition
+  const own = ownFields(route, { id: live?.api_id ?? id, mark })
+  const merged = merge(live ?? { api_id: id, ...initialFields }, own) as TykDefinition
   const processors = Array.isArray(live?.['response_processors'])
     ? (live['response_processors'] as { name?: string }[])
     : []
@@ -79,10 +97,13 @@ function merge(below: unknown, above: unknown): unknown {
   return Object.fromEntries(keys.map((key) => [key, key in above ? merge(below[key], above[key]) : below[key]]))
 }
 
-/** What would change, as lines. Empty if nothing does. */
-export function changesOf(live: TykDefinition | undefined, next: TykDefinition): string[] {
+/** What would change, as lines; undefined if nothing does. What this program notes for itself is no line. */
+export function changesOf(live: TykDefinition | undefined, next: TykDefinition): string[] | undefined {
+  const changes = leafChanges(live, next)
+  if (changes.length === 0) return undefined
+  const shown = changes.filter(({ path }) => !path.startsWith(`config_data.${ownerKey}.`))
   // Somebody may have written a password into the address of a target.
-  return diffLines(leafChanges(live, next)).map((line) => line.replace(/:\/\/[^/?#\s]*@/g, '://***@'))
+  return diffLines(shown).map((line) => line.replace(/:\/\/[^/?#\s]*@/g, '://***@'))
 }
 
 type Known = TykDefinition & {
@@ -91,7 +112,7 @@ type Known = TykDefinition & {
   use_keyless?: boolean
   proxy?: { listen_path?: string; target_url?: string }
   version_data?: { versions?: { Default?: { global_response_headers?: Record<string, string> } } }
-  config_data?: { [ownerKey]?: Partial<TykOwner> }
+  config_data?: { [ownerKey]?: Partial<TykRecord> }
 }
 
 /** The mark that its answers have. */
@@ -113,16 +134,18 @@ export function ownDefinition(
   all: readonly TykDefinition[],
 ): TykDefinition | undefined {
   const own = (all as Known[]).filter((each) => isOfConfig(route, names, each))
-  const ofNamespace = own.find((each) => route.owner.uid !== undefined && ownerIn(each).uid === route.owner.uid)
+  const ofNamespace = own.find((each) => route.owner.uid !== undefined && recordIn(each).uid === route.owner.uid)
   return ofNamespace ?? own.find((each) => isAtSamePlace(route, each) && each.proxy?.target_url === route.target)
 }
 
-const ownerIn = ({ config_data: data }: Known) => data?.[ownerKey] ?? {}
+function recordIn(definition: TykDefinition): Partial<TykRecord> {
+  return (definition as Known).config_data?.[ownerKey] ?? {}
+}
 
-/** True if this config has made it, for this cluster or another one. */
+/** True if this config has made it, for this cluster or another one. A copy that somebody made in Tyk is theirs. */
 export function isOfConfig({ owner: { namespace } }: TykRoute, names: readonly string[], of: TykDefinition): boolean {
-  const { owner = '', namespace: place } = ownerIn(of)
-  return names.includes(owner) && place === namespace
+  const { owner = '', namespace: place, id } = recordIn(of)
+  return names.includes(owner) && place === namespace && id === of.api_id
 }
 
 const pathOf = (text = '') => text.replace(/\/+$/, '')

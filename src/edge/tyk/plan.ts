@@ -9,6 +9,7 @@ import { tykApi, type TykApi } from './api.ts'
 import {
   asksForKey,
   changesOf,
+  isDrift,
   isOfConfig,
   markOf,
   ownDefinition,
@@ -18,10 +19,14 @@ import {
   type TykRoute,
 } from './definition.ts'
 
-/** `definition`: as it should be, or the one to delete. `diff`: what changes, as lines. */
+/**
+ * `definition`: as it should be, or the one to delete. `diff`: what changes, as lines. `before`: what a failed proof brings back; absent if
+ * somebody else has changed it. `left`: which definition of this config is not removed, in a sentence.
+ */
 export type TykPlan = { api: TykApi; route: TykRoute; diff: string[]; definition: TykDefinition } & (
-  | { action: 'create' | 'delete' | 'unchanged' }
-  | { action: 'change'; before: TykDefinition }
+  | { action: 'create' | 'delete' }
+  | { action: 'unchanged'; left?: string }
+  | { action: 'change'; before: TykDefinition | undefined }
 )
 
 /** @throws Error with one sentence if Tyk does not answer, or if it cannot be done */
@@ -32,19 +37,30 @@ export async function planTyk(cluster: Cluster, config: Config): Promise<TykPlan
   const names = ownerOf(config).names.map(ownerId)
   const live = ownDefinition(route, names, all)
   const rival = rivalOf(route, live, all)
-  const isStranger = rival !== undefined && !isOfConfig(route, names, rival)
-  if (rival && (tyk.enabled || !isStranger)) throw new Error(rivalFault(route, rival, isStranger))
+  const fault = rival && rivalFault(route, rival, !isOfConfig(route, names, rival))
+  if (!tyk.enabled) return removal(api, route, live, rival && isOfConfig(route, names, rival) ? fault : undefined)
+  if (fault !== undefined) throw new Error(fault)
   const random = () => randomBytes(8).toString('hex')
   const fresh = { id: `mesh-canary-${random()}`, mark: random() }
   // A mark stays as it is while nothing else changes.
   const kept = wanted(route, live, { ...fresh, mark: markOf(live) ?? fresh.mark })
-  const plan = { api, route, definition: kept, diff: [] }
-  if (!tyk.enabled) return { ...plan, definition: live ?? kept, action: live ? 'delete' : 'unchanged' }
   if (asksForKey(kept) && tyk.proof.key === undefined) throw new Error(keyFault(live))
   const diff = changesOf(live, kept)
-  if (!live) return { ...plan, diff, action: 'create' }
-  if (diff.length === 0) return { ...plan, action: 'unchanged' }
-  return { ...plan, diff, action: 'change', before: live, definition: wanted(route, live, fresh) }
+  if (!live) return { api, route, definition: kept, diff: diff!, action: 'create' }
+  if (!diff) return { api, route, definition: kept, diff: [], action: 'unchanged' }
+  const before = isDrift(route, live) ? undefined : live
+  return { api, route, definition: wanted(route, live, fresh), diff, action: 'change', before }
+}
+
+function removal(
+  api: TykApi,
+  route: TykRoute,
+  live: TykDefinition | undefined,
+  fault: string | undefined,
+): TykPlan {
+  if (live) return { api, route, definition: live, diff: [], action: 'delete' }
+  const definition = { api_id: '', name: route.name }
+  return { api, route, definition, diff: [], action: 'unchanged', ...(fault === undefined ? {} : { left: fault }) }
 }
 
 function rivalFault(
@@ -56,7 +72,7 @@ function rivalFault(
   return isStranger
     ? `edge.tyk.listenPath: ${which}; choose another path or \`domain\`, or remove that API`
     : `edge.tyk.target: ${which}; this config has made it for another cluster or namespace, and it does not lead to ` +
-        `${target || 'an address that is known here'}: remove it in Tyk if that cluster is gone, or choose another path or \`domain\``
+        `${target || 'an address that is known here'}: if that cluster or namespace is gone, remove it in Tyk`
 }
 
 function keyFault(live: TykDefinition | undefined): string {
@@ -95,6 +111,7 @@ export async function undoTyk(plan: TykPlan): Promise<string> {
     return 'the new API was removed again'
   }
   if (plan.action !== 'change') return ''
+  if (!plan.before) return 'the definition stays, because the config asked for the same before'
   await plan.api.replace(plan.before)
   await plan.api.reload()
   return 'the definition from before was written back'

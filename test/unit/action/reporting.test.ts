@@ -9,7 +9,7 @@ import { botLogin, startGithubApi, type GithubApi, type GithubApiOptions } from 
 import { configOf, tempFolder } from '../fixtures.ts'
 
 const report = (part: Partial<Report> = {}): Report => ({
-  ...emptyReport('shop', new Date(0), false),
+  ...emptyReport('shop', new Date(), false),
   server: 'https://cluster.example',
   verdict: 'promoted',
   reason: 'every step passed its checks',
@@ -104,14 +104,23 @@ describe('the comment on a pull request', () => {
     expect(api.state.comments.filter(({ body }) => body === marker)).toHaveLength(230)
   })
 
-  test('is of the newest run: an older one that ends later leaves it alone, and names its commit', async () => {
+  test('is of the newest commit: an older run that ends later leaves it alone', async () => {
     const api = await github()
     const began = (at: string) => report({ startedAt: at, reason: `of the run at ${at}` })
     await runOnce('comment: true\nstages: rollback', environment(api), began('2026-11-30T08:00:00.000Z'))
-    await runOnce('comment: true\nstages: rollback', environment(api), began('2026-11-30T07:00:00.000Z'))
+    const older = { pull_request: { ...pullRequest().pull_request, head: { ...branch('acme/shop'), sha: 'dad' } } }
+    await runOnce('comment: true\nstages: rollback', environment(api, older), began('2026-11-30T07:00:00.000Z'))
     expect(api.state.comments).toHaveLength(1)
     expect(api.state.comments[0]!.body).toContain('of the run at 2026-11-30T08')
     expect(printed).toContain('shows the result of a run that began later')
+  })
+
+  test('has the last word of one commit: a plan that began later does not hide how the promotion ended', async () => {
+    const api = await github()
+    await runOnce('comment: true\nstages: plan', environment(api), report({ dryRun: true }))
+    const ended = { startedAt: '2026-11-30T07:00:00.000Z', verdict: 'rolled-back', reason: 'of the promotion' } as const
+    await runOnce('comment: true', environment(api), report(ended))
+    expect(api.state.comments.map(({ body }) => body.includes('of the promotion'))).toEqual([true])
   })
 
   test('is one again after two runs have created one each', async () => {
@@ -286,6 +295,43 @@ describe('the deployment of a promotion', () => {
     expect(states(api)).toEqual([['production', 'head', 'success']])
   })
 
+  test('is created at the end if GitHub was down at the beginning', async () => {
+    const api = await github({ outages: 3 })
+    const reporting = await startReporting(config('deployment: production'), environment(api))
+    reporting.connected(server, now.cancelled)
+    await reporting.end(report(), {}, now)
+    expect(states(api)).toEqual([['production', 'head', 'in_progress', 'success']])
+    expect(printed).not.toContain('::warning')
+  })
+
+  test('that was promoted, and told so after a later one was, is inactive', async () => {
+    const api = await github()
+    const settings = 'deployment: production'
+    await runOnce(settings, environment(api), report())
+    const anHourAgo = new Date(Date.now() - 3_600_000).toISOString()
+    await runOnce(settings, environment(api), report({ startedAt: anHourAgo }))
+    const returned = report({ startedAt: anHourAgo, verdict: 'rolled-back' })
+    await runOnce(`${settings}\nstages: rollback`, environment(api), returned)
+    expect(states(api).map((all) => all.at(-1))).toEqual(['success', 'inactive'])
+  })
+
+  test('has replaced the one before when its canary has the traffic, also if its run failed later', async () => {
+    const api = await github()
+    await runOnce('deployment: production', environment(api))
+    const failed = report({ outcome: 'failure', error: 'the experiment failed' })
+    await runOnce('deployment: production', environment(api), failed)
+    expect(states(api).map((all) => all.at(-1))).toEqual(['inactive', 'failure'])
+  })
+
+  test('is inactive after a rollback that wrote the weight, and could not see the proxies', async () => {
+    const api = await github()
+    await runOnce('deployment: production', environment(api))
+    const changes = [{ kind: 'VirtualService', namespace: 'shop', name: 'backend', action: 'changed' as const }]
+    const unseen = report({ verdict: 'inconclusive', weight: 0, changes })
+    await runOnce('deployment: production\nstages: rollback', environment(api), unseen)
+    expect(states(api)).toEqual([['production', 'head', 'in_progress', 'success', 'inactive']])
+  })
+
   test('is active alone, also after runs that had nothing to promote', async () => {
     const api = await github()
     const skipped = report({ verdict: 'skipped', reason: 'v2 has it already' })
@@ -363,6 +409,18 @@ describe('reporting', () => {
     await runPostStep()
     expect(api.state.comments[0]!.body).toContain('### ⛔')
     expect(api.state.deployments[0]!.statuses.map(({ state }) => state)).toEqual(['in_progress', 'failure'])
+  })
+
+  test('does not keep the post step from the traffic while GitHub hangs', async () => {
+    const api = await github({ isHanging: true })
+    const reporting = await startReporting(config('deployment: production'), environment(api))
+    reporting.connected(server, now.cancelled)
+    await expect.poll(() => api.state.requests).not.toEqual([])
+    await reporting.end(report({ verdict: 'inconclusive', outcome: 'failure' }), {}, { ...now, isLater: true })
+    expect(printed).toContain('left to the post step')
+    api.recover()
+    await runPostStep()
+    expect(api.state.deployments[0]!.statuses.at(-1)!.state).toBe('failure')
   })
 
   test('ends at once when the run is cancelled, however slow GitHub is', async () => {

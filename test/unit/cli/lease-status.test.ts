@@ -3,6 +3,7 @@ import {
   experimentRun,
   guardIdentity,
   handOverIdentity,
+  rollbackIdentity,
   type SavedPromotion,
 } from '../../../src/canary/ownership/lease-object.ts'
 import { next } from '../../../src/canary/state/machine.ts'
@@ -127,7 +128,7 @@ describe('the status of a promotion, from its Lease', () => {
   })
 
   test.each<[string, string, string]>([
-    ['nobody watches', '', 'no guard watches it'],
+    ['nobody watches', '', 'no guard is known to watch it'],
     ['its guard watches', holder, 'its guard has not acted yet'],
   ])('tells in one line that a run is silent that %s, and promises no time', (_, guard, whatNow) => {
     const lease = leaseOf(stateAfter(10), 10, { annotations: { 'mesh-canary.io/guard': guard } })
@@ -140,6 +141,7 @@ describe('the status of a promotion, from its Lease', () => {
   test.each<[string, object]>([
     ['nothing but its version', { version: 5 }],
     ['no state', { version: 5, savedAt: '2026-11-30T07:00:00Z' }],
+    ['an end without a verdict', { version: 5, savedAt: '2026-11-30T07:00:00Z', state: { phase: 'ended', weight: 0 } }],
     ['no time', { version: 5, savedAt: 'x', state: { phase: 'watching', weight: 20 } }],
     [
       'a view of another shape',
@@ -150,6 +152,26 @@ describe('the status of a promotion, from its Lease', () => {
     expect(leaseStatus(lease, start + 11_000).line).toBe(
       'shop/backend: a promotion by another version of mesh-canary, which says no more here',
     )
+  })
+
+  test.each<[string, string, string]>([
+    ['the guard', guardIdentity(holder), 'how it was before; but it has been silent for 600 s'],
+    ['an experiment', experimentRun('run 7', 'slow'), 'an experiment; its run has been silent for 600 s'],
+    [
+      'the stage rollback',
+      rollbackIdentity('run 9'),
+      'returns the traffic to stable; its run has been silent for 600 s',
+    ],
+  ])('says that %s is silent', (_, who, text) => {
+    const lease = leaseOf(stateAfter(10), 10, { holder: who })
+    expect(leaseStatus(lease, start + 610_000).line).toContain(text)
+    expect(leaseStatus(lease, start + 11_000).line).not.toContain('silent')
+  })
+
+  test('promises nothing of a holder that has never renewed', () => {
+    const lease = leaseOf(stateAfter(10), 10)
+    delete lease.spec!.renewTime
+    expect(leaseStatus(lease, start + 11_000).line).toContain('its run has never renewed its Lease')
   })
 
   test('has no line that somebody has written into a Lease', () => {
@@ -240,11 +262,11 @@ test('a watched status has a line for each change, one every ten seconds, and on
     log({ scope, all }, second * 1_000)
   }
   expect(lines).toEqual([
-    expect.stringContaining('no promotion and no experiment is in progress in the cluster; rollouts that'),
+    'no promotion and no experiment is in progress in the cluster',
     'shop/backend: step 1',
     'shop/backend: step 2',
     'shop/backend: step 2',
-    expect.stringContaining('no promotion and no experiment is in progress in the cluster; rollouts that'),
+    'no promotion and no experiment is in progress in the cluster',
     'shop/backend: ended',
   ])
 })

@@ -83,7 +83,8 @@ describe('the note on a merge request', () => {
     const own = (id: number) => ({ id, body: `${marker}\nof two runs`, system: false, author: { id: 5 } })
     const { notes, env } = await gitlab([own(1), own(2)])
     await write(env, config, { ...report, startedAt: '2026-11-30T08:00:00.000Z', error: 'of the newer' })
-    await write(env, config, { ...report, startedAt: '2026-11-30T07:00:00.000Z', error: 'of the older' })
+    const older = { ...env, CI_COMMIT_SHA: 'dad' }
+    await write(older, config, { ...report, startedAt: '2026-11-30T07:00:00.000Z', error: 'of the older' })
     expect(notes.map(({ body }) => body.includes('> of the newer'))).toEqual([true])
     expect(lines.at(-1)).toContain('shows the result of a run that began later')
   })

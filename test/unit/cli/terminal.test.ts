@@ -123,6 +123,12 @@ describe('live lines', () => {
     expect(screen()).toEqual(['first 2 of one', 'line 0', '… and 7 more lines', ''])
   })
 
+  test('are short enough for signs that take two columns, and for tabs', () => {
+    const { lines, screen } = onTerminal()
+    lines.live(['汉'.repeat(60), 'a\tb'])
+    expect(screen()).toEqual(['汉'.repeat(19), 'a b', ''])
+  })
+
   test('leave nothing behind when the terminal becomes narrower', () => {
     const { lines, text, stream } = onTerminal()
     lines.live(['x'.repeat(35), 'short'])

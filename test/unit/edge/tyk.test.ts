@@ -113,11 +113,6 @@ describe('the API in Tyk', () => {
       ', keyless: true, proof: { path: /broken }',
       /500, from an application behind this API of Tyk and an Envoy; the new API was removed again$/,
     ],
-    [
-      'for a host that is not exposed',
-      ', keyless: true, domain: other.example',
-      /no route for the host other\.example/,
-    ],
   ])('fails if the proof does, %s, and leaves nothing behind', async (_, more, message) => {
     const { context, tyk } = await setUp(more)
     const failed = context()
@@ -177,8 +172,38 @@ describe('the API in Tyk', () => {
     const other = [', listenPath: /new/', 'u2', 'http://gateway.of.the.other'] as const
     const fault = expect.stringContaining('this config has made it for another cluster or namespace') as string
     expect(await edgeClusterFaults(context(...other))).toEqual([fault])
-    await expect(edge(context(`${other[0]}, enabled: false`, other[1], other[2]))).rejects.toThrow('remove it in Tyk')
+    const disabled = context(`${other[0]}, enabled: false`, other[1], other[2])
+    expect(await edgeClusterFaults(disabled)).toEqual([])
+    expect(await edge(disabled)).toEqual({ changed: false })
+    expect(await (await edgeRemoval(context(...other)))()).toEqual([])
+    expect(disabled.recorder.current().warnings).toEqual([fault])
     expect(live().proxy.listen_path).toBe('/new/')
+  })
+
+  test('is not mistaken for a copy that somebody has made of it in Tyk', async () => {
+    const { context, tyk, live } = await setUp(', keyless: true')
+    await edge(context())
+    const { api_id: id, proxy } = live()
+    const copy = { ...structuredClone(live()), api_id: 'copy', name: 'a trial', proxy: { ...proxy, listen_path: '/try' } }
+    tyk.stored = new Map([['copy', structuredClone(copy)], ...tyk.stored])
+    expect(await edge(context())).toEqual({ changed: false })
+    await edge(context(', listenPath: /new/'))
+    expect(await (await edgeRemoval(context(', listenPath: /other/')))()).toEqual(['Tyk API shop frontend (mesh-canary)'])
+    expect([...tyk.stored.values()]).toEqual([copy])
+    expect(tyk.stored.has(id)).toBe(false)
+  })
+
+  test('does not return to what somebody else has made of it when the application fails', async () => {
+    let status = 200
+    const { address } = await serve((_, response) =>
+      response.writeHead(status, status < 500 ? { 'x-envoy-upstream-service-time': '3' } : {}).end(),
+    )
+    const { context, live } = await setUp(', keyless: true', { target: address })
+    await edge(context())
+    live().proxy.target_url = 'http://elsewhere.example'
+    status = 503
+    await expect(edge(context(), 0)).rejects.toThrow('the definition stays, because the config asked for the same before')
+    expect(live().proxy.target_url).toBe(address)
   })
 
   test('needs a key for its proof before anything is written', async () => {
@@ -268,6 +293,10 @@ describe('the section edge', () => {
       'edge.tyk.target: the gateway redirects plain HTTP to HTTPS; write an https address',
     ],
     [tyk('listenPath: shop'), 'edge.tyk.listenPath'],
+    [tyk('listenPath: //evil.example/'), 'edge.tyk.listenPath: expected a path such as /shop/'],
+    [tyk('listenPath: /a?b'), 'edge.tyk.listenPath: expected a path such as /shop/'],
+    [tyk('domain: other.example'), 'edge.tyk.domain: the gateway has no route for other.example'],
+    [tyk('proof: { key: "a\\nb" }'), 'edge.tyk.proof.key'],
     [tyk('domain: "*.example.com"'), 'expected a host name such as shop.example.com'],
     ['edge: { kong: {} }', 'edge.kong'],
     ['edge: { tyk: { url: "https://u:p@a", secret: s } }', 'edge.tyk.url'],

@@ -32,7 +32,7 @@ const body = (part: Partial<Report>, links = {}) => commentBody({ ...nothing, ..
 describe('a comment', () => {
   test('begins with a marker of its own for each config, namespace and cluster', () => {
     expect(body({})).toMatch(
-      /^<!-- mesh-canary [0-9a-f]{16} -->\n<!-- began 2026-11-30T07:00:00.000Z -->\n### ✅ Everything was as the config says already\n/,
+      /^<!-- mesh-canary [0-9a-f]{16} -->\n<!-- began 2026-11-30T07:00:00.000Z of  -->\n### ✅ Everything was as the config says already\n/,
     )
     const id = (text: string, server?: string) => reportId(configOf(text), server)
     const kind = 'name: shop\nnamespace: shop\ncluster: kind'
@@ -46,6 +46,8 @@ describe('a comment', () => {
     ]
     expect(new Set(ids).size).toBe(6)
     expect(id(kind, 'https://127.0.0.1:40002')).toBe(ids[5])
+    const local = (port: number) => id('name: shop\nnamespace: shop', `https://127.0.0.1:${port}`)
+    expect(local(40_001)).toBe(local(40_002))
   })
 
   test.each<[string, Partial<Report>, string]>([
@@ -53,6 +55,21 @@ describe('a comment', () => {
       'the stage rollback',
       { verdict: 'rolled-back', reason: 'set the weight to 0' },
       '### ⚪ The traffic was returned to stable\n\n**rolled back**: set the weight to 0\n',
+    ],
+    [
+      'a rollback that is not seen',
+      { verdict: 'inconclusive', reason: 'set the weight to 0; but nothing shows it' },
+      '### ⚪ It is not seen that the traffic is back on stable\n\n**inconclusive**: set the weight to 0; but',
+    ],
+    [
+      'an installation',
+      { mesh: { version: '1.31.0', action: 'installed' } },
+      '### ✅ The mesh is as the config says: 1 change\n',
+    ],
+    [
+      'a dry run of a promotion',
+      { dryRun: true, stages: [{ name: 'promote', seconds: 1, outcome: 'unchanged' }] },
+      '### 📋 No change is planned, and a dry run moves no traffic; nothing was changed\n',
     ],
     [
       'a rollback that had nothing to do',
@@ -77,7 +94,7 @@ describe('a comment', () => {
     [
       'a plan of the control plane',
       { dryRun: true, meshPlan: [{ action: 'change', kind: 'A', namespace: 'b', name: 'c', diff: [] }] },
-      '### 📋 1 object would change; nothing was changed\n',
+      '### 📋 1 change is planned; nothing was changed\n',
     ],
   ])('says what came of %s', (_, part, text) => {
     expect(body(part)).toContain(text)
@@ -94,7 +111,7 @@ describe('a comment', () => {
       },
     ]
     const text = body({ dryRun: true, plan })
-    expect(text).toContain('### 📋 1 object would change; nothing was changed')
+    expect(text).toContain('### 📋 1 change is planned; nothing was changed')
     expect(text).toContain(
       '<details>\n<summary>Policies: 1 object would change</summary>\n\n`````diff\n# VirtualService shop/backend: change\n- a: 1\n+ a: 2\n`````\n\n</details>',
     )
