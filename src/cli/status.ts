@@ -18,7 +18,7 @@ import { terminal, type LiveTerminal } from './terminal.ts'
 const watchIntervalMs = 1_000
 const longestSilenceMs = 10_000
 
-/** Returns the exit code. @throws ConfigError, or an Error that says why the Leases cannot be read */
+/** Returns the exit code. */
 export async function showStatus(config: Config, { watch }: { watch: boolean }): Promise<number> {
   createTempDir()
   const lines = terminal(process.stdout, process.env)
