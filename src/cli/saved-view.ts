@@ -4,9 +4,7 @@ import { savedPromotion } from '../canary/ownership/lease-object.ts'
 import type { Lease } from '../cluster/objects.ts'
 
 const count = z.number().nonnegative()
-const tally = z
-  .object({ requests: count, failures: count })
-  .refine(({ requests, failures }) => failures <= requests)
+const tally = z.object({ requests: count, failures: count }).refine(({ requests, failures }) => failures <= requests)
 const check = z.object({
   check: z.string(),
   failEvidence: count,

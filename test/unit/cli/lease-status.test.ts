@@ -1,5 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import { experimentRun, guardIdentity, rollbackIdentity, type SavedPromotion } from '../../../src/canary/ownership/lease-object.ts'
+import {
+  experimentRun,
+  guardIdentity,
+  rollbackIdentity,
+  type SavedPromotion,
+} from '../../../src/canary/ownership/lease-object.ts'
 import { next } from '../../../src/canary/state/machine.ts'
 import { progressView } from '../../../src/canary/state/progress-view.ts'
 import { initialState } from '../../../src/canary/state/start.ts'
@@ -117,7 +122,11 @@ describe('the status of a promotion, from its Lease', () => {
   test.each<[string, string, string]>([
     ['the guard', guardIdentity(holder), 'how it was before; but it has been silent for 600 s'],
     ['an experiment', experimentRun('run 7', 'slow'), 'an experiment; its run has been silent for 600 s'],
-    ['the stage rollback', rollbackIdentity('run 9'), 'returns the traffic to stable; its run has been silent for 600 s'],
+    [
+      'the stage rollback',
+      rollbackIdentity('run 9'),
+      'returns the traffic to stable; its run has been silent for 600 s',
+    ],
   ])('says that %s is silent', (_, who, text) => {
     const lease = leaseOf(stateAfter(10), 10, { holder: who })
     expect(leaseStatus(lease, start + 610_000).line).toContain(text)
