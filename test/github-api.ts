@@ -9,7 +9,15 @@ import type { AddressInfo } from 'node:net'
 type Permission = 'pull-requests' | 'deployments'
 type User = { login: string }
 type Comment = { id: number; issue: number; user: User; body: string }
-type Deployment = { id: number; created_at: string; node_id: string; sha: string; task: string; environment: string; statuses: Status[] }
+type Deployment = {
+  id: number
+  created_at: string
+  node_id: string
+  sha: string
+  task: string
+  environment: string
+  statuses: Status[]
+}
 type Status = {
   created_at?: string
   state: string

@@ -86,7 +86,7 @@ const pages: [name: string, report: () => Report | SimulationReport, sentence: s
   ['malicious', malicious, 'window.pwned=1'],
   ['experiment', () => reportOf('experiment'), 'The experiment trial on front: fragile'],
   ['followed', followed, 'canary of backend was promoted'],
-  ['plan', planned, 'objects would change'],
+  ['plan', planned, ' planned'],
   ['simulation', simulation, 'The chances of v2 of backend'],
 ]
 

@@ -28,7 +28,12 @@ function placeFaults(config: Config, { hosts }: Exposure): Fault[] {
   const isCovered = hosts.some((each) => covers(each, host))
   return [
     ...(/^\/\/|[?#]/.test(listenPath)
-      ? [{ path: ['listenPath'], message: 'expected a path such as /shop/, without a query and without // at its start' }]
+      ? [
+          {
+            path: ['listenPath'],
+            message: 'expected a path such as /shop/, without a query and without // at its start',
+          },
+        ]
       : []),
     ...(isCovered
       ? []

@@ -52,12 +52,7 @@ export async function planTyk(cluster: Cluster, config: Config): Promise<TykPlan
   return { api, route, definition: wanted(route, live, fresh), diff, action: 'change', before }
 }
 
-function removal(
-  api: TykApi,
-  route: TykRoute,
-  live: TykDefinition | undefined,
-  fault: string | undefined,
-): TykPlan {
+function removal(api: TykApi, route: TykRoute, live: TykDefinition | undefined, fault: string | undefined): TykPlan {
   if (live) return { api, route, definition: live, diff: [], action: 'delete' }
   const definition = { api_id: '', name: route.name }
   return { api, route, definition, diff: [], action: 'unchanged', ...(fault === undefined ? {} : { left: fault }) }

@@ -2,13 +2,16 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { secretsInConfig } from '../../../src/config/secrets.ts'
 import { stagesOf } from '../../../src/config/stages.ts'
+import { applyTyk, planTyk } from '../../../src/edge/tyk/plan.ts'
 import { judge } from '../../../src/edge/tyk/proof.ts'
 import { createRecorder } from '../../../src/report/recorder.ts'
 import { emptyReport } from '../../../src/report/report.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
 import { edge, edgeClusterFaults, edgeRemoval, planEdge } from '../../../src/stages/edge.ts'
+import { uninstall } from '../../../src/stages/uninstall.ts'
 import { startTyk, tykKey, type TykOptions, type TykStandIn } from '../../tyk.ts'
 import { configOf, refusal, serve } from '../fixtures.ts'
+import { recordingCluster } from '../policies/recording-cluster.ts'
 
 const expose = 'expose: { frontend: { port: 3000, hosts: [shop.example.com] } }'
 
@@ -180,15 +183,47 @@ describe('the API in Tyk', () => {
     expect(live().proxy.listen_path).toBe('/new/')
   })
 
+  test('stays while an uninstall is refused', async () => {
+    const { tyk } = await setUp()
+    const istiod = (revision: string) => ({
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: {
+        name: `istiod-${revision}`,
+        namespace: 'istio-system',
+        creationTimestamp: '2026-11-30T07:00:00Z',
+        labels: { app: 'istiod', 'istio.io/rev': revision },
+      },
+      spec: { template: { spec: { containers: [{ name: 'discovery', image: 'pilot:1.31.0' }] } } },
+    })
+    const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', uid: 'u1' } }
+    const { cluster } = recordingCluster([namespace, istiod('a'), istiod('b')])
+    const config = configOf(
+      `name: shop\nnamespace: shop\nstages: [uninstall]\nistio: { version: 1.31.0, takeOver: true }\n${expose}\n` +
+        `edge: { tyk: { url: "${tyk.url}", secret: secret, keyless: true } }`,
+    )
+    await applyTyk(await planTyk(cluster, config))
+    const context = { ...contextFor(tyk, tyk.url, '', ''), config, cluster }
+    await expect(uninstall(context)).rejects.toThrow('the cluster has several control planes (a, b)')
+    expect(tyk.stored.size).toBe(1)
+  })
+
   test('is not mistaken for a copy that somebody has made of it in Tyk', async () => {
     const { context, tyk, live } = await setUp(', keyless: true')
     await edge(context())
     const { api_id: id, proxy } = live()
-    const copy = { ...structuredClone(live()), api_id: 'copy', name: 'a trial', proxy: { ...proxy, listen_path: '/try' } }
+    const copy = {
+      ...structuredClone(live()),
+      api_id: 'copy',
+      name: 'a trial',
+      proxy: { ...proxy, listen_path: '/try' },
+    }
     tyk.stored = new Map([['copy', structuredClone(copy)], ...tyk.stored])
     expect(await edge(context())).toEqual({ changed: false })
     await edge(context(', listenPath: /new/'))
-    expect(await (await edgeRemoval(context(', listenPath: /other/')))()).toEqual(['Tyk API shop frontend (mesh-canary)'])
+    expect(await (await edgeRemoval(context(', listenPath: /other/')))()).toEqual([
+      'Tyk API shop frontend (mesh-canary)',
+    ])
     expect([...tyk.stored.values()]).toEqual([copy])
     expect(tyk.stored.has(id)).toBe(false)
   })
@@ -202,7 +237,9 @@ describe('the API in Tyk', () => {
     await edge(context())
     live().proxy.target_url = 'http://elsewhere.example'
     status = 503
-    await expect(edge(context(), 0)).rejects.toThrow('the definition stays, because the config asked for the same before')
+    await expect(edge(context(), 0)).rejects.toThrow(
+      'the definition stays, because the config asked for the same before',
+    )
     expect(live().proxy.target_url).toBe(address)
   })
 
