@@ -56,23 +56,30 @@ function reader({ kubeconfig, context, limits, namespace }: Config): Place['read
 /** `scope`: where they were looked for, in words. */
 type Statuses = { scope: string; all: LeaseStatus[] }
 
+/** Of a place: its status, or why it cannot be read. */
+type Found = { title: string; status?: Statuses; problem?: string }
+
 /** What can be read. `problems`: one sentence for each place that cannot. */
 export async function readAll(places: readonly Place[]): Promise<Statuses & { problems: string[] }> {
-  const found = await Promise.all(
-    places.map(async ({ title, read }) => {
-      try {
-        return { title, ...(await read()) }
-      } catch (problem) {
-        return { problem: `${title}the promotions cannot be read: ${messageOf(problem)}` }
-      }
-    }),
-  )
-  const read = found.filter((each) => !('problem' in each))
+  const found = await Promise.all(places.map(readPlace))
+  const scopes = found.flatMap(({ title, status }) => (status ? [scopeIn(title, status)] : []))
   return {
-    scope: read.map(({ title, scope }) => `${scope}${title === '' ? '' : ` ${title.slice(0, -2)}`}`).join(', '),
-    all: read.flatMap(({ title, all }) => all.map((status) => titled(title, status))),
-    problems: found.flatMap((each) => ('problem' in each ? [each.problem] : [])),
+    scope: scopes.join(', '),
+    all: found.flatMap(({ title, status }) => (status?.all ?? []).map((each) => titled(title, each))),
+    problems: found.flatMap(({ problem }) => problem ?? []),
   }
+}
+
+async function readPlace({ title, read }: Place): Promise<Found> {
+  try {
+    return { title, status: await read() }
+  } catch (problem) {
+    return { title, problem: `${title}the promotions cannot be read: ${messageOf(problem)}` }
+  }
+}
+
+function scopeIn(title: string, { scope }: Statuses): string {
+  return title === '' ? scope : `${scope} ${title.slice(0, -2)}`
 }
 
 function titled(title: string, { name, about, line, lines: [first = '', ...rest] }: LeaseStatus): LeaseStatus {
