@@ -285,11 +285,23 @@ describe('a stable Deployment that adopts the promoted version', () => {
 
   test('gets its template under load without a failed request, and the canary scales down', async () => {
     const { template } = await deployment('echo-v2')
-    const load = sendRequests({ times: 3_000 })
-    await call('adopt', split, groups)
-    const answers = await load
-    expect(statuses(answers).filter((status) => status !== 200)).toEqual([])
-    expect([answers.at(0)?.version, answers.at(-1)?.version]).toEqual(['v2', 'v1'])
+    let isAdopted = false
+    /** Sends requests until some have begun after the adoption. */
+    const load = async () => {
+      const answers: EchoResponse[] = []
+      for (let isLast = false; !isLast; ) {
+        isLast = isAdopted
+        answers.push(...(await sendRequests({ times: 500 })))
+      }
+      return answers
+    }
+    // Two, so that one sends while the other begins anew.
+    const loads = [load(), load()]
+    await call('adopt', split, groups).finally(() => (isAdopted = true))
+    for (const answers of await Promise.all(loads)) {
+      expect(statuses(answers).filter((status) => status !== 200)).toEqual([])
+      expect([answers.at(0)?.version, answers.at(-1)?.version]).toEqual(['v2', 'v1'])
+    }
     await allServedBy('v1')
     const [stable, canary] = [await deployment('echo-v1'), await deployment('echo-v2')]
     expect(stable.template.spec).toEqual(template.spec)
