@@ -112,7 +112,7 @@ export function armsOf({ testCluster, machine }: Machine): Arm[] {
     ...described(settings),
     app,
     objects: canary(app, settings),
-    stepsSeconds: weights.length * 10,
+    stepsSeconds: weights.length * analysisSeconds.flagger.fastest,
     sampleSeconds: settings ? analysisSeconds.flagger[settings] : pollSeconds,
     release: async (image) => {
       if (!settings) return act(app, `engine: flagger, image: "${image}"`, '', 'promote')

@@ -156,7 +156,7 @@ export function canary(app: string, settings: Settings | undefined): object[] {
         targetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: app },
         service: { port: 3001, retries: { attempts: 0 } },
         analysis: {
-          interval: settings === 'documented' ? '1m' : '10s',
+          interval: `${analysisSeconds.flagger[settings ?? 'fastest']}s`,
           threshold: settings === 'documented' ? 5 : 1,
           stepWeights: weights,
           metrics: settings ? [metric] : [],

@@ -7,6 +7,7 @@ import { publish } from '../../../src/cli/run-output.ts'
 import type { Terminal } from '../../../src/cli/terminal.ts'
 import type { PromotionReport, Report } from '../../../src/report/report.ts'
 import { tempFolder } from '../fixtures.ts'
+import { promotionReportOf, stepReportOf } from '../report/promotion-reports.ts'
 
 const report: Report = {
   startedAt: '2026-11-25T01:02:03.000Z',
@@ -21,28 +22,8 @@ const report: Report = {
   warnings: [],
   promotions: [],
 }
-const promotion = (service: string, verdict: PromotionReport['verdict'], reason: string): PromotionReport => ({
-  service,
-  stable: 'v1',
-  canary: 'v2',
-  verdict,
-  weight: 0,
-  reason,
-  steps: [
-    {
-      kind: 'weight',
-      weight: 5,
-      startSeconds: 0,
-      seconds: 4,
-      canary: { requests: 1, failures: 0 },
-      stable: { requests: 1, failures: 0 },
-      outcome: 'passed',
-    },
-  ],
-  checks: [],
-  requestsObserved: 0,
-  userRequests: { total: 0, failed: 0 },
-})
+const promotion = (service: string, verdict: PromotionReport['verdict'], reason: string) =>
+  promotionReportOf({ service, verdict, reason, weight: 0, steps: [stepReportOf({ startSeconds: 0, seconds: 4 })] })
 
 test('the variables for GitLab have one line each, and no names of inputs', () => {
   expect(

@@ -1,32 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import { commentBody, commentChange, markerOf, reportId } from '../../../src/report/comment.ts'
 import { configOf } from '../fixtures.ts'
-import { emptyReport, type PromotionReport, type Report } from '../../../src/report/report.ts'
+import { emptyReport, type Report } from '../../../src/report/report.ts'
+import { promotionReportOf, stepReportOf } from './promotion-reports.ts'
 
 const marker = markerOf(reportId(configOf('name: shop\nnamespace: shop'), {}))
 const nothing = emptyReport('shop', new Date('2026-11-30T07:00:00Z'), false)
-const promotion: PromotionReport = {
-  service: 'backend',
-  stable: 'v1',
-  canary: 'v2',
-  verdict: 'promoted',
-  weight: 100,
-  reason: 'every step passed its checks',
-  checks: [],
-  steps: [
-    {
-      kind: 'weight',
-      weight: 25,
-      startSeconds: 1,
-      seconds: 10,
-      canary: { requests: 200, failures: 1 },
-      stable: { requests: 600, failures: 0 },
-      outcome: 'passed',
-    },
-  ],
-  requestsObserved: 200,
-  userRequests: { total: 800, failed: 1 },
-}
+const promotion = promotionReportOf({ steps: [stepReportOf({ weight: 25 })] })
 const stage = (name: string, outcome: 'done' | 'unchanged' = 'done') => ({ name, outcome, seconds: 1 })
 const body = (part: Partial<Report>, links = {}) => commentBody({ ...nothing, ...part }, marker, links)
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { PromotionReport, Report } from '../../../src/report/report.ts'
 import { summary } from '../../../src/report/summary.ts'
+import { promotionReportOf, stepReportOf } from './promotion-reports.ts'
 
 const nothing: Report = {
   startedAt: '2026-11-23T07:00:00.000Z',
@@ -16,13 +17,7 @@ const nothing: Report = {
   dryRun: false,
 }
 
-const promotion: PromotionReport = {
-  service: 'backend',
-  stable: 'v1',
-  canary: 'v2',
-  verdict: 'promoted',
-  weight: 100,
-  reason: 'every step passed its checks',
+const promotion = promotionReportOf({
   checks: [
     {
       check: 'success rate',
@@ -36,29 +31,23 @@ const promotion: PromotionReport = {
     },
   ],
   steps: [
-    {
-      kind: 'weight',
-      weight: 5,
+    stepReportOf({
       startSeconds: 1.2,
       seconds: 10.4,
-      canary: { requests: 200, failures: 1 },
       stable: { requests: 4_000, failures: 0 },
       split: { observed: 4.76, low: 3.95, high: 5.68, fits: true },
-      outcome: 'passed',
-    },
-    {
-      kind: 'weight',
+    }),
+    stepReportOf({
       weight: 100,
       startSeconds: 11.6,
       seconds: 2,
       canary: { requests: 0, failures: 0 },
       stable: { requests: 0, failures: 0 },
       outcome: 'inconclusive',
-    },
+    }),
   ],
-  requestsObserved: 200,
   userRequests: { total: 4_200, failed: 1 },
-}
+})
 
 const firstLine = (report: Partial<Report>) => summary({ ...nothing, ...report }).split('\n')[0]
 

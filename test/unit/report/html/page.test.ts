@@ -1,20 +1,19 @@
 import { expect, test } from 'vitest'
 import { htmlPage } from '../../../../src/report/html/page.ts'
 import { promotionCharts } from '../../../../src/report/html/promotion-charts.ts'
-import { emptyReport, type PromotionReport } from '../../../../src/report/report.ts'
+import { emptyReport } from '../../../../src/report/report.ts'
+import { promotionReportOf } from '../promotion-reports.ts'
 
 const samples = Array.from({ length: 480 }, (_, i) => i)
 const tally = () => ({ requests: samples.map((i) => 12_345.5 + i), failures: samples.map((i) => i % 7) })
 const step = samples.map((i) => (i < 101 ? 0 : 1))
-const promotion: PromotionReport = {
-  ...{ service: 'backend', stable: 'v1', canary: 'v2', verdict: 'promoted', weight: 100, reason: 'all passed' },
-  ...{ steps: [], checks: [], requestsObserved: 1, userRequests: { total: 1, failed: 0 } },
+const promotion = promotionReportOf({
   timeline: {
     ...{ seconds: samples.map((i) => i * 30.123), lasted: samples.map(() => 30.123), step },
     weight: step.map((each) => (each === 0 ? 10 : 50)),
     ...{ canary: tally(), stable: tally(), users: tally(), evidence: {} },
   },
-}
+})
 const page = (canaries: number) => {
   const promotions = Array.from({ length: canaries }, () => promotion)
   return htmlPage({ ...emptyReport('shop', new Date(0), false), promotions }, { script: '', style: '' })
