@@ -7,7 +7,7 @@ import { commentBody, markerOf, reportId } from '../report/comment.ts'
 import { environmentUrl } from '../report/environment-url.ts'
 import type { ReportFiles } from '../report/outputs.ts'
 import type { Report } from '../report/report.ts'
-import { jobName, runName, tempDir } from '../runtime/environment.ts'
+import { jobName, runPage, tempDir } from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
 import type { DeploymentTarget } from './deployment.ts'
 import { githubRun, type GithubRun } from './github-run.ts'
@@ -56,7 +56,7 @@ function reporting(config: Config, run: GithubRun, job: string | undefined, outb
   const stages = environment === undefined || config.dryRun ? [] : stagesOf(config)
   const id = (server: string | undefined) => reportId(config, { server, job })
   const target = (server: string | undefined): DeploymentTarget => ({
-    ...{ run, environment: environment!, began, logUrl: pageOfRun() },
+    ...{ run, environment: environment!, began, logUrl: runPage() },
     id: id(server),
   })
   let begun: Promise<void> | undefined
@@ -74,7 +74,7 @@ function reporting(config: Config, run: GithubRun, job: string | undefined, outb
     const rollback = stages.includes('rollback') ? target(report.server) : undefined
     outbox.set({ deployment: endedDeployment(outbox.content.deployment, report, environment, rollback) })
     try {
-      const links = { ...files, environment, run: pageOfRun(), commit: run.sha }
+      const links = { ...files, environment, run: runPage(), commit: run.sha }
       const marker = markerOf(id(report.server))
       const body = commentBody(report, marker, links)
       if (config.comment) outbox.set({ comment: pendingComment(run, marker, body, tempDir()) })
@@ -93,11 +93,6 @@ function reporting(config: Config, run: GithubRun, job: string | undefined, outb
   }
   const warn = (problem: unknown) => core.warning(`comment, deployment: ${messageOf(problem)}`, { title: 'GitHub' })
   return { connected, end: (...how) => end(...how).catch(warn) }
-}
-
-function pageOfRun(): string | undefined {
-  const name = runName()
-  return name.startsWith('http') ? name : undefined
 }
 
 /** Never rejects. What GitHub may do later stays in the outbox. */

@@ -4,7 +4,7 @@ import { environmentUrl } from '../report/environment-url.ts'
 import type { ReportFiles } from '../report/outputs.ts'
 import type { Report } from '../report/report.ts'
 import type { Config } from '../config/schema.ts'
-import { jobName, runName } from '../runtime/environment.ts'
+import { jobName, runPage } from '../runtime/environment.ts'
 import { fetchFailure } from '../runtime/errors.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -32,9 +32,8 @@ export async function writeNote(
     return warning('comment: there is no token; set the variable GITLAB_TOKEN to a token with the scope `api`')
   try {
     const marker = markerOf(reportId(config, { server: report.server, job: jobName(env) }))
-    const run = runName(env)
     const where = { environment: environmentUrl(config, report), commit: env['CI_COMMIT_SHA'] }
-    const links = { ...files, ...where, ...(run.startsWith('http') ? { run } : {}) }
+    const links = { ...files, ...where, run: runPage(env) }
     const isWritten = await replaceNote(
       gitlab(api, token),
       `/projects/${encodeURIComponent(project)}/merge_requests/${number}/notes`,

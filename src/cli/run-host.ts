@@ -28,7 +28,7 @@ const duplicateSignalMs = 1_000
  */
 export function createRunHost(
   config: Config,
-  { info, warning, group, live }: LiveTerminal,
+  { info, warning, group, live, isLive }: LiveTerminal,
   exitNow: (signal: NodeJS.Signals) => never,
 ): RunHost {
   let postState: PostState = {}
@@ -58,7 +58,7 @@ export function createRunHost(
       info,
       warning,
       group,
-      onProgress: (promotions) => live(liveLines(promotions, redactor.redact)),
+      ...(isLive ? { onProgress: (promotions) => live(liveLines(promotions, redactor.redact)) } : {}),
       mask: (secret) => redactor.learn([secret]),
       onIstioctl: () => undefined,
       ...postHooks,

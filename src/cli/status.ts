@@ -8,13 +8,13 @@ import type { Config } from '../config/schema.ts'
 import { systemClock, type Clock } from '../runtime/clock.ts'
 import { tempDir } from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
+import { newsFilter } from '../runtime/news.ts'
 import { abortOnSignals } from '../runtime/signals.ts'
 import { leaseStatus, type LeaseStatus } from './lease-status.ts'
 import { createTempDir } from './temp-dir.ts'
 import { terminal, type LiveTerminal } from './terminal.ts'
 
 const watchIntervalMs = 1_000
-const longestSilenceMs = 10_000
 
 /** Returns the exit code. @throws ConfigError, or an Error that says why the Leases cannot be read */
 export async function showStatus(config: Config, { watch }: { watch: boolean }): Promise<number> {
@@ -74,7 +74,7 @@ export async function watchStatus(
   signal: AbortSignal,
 ): Promise<void> {
   const log = changeLog(info)
-  const logFailure = failureLog(warning)
+  const isNewFailure = newsFilter()
   const show = (status: Statuses) => (isLive ? live(linesOf(status)) : log(status, clock.now()))
   const first = await read()
   if (!isLive) info(notShown(first.scope))
@@ -88,7 +88,7 @@ export async function watchStatus(
   while (await isGoingOn()) {
     const status = await read().catch(messageOf)
     const failure = typeof status === 'string' ? `the promotions cannot be read: ${status}` : undefined
-    if (!isLive) logFailure(failure, clock.now())
+    if (!isLive && isNewFailure(failure, clock.now()) && failure !== undefined) warning(failure)
     if (typeof status !== 'string') {
       show(status)
       readAt = clock.now()
@@ -97,30 +97,19 @@ export async function watchStatus(
   live([])
 }
 
-/** Logs a failure when it is new, and every ten seconds. `failure`: undefined if there is none. */
-function failureLog(warning: (line: string) => void): (failure: string | undefined, now: number) => void {
-  let before: { failure: string | undefined; at: number } = { failure: undefined, at: 0 }
-  return (failure, now) => {
-    if (failure === before.failure && now - before.at < longestSilenceMs) return
-    before = { failure, at: now }
-    if (failure !== undefined) warning(failure)
-  }
-}
-
 /** Logs what is new. The function takes the time in milliseconds. */
 export function changeLog(info: (line: string) => void): (status: Statuses, now: number) => void {
-  const logged = new Map<string, { about: string; at: number }>()
+  const filters = new Map<string, ReturnType<typeof newsFilter>>()
   return ({ scope, all }, now) => {
     const shown = all.length === 0 ? [{ name: '', about: 'none', line: none(scope) }] : all
     for (const { name, about, line } of shown) {
-      const before = logged.get(name)
-      if (before?.about === about && now - before.at < longestSilenceMs) continue
-      logged.set(name, { about, at: now })
-      info(line)
+      const isNews = filters.get(name) ?? newsFilter()
+      filters.set(name, isNews)
+      if (isNews(about, now)) info(line)
     }
-    for (const name of [...logged.keys()].filter((each) => !shown.some((status) => status.name === each))) {
+    for (const name of [...filters.keys()].filter((each) => !shown.some((status) => status.name === each))) {
       if (name !== '') info(`${name}: ended`)
-      logged.delete(name)
+      filters.delete(name)
     }
   }
 }

@@ -1,5 +1,6 @@
 // Prints lines for people: headings and colours on a terminal, sections that fold on GitLab, plain text elsewhere.
 import { styleText } from 'node:util'
+import { bidiControls } from '../runtime/bidi.ts'
 import type { Host } from '../stages/context.ts'
 
 export type Terminal = Pick<Host, 'info' | 'warning' | 'group'> & {
@@ -104,7 +105,7 @@ function sectionMark(what: 'start' | 'end', name: string): string {
 
 /** Lines quote pods, events and webhooks, which must not move the cursor, set colours, turn text around or end a section. */
 export function withoutControlCharacters(text: string): string {
-  return text
-    .replace(/\r\n/g, '\n')
-    .replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, '\ufffd')
+  return text.replace(/\r\n/g, '\n').replace(misleading, '\ufffd')
 }
+
+const misleading = new RegExp(String.raw`[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029${bidiControls}]`, 'g')

@@ -10,6 +10,7 @@ import {
   type Service,
 } from '../cluster/objects.ts'
 import { hasEnded } from '../cluster/pods.ts'
+import { plural } from '../runtime/plural.ts'
 import { defaultRevision } from './labels.ts'
 import {
   fitsIn,
@@ -169,8 +170,4 @@ function assessBenefit(namespace: string, pods: Pod[], services: Service[]): Pic
     `${counted}: nothing in it calls another service, so mutual TLS, retries and traffic splits have no effect ` +
     'inside it; an ingress controller may be enough'
   return { worthIt: 'doubtful', why }
-}
-
-function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`
 }

@@ -1,11 +1,14 @@
 // The comment on a pull request, or the note on a merge request: what a run would do or did, in Markdown. Pure.
 import { createHash } from 'node:crypto'
 import type { Config } from '../config/schema.ts'
+import { bidiControls } from '../runtime/bidi.ts'
+import { plural } from '../runtime/plural.ts'
 import { countChanges } from './count-changes.ts'
 import { cutText } from './cut-text.ts'
 import type { ExperimentReport } from './experiment-report.ts'
 import { headline, headlineText } from './headline.ts'
-import { codeBlock, escape, joinWithin } from './markdown.ts'
+import { codeBlock, escape, joinWithin, leftOutNote } from './markdown.ts'
+import { planLines, withoutCreated } from './plan-lines.ts'
 import { chart } from './promotion-summary.ts'
 import type { PlanRow, PromotionReport, Report } from './report.ts'
 
@@ -88,9 +91,7 @@ export function commentBody(report: Report, marker: string, links: CommentLinks)
     promotions.length > shown.length ? `… and ${promotions.length - shown.length} more canaries` : '',
     ...experiments.slice(0, mostLines).map(experimentPart),
     ...planParts(report),
-    warnings.length > 0
-      ? folded(`${warnings.length} ${warnings.length === 1 ? 'warning' : 'warnings'}`, bullets(warnings))
-      : '',
+    warnings.length > 0 ? folded(plural(warnings.length, 'warning'), bullets(warnings)) : '',
   ]
   const last = `${linksLine(report, links)}\n`
   const room = mostBytes - Buffer.byteLength(last) - 2
@@ -104,8 +105,7 @@ function reasonPart(report: Report): string {
   return hasOwnPart || reason === undefined ? '' : `**${verdict}**: ${say(reason)}`
 }
 
-const describeLeftOut = (count: number) =>
-  `> ${count} ${count === 1 ? 'part is' : 'parts are'} left out, because a comment has little room: the page of the run has all`
+const describeLeftOut = (count: number) => leftOutNote(count, 'a comment has little room: the page of the run has all')
 
 function promotionPart(report: PromotionReport, isOneOfSeveral: boolean): string {
   const { canary, service, verdict, reason, steps, userRequests, engineVerdict } = report
@@ -124,27 +124,21 @@ function experimentPart({ name, verdict, reason }: ExperimentReport): string {
 }
 
 /** As collapsed diffs, without what a first installation creates. */
-function planParts({ dryRun, plan = [], meshPlan = [], rendered, removed = [] }: Report): string[] {
-  const mesh = meshPlan.filter(({ action }) => action !== 'create')
+function planParts({ dryRun, plan = [], meshPlan, rendered, removed = [] }: Report): string[] {
+  const mesh = withoutCreated(meshPlan)
   const verb = dryRun ? 'would change' : 'changed'
   return [
-    ...(mesh.length > 0 ? [diff(`Control plane: ${count(mesh.length)} ${verb}`, mesh)] : []),
-    ...(plan.length > 0 ? [diff(`Policies: ${count(plan.length)} ${verb}`, plan)] : []),
+    ...(mesh.length > 0 ? [diff(`Control plane: ${plural(mesh.length, 'object')} ${verb}`, mesh)] : []),
+    ...(plan.length > 0 ? [diff(`Policies: ${plural(plan.length, 'object')} ${verb}`, plan)] : []),
     ...(removed.length > 0
-      ? [folded(`${count(removed.length)} ${dryRun ? 'would be removed' : 'removed'}`, bullets(removed))]
+      ? [folded(`${plural(removed.length, 'object')} ${dryRun ? 'would be removed' : 'removed'}`, bullets(removed))]
       : []),
     ...(rendered === undefined ? [] : [folded('Objects', block('yaml', rendered.trimEnd().split('\n')))]),
   ]
 }
 
-const count = (objects: number) => `${objects} ${objects === 1 ? 'object' : 'objects'}`
-
 function diff(title: string, rows: PlanRow[]): string {
-  const lines = rows.flatMap(({ action, kind, namespace, name, diff }) => [
-    `# ${kind} ${namespace}/${name}: ${action}`,
-    ...diff,
-  ])
-  return folded(title, block('diff', lines))
+  return folded(title, block('diff', planLines(rows)))
 }
 
 function folded(title: string, body: string): string {
@@ -178,6 +172,8 @@ function say(text: string): string {
   return escape(withoutReferences(cutText(text, mostCharacters))).replaceAll('&', '&amp;')
 }
 
+const turning = new RegExp(`[${bidiControls}]`, 'g')
+
 /**
  * A character of no width keeps what GitHub and GitLab document as references from becoming links, which notify people: names, issues,
  * merge requests, milestones, labels, commits (7 hexadecimal digits and more), tickets of Jira, and addresses. It also keeps `$` from
@@ -185,7 +181,7 @@ function say(text: string): string {
  */
 function withoutReferences(text: string): string {
   return text
-    .replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '')
+    .replace(turning, '')
     .replace(
       /[@#!&%^~$](?=\S)|\[(?=\w+:)|\b[wW]{3}(?=\.)|\b(?:[gG][hH]|[A-Z][A-Z\d_]+)-(?=\d)|[\da-fA-F]{6}(?=[\da-fA-F])/g,
       '$&\u200b',

@@ -20,7 +20,7 @@ export function environmentUrl(
 }
 
 function ofTyk({ url, domain, listenPath }: NonNullable<Config['edge']>['tyk']): string {
-  const joined = `${url.replace(/\/+$/, '')}${listenPath}`
+  const joined = `${url}${listenPath}`
   if (domain === undefined || !URL.canParse(joined)) return joined
   const address = new URL(joined)
   address.hostname = domain

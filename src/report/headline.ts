@@ -1,4 +1,5 @@
 // What a run came to, in one sentence. Pure.
+import { plural } from '../runtime/plural.ts'
 import { countDistinct } from './count-changes.ts'
 import { cutText } from './cut-text.ts'
 import { worstExperiment, type ExperimentReport } from './experiment-report.ts'
@@ -111,7 +112,7 @@ function ofPlan({ rendered, stages, plan = [], meshPlan = [], removed = [] }: Re
       outcome === 'done' && (['cluster', 'inject'].includes(name) || (name === 'install' && meshPlan.length === 0)),
   )
   const parts = [
-    ...(would > 0 ? [`${objects(would)} would change`] : []),
+    ...(would > 0 ? [`${plural(would, 'object')} would change`] : []),
     ...acting.map(({ name }) => `the stage ${name} would make changes`),
   ]
   const isCompared = stages.some(({ name }) => comparing.includes(name)) || would > 0
@@ -123,8 +124,6 @@ function ofPlan({ rendered, stages, plan = [], meshPlan = [], removed = [] }: Re
   return { tone: 'open', verdict: 'plan', sentence: `${sentence}; nothing was changed` }
 }
 
-const objects = (count: number) => `${count} ${count === 1 ? 'object' : 'objects'}`
-
 function sentenceOf(parts: string[]): string {
   const text = parts.join(', ')
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}`
@@ -132,10 +131,10 @@ function sentenceOf(parts: string[]): string {
 
 function removalSentence({ removed = [], restarted }: Report): string {
   const restarts = restarted.length === 0 ? '' : `, ${restartsOf(restarted)}`
-  return `${removed.length === 0 ? 'there was nothing to remove' : `uninstalled: ${objects(removed.length)} removed`}${restarts}`
+  return `${removed.length === 0 ? 'there was nothing to remove' : `uninstalled: ${plural(removed.length, 'object')} removed`}${restarts}`
 }
 
-const restartsOf = ({ length }: string[]) => `${length} ${length === 1 ? 'workload' : 'workloads'} restarted`
+const restartsOf = ({ length }: string[]) => `${plural(length, 'workload')} restarted`
 
 /** Its parts are what `countChanges` counts. */
 function workSentence(report: Report): string {
@@ -145,7 +144,7 @@ function workSentence(report: Report): string {
   const parts = [
     ...(cluster?.action === 'created' ? [`the cluster ${cluster.name} created`] : []),
     ...(mesh && mesh.action !== 'unchanged' ? [`Istio ${mesh.version} ${mesh.action}`] : []),
-    ...(changed > 0 ? [`${objects(changed)} changed`] : []),
+    ...(changed > 0 ? [`${plural(changed, 'object')} changed`] : []),
     ...(restarted.length > 0 ? [restartsOf(restarted)] : []),
     ...(removed.length > 0 ? [`${removed.join(', ')} removed`] : []),
   ]

@@ -1,4 +1,5 @@
 // Markdown as GitHub renders it: sections, tables, code that cannot break out. Pure.
+import { plural } from '../runtime/plural.ts'
 
 export function section(title: string, body: string): string {
   return `### ${title}\n\n${body}`
@@ -11,6 +12,11 @@ const mostLines = 20
 export function foldedSection(title: string, body: string): string {
   if (body.split('\n').length <= mostLines) return section(title, body)
   return `<details>\n<summary><b>${title}</b></summary>\n\n${body}\n\n</details>`
+}
+
+/** Where parts should be. `why`: what has no room, and where they are. */
+export function leftOutNote(count: number, why: string): string {
+  return `> ${plural(count, 'part')} ${count === 1 ? 'is' : 'are'} left out, because ${why}`
 }
 
 const mostRows = 500

@@ -1,8 +1,10 @@
 // The job summary: a report as GitHub-flavoured Markdown, the verdict first. Pure.
+import { plural } from '../runtime/plural.ts'
 import { experimentSection } from './experiment-summary.ts'
 import { headlineText } from './headline.ts'
-import { codeBlock, escape, foldedSection, joinWithin, section, table } from './markdown.ts'
+import { codeBlock, escape, foldedSection, joinWithin, leftOutNote, section, table } from './markdown.ts'
 import type { ReportFiles } from './outputs.ts'
+import { planLines, withoutCreated } from './plan-lines.ts'
 import { promotionSection } from './promotion-summary.ts'
 import type { PlanRow, Report } from './report.ts'
 
@@ -19,7 +21,7 @@ export function summary(report: Report, files: ReportFiles = {}): string {
     ...(report.experiments ?? []).map(experimentSection),
     facts(report, files),
     warnings(report),
-    plan('Control plane', meshChanges(report)),
+    plan('Control plane', withoutCreated(report.meshPlan)),
     plan('Policies', report.plan),
     keptWeights(report),
     rendered(report),
@@ -37,7 +39,7 @@ export function summary(report: Report, files: ReportFiles = {}): string {
 function describeLeftOut(count: number, { html, json }: ReportFiles): string {
   const where = html ?? json
   const rest = where === undefined ? 'the JSON report has them' : `they are in ${escape(where)}`
-  return `> ${count} ${count === 1 ? 'part is' : 'parts are'} left out, because a summary may have 1 MiB: ${rest}`
+  return leftOutNote(count, `a summary may have 1 MiB: ${rest}`)
 }
 
 /** Of an error, enough to act on: the reports have it whole. */
@@ -78,7 +80,7 @@ function clusterOf({ name, action, kubernetes, nodes, ingress, logs }: NonNullab
   const facts = [
     `kind ${name}, ${action}`,
     kubernetes && `Kubernetes ${kubernetes}`,
-    `${nodes} node${nodes === 1 ? '' : 's'}`,
+    plural(nodes, 'node'),
     ingress.http && `ingress at ${ingress.http}`,
     logs && `logs in ${logs}`,
   ]
@@ -99,16 +101,7 @@ function removed({ removed }: Report): string {
 
 function plan(title: string, rows: PlanRow[] = []): string {
   if (rows.length === 0) return ''
-  const lines = rows.flatMap(({ action, kind, namespace, name, diff }) => [
-    `# ${kind} ${namespace}/${name}: ${action}`,
-    ...diff,
-  ])
-  return foldedSection(title, codeBlock('diff', lines))
-}
-
-/** Without what is new: the first installation creates dozens of objects. */
-function meshChanges({ meshPlan = [] }: Report): PlanRow[] {
-  return meshPlan.filter(({ action }) => action !== 'create')
+  return foldedSection(title, codeBlock('diff', planLines(rows)))
 }
 
 function keptWeights({ keptWeights = [] }: Report): string {

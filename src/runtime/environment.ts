@@ -25,6 +25,12 @@ export function jobName(env: NodeJS.ProcessEnv = process.env): string | undefine
   return env['GITHUB_JOB'] || env['CI_JOB_NAME'] || undefined
 }
 
+/** The address of this run's page; undefined outside of a CI. */
+export function runPage(env: NodeJS.ProcessEnv = process.env): string | undefined {
+  const name = runName(env)
+  return name.startsWith('http') ? name : undefined
+}
+
 /** The address of this run's page on GitHub, GitLab, Jenkins or CircleCI; elsewhere the process and its machine. */
 export function runName(env: NodeJS.ProcessEnv = process.env): string {
   const {

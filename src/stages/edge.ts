@@ -1,6 +1,6 @@
 // The stage edge: the API definition in Tyk that leads to the ingress gateway, and one request that proves it.
 import { tykHost } from '../config/edge.ts'
-import { markOf, type TykDefinition } from '../edge/tyk/definition.ts'
+import { markOf, pathOf, type TykDefinition } from '../edge/tyk/definition.ts'
 import { applyTyk, planTyk, recordProof, titleOfApi, undoTyk, type TykPlan } from '../edge/tyk/plan.ts'
 import { proveTyk, type Proof } from '../edge/tyk/proof.ts'
 import { messageOf } from '../runtime/errors.ts'
@@ -103,7 +103,7 @@ function report({ recorder, host }: StageContext, plan: TykPlan): void {
 
 function prove({ config, host }: StageContext, { route, definition }: TykPlan, limitMs: number): Promise<Proof> {
   const { url, proof } = config.edge!.tyk
-  const path = `${route.listenPath.replace(/\/+$/, '')}${proof.path}`
+  const path = `${pathOf(route.listenPath)}${proof.path}`
   const asked = { url, path, host: tykHost(config), mark: markOf(definition), key: proof.key }
   return proveTyk(asked, { limitMs, signal: host.signal })
 }

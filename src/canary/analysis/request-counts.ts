@@ -28,6 +28,13 @@ export type RequestCounts = {
   readonly times: Times
 }
 
+/** Of those, what people are shown. */
+export type Tally = Pick<RequestCounts, 'requests' | 'failures'>
+
+export function addTallies(a: Tally, b: Tally): Tally {
+  return { requests: a.requests + b.requests, failures: a.failures + b.failures }
+}
+
 /** Failed and abandoned, also those that a retry has hidden from the user. */
 export function unansweredOf({ failures, abandoned, unanswered = failures + abandoned }: RequestCounts): number {
   return unanswered

@@ -1,7 +1,7 @@
 // The log lines of a promotion: one for each sample, each check and each action. Pure.
 import type { CanaryConfig } from '../../config/schema.ts'
 import type { CheckResult } from '../analysis/check-results.ts'
-import { shownCount } from '../analysis/request-counts.ts'
+import { shownCount, type Tally } from '../analysis/request-counts.ts'
 import type { Action, Observation, State } from '../state/types.ts'
 
 export function describeAction({ stable, canary }: CanaryConfig, action: Action): string {
@@ -17,8 +17,12 @@ export function describeAction({ stable, canary }: CanaryConfig, action: Action)
   }
 }
 
-type Tally = { requests: number; failures: number }
 type Sampled = Pick<Observation, 'ready' | 'findings' | 'complete'> & { canary: Tally; stable: Tally; users: Tally }
+
+/** The findings of checks that do not pass, one sentence each. */
+export function openFindings(findings: Observation['findings']): string[] {
+  return findings.filter(({ state }) => state !== 'pass').map(({ name, text }) => `${name}: ${text}`)
+}
 
 /** What a sample saw, or several. `msLeft`: how long the promotion lasts at least, if that is known. */
 export function describeSample(state: State, sampled: Sampled, msLeft?: number): string {
@@ -26,13 +30,12 @@ export function describeSample(state: State, sampled: Sampled, msLeft?: number):
   if (state.phase === 'waiting' && !ready) return 'waiting for the canary to become ready'
   const part = (name: string, { requests, failures }: Tally) =>
     `${name} ${shownCount(requests)} requests, ${shownCount(failures)} failed`
-  const others = findings.filter(({ state }) => state !== 'pass').map(({ name, text }) => `${name}: ${text}`)
   const parts = [
     part('canary', canary),
     part('stable', stable),
     part('users', users),
     ...(msLeft === undefined || msLeft === 0 ? [] : [`at least ${Math.ceil(msLeft / 1000)} s left`]),
-    ...others,
+    ...openFindings(findings),
     ...(complete ? [] : ['some counters could not be read']),
   ]
   return `${describeStage(state)}: ${parts.join(' · ')}`

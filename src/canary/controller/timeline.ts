@@ -1,10 +1,9 @@
 // What a promotion showed over time, for the report: a sample for each poll, of which old ones are joined. Pure.
 import type { CheckName } from '../analysis/check-results.ts'
+import { addTallies, type Tally } from '../analysis/request-counts.ts'
 import { explainChecks } from '../state/machine.ts'
 import type { Observation, State } from '../state/types.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
-
-type Tally = { readonly requests: number; readonly failures: number }
 
 /**
  * What was served in the `lastedMs` before `at` (milliseconds since the epoch). `step`: the index of the step.
@@ -108,14 +107,10 @@ function join(first: TimelineSample, second: TimelineSample): TimelineSample {
   return {
     ...second,
     lastedMs: first.lastedMs + second.lastedMs,
-    canary: sum(first.canary, second.canary),
-    stable: sum(first.stable, second.stable),
-    users: sum(first.users, second.users),
+    canary: addTallies(first.canary, second.canary),
+    stable: addTallies(first.stable, second.stable),
+    users: addTallies(first.users, second.users),
   }
-}
-
-function sum(a: Tally, b: Tally): Tally {
-  return { requests: a.requests + b.requests, failures: a.failures + b.failures }
 }
 
 const shortestOf = (samples: Timeline) => Math.max(1, Math.min(...samples.map(({ lastedMs }) => lastedMs)))

@@ -1,12 +1,10 @@
 // What people are shown of a promotion under way: in the terminal, and from its Lease. Pure.
 import type { CheckResult } from '../analysis/check-results.ts'
-import { shownCount } from '../analysis/request-counts.ts'
+import { shownCount, type Tally } from '../analysis/request-counts.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import { explainChecks } from './machine.ts'
 import { stagesOf } from './stages.ts'
 import type { Stage, State, Verdict } from './types.ts'
-
-type Tally = { requests: number; failures: number }
 
 /**
  * `stage`: of so many `stages`, from 1; 0 before the first. `weight`: of the canary, in per cent. `msLeft`: how long the

@@ -131,7 +131,8 @@ export function provedWay(definition: TykDefinition): TykWay | undefined {
   return { domain, listenPath, stripListenPath, target }
 }
 
-const pathOf = (text = '') => text.replace(/\/+$/, '')
+/** A listen path without the slashes at its end. */
+export const pathOf = (text = '') => text.replace(/\/+$/, '')
 
 export function isAtSamePlace({ domain, listenPath }: TykWay, of: TykDefinition): boolean {
   const { domain: other = '', proxy } = of as Known

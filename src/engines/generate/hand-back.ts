@@ -15,16 +15,18 @@ const engineKinds = ['Rollout', 'AnalysisTemplate', 'Canary', 'MetricTemplate'] 
 
 /** The objects for controllers that this config has generated. An account that may not read them has written none. */
 export async function ownedEngineObjects(cluster: Cluster, owner: Owner): Promise<KubeObject[]> {
-  const lists = engineKinds.map((kind) => cluster.list<KubeObject>(kind, owner.namespace).catch(emptyWhenUnread))
-  return ownedAmong((await Promise.all(lists)).flat(), owner)
+  return ownedAmong(await listAll(cluster, owner.namespace, engineKinds), owner)
+}
+
+async function listAll(cluster: Cluster, namespace: string, kinds: readonly Kind[]): Promise<KubeObject[]> {
+  const lists = kinds.map((kind) => cluster.list<KubeObject>(kind, namespace).catch(emptyWhenUnread))
+  return (await Promise.all(lists)).flat()
 }
 
 /** Why the mesh cannot be removed; one sentence each. The controllers move traffic by the routes that would go with it. */
 export async function generatedObjectFaults(cluster: Cluster, namespace: string): Promise<string[]> {
-  const kinds = ['Rollout', 'Canary'] as const
-  const lists = kinds.map((kind) => cluster.list<KubeObject>(kind, namespace).catch(emptyWhenUnread))
-  return (await Promise.all(lists))
-    .flat()
+  const all = await listAll(cluster, namespace, ['Rollout', 'Canary'])
+  return all
     .filter(isOurs)
     .map(
       (object) =>

@@ -42,7 +42,7 @@ function runPage(report: Report): Page {
   }))
   return {
     head: headline(report),
-    about: `${namespace}, ${startedAt.replace('T', ' ').slice(0, 19)} UTC, ${Math.round(seconds)} s`,
+    about: `${namespace}, ${momentOf(startedAt)}, ${Math.round(seconds)} s`,
     sections: [
       ...(isSeveral
         ? [{ id: 'overview', title: 'Canaries', body: html`${overview(promotions, links)}${isThinned && thinnedNote}` }]
@@ -64,11 +64,16 @@ function errors(error: string): Markup {
   return html`<pre>${error}</pre>`
 }
 
+/** `at`: as ISO 8601. */
+function momentOf(at: string): string {
+  return `${at.replace('T', ' ').slice(0, 19)} UTC`
+}
+
 function simulationPage(report: SimulationReport): Page {
   const charts = simulationCharts(report)
   return {
     head: simulationHeadline(report),
-    about: `${report.namespace}, ${report.startedAt.replace('T', ' ').slice(0, 19)} UTC`,
+    about: `${report.namespace}, ${momentOf(report.startedAt)}`,
     sections: simulationSections(report, charts),
     charts,
   }
