@@ -32,6 +32,7 @@ const canaryLayers = [
   ['traffic'],
   ['ownership', 'metrics', 'hooks', 'load'],
   ['controller'],
+  ['run.ts'],
   ['promote.ts', 'recovery.ts'],
 ]
 const canaryRoom = (name) =>

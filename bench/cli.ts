@@ -4,7 +4,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { publish } from '../dev/measurements.ts'
 
-const names = ['detect', 'engines', 'experiments', 'faults', 'lossless', 'simulate', 'split', 'startup']
+const names = ['detect', 'engines', 'experiments', 'faults', 'lossless', 'scale', 'simulate', 'split', 'startup']
 const [name = '', ...rest] = process.argv.slice(2)
 
 if (name === 'publish') {

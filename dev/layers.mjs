@@ -24,6 +24,7 @@ export const layers = [
   ['telemetry'],
   ['stages'],
   ['run.ts', 'post.ts'],
+  ['fleet'],
   ['action', 'cli'],
   ['index.ts', 'cli.ts'],
 ]

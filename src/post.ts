@@ -23,6 +23,8 @@ export type PostState = {
   held?: boolean
   faults?: FaultIntent[]
   kind?: KindClusterToDelete
+  /** Of a fleet: by the name of the cluster. */
+  clusters?: Record<string, PostState>
 }
 
 type PostHooks = Pick<Host, 'onConnected' | 'onKindCluster' | 'onRecoveryIntents' | 'onFaultIntent'> & {
@@ -53,9 +55,44 @@ export function recordPostState(config: Config, save: (state: PostState) => void
   }
 }
 
+type ClusterHooks = Omit<PostHooks, 'onCancel' | 'onKindCluster'>
+
+/** The same for a run over a fleet as well. `inCluster`: the callbacks for one of its clusters. */
+export function recordFleetPostState(
+  config: Config,
+  save: (state: PostState) => void,
+): PostHooks & { inCluster: (name: string, config: Config) => ClusterHooks } {
+  let own: PostState = {}
+  const clusters: Record<string, PostState> = {}
+  const saveAll = () => save(Object.keys(clusters).length === 0 ? own : { ...own, clusters })
+  const cancels: (() => void)[] = []
+  const hooks = recordPostState(config, (state) => {
+    own = state
+    saveAll()
+  })
+  return {
+    ...hooks,
+    onCancel: () => [hooks.onCancel, ...cancels].forEach((cancel) => cancel()),
+    inCluster: (name, member) => {
+      const { onCancel, ...rest } = recordPostState(member, (state) => {
+        clusters[name] = state
+        saveAll()
+      })
+      cancels.push(onCancel)
+      return rest
+    },
+  }
+}
+
 /** True if the traffic of users is not as the run should leave it. */
-export function hasLeftTraffic({ intents = [], faults = [] }: PostState): boolean {
-  return intents.length + faults.length > 0
+export function hasLeftTraffic({ intents = [], faults = [], clusters = {} }: PostState): boolean {
+  return intents.length + faults.length > 0 || Object.values(clusters).some(hasLeftTraffic)
+}
+
+/** True if the run was cancelled, and all its unfinished promotions keep their weights. */
+export function holdsWeights({ clusters = {}, ...own }: PostState): boolean {
+  const open = [own, ...Object.values(clusters)].filter(({ intents = [] }) => intents.length > 0)
+  return open.length > 0 && open.every(({ held }) => held === true)
 }
 
 /**
@@ -73,18 +110,26 @@ export async function runPost(state: PostState, info: (line: string) => void): P
       .catch((error: unknown) => problems.push(messageOf(error)))
   if (kind?.remove) await removeKindCluster(kind, info).catch((error: unknown) => void problems.push(messageOf(error)))
   if (temporaryFile) rmSync(dirname(temporaryFile), { recursive: true, force: true })
+  // At once, so that a cluster that does not answer keeps no other from its recovery.
+  const inClusters = Object.entries(state.clusters ?? {}).map(([name, left]) =>
+    runPost(left, (line) => info(`${name}: ${line}`))
+      .then((lines) => removed.push(...lines.map((line) => `${name}: ${line}`)))
+      .catch((error: unknown) => problems.push(`${name}: ${messageOf(error)}`)),
+  )
+  await Promise.all(inClusters)
   if (problems.length > 0) throw new Error(problems.join('\n'))
   return [...(done ?? []), ...removed]
 }
 
 async function restoreFault({ kubeconfig, context }: PostState, fault: FaultIntent): Promise<string[]> {
   try {
-    const [{ createClient }, { connection }, { restoreAfterRun }] = await Promise.all([
+    const [{ createClient, urgent }, { connection }, { restoreAfterRun }] = await Promise.all([
       import('./cluster/client.ts'),
       import('./cluster/connect.ts'),
       import('./experiments/recovery.ts'),
     ])
-    const done = await restoreAfterRun(createClient(connection(kubeconfig, context, tempDir())), fault)
+    const cluster = urgent(createClient(connection(kubeconfig, context, tempDir())))
+    const done = await restoreAfterRun(cluster, fault)
     return done === undefined ? [] : [`the run ended in the middle of an experiment: ${done}`]
   } catch (error) {
     throw new Error(
@@ -100,13 +145,13 @@ async function recoverPromotions(
   if (intents.length === 0) return []
   try {
     // Loaded only here, because most runs leave nothing to recover.
-    const [{ createClient }, { connection }, { recoverPromotion }, { recoverFollowed }] = await Promise.all([
+    const [{ createClient, urgent }, { connection }, { recoverPromotion }, { recoverFollowed }] = await Promise.all([
       import('./cluster/client.ts'),
       import('./cluster/connect.ts'),
       import('./canary/recovery.ts'),
       import('./engines/recovery.ts'),
     ])
-    const cluster = createClient(connection(kubeconfig, context, tempDir()))
+    const cluster = urgent(createClient(connection(kubeconfig, context, tempDir())))
     const results = await settleAll(
       intents.map((intent) => (intent.followed ? recoverFollowed : recoverPromotion)(cluster, intent, held, info)),
     )

@@ -13,9 +13,18 @@ import { messageOf } from './runtime/errors.ts'
 import { createRedactor } from './runtime/redaction.ts'
 import { checkRun, meshFor } from './stages/check.ts'
 import { checkIngress, provideCluster, withLogs, type ProvidedCluster } from './stages/cluster.ts'
-import { warn, type Host, type RunContext, type Stage, type StageContext, type StageOutcome } from './stages/context.ts'
+import {
+  warn,
+  type Host,
+  type Others,
+  type RunContext,
+  type Stage,
+  type StageContext,
+  type StageOutcome,
+} from './stages/context.ts'
 import { edge } from './stages/edge.ts'
 import { experiment } from './stages/experiment.ts'
+import { awaitTurn, stopInFleet } from './stages/fleet.ts'
 import { inject } from './stages/inject.ts'
 import { install } from './stages/install.ts'
 import { recordingMoves } from './stages/moved-objects.ts'
@@ -27,10 +36,10 @@ import { uninstall } from './stages/uninstall.ts'
 import { verify } from './stages/verify.ts'
 import { startTelemetry } from './telemetry/start.ts'
 
-/** Never rejects: the report contains the error. */
-export async function run(config: Config, host: Host): Promise<Report> {
+/** Never rejects: the report contains the error. `others`: of a fleet. */
+export async function run(config: Config, host: Host, others?: Others): Promise<Report> {
   const began = Date.now()
-  const context = await createContext(config, host, began)
+  const context = { ...(await createContext(config, host, began)), ...(others ? { others } : {}) }
   const { recorder, redactor, stages, telemetry } = context
   try {
     await runStages(context)
@@ -59,7 +68,12 @@ async function createContext(config: Config, host: Host, startedAt: number): Pro
     config,
     stages,
     redactor,
-    telemetry: await startTelemetry(process.env, { startedAt, namespace: config.namespace, redact: redactor.redact }),
+    telemetry: await startTelemetry(process.env, {
+      startedAt,
+      namespace: config.namespace,
+      ...(host.cluster === undefined ? {} : { cluster: host.cluster }),
+      redact: redactor.redact,
+    }),
     recorder: createRecorder(emptyReport(config.namespace, new Date(startedAt), isDryRun)),
     host: {
       ...host,
@@ -110,18 +124,48 @@ function targetOf({ config, host, stages }: RunContext, provided: ProvidedCluste
 async function onCluster(context: RunContext, target: Connection): Promise<void> {
   const { config, host, recorder, redactor } = context
   host.onConnected(target)
-  const secrets = secretsOf(target.config)
-  secrets.forEach(host.mask)
-  redactor.learn(secrets)
+  const learnSecrets = (kubeconfig: Connection['config']) => {
+    const secrets = secretsOf(kubeconfig)
+    secrets.forEach(host.mask)
+    redactor.learn(secrets)
+    return kubeconfig
+  }
+  learnSecrets(target.config)
   recorder.record({ server: target.server })
 
-  let ready: StageContext = { ...context, cluster: createClient(target, config.limits), connection: target }
-  await runStage(context, 'check', async () => {
-    ready = await checkRun(ready)
-    return { changed: false }
-  })
-  for (const name of context.stages) if (name !== 'cluster') await runStage(ready, name, () => stageWork[name](ready))
-  if (context.stages.includes('policies')) await checkIngress(ready)
+  const renewing: Connection = { ...target, renew: () => learnSecrets(target.renew()) }
+  const initial: StageContext = { ...context, cluster: createClient(renewing, config.limits), connection: renewing }
+  let ready = initial
+  const check = () =>
+    runStage(context, 'check', async () => {
+      ready = await checkRun(initial)
+      return { changed: false }
+    })
+  await check()
+  let hasBegun = false
+  try {
+    const { hasWaited, isOver } = await awaitTurn(ready)
+    if (isOver) return endBeforeTurn(ready)
+    hasBegun = true
+    // What the check has seen may be hours old.
+    if (hasWaited) await check()
+    for (const name of context.stages) if (name !== 'cluster') await runStage(ready, name, () => stageWork[name](ready))
+    if (context.stages.includes('policies')) await checkIngress(ready)
+  } catch (problem) {
+    await stopInFleet(ready, problem, hasBegun, runPromotions)
+  }
+}
+
+/** The clusters of the waves before have handed their promotions over. */
+function endBeforeTurn({ host, recorder }: StageContext): void {
+  const reason = 'the time of the run was over before its turn (`runFor`), and the next run continues'
+  host.info(reason)
+  recorder.record({ verdict: 'skipped', reason })
+}
+
+async function runPromotions(context: StageContext): Promise<StageOutcome> {
+  await runStage(context, 'promote', () => stageWork.promote(context))
+  return { changed: true }
 }
 
 const stageWork: Record<Exclude<StageName, 'cluster'>, Stage> = {

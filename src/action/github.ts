@@ -4,12 +4,13 @@ import * as core from '@actions/core'
 import { ConfigError } from '../config/error.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import { hasLeftTraffic, recordPostState, runPost, type PostState } from '../post.ts'
+import { hasLeftTraffic, holdsWeights, recordFleetPostState, runPost, type PostState } from '../post.ts'
 import { readGuardProgram, runName, tempDir } from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { faultOfHtmlPath } from '../report/write-html.ts'
 import { abortOnSignals } from '../runtime/signals.ts'
-import type { Host } from '../stages/context.ts'
+import type { FleetHost } from '../fleet/run-fleet.ts'
+import { postStateSaver, readPostState } from './post-state.ts'
 import type { GithubReporting } from './reporting.ts'
 import { fail, publish } from './publish.ts'
 
@@ -26,10 +27,13 @@ async function main(): Promise<void> {
   const fault = faultOfHtmlPath(config.htmlReport, { 'the JSON report': jsonFile })
   if (fault !== undefined) return fail(`html-report: ${fault}`, 'Input')
   // Only now: most of the program need not be loaded to say that an input is wrong.
-  const [{ run }, { startReporting }] = await Promise.all([import('../run.ts'), import('./reporting.ts')])
+  const [{ runFleet }, { startReporting }] = await Promise.all([
+    import('../fleet/run-fleet.ts'),
+    import('./reporting.ts'),
+  ])
   const reporting = await startReporting(config, process.env)
   const { isOpen, ...runHost } = host(config, reporting.connected)
-  const report = await run(config, runHost)
+  const report = await runFleet(config, runHost)
   const files = await publish(report, jsonFile, config.htmlReport)
   // Last, because neither the outputs nor the traffic may wait for GitHub's API.
   await reporting.end(report, files, { cancelled: runHost.signal, isLater: isOpen() })
@@ -46,11 +50,12 @@ function load(): Config | undefined {
 }
 
 /** `isOpen`: whether the post step has traffic or a fault to put back. */
-function host(config: Config, connected: GithubReporting['connected']): Host & { isOpen: () => boolean } {
+function host(config: Config, connected: GithubReporting['connected']): FleetHost & { isOpen: () => boolean } {
   let left: PostState = {}
-  const { onCancel, onConnected, ...postHooks } = recordPostState(config, (state) => {
+  const save = postStateSaver(tempDir())
+  const { onCancel, onConnected, ...postHooks } = recordFleetPostState(config, (state) => {
     left = state
-    core.saveState('left', JSON.stringify(state))
+    save(state)
   })
   // The runner asks with SIGINT, insists with SIGTERM 7.5 s later, and kills 2.5 s after that.
   const signal = abortOnSignals(['SIGINT', 'SIGTERM'], onCancel)
@@ -85,10 +90,14 @@ export function withoutRunnerCommands(text: string): string {
 
 /** Finishes what main could not, and removes what main wrote. */
 async function postStep(): Promise<void> {
-  const left = JSON.parse(core.getState('left') || '{}') as PostState
   const info = (line: string) => core.info(withoutRunnerCommands(line))
-  let isHeld = left.held === true && (left.intents ?? []).length > 0
-  const outcome = await runPost(left, info).then(
+  let isHeld = false
+  const finish = async () => {
+    const left = readPostState()
+    isHeld = holdsWeights(left)
+    return runPost(left, info)
+  }
+  const outcome = await finish().then(
     (lines) => {
       for (const line of lines) core.warning(line)
       return lines[0]

@@ -45,7 +45,9 @@ function writeSummary(report: Report, files: ReportFiles): void {
 
 function annotate({ error, promotions }: Report): void {
   if (error !== undefined) fail(error, worstPromotion(promotions)?.verdict ?? 'Failed')
-  else for (const { canary, verdict, reason } of promotions) core.notice(reason, { title: `${canary}: ${verdict}` })
+  else
+    for (const { cluster, canary, verdict, reason } of promotions)
+      core.notice(reason, { title: `${cluster === undefined ? '' : `${cluster}: `}${canary}: ${verdict}` })
 }
 
 /** One annotation a sentence; the step fails. */

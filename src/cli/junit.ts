@@ -26,8 +26,17 @@ export function junit(report: Report): string {
   ].join('\n')
 }
 
+/** Of a fleet: those of each cluster, in groups that name it. */
+function casesOf(report: Report): Case[] {
+  const { clusters } = report
+  if (!clusters) return casesOfRun(report)
+  return clusters.flatMap(({ name, report: each }) =>
+    casesOfRun(each).map((found) => ({ ...found, group: `${name}.${found.group}` })),
+  )
+}
+
 /** An error that belongs to no stage and no promotion gets a test `run`, and so does a run without stages. */
-function casesOf({ namespace, error, seconds, stages, promotions, experiments = [] }: Report): Case[] {
+function casesOfRun({ namespace, error, seconds, stages, promotions, experiments = [] }: Report): Case[] {
   const cases = [
     ...stages.map(
       ({ name, outcome, seconds }): Case => ({

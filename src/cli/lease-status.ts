@@ -2,6 +2,8 @@
 import {
   endedAnnotation,
   guardAnnotation,
+  handedOverBy,
+  handOverMs,
   holderOf,
   isExperimentHolder,
   isGuardIdentity,
@@ -86,6 +88,10 @@ function workOfRun(lease: Lease, saved: SavedView | undefined, now: number, sile
     return same(
       `${versions}: interrupted at step ${stage} of ${stages}, with weight ${weight}% then; a later run goes on from there`,
     )
+  if (handedOverBy(holder) !== undefined)
+    return same(
+      `${versions}: handed over to the next run at step ${stage} of ${stages}, with weight ${weight}%, and nobody judges it meanwhile`,
+    )
   const then = `${versions}: ${positionLine(shown)} then`
   if (saved.run !== runOfHolder(holder))
     return same(`${then}; ${runOfHolder(holder)} has taken over, and has saved nothing yet`)
@@ -113,7 +119,9 @@ function describeHolder(lease: Lease, now: number): string {
   if (holder === '') return `nobody; last ${lease.metadata.annotations?.[runAnnotation] ?? 'unknown'}`
   if (takeoverBy(holder)) return `${runOfHolder(holder)}, which does not renew the Lease; ${lastAlive(lease, now)}`
   const age = ageOf(lease, now)
-  const renewed = age === undefined ? 'never renewed' : `renewed ${Math.round(age / 1000)} s ago`
+  const ago = `${Math.round((age ?? 0) / 1000)} s ago`
+  if (handedOverBy(holder) !== undefined) return `nobody; ${runOfHolder(holder)} has handed it over ${ago}`
+  const renewed = age === undefined ? 'never renewed' : `renewed ${ago}`
   return `${runOfHolder(holder)}, ${renewed}${isSilent(lease, now) ? ', which is longer than it may be silent' : ''}`
 }
 
@@ -138,7 +146,8 @@ function isSilent(lease: Lease, now: number): boolean {
 }
 
 function isWatched(lease: Lease): boolean {
-  return lease.metadata.annotations?.[guardAnnotation] === holderOf(lease)
+  const holder = holderOf(lease)
+  return lease.metadata.annotations?.[guardAnnotation] === (handedOverBy(holder) ?? holder)
 }
 
 /** An experiment and an older version save no view, and a promotion without a guard saves no `guardMs`. */
@@ -148,6 +157,8 @@ function guardOf(lease: Lease, shown: SavedView['shown']): string {
   if (isGuardIdentity(holder)) return 'has taken over'
   if (isRollbackIdentity(holder)) return 'that of the run before, if it has one, goes on until the traffic is returned'
   if (!isWatched(lease)) return 'does not watch this run yet'
+  const waitMs = handOverMs(lease)
+  if (waitMs !== undefined) return `waits for the next run, and acts if none goes on within ${waitMs / 1000} s`
   if (shown && shown.guardMs === undefined) return 'off'
   return `watches this run${shown?.guardMs === undefined ? '' : `, and acts after ${shown.guardMs / 1000} s of silence`}`
 }

@@ -3,16 +3,16 @@ import { dirname } from 'node:path'
 import type { PromotionProgress } from '../canary/promote.ts'
 import { progressView } from '../canary/state/progress-view.ts'
 import type { Config } from '../config/schema.ts'
-import { recordPostState, type PostState } from '../post.ts'
+import type { FleetHost } from '../fleet/run-fleet.ts'
+import { recordFleetPostState, type PostState } from '../post.ts'
 import { readGuardProgram, runName, tempDir } from '../runtime/environment.ts'
 import { createRedactor } from '../runtime/redaction.ts'
 import { abortOnSignals } from '../runtime/signals.ts'
-import type { Host } from '../stages/context.ts'
 import { progressLines } from './progress-lines.ts'
 import type { LiveTerminal } from './terminal.ts'
 
 export type RunHost = {
-  host: Host
+  host: FleetHost
   postState: () => PostState
   redact: (text: string) => string
   /** The signal that cancelled the run, if any. */
@@ -34,7 +34,7 @@ export function createRunHost(
   let postState: PostState = {}
   let stopped: { by: NodeJS.Signals; at: number } | undefined
   const redactor = createRedactor()
-  const { onCancel, ...postHooks } = recordPostState(config, (state) => (postState = state))
+  const { onCancel, ...postHooks } = recordFleetPostState(config, (state) => (postState = state))
   const onSignal = (signal: NodeJS.Signals) => {
     if (stopped === undefined) {
       stopped = { by: signal, at: Date.now() }
@@ -74,7 +74,10 @@ function liveLines(promotions: PromotionProgress[], redact: (line: string) => st
   if (promotions.every(({ state }) => state.phase === 'ended')) return []
   const now = Date.now()
   return promotions
-    .flatMap(({ plan, state, where }) => progressLines(progressView(plan, state, now), where))
+    .flatMap(({ cluster, plan, state, where }) => {
+      const [first = '', ...rest] = progressLines(progressView(plan, state, now), where)
+      return [cluster === undefined ? first : `${cluster}: ${first}`, ...rest]
+    })
     .map(redact)
 }
 

@@ -66,9 +66,11 @@ export async function publish(
 
 function printResult(report: Report, changed: string | number | boolean | undefined, lines: Terminal): void {
   if (report.error !== undefined) return lines.error(report.error)
-  for (const { service, canary, verdict, reason } of report.promotions)
-    lines.success(`${canary} of ${service}: ${verdict}: ${reason}`)
-  for (const { name, verdict, reason } of report.experiments ?? []) lines.success(`${name}: ${verdict}: ${reason}`)
+  const place = (cluster: string | undefined) => (cluster === undefined ? '' : `${cluster}: `)
+  for (const { service, canary, verdict, reason, cluster } of report.promotions)
+    lines.success(`${place(cluster)}${canary} of ${service}: ${verdict}: ${reason}`)
+  for (const { name, verdict, reason, cluster } of report.experiments ?? [])
+    lines.success(`${place(cluster)}${name}: ${verdict}: ${reason}`)
   lines.success(`done in ${report.seconds.toFixed(1)} s${changeCount(report, changed)}`)
 }
 

@@ -2,9 +2,9 @@
 import { constants as system } from 'node:os'
 import { ConfigError } from '../config/error.ts'
 import type { Config } from '../config/schema.ts'
+import { runFleet } from '../fleet/run-fleet.ts'
 import { runPost } from '../post.ts'
 import type { Report } from '../report/report.ts'
-import { run } from '../run.ts'
 import { debugStack, defectMessage } from '../runtime/defect.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { writeNote } from './merge-request-note.ts'
@@ -26,7 +26,7 @@ export async function runCommand(config: Config, options: OutputOptions): Promis
   let code = 1
   let report: Report | undefined
   try {
-    report = await Promise.race([run(config, runHost.host), uncaught]).finally(() => lines.live([]))
+    report = await Promise.race([runFleet(config, runHost.host), uncaught]).finally(() => lines.live([]))
     const isPublished = await publish(report, paths, output, lines)
     code = exitCode(report, runHost.stoppedBy()) || (isPublished ? 0 : 1)
   } catch (error) {
@@ -59,7 +59,7 @@ export function exitCode(
 ): number {
   if (error === undefined) return 0
   if (stoppedBy !== undefined) return codeOf(stoppedBy)
-  return stages.every(({ name }) => name === 'check') ? 2 : 1
+  return stages.every(({ name }) => /(^|: )check$/.test(name)) ? 2 : 1
 }
 
 /** The exit code that shells use for a signal. */

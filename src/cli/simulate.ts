@@ -4,6 +4,7 @@ import { describeTooLittleTraffic } from '../canary/load/traffic-need.ts'
 import { createClient } from '../cluster/client.ts'
 import { connection } from '../cluster/connect.ts'
 import { ConfigError } from '../config/error.ts'
+import { fleetOf } from '../config/fleet.ts'
 import { canariesOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { Simulation } from '../report/simulation-report.ts'
@@ -23,16 +24,17 @@ export type SimulateOptions = { rate?: string; runs: string; chart?: string }
 
 /** Returns the exit code. @throws ConfigError if an option is wrong, or the rate is neither given nor known */
 export async function simulateConfig(config: Config, options: SimulateOptions): Promise<number> {
-  const plans = canariesOf(config)
-  if (plans.length === 0) throw new ConfigError('canary: there is no canary to simulate; add the section `canary`')
+  if (canariesOf(config).length === 0)
+    throw new ConfigError('canary: there is no canary to simulate; add the section `canary`')
   const runs = numberOf('--runs', options.runs, 'a whole number of promotions from 10, such as 400', 10, 1_000_000, 1)
   const given = options.rate === undefined ? undefined : rateOf(options.rate)
   const htmlFile = checkHtml(config)
   const { info, warning } = terminal(process.stdout, process.env)
   const simulations: Simulation[] = []
-  for (const plan of plans) {
+  const cases = casesOf(config, given !== undefined)
+  for (const { place, name, config, plan } of cases) {
     const rate = given ?? (await liveRate(config, plan))
-    const title = `${plan.service}: ${Number(rate.toFixed(1))} requests a second, steps ${plan.steps.join(', ')}`
+    const title = `${place}${plan.service}: ${Number(rate.toFixed(1))} requests a second, steps ${plan.steps.join(', ')}`
     const chances = chancesOf(plan, rate, runs)
     info(`${title}; stable fails ${percent(stableFailing(plan), 1)} of its requests`)
     info(`${runs} simulated promotions for each failure rate of the canary`)
@@ -41,15 +43,36 @@ export async function simulateConfig(config: Config, options: SimulateOptions): 
     const tooLittle = describeTooLittleTraffic(plan, rate)
     if (tooLittle !== undefined) warning(tooLittle)
     simulations.push({
-      ...{ service: plan.service, stable: plan.stable.name, canary: plan.canary.name, rate, runs, steps: plan.steps },
+      ...{
+        service: `${place}${plan.service}`,
+        stable: plan.stable.name,
+        canary: plan.canary.name,
+        rate,
+        runs,
+        steps: plan.steps,
+      },
       ...{ stableFailing: stableFailing(plan), chances },
       notes: [...notSimulated(plan), ...(tooLittle === undefined ? [] : [tooLittle])],
     })
     if (options.chart !== undefined)
-      writeChart(chartFile(options.chart, plan, plans.length), chancesChart(title, chances))
+      writeChart(cases.length === 1 ? options.chart : chartFile(options.chart, name), chancesChart(title, chances))
   }
   if (htmlFile !== undefined) await writePage(htmlFile, config, simulations)
   return 0
+}
+
+/** `place`: before the title. `name`: in the names of files. */
+type Case = { place: string; name: string; config: Config; plan: CanaryConfig }
+
+/** In a fleet, each cluster has its own rate. `hasRate`: the same for all, and so are the chances. */
+function casesOf(config: Config, hasRate: boolean): Case[] {
+  const fleet = fleetOf(config)
+  const casesIn = (config: Config, place: string, prefix: string) =>
+    canariesOf(config).map((plan) => ({ place, name: `${prefix}${plan.service}`, config, plan }))
+  const [first] = fleet
+  if (!first) return casesIn(config, '', '')
+  if (hasRate) return casesIn(first.config, `each of ${fleet.length} clusters: `, '')
+  return fleet.flatMap(({ name, config }) => casesIn(config, `${name}: `, `${name}-`))
 }
 
 /** @throws ConfigError if the HTML report cannot go where the config says */
@@ -100,9 +123,9 @@ function notSimulated({ ab, webhooks, checks: { queries, commands } }: CanaryCon
   ]
 }
 
-/** One file for each of several canaries: chart.svg becomes chart-backend.svg. */
-function chartFile(file: string, { service }: CanaryConfig, count: number): string {
-  return count === 1 ? file : file.replace(/(\.\w+)?$/, (extension) => `-${service}${extension}`)
+/** One file for each of several canaries: chart.svg becomes chart-backend.svg, and in a fleet chart-eu-backend.svg. */
+function chartFile(file: string, name: string): string {
+  return file.replace(/(\.\w+)?$/, (extension) => `-${name}${extension}`)
 }
 
 /** @throws ConfigError if the file cannot be written */

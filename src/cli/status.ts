@@ -1,9 +1,10 @@
-// `status`: the promotions and experiments in progress, from their Leases. It changes nothing.
+// `status`: the promotions and experiments in progress, from their Leases, in all clusters of a fleet. It changes nothing.
 import { isForbidden } from '../cluster/api-error.ts'
 import { createClient, type Cluster } from '../cluster/client.ts'
 import { connection } from '../cluster/connect.ts'
 import { managedByLabel, manager } from '../cluster/labels.ts'
 import type { Lease } from '../cluster/objects.ts'
+import { fleetOf } from '../config/fleet.ts'
 import type { Config } from '../config/schema.ts'
 import { systemClock, type Clock } from '../runtime/clock.ts'
 import { tempDir } from '../runtime/environment.ts'
@@ -16,28 +17,76 @@ import { terminal, type LiveTerminal } from './terminal.ts'
 
 const watchIntervalMs = 1_000
 
-/** Returns the exit code. @throws ConfigError, or an Error that says why the Leases cannot be read */
+/** Returns the exit code. */
 export async function showStatus(config: Config, { watch }: { watch: boolean }): Promise<number> {
   createTempDir()
   const lines = terminal(process.stdout, process.env)
   try {
-    const cluster = createClient(connection(config.kubeconfig, config.context, tempDir()), config.limits)
-    const read = () => readStatus(cluster, config.namespace)
+    const read = readerOfAll(config)
     const untilStopped = () => abortOnSignals(['SIGINT', 'SIGTERM', 'SIGHUP'], () => undefined)
-    if (watch) await watchStatus(read, lines, systemClock, untilStopped())
-    else linesOf(await read()).forEach(lines.info)
-    return 0
+    if (watch) {
+      await watchStatus(read, lines, systemClock, untilStopped())
+      return 0
+    }
+    const statuses = await read()
+    linesOf(statuses).forEach(lines.info)
+    statuses.unread.forEach(({ problem }) => lines.error(problem))
+    return statuses.unread.length === 0 ? 0 : 1
   } catch (problem) {
-    lines.error(`the promotions cannot be read: ${messageOf(problem)}`)
+    lines.error(messageOf(problem))
     return 1
   }
 }
 
 /** `scope`: where they were looked for, in words. */
-export type Statuses = { scope: string; all: LeaseStatus[] }
+type ClusterStatuses = { scope: string; all: LeaseStatus[] }
+
+/** `unread`: each cluster of a fleet that cannot be read, and why, in one sentence. */
+export type Statuses = ClusterStatuses & { unread: { title: string; problem: string }[] }
+
+/** Where to look. `title`: of a cluster of a fleet, before each of its lines. */
+export type Place = { title: string; read: () => Promise<ClusterStatuses> }
+
+/** Each cluster is read with one client. @throws ConfigError */
+function readerOfAll(config: Config): () => Promise<Statuses> {
+  const fleet = fleetOf(config)
+  const places = (fleet.length === 0 ? [{ name: '', config }] : fleet).map(({ name, config }) => {
+    const cluster = createClient(connection(config.kubeconfig, config.context, tempDir()), config.limits)
+    return { title: name === '' ? '' : `${name}: `, read: () => readStatus(cluster, config.namespace) }
+  })
+  return () => readAll(places)
+}
+
+/** What can be read. @throws Error if nothing can */
+export async function readAll(places: readonly Place[]): Promise<Statuses> {
+  const found = await Promise.all(places.map(readPlace))
+  const unread = found.filter((each) => 'problem' in each)
+  const read = found.filter((each) => 'all' in each)
+  if (read.length === 0) throw new Error(unread.map(({ problem }) => problem).join('\n'))
+  const scopes = read.map(({ title, scope }) => (title === '' ? scope : `${scope} ${title.slice(0, -2)}`))
+  return {
+    scope: scopes.join(', '),
+    all: read.flatMap(({ title, all }) => all.map((each) => titled(title, each))),
+    unread,
+  }
+}
+
+type Found = { title: string } & (ClusterStatuses | { problem: string })
+
+async function readPlace({ title, read }: Place): Promise<Found> {
+  try {
+    return { title, ...(await read()) }
+  } catch (problem) {
+    return { title, problem: `${title}the promotions cannot be read: ${messageOf(problem)}` }
+  }
+}
+
+function titled(title: string, { name, about, line, lines: [first = '', ...rest] }: LeaseStatus): LeaseStatus {
+  return { name: `${title}${name}`, about, line: `${title}${line}`, lines: [`${title}${first}`, ...rest] }
+}
 
 /** In the whole cluster, or with fewer rights in the one namespace. */
-async function readStatus(cluster: Cluster, namespace: string): Promise<Statuses> {
+async function readStatus(cluster: Cluster, namespace: string): Promise<ClusterStatuses> {
   const labelSelector = `${managedByLabel}=${manager}`
   const found = await cluster
     .list<Lease>('Lease', undefined, { labelSelector })
@@ -75,10 +124,16 @@ export async function watchStatus(
 ): Promise<void> {
   const log = changeLog(info)
   const isNewFailure = newsFilter()
-  const show = (status: Statuses) => (isLive ? live(linesOf(status)) : log(status, clock.now()))
+  const problemsOf = (status: Statuses) => status.unread.map(({ problem }) => problem)
+  const show = (status: Statuses) =>
+    isLive ? live([...linesOf(status), ...problemsOf(status)]) : log(status, clock.now())
+  const warn = (failure: string | undefined) => {
+    if (!isLive && isNewFailure(failure, clock.now()) && failure !== undefined) warning(failure)
+  }
   const first = await read()
   if (!isLive) info(notShown(first.scope))
   show(first)
+  warn(problemsOf(first).join('\n') || undefined)
   let readAt = clock.now()
   const isGoingOn = () =>
     clock.sleep(watchIntervalMs, signal).then(
@@ -87,12 +142,11 @@ export async function watchStatus(
     )
   while (await isGoingOn()) {
     const status = await read().catch(messageOf)
-    const failure = typeof status === 'string' ? `the promotions cannot be read: ${status}` : undefined
-    if (!isLive && isNewFailure(failure, clock.now()) && failure !== undefined) warning(failure)
+    warn(typeof status === 'string' ? status : problemsOf(status).join('\n') || undefined)
     if (typeof status !== 'string') {
       show(status)
       readAt = clock.now()
-    } else if (isLive) live([`${failure}; last read ${Math.round((clock.now() - readAt) / 1000)} s ago`])
+    } else if (isLive) live([`${status}; last read ${Math.round((clock.now() - readAt) / 1000)} s ago`])
   }
   live([])
 }
@@ -100,14 +154,17 @@ export async function watchStatus(
 /** Logs what is new. The function takes the time in milliseconds. */
 export function changeLog(info: (line: string) => void): (status: Statuses, now: number) => void {
   const filters = new Map<string, ReturnType<typeof newsFilter>>()
-  return ({ scope, all }, now) => {
+  return ({ scope, all, unread }, now) => {
     const shown = all.length === 0 ? [{ name: '', about: 'none', line: none(scope) }] : all
     for (const { name, about, line } of shown) {
       const isNews = filters.get(name) ?? newsFilter()
       filters.set(name, isNews)
       if (isNews(about, now)) info(line)
     }
-    for (const name of [...filters.keys()].filter((each) => !shown.some((status) => status.name === each))) {
+    // What cannot be read may go on.
+    const isKnown = (name: string) =>
+      shown.some((status) => status.name === name) || unread.some(({ title }) => name !== '' && name.startsWith(title))
+    for (const name of [...filters.keys()].filter((each) => !isKnown(each))) {
       if (name !== '') info(`${name}: ended`)
       filters.delete(name)
     }

@@ -2,23 +2,25 @@
 
 /**
  * A failed request to the API server: its HTTP status, or 0 when there was no answer. `remedy`: what to do, if the way
- * to the server or the credentials are at fault.
+ * to the server or the credentials are at fault. `retryAfterMs`: how long a busy server asks to wait.
  */
 export class ApiError extends Error {
   override name = 'ApiError'
   readonly status: number
   readonly causes: string[]
   readonly remedy: string | undefined
-  constructor(status: number, message: string, causes: string[] = [], remedy?: string) {
+  readonly retryAfterMs: number | undefined
+  constructor(status: number, message: string, causes: string[] = [], remedy?: string, retryAfterMs?: number) {
     super(message)
     this.status = status
     this.causes = causes
     this.remedy = remedy
+    this.retryAfterMs = retryAfterMs
   }
 }
 
 /** `what`: the request, for an answer that does not explain itself. */
-export function refusal(status: number, what: string, text: string): ApiError {
+export function refusal(status: number, what: string, text: string, retryAfterMs?: number): ApiError {
   try {
     // Some Services behind the API server call the message `error`, as Prometheus does.
     const {
@@ -30,10 +32,20 @@ export function refusal(status: number, what: string, text: string): ApiError {
       status,
       `${message ?? what} (HTTP ${status})`,
       details?.causes?.map((cause) => cause.message) ?? [],
+      undefined,
+      retryAfterMs,
     )
   } catch {
-    return new ApiError(status, `${what}: HTTP ${status} ${text.slice(0, 200).trim()}`)
+    return new ApiError(status, `${what}: HTTP ${status} ${text.slice(0, 200).trim()}`, [], undefined, retryAfterMs)
   }
+}
+
+/** In milliseconds. The header has seconds, or a date of HTTP; undefined for anything else. */
+export function parseRetryAfter(header: string | undefined): number | undefined {
+  if (header === undefined) return undefined
+  if (/^\d+$/.test(header)) return 1_000 * Number(header)
+  const date = Date.parse(header)
+  return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now())
 }
 
 export function isNotFound(error: unknown): error is ApiError {

@@ -1,15 +1,12 @@
 // The verbs of the API server that the program uses, as plain REST calls: the generated calls of the typed client
 // cannot read through the pod proxy.
 import { ApiError, isNotFound } from './api-error.ts'
-import { apiVersionOf, discoveryOf, kindOf, pathOf, type Kind, type KubeObject } from './objects.ts'
-import {
-  cachedCredentials,
-  requester,
-  requestLines,
-  type ApiAccess,
-  type Limits,
-  type RequestOptions,
-} from './request.ts'
+import { discoveryOf, kindOf, pathOf, type Kind, type KubeObject } from './objects.ts'
+import { createPace } from './pace.ts'
+import { readPages, type Snapshot } from './pages.ts'
+import { neededFields } from './needed-fields.ts'
+import { cachedCredentials, type ApiAccess } from './credentials.ts'
+import { requester, requestLines, type Limits, type RequestOptions } from './request.ts'
 
 export const fieldManager = 'mesh-canary'
 
@@ -17,7 +14,6 @@ export const fieldManager = 'mesh-canary'
 export type WatchEvent =
   | { type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK'; object: KubeObject }
   | { type: 'ERROR'; object: { code?: number; message?: string } }
-export type Snapshot<T> = { items: T[]; version: string }
 export type Selection = { labelSelector?: string; fieldSelector?: string }
 
 /** The server sends a bookmark about once a minute; a watch that is silent for so long is broken. */
@@ -37,19 +33,30 @@ export type PatchOperation = { op: 'test' | 'replace' | 'add' | 'remove'; path: 
 /** Every verb rejects with ApiError. */
 export type Cluster = {
   server: string
+  /** At most so many of the requests that can wait: lists, counters, logs and server-side applies. */
+  requestsPerSecond?: number
+  /**
+   * The same server for what must not be late, such as a promotion and its guard: only counters, logs and Services wait
+   * for their turn. Undefined if this is it already.
+   */
+  urgent?: Cluster
   get<T extends KubeObject>(kind: Kind, namespace: string | undefined, name: string): Promise<T | undefined>
   list<T extends KubeObject>(kind: Kind, namespace?: string, query?: Selection): Promise<T[]>
   /** Whether the API server has the kind. Every account may ask that. */
   serves(kind: Kind): Promise<boolean>
   /** A list, and the version from which a watch continues. */
   snapshot<T extends KubeObject>(kind: Kind, namespace: string | undefined, query: Selection): Promise<Snapshot<T>>
-  /** The changes since a version, as they arrive, until the server ends the watch or `signal` aborts. */
+  /**
+   * The changes since a version, as they arrive, until the server ends the watch or `signal` aborts. `onOpen`: called when
+   * the server has accepted it.
+   */
   changes(
     kind: Kind,
     namespace: string | undefined,
     query: Selection,
     version: string,
     signal: AbortSignal,
+    onOpen?: () => void,
   ): AsyncIterable<WatchEvent>
   /** ApiError 409 when the object exists already. */
   create<T extends KubeObject>(object: T): Promise<T>
@@ -97,38 +104,33 @@ export function createClient(
   limits: Limits = { request: 15_000, credentials: 30_000 },
 ): Cluster {
   const credentials = cachedCredentials(connection, limits.credentials)
-  const ask = requester(connection, credentials, limits.request)
-  const askJson: AskJson = async <T>(path: string, options?: RequestOptions) =>
-    parsed(connection.server, path, await ask(path, options)) as T
-  return {
+  const pace = createPace({ requestsPerSecond: limits.requestsPerSecond })
+  const ask = requester(connection, credentials, limits.request, pace)
+  const cluster = (askJson: AskJson): Cluster => ({
     server: connection.server,
+    ...(limits.requestsPerSecond === undefined ? {} : { requestsPerSecond: limits.requestsPerSecond }),
     ...reads(askJson),
     changes: watcher(connection, credentials),
     ...writes(askJson),
     ...proxies(ask),
     version: async () => (await askJson<{ gitVersion: string }>('/version')).gitVersion,
-  }
+  })
+  const askJson: AskJson = async <T>(path: string, options?: RequestOptions) =>
+    parsed(connection.server, path, await ask(path, options)) as T
+  return { ...cluster(askJson), urgent: cluster((path, options) => askJson(path, { ...options, canWait: false })) }
+}
+
+/** See Cluster. */
+export function urgent(cluster: Cluster): Cluster {
+  return cluster.urgent ?? cluster
 }
 
 type Ask = (path: string, options?: RequestOptions) => Promise<string>
 type AskJson = <T>(path: string, options?: RequestOptions) => Promise<T>
 
 function reads(askJson: AskJson): Pick<Cluster, 'get' | 'list' | 'serves' | 'snapshot'> {
-  const snapshot = async <T extends KubeObject>(
-    kind: Kind,
-    namespace: string | undefined,
-    query: Selection,
-  ): Promise<Snapshot<T>> => {
-    const { items, metadata } = await askJson<{ items: T[]; metadata?: { resourceVersion?: string } }>(
-      pathOf(kind, namespace),
-      { query },
-    )
-    // The API server omits the kind of a list's items.
-    return {
-      items: items.map((item) => ({ ...item, apiVersion: apiVersionOf(kind), kind: kind.split('.')[0]! })),
-      version: metadata?.resourceVersion ?? '',
-    }
-  }
+  const snapshot = <T extends KubeObject>(kind: Kind, namespace: string | undefined, query: Selection) =>
+    readPages<T>(askJson, kind, pathOf(kind, namespace), query)
   return {
     get: (kind, namespace, name) => askJson<never>(pathOf(kind, namespace, name)).catch(absent),
     list: async <T extends KubeObject>(kind: Kind, namespace?: string, query: Selection = {}) =>
@@ -143,7 +145,7 @@ function reads(askJson: AskJson): Pick<Cluster, 'get' | 'list' | 'serves' | 'sna
 }
 
 function watcher(connection: ApiAccess, credentials: ReturnType<typeof cachedCredentials>): Cluster['changes'] {
-  return async function* (kind, namespace, selection, version, signal) {
+  return async function* (kind, namespace, selection, version, signal, onOpen) {
     const query = {
       ...selection,
       watch: 'true',
@@ -152,9 +154,9 @@ function watcher(connection: ApiAccess, credentials: ReturnType<typeof cachedCre
       timeoutSeconds: '300',
     }
     const path = pathOf(kind, namespace)
-    const options = { query, timeoutMs: silenceMs, signal }
+    const options = { query, timeoutMs: silenceMs, signal, ...(onOpen ? { onOpen } : {}) }
     for await (const line of requestLines(connection.server, path, options, await credentials()))
-      yield parsed(connection.server, path, line) as WatchEvent
+      yield withNeededFields(kind, parsed(connection.server, path, line) as WatchEvent)
   }
 }
 
@@ -177,6 +179,7 @@ function writes(askJson: AskJson): Writes {
         type: 'application/apply-patch+yaml',
         query: { fieldManager: manager, force: String(force), ...(dryRun ? { dryRun: 'All' } : {}) },
         body: object,
+        canWait: true,
       }),
     patch: (kind, namespace, name, operations, within) =>
       askJson(pathOf(kind, namespace, name), {
@@ -225,7 +228,15 @@ const podMaxBytes = 64 * 1024 * 1024
 /** Pods and Services behind the API server, and logs. */
 function proxies(ask: Ask): Pick<Cluster, 'pod' | 'service' | 'log'> {
   const askPod = (path: string, timeoutMs: number, headers: Record<string, string> = {}) =>
-    ask(path, { attempts: 1, timeoutMs, totalMs: 3 * timeoutMs, maxBytes: podMaxBytes, headers })
+    ask(path, {
+      attempts: 1,
+      timeoutMs,
+      totalMs: 3 * timeoutMs,
+      maxBytes: podMaxBytes,
+      headers,
+      canWait: true,
+      waitMs: timeoutMs,
+    })
   return {
     pod: (namespace, name, port, path, timeoutMs = 5_000, headers = {}) =>
       askPod(`${pathOf('Pod', namespace)}/${name}:${port}/proxy${path}`, timeoutMs, headers),
@@ -236,8 +247,14 @@ function proxies(ask: Ask): Pick<Cluster, 'pod' | 'service' | 'log'> {
         query: { container, tailLines: String(lines), previous: String(previous) },
         attempts: 2,
         totalMs: 20_000,
+        canWait: true,
       }),
   }
+}
+
+/** The object of an ERROR is a Status. */
+function withNeededFields(kind: Kind, event: WatchEvent): WatchEvent {
+  return event.type === 'ERROR' ? event : { ...event, object: neededFields(kind, event.object) }
 }
 
 function absent(error: unknown): undefined {

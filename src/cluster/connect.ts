@@ -19,6 +19,8 @@ export type Connection = {
   context: string
   cliArgs: string[]
   temporaryFile?: string
+  /** The config with nothing remembered, read again: another program may have written new credentials into it. */
+  renew: () => KubeConfig
 }
 
 /** `content`: what istioctl must get as a file of its own; `file`: the kubeconfig for istioctl, unless it finds it itself. */
@@ -26,7 +28,23 @@ type Loaded = { config: KubeConfig; content?: string; file?: string }
 
 /** @throws ConfigError when the kubeconfig cannot be used; no request is made. */
 export function connection(kubeconfig: string | undefined, context: string | undefined, tempDir: string): Connection {
-  const { config, content, ...given } = kubeconfig === undefined ? fromEnvironment() : fromInput(kubeconfig)
+  const { config, cluster, content, ...given } = load(kubeconfig, context)
+  const { server } = cluster
+  const name = config.getCurrentContext()
+  const temporaryFile = content === undefined ? undefined : writeTemporary(content, tempDir)
+  const file = temporaryFile ?? given.file
+  const cliArgs = [
+    ...(file === undefined ? [] : ['--kubeconfig', file]),
+    ...(name === inClusterContext ? [] : ['--context', name]),
+  ]
+  const renew = () => renewed(config, server, () => load(kubeconfig, name))
+  return { config, server, context: name, cliArgs, ...(temporaryFile ? { temporaryFile } : {}), renew }
+}
+
+/** @throws ConfigError like `connection` */
+function load(kubeconfig: string | undefined, context: string | undefined): Loaded & { cluster: ClusterEntry } {
+  const loaded = kubeconfig === undefined ? fromEnvironment() : fromInput(kubeconfig)
+  const { config } = loaded
   const name = chooseContext(config, context)
   config.setCurrentContext(name)
   const cluster = config.getCurrentCluster()
@@ -42,14 +60,22 @@ export function connection(kubeconfig: string | undefined, context: string | und
         'add the user or choose another context',
     )
   requireFiles(cluster, user)
-  const temporaryFile = content === undefined ? undefined : writeTemporary(content, tempDir)
-  const file = temporaryFile ?? given.file
-  const cliArgs = [
-    ...(file === undefined ? [] : ['--kubeconfig', file]),
-    ...(name === inClusterContext ? [] : ['--context', name]),
-  ]
   config.clusters = config.clusters.map((each) => (each.name === cluster.name ? reachable(each) : each))
-  return { config, server: cluster.server, context: name, cliArgs, ...(temporaryFile ? { temporaryFile } : {}) }
+  return { ...loaded, cluster }
+}
+
+/** The library remembers what a credential program printed until that says it expires, even if the server refuses it. */
+function renewed(before: KubeConfig, server: string, loadAgain: () => ReturnType<typeof load>): KubeConfig {
+  try {
+    const { config, cluster } = loadAgain()
+    if (cluster.server === server) return config
+  } catch {
+    // It is gone, or half written: what was read before may still do.
+  }
+  const { clusters, users, contexts, currentContext } = before
+  const config = new KubeConfig()
+  config.loadFromOptions({ clusters, users, contexts, currentContext })
+  return config
 }
 
 /** As the library calls it. */

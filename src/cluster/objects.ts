@@ -1,6 +1,15 @@
 // The Kubernetes and Istio objects that the program reads and writes, and their paths on the API server. Each type has
 // only the fields that the program uses.
 
+/** Which fields a manager has set. `subresource`: it wrote that part only, such as `status`. */
+export type ManagedFields = {
+  manager?: string
+  operation?: string
+  subresource?: string
+  time?: string
+  fieldsV1?: Record<string, unknown>
+}
+
 export type Meta = {
   name: string
   namespace?: string
@@ -11,7 +20,7 @@ export type Meta = {
   annotations?: Record<string, string>
   deletionTimestamp?: string
   creationTimestamp?: string
-  managedFields?: { manager?: string; operation?: string; time?: string; fieldsV1?: Record<string, unknown> }[]
+  managedFields?: ManagedFields[]
   ownerReferences?: { apiVersion?: string; kind: string; name: string; uid: string; controller?: boolean }[]
 }
 

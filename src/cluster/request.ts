@@ -1,23 +1,23 @@
-// HTTP requests to the API server: credentials, retries, timeouts, and bodies as text or as lines.
+// HTTP requests to the API server: retries, timeouts, and bodies as text or as lines.
 import http from 'node:http'
 import https from 'node:https'
 import { retry } from '../runtime/retry.ts'
-import { unlessAborted, withDeadline, withTimeout } from '../runtime/timeout.ts'
-import { ApiError, refusal } from './api-error.ts'
-import type { Connection } from './connect.ts'
-import { credentialsFault, noAnswerFault, refusedFault } from './connection-fault.ts'
+import { withDeadline } from '../runtime/timeout.ts'
+import { ApiError, parseRetryAfter, refusal } from './api-error.ts'
+import type { ApiAccess, Cached } from './credentials.ts'
+import { createPace, PaceError, type Pace } from './pace.ts'
+import { noAnswerFault, refusedFault } from './connection-fault.ts'
 
-/** As much of a Connection as requests need. */
-export type ApiAccess = Pick<Connection, 'server'> & {
-  config: Pick<Connection['config'], 'applyToHTTPSOptions' | 'getCurrentCluster' | 'getCurrentUser'>
-}
-
-/** How long a request, and a program that makes credentials, may take, in milliseconds. */
-export type Limits = { request: number; credentials: number }
+/**
+ * How long a request, and a program that makes credentials, may take, in milliseconds. `requestsPerSecond`: at most so many
+ * of the requests that can wait.
+ */
+export type Limits = { request: number; credentials: number; requestsPerSecond?: number | undefined }
 
 /**
  * `timeoutMs`: how long the server may be silent. `totalMs`: how long the whole answer may take; four times that by
- * default. `limit`: the config key of `timeoutMs`, for the error.
+ * default. `limit`: the config key of `timeoutMs`, for the error. `canWait`: the request waits for its turn; at most
+ * `waitMs`, if given.
  */
 export type RequestOptions = {
   method?: string
@@ -31,29 +31,54 @@ export type RequestOptions = {
   maxBytes?: number
   limit?: string
   signal?: AbortSignal
+  canWait?: boolean
+  waitMs?: number
+  /** Called when a successful answer begins. */
+  onOpen?: () => void
 }
 
+/** The longest delay that a busy server can ask for. */
+const longestRetryAfterMs = 60_000
+/**
+ * The same for what cannot wait: a guard takes the traffic from a run that does not renew its Lease in time, and a
+ * rollback is late.
+ */
+const longestUrgentDelayMs = 1_000
+/** If a busy server does not say for how long. */
+const defaultPauseMs = 1_000
+
 /** Sends a request, again when the server did not answer or is busy. */
-export function requester(connection: ApiAccess, credentials: Cached<https.RequestOptions>, timeoutMs: number) {
+export function requester(
+  connection: ApiAccess,
+  credentials: Cached<https.RequestOptions>,
+  timeoutMs: number,
+  pace: Pace = createPace(),
+) {
   return async (path: string, given: RequestOptions = {}): Promise<string> => {
     const options: RequestOptions =
       given.timeoutMs === undefined ? { ...given, timeoutMs, limit: 'limits.request' } : given
-    const { attempts = 5 } = options
+    const { attempts = 5, canWait = false, waitMs } = options
+    const longestMs = canWait ? longestRetryAfterMs : longestUrgentDelayMs
+    const requestedDelayMs = (error: unknown) => Math.min(retryAfterOf(error) ?? 0, longestMs)
     let isRenewed = attempts === 1
     const request = async (): Promise<string> => {
       const security = await credentials()
+      const send = () => requestText(connection.server, path, options, security)
+      if (!canWait) pace.count()
       try {
-        return await requestText(connection.server, path, options, security)
+        return await (canWait ? pace.inTurn(send, waitMs) : send())
       } catch (error) {
+        if (error instanceof PaceError) throw new ApiError(0, `${options.method ?? 'GET'} ${path}: ${error.message}`)
+        if (isServerBusy(path, error)) pace.pause(Math.min(retryAfterOf(error) ?? defaultPauseMs, longestRetryAfterMs))
         if (!(error instanceof ApiError && error.status === 401)) throw error
         if (isRenewed) throw refused(connection, error)
         // The token may have expired early: new credentials are tried, once.
         isRenewed = true
-        credentials.expire()
+        credentials.expire(security)
         return request()
       }
     }
-    return retry(request, { attempts, firstDelayMs: 200, isTransient })
+    return retry(request, { attempts, firstDelayMs: 200, isTransient, requestedDelayMs })
   }
 }
 
@@ -62,46 +87,22 @@ function refused({ config }: ApiAccess, { status, message }: ApiError): ApiError
   return new ApiError(status, cause, [], remedy)
 }
 
+/**
+ * As API Priority and Fairness says it. The same status is also the answer of a PodDisruptionBudget to an eviction, and of
+ * a program behind the API server, but never of a sidecar's own port for statistics.
+ */
+function isServerBusy(path: string, error: unknown): boolean {
+  const isOfOthers = path.endsWith('/eviction') || (/\/proxy\b/.test(path) && !path.includes(':15090/proxy'))
+  return error instanceof ApiError && error.status === 429 && !isOfOthers
+}
+
+function retryAfterOf(error: unknown): number | undefined {
+  return error instanceof ApiError ? error.retryAfterMs : undefined
+}
+
 /** The server did not answer, or is busy. */
 function isTransient(error: unknown): boolean {
   return error instanceof ApiError && [0, 429, 500, 502, 503, 504].includes(error.status)
-}
-
-/** Certificates and headers, with a keep-alive agent of our own unless the kubeconfig names a proxy. */
-async function credentialsOf({ config, server }: ApiAccess, limitMs: number): Promise<https.RequestOptions> {
-  const options: https.RequestOptions = {}
-  const limit = withTimeout(undefined, limitMs, 'the program that makes them', 'limits.credentials')
-  await unlessAborted(config.applyToHTTPSOptions(options), limit).catch((error: unknown) => {
-    const { cause, remedy } = credentialsFault(config.getCurrentUser(), error, limit.aborted)
-    throw new ApiError(401, cause, [], remedy)
-  })
-  if (config.getCurrentCluster()?.proxyUrl === undefined) {
-    const { ca, cert, key, rejectUnauthorized, servername } = options
-    const tls = Object.fromEntries(
-      Object.entries({ ca, cert, key, rejectUnauthorized, servername }).filter(([, value]) => value !== undefined),
-    )
-    options.agent = server.startsWith('https:')
-      ? new https.Agent({ ...tls, keepAlive: true })
-      : new http.Agent({ keepAlive: true })
-  }
-  return options
-}
-
-export type Cached<T> = (() => Promise<T>) & { expire: () => void }
-
-function cachedFor<T>(ms: number, make: () => Promise<T>): Cached<T> {
-  let made: Promise<T> | undefined
-  let until = 0
-  const get = () => {
-    if (!made || Date.now() > until) {
-      made = make()
-      // After a failure the next request tries again.
-      made.catch(() => (made = undefined))
-      until = Date.now() + ms
-    }
-    return made
-  }
-  return Object.assign(get, { expire: () => void (made = undefined) })
 }
 
 const defaultTimeoutMs = 15_000
@@ -119,14 +120,16 @@ async function requestText(
   const totalMs = options.totalMs ?? 4 * (options.timeoutMs ?? defaultTimeoutMs)
   const late = () => new ApiError(0, `${options.method ?? 'GET'} ${path} did not end within ${totalMs / 1_000} s`)
   const limit = withDeadline(undefined, totalMs, late)
-  const chunks: Buffer[] = []
+  // Decoded as it arrives: the bytes of a long list need not be in memory beside its text.
+  const decoder = new TextDecoder()
+  let text = ''
   let bytes = 0
   for await (const chunk of responseBody(server, path, options, security, limit)) {
-    chunks.push(chunk)
+    text += decoder.decode(chunk, { stream: true })
     bytes += chunk.length
     if (bytes > maxBytes) throw new ApiError(0, `the answer to ${path} has more than ${maxBytes} bytes`)
   }
-  return Buffer.concat(chunks).toString()
+  return text + decoder.decode()
 }
 
 /** The response line by line, each as soon as it arrives. */
@@ -162,9 +165,13 @@ async function* responseBody(
     const signals = [options.signal, limit].filter((each) => each !== undefined)
     const response = await sendRequest(url, { ...options, signal: AbortSignal.any(signals) }, security)
     const status = response.statusCode ?? 0
-    if (status >= 200 && status < 300) return void (yield* response as AsyncIterable<Buffer>)
+    if (status >= 200 && status < 300) {
+      options.onOpen?.()
+      return void (yield* response as AsyncIterable<Buffer>)
+    }
     const chunks = await Array.fromAsync(response as AsyncIterable<Buffer>)
-    throw refusal(status, `${options.method ?? 'GET'} ${url.pathname}`, Buffer.concat(chunks).toString())
+    const retryAfterMs = parseRetryAfter(response.headers['retry-after'])
+    throw refusal(status, `${options.method ?? 'GET'} ${url.pathname}`, Buffer.concat(chunks).toString(), retryAfterMs)
   } catch (error) {
     if (options.signal?.aborted) return
     if (limit?.aborted) throw limit.reason as Error
@@ -214,9 +221,4 @@ function sendRequest(
 /** Node.js sets the length of a PATCH body itself, but not that of a DELETE body. */
 function contentLength(body: string | undefined): http.OutgoingHttpHeaders {
   return body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }
-}
-
-/** The credentials for the requests, cached because making them may start a program. */
-export function cachedCredentials(connection: ApiAccess, limitMs: number): Cached<https.RequestOptions> {
-  return cachedFor(60_000, () => credentialsOf(connection, limitMs))
 }

@@ -1,6 +1,7 @@
 // Contradictions between keys, which the schema of a single key cannot see.
 import { canaryFaults } from './check/canary.ts'
 import { clusterFaults } from './check/cluster.ts'
+import { fleetFaults } from './check/clusters.ts'
 import { edgeFaults } from './check/edge.ts'
 import { experimentFaults } from './check/experiments.ts'
 import { exposeFaults } from './check/expose.ts'
@@ -29,6 +30,7 @@ export function findFaults(config: Config): Fault[] {
     ...experimentFaults(config),
     ...observabilityFaults(config),
     ...clusterFaults(config),
+    ...fleetFaults(config),
     ...stageFaults(config),
   ]
 }

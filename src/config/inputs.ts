@@ -25,6 +25,7 @@ export const inputs: Record<string, Input> = {
   'load-images': { path: ['cluster', 'loadImages'], example: 'sample-app:1, mysql.tar' },
   'keep-cluster': { path: ['cluster', 'keep'], example: 'true' },
   context: { path: ['context'], example: 'staging' },
+  clusters: { path: ['clusters'], yaml: true, example: '{ eu: { context: eu }, us: { context: us, wave: 2 } }' },
   stages: { path: ['stages'], example: 'install, inject, verify' },
   istio: { path: ['istio'], yaml: true, example: '{ version: 1.31.0, profile: demo }' },
   'istio-version': { path: ['istio', 'version'], example: '1.31.x' },

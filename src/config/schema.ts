@@ -5,6 +5,7 @@ import type { Identity } from './identity.ts'
 import { authorization } from './schema/authorization.ts'
 import { canary } from './schema/canary.ts'
 import { cluster } from './schema/cluster.ts'
+import { fleetCluster } from './schema/clusters.ts'
 import { edge } from './schema/edge.ts'
 import { egress, scope } from './schema/egress.ts'
 import { experiment } from './schema/experiments.ts'
@@ -14,7 +15,7 @@ import { jwt } from './schema/jwt.ts'
 import { mtls } from './schema/mtls.ts'
 import { observability } from './schema/observability.ts'
 import { nameOf } from './schema/parts.ts'
-import { limits, verify } from './schema/run.ts'
+import { limits, runFor, verify } from './schema/run.ts'
 import { service } from './schema/services.ts'
 import { stages } from './schema/stages.ts'
 import { telemetry } from './schema/telemetry.ts'
@@ -41,6 +42,10 @@ const target = {
     .optional()
     .describe('Cluster to create and use, instead of `kubeconfig`: `kind`, or a map with `type: kind`.'),
   context: nonEmptyString.optional().describe('Context of the kubeconfig to use.'),
+  clusters: z
+    .record(nameOf('a cluster'), fleetCluster)
+    .optional()
+    .describe('Clusters of a fleet, by name: the run does the same in all of them, and has one verdict.'),
   stages: stages.optional().describe('Stages to run. Default: the stages that the other inputs need.'),
 }
 
@@ -97,12 +102,26 @@ const promotion = {
     .describe('Promotions of several services in one run, instead of `canary`.'),
   together: boolean
     .prefault(true)
-    .describe('If one of several canaries is rolled back, the others are rolled back too, including earlier waves.'),
+    .describe(
+      'If one of several canaries is rolled back, the others are rolled back too: also those of earlier waves and other ' +
+        'clusters, and what an earlier run has left under way.',
+    ),
+  runFor: runFor
+    .optional()
+    .describe(
+      'How long the run may take, such as `5h` where the runner ends each job after 6 hours. Shortly before, the ' +
+        'promotions under way end `held`, and keep their weights under the watch of the guard; the job succeeds. The next ' +
+        'run of the same plan continues the step.',
+    ),
 }
 
 /** The run itself. */
 const settings = {
-  limits: limits.prefault({}).describe('Time limits for other programs, where no other key sets one.'),
+  limits: limits
+    .prefault({})
+    .describe(
+      'Time limits for other programs, where no other key sets one, and the rate of requests to the API server.',
+    ),
   cache: boolean
     .prefault(true)
     .describe(

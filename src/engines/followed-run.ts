@@ -12,6 +12,7 @@ import { readRoutes } from '../canary/traffic/router.ts'
 import { createExternalChecks, type ExternalChecks } from '../canary/hooks/external-checks.ts'
 import type { Observer } from '../canary/metrics/observer.ts'
 import type { RecoveryIntent, Run } from '../canary/promote.ts'
+import { isCalm } from '../canary/state/calm.ts'
 import { end } from '../canary/state/ending.ts'
 import { explainChecks } from '../canary/state/machine.ts'
 import { initialState } from '../canary/state/start.ts'
@@ -58,6 +59,7 @@ export class FollowedRun implements Run {
   private joinedAt: number | undefined
   private isResumed = false
   private isDrainChecked = false
+  private wasCalm = false
 
   constructor(context: FollowContext, state: ActiveState, selectors: VersionSelectors) {
     const { cluster, plan, split, deps } = context
@@ -122,10 +124,19 @@ export class FollowedRun implements Run {
     return !this.hasEnded()
   }
 
+  get isCalm(): boolean {
+    return this.wasCalm && !this.hasEnded() && !this.condemned
+  }
+
   /** False while an abort is decided, and the engine has not returned the traffic. */
   get isSafe(): boolean {
     if (!this.hasEnded()) return false
     return this.condemned === undefined || this.isOver || this.verdict === 'rolled-back'
+  }
+
+  /** It has no Lease that somebody could take. */
+  get isLost(): boolean {
+    return false
   }
 
   get needsDrainCheck(): boolean {
@@ -226,8 +237,9 @@ export class FollowedRun implements Run {
     this.current = state
     const line = this.samples.lineFor(state, observation, now)
     if (line !== undefined) deps.note(line)
-    if (plan.explain && state.phase !== 'waiting')
-      explainChecks(plan, state).forEach((each) => deps.note(describeEvidence(each)))
+    const results = explainChecks(plan, state)
+    this.wasCalm = isCalm(plan, state, results, observation, now)
+    if (plan.explain && state.phase !== 'waiting') results.forEach((each) => deps.note(describeEvidence(each)))
     if (condemned !== undefined) this.condemn(condemned)
   }
 

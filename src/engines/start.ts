@@ -1,12 +1,12 @@
 // Starts to follow the rollout of an engine: sets the images of this run, or takes what was applied before.
 import { currentObjects, type PromotionDeps, type WatchedObjects } from '../canary/controller/context.ts'
 import { defaultRetryPolicies } from '../canary/controller/start.ts'
-import { createObserver, type Observer } from '../canary/metrics/observer.ts'
+import { counterReaderFor, createObserver, type Observer } from '../canary/metrics/observer.ts'
 import { retryPolicies, type RetryPolicy } from '../canary/metrics/retries.ts'
 import type { Idle, Run } from '../canary/promote.ts'
 import { initialState } from '../canary/state/start.ts'
 import type { VersionSelectors } from '../canary/workload/selectors.ts'
-import type { Cluster } from '../cluster/client.ts'
+import { urgent, type Cluster } from '../cluster/client.ts'
 import { titleOf } from '../cluster/objects.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import { hostOf } from '../policies/compile/names.ts'
@@ -20,7 +20,7 @@ import { isUnderWay, type RolloutProgress } from './progress.ts'
 
 /** `onChange`: called with the object that got images. @throws NotFollowable, ApiError */
 export async function startFollowing(
-  cluster: Cluster,
+  paced: Cluster,
   config: Config,
   plan: CanaryConfig,
   watched: WatchedObjects,
@@ -28,6 +28,7 @@ export async function startFollowing(
   onChange: (change: ImageChange) => void,
 ): Promise<Run | Idle> {
   const { namespace } = config
+  const cluster = urgent(paced)
   const note = (line: string) => shared.note(config.canary ? line : `${plan.service}: ${line}`)
   const deps = { ...shared, note }
   if (plan.engine.generate) await waitForFirst(cluster, namespace, plan, deps)
@@ -66,7 +67,7 @@ export async function startFollowing(
     watched,
     deps,
     events: await followEvents(cluster, namespace, { kind: engine.kind, name, uid: live.object.metadata.uid }),
-    observe: await observing(cluster, followed, watched, note),
+    observe: await observing(cluster, followed, watched, deps),
   }
   const state = initialState(context.plan, 0, deps.clock.now())
   return new FollowedRun(context, state, engine.selectors(live))
@@ -127,10 +128,14 @@ async function observing(
   cluster: Cluster,
   { plan, split }: Followed,
   watched: WatchedObjects,
-  note: (line: string) => void,
+  { note, readSidecars }: Pick<PromotionDeps, 'note' | 'readSidecars'>,
 ): Promise<(selectors: VersionSelectors) => Promise<Observer>> {
   const defaults = await defaultRetryPolicies(cluster, note)
   const retries = (): RetryPolicy[] => retryPolicies(currentObjects(watched.routes), split, defaults)
   const service = { namespace: split.namespace, host: hostOf(split.service, split.namespace), plan, retries }
-  return (selectors) => createObserver(cluster, watched.pods, { ...service, ...selectors }, note)
+  return (selectors) => {
+    const observed = { ...service, ...selectors }
+    const readCounters = counterReaderFor(cluster, observed, readSidecars)
+    return createObserver(cluster, watched.pods, observed, note, readCounters)
+  }
 }

@@ -2,7 +2,7 @@
 // it removes the fault, or leaves that to the guard by no longer renewing the Lease.
 import { noRequests } from '../canary/analysis/request-counts.ts'
 import { ApiError } from '../cluster/api-error.ts'
-import type { Cluster } from '../cluster/client.ts'
+import { urgent, type Cluster } from '../cluster/client.ts'
 import type { Forward } from '../cluster/forward.ts'
 import { owns } from '../cluster/labels.ts'
 import type { Pod, Workload } from '../cluster/objects.ts'
@@ -45,13 +45,14 @@ export type EndedExperiment = { name: string; experiment: ExperimentConfig; stat
 
 /** `exposure`: for `load`. @throws Error if the experiment cannot start; then nothing was injected. */
 export async function runExperiment(
-  cluster: Cluster,
+  paced: Cluster,
   namespace: string,
   name: string,
   experiment: ExperimentConfig,
   deps: ExperimentDeps,
   exposure?: Exposure,
 ): Promise<EndedExperiment> {
+  const cluster = urgent(paced)
   const services = await affectedServices(cluster, namespace, experiment)
   const claims = claimNames(services, experiment)
   const objectName = `mesh-canary-experiment-${services.target}`

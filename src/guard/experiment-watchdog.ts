@@ -23,7 +23,7 @@ export async function watchExperiment(
   const outcome = await watchHolder<ExperimentGuardOutcome>(cluster, spec, deps, {
     outcomeOf: (lease) => outcomeOf(lease, spec),
     intent: `removing the fault of the experiment ${spec.experiment}`,
-    recover: (lost) => restoreForSilentRun(cluster, spec, lost, deps.log),
+    recover: (why) => restoreForSilentRun(cluster, spec, why, deps.log),
     recovered: 'removed the fault',
   })
   if (outcome === 'removed the fault') return outcome
@@ -63,17 +63,17 @@ function outcomeOf(lease: Lease | undefined, { identity }: ExperimentGuardSpec):
 async function restoreForSilentRun(
   cluster: Cluster,
   spec: ExperimentGuardSpec,
-  lost: string,
+  why: string,
   log: (line: string) => void,
 ): Promise<boolean> {
-  const { namespace, service, lease, otherLeases, identity, experiment, afterMs } = spec
+  const { namespace, service, lease, otherLeases, identity, experiment } = spec
   try {
     const objects = await objectsToRestore(cluster, spec)
     const restored = await restoreObjects(cluster, objects, { identity })
     const unfinished = await findUnfinished(cluster, objects, identity)
     if (unfinished.length > 0) throw new Error(describeUnfinished(unfinished))
     const what =
-      `the run ${lost} did not renew its Lease for ${afterMs / 1000} s, and the guard removed the fault of the ` +
+      `${why}, and the guard removed the fault of the ` +
       `experiment ${experiment} (${restored.length === 0 ? 'nothing was left of it' : restored.join(', ')})`
     log(what)
     await cluster

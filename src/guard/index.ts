@@ -1,8 +1,8 @@
 // The guard's program. It is a bundle of its own (dist/guard.mjs), because it runs in the cluster with only Node.js.
 import { readFileSync } from 'node:fs'
 import { guardSpecFile, type GuardSpec } from '../canary/ownership/guard-spec.ts'
-import { createClient } from '../cluster/client.ts'
-import type { ApiAccess } from '../cluster/request.ts'
+import { createClient, urgent } from '../cluster/client.ts'
+import type { ApiAccess } from '../cluster/credentials.ts'
 import { systemClock } from '../runtime/clock.ts'
 import type { ExperimentGuardSpec } from '../experiments/guard-spec.ts'
 import { watchExperiment } from './experiment-watchdog.ts'
@@ -30,6 +30,6 @@ const log = (line: string) => console.log(`${new Date().toISOString()} ${line}`)
 const spec = JSON.parse(readFileSync(guardSpecFile, 'utf8')) as GuardSpec | ExperimentGuardSpec
 process.on('SIGTERM', () => process.exit(143))
 log(`watching the Lease ${spec.namespace}/${spec.lease} of ${spec.identity}`)
-const [cluster, deps] = [createClient(inCluster()), { clock: systemClock, log }]
+const [cluster, deps] = [urgent(createClient(inCluster())), { clock: systemClock, log }]
 log(await ('experiment' in spec ? watchExperiment(cluster, spec, deps) : watchLease(cluster, spec, deps)))
 process.exit()

@@ -1,6 +1,13 @@
 // Watches the Lease of one run. If nobody renews it, it fences the run off and lets the guard recover, as often as that
 // needs, however long the API server or istiod is down.
-import { guardAnnotation, guardIdentity, holderOf, leasePaths, runOfHolder } from '../canary/ownership/lease-object.ts'
+import {
+  guardAnnotation,
+  guardIdentity,
+  handOverMs,
+  holderOf,
+  leasePaths,
+  runOfHolder,
+} from '../canary/ownership/lease-object.ts'
 import type { Cluster, PatchOperation } from '../cluster/client.ts'
 import { isConflict } from '../cluster/api-error.ts'
 import type { Lease } from '../cluster/objects.ts'
@@ -14,13 +21,13 @@ export type WatchedLease = { namespace: string; lease: string; identity: string;
 
 /**
  * What the guard does. `outcomeOf`: why the watch ends without a recovery; undefined while the guard is needed.
- * `intent`: what it is about to do, in words. `recover`: resolves to whether everything is written; false: the next
- * poll tries again. `recovered`: the outcome then.
+ * `intent`: what it is about to do, in words. `recover`: gets the reason, and resolves to whether everything is written;
+ * false: the next poll tries again. `recovered`: the outcome then.
  */
 export type GuardWork<Outcome> = {
   outcomeOf: (lease: Lease | undefined) => Outcome | undefined
   intent: string
-  recover: (lost: string) => Promise<boolean>
+  recover: (why: string) => Promise<boolean>
   recovered: Outcome
 }
 
@@ -73,8 +80,8 @@ export async function watchHolder<Outcome>(
 ): Promise<Outcome> {
   const { identity, afterMs, lease: name } = watched
   const silence = new Silence(clock)
-  /** The run that stopped renewing: the guard's own, or one that took over and has no guard yet. */
-  let lost = runOfHolder(identity)
+  /** Of the run that stopped renewing: the guard's own, or one that took over and has no guard yet. */
+  let why = describeSilence(identity, afterMs)
   for (; ; await clock.sleep(pollMs)) {
     const requestedAt = clock.now()
     const lease = await readLease(cluster, watched).catch((problem: unknown) => ({ problem }))
@@ -90,13 +97,21 @@ export async function watchHolder<Outcome>(
     const isFenced = holderOf(current) === guardIdentity(identity)
     if (holderOf(current) === identity && current.metadata.annotations?.[guardAnnotation] !== identity)
       await patchLease(cluster, watched, current, log, [{ op: 'add', path: leasePaths.guard, value: identity }])
-    if (!isFenced && silence.ms() < afterMs) continue
-    if (!isFenced) lost = runOfHolder(holderOf(current))
-    log(`${lost} did not renew the Lease for ${afterMs / 1000} s: ${work.intent}`)
+    const waitMs = handOverMs(current)
+    if (!isFenced && silence.ms() < (waitMs ?? afterMs)) continue
+    if (!isFenced) why = describeSilence(holderOf(current), afterMs, waitMs)
+    log(`${why}: ${work.intent}`)
     // The run loses its Lease first, so that a run that wakes up cannot overwrite the recovery.
     if (!isFenced && !(await fence(cluster, watched, current, log))) continue
-    if (await work.recover(lost)) return work.recovered
+    if (await work.recover(why)) return work.recovered
   }
+}
+
+/** `waitMs`: how long the promotion has waited for its next run, if it was handed over. */
+function describeSilence(holder: string, afterMs: number, waitMs?: number): string {
+  const run = `the run ${runOfHolder(holder)}`
+  if (waitMs === undefined) return `${run} did not renew its Lease for ${afterMs / 1000} s`
+  return `no run has continued within ${waitMs / 1000} s what ${run} handed over`
 }
 
 function readLease(cluster: Cluster, { namespace, lease }: WatchedLease): Promise<Lease | undefined> {

@@ -3,6 +3,7 @@
 import {
   guardAnnotation,
   guardIdentity,
+  handedOverBy,
   holderOf,
   isGuardIdentity,
   leasePaths,
@@ -25,7 +26,7 @@ export function watchLease(cluster: Cluster, spec: GuardSpec, deps: GuardDeps): 
   return watchHolder<GuardOutcome>(cluster, spec, deps, {
     outcomeOf: (lease) => outcomeOf(lease, identity),
     intent: `rolling all traffic of ${service} back to stable`,
-    recover: (lost) => rollBack(cluster, spec, lost, deps.log),
+    recover: (why) => rollBack(cluster, spec, why, deps.log),
     recovered: 'rolled back to stable',
   })
 }
@@ -37,25 +38,20 @@ export function watchLease(cluster: Cluster, spec: GuardSpec, deps: GuardDeps): 
 function outcomeOf(lease: Lease | undefined, identity: string): GuardOutcome | undefined {
   const holder = holderOf(lease)
   if (lease === undefined || holder === '') return 'the run has ended'
-  if (holder === identity || holder === guardIdentity(identity)) return undefined
-  const isGuarded = isGuardIdentity(holder) || lease.metadata.annotations?.[guardAnnotation] === holder
+  const claimant = handedOverBy(holder) ?? holder
+  if (claimant === identity || holder === guardIdentity(identity)) return undefined
+  const isGuarded = isGuardIdentity(holder) || lease.metadata.annotations?.[guardAnnotation] === claimant
   return isGuarded ? 'another run has taken over' : undefined
 }
 
 /** Returns whether everything is written. The next poll retries the rest. */
-async function rollBack(
-  cluster: Cluster,
-  spec: GuardSpec,
-  lost: string,
-  log: (line: string) => void,
-): Promise<boolean> {
-  const { service, afterMs, split, selectors } = spec
+async function rollBack(cluster: Cluster, spec: GuardSpec, why: string, log: (line: string) => void): Promise<boolean> {
+  const { service, split, selectors } = spec
   try {
     const saved = await routesToRestore(cluster, spec)
     await requireRollbackTarget(cluster, split, selectors)
     const written = await resetToStable(cluster, split, { saved, onlySaved: true })
-    const run = `the run ${lost} did not renew its Lease for ${afterMs / 1000} s`
-    const what = `${run}, and the guard set the weight of ${split.canary.name} of ${service} to 0`
+    const what = `${why}, and the guard set the weight of ${split.canary.name} of ${service} to 0`
     log(`${what} (${written.length} object${written.length === 1 ? '' : 's'} written)`)
     await cluster
       .create(rollbackEvent(spec, what))

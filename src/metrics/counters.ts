@@ -8,19 +8,27 @@ export type Reading = ReadonlyMap<string, number>
 
 /** Keeps the request counters and the duration buckets, and drops every other line. */
 export function parseCounters(text: string, { requests, duration }: MetricNames): Reading {
+  const [ofRequests, ofDurations] = [`${requests}{`, `${duration}_bucket{`]
   const reading = new Map<string, number>()
-  for (const line of text.split('\n')) {
-    if (!line.startsWith(`${requests}{`) && !line.startsWith(`${duration}_bucket{`)) continue
-    const end = line.lastIndexOf('} ')
+  for (const [from, to] of linesOf(text)) {
+    if (!text.startsWith(ofRequests, from) && !text.startsWith(ofDurations, from)) continue
+    const end = text.lastIndexOf('} ', to - 1)
+    if (end <= from) continue
     // A timestamp may follow the value.
-    const [number] = line
-      .slice(end + 2)
-      .trim()
-      .split(' ')
-    const value = Number(number)
-    if (end > 0 && Number.isFinite(value)) reading.set(line.slice(0, end + 1), value)
+    const value = Number.parseFloat(text.slice(end + 2, to))
+    if (Number.isFinite(value)) reading.set(knownSeries(text.slice(from, end + 1)).text, value)
   }
   return reading
+}
+
+/** Where each line begins and ends. A list of the lines would be as large as the text. */
+function* linesOf(text: string): Generator<readonly [from: number, to: number]> {
+  for (let from = 0; from < text.length; ) {
+    const end = text.indexOf('\n', from)
+    const to = end === -1 ? text.length : end
+    yield [from, to]
+    from = to + 1
+  }
 }
 
 /**
@@ -41,17 +49,36 @@ export function hasDecrease(before: Reading, after: Reading): boolean {
   return [...after].some(([series, value]) => value < (before.get(series) ?? 0))
 }
 
-/** Each sample contains the same series again, and parsing their labels is the most expensive part. */
-const labelCache = new Map<string, SeriesLabels>()
+type KnownSeries = { text: string; labels?: SeriesLabels }
+
+/**
+ * Each sample contains the same series again, and many pods have the same ones. One text for all of them saves memory, and
+ * parsing the labels again would be the most expensive part of a sample.
+ */
+const known = new Map<string, KnownSeries>()
+/** Series of pods that have gone stay until there are so many; then those that are still used come again. */
+const maxKnown = 100_000
+
+function knownSeries(series: string): KnownSeries {
+  const before = known.get(series)
+  if (before) return before
+  if (known.size >= maxKnown) known.clear()
+  // A slice of an answer keeps the whole answer in memory; a copy does not.
+  const text = Buffer.from(series).toString()
+  const added: KnownSeries = { text }
+  known.set(text, added)
+  return added
+}
 
 /** The labels of a series; escape sequences in their values stay as written. */
 export function labelsOf(series: string): SeriesLabels {
-  const cached = labelCache.get(series)
-  if (cached) return cached
+  const found = knownSeries(series)
+  return (found.labels ??= parseLabels(series))
+}
+
+function parseLabels(series: string): SeriesLabels {
   const pairs = series.matchAll(/([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"/g)
-  const labels = Object.fromEntries([...pairs].map(([, name = '', value = '']) => [name, value]))
-  labelCache.set(series, labels)
-  return labels
+  return Object.fromEntries([...pairs].map(([, name = '', value = '']) => [name, value]))
 }
 
 /** A series in the form that sidecars and Prometheus write. */

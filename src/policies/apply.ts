@@ -1,4 +1,5 @@
 // Applies a plan with server-side apply, in an order that never sends traffic to a missing subset.
+import pMap from 'p-map'
 import type { Cluster } from '../cluster/client.ts'
 import {
   type DestinationRule,
@@ -31,22 +32,57 @@ export async function apply(
   onChange: (change: Change) => void,
 ): Promise<void> {
   const groups = groupsOf(inOrder(planned.filter(isDue)))
-  const pending = groups.flat()
+  const pending = new Set(groups.flat())
   const done = new Set<string>()
+  const write = async (each: Due) => {
+    await carryOut(cluster, each)
+    pending.delete(each)
+    if (!done.has(keyOf(each.object))) onChange(changeOf(each))
+    done.add(keyOf(each.object))
+  }
   try {
     for (const writes of groups) {
       const waitForProxies = writes.some(concernsSidecars) ? await watchProxies() : undefined
-      for (const each of writes) {
-        await carryOut(cluster, each)
-        pending.shift()
-        if (!done.has(keyOf(each.object))) onChange(changeOf(each))
-        done.add(keyOf(each.object))
-      }
+      for (const sameRank of batchesOf(writes)) await writeTogether(sameRank, write)
       await waitForProxies?.()
     }
   } catch (error) {
-    throw partialFailure(error, [...done], pending)
+    throw partialFailure(error, [...done], [...pending])
   }
+}
+
+/** So many services are written at a time. */
+const concurrency = 8
+
+/**
+ * Writes objects of one kind: those of a service one after the other, those of several services at the same time. After a
+ * failure it begins no more, and waits for those under way. @throws the first failure
+ */
+async function writeTogether(writes: readonly Due[], write: (each: Due) => Promise<void>): Promise<void> {
+  const failures: unknown[] = []
+  const writeService = async (ofService: readonly Due[]) => {
+    for (const each of ofService)
+      if (failures.length === 0) await write(each).catch((error: unknown) => void failures.push(error))
+  }
+  await pMap(Map.groupBy(writes, hostOf).values(), writeService, { concurrency })
+  if (failures.length > 0) throw failures[0]
+}
+
+/** What the object is about: the first host of a route or a rule, or its own name. */
+function hostOf({ object }: Due): string {
+  const { metadata, spec } = object as KubeObject & { spec?: { host?: string; hosts?: string[] } }
+  return `${metadata.namespace} ${spec?.host ?? spec?.hosts?.[0] ?? metadata.name}`
+}
+
+/** The writes in their order, split where the order matters. */
+function batchesOf(writes: readonly Due[]): Due[][] {
+  const batches: Due[][] = []
+  for (const each of writes) {
+    const last = batches.at(-1)
+    if (last && last[0]!.object.kind === each.object.kind && rankOf(last[0]!) === rankOf(each)) last.push(each)
+    else batches.push([each])
+  }
+  return batches
 }
 
 /**
@@ -104,9 +140,11 @@ function reachesSidecars({ kind, spec }: KubeObject & { spec?: GatewayReferences
 
 /** Policies that allow traffic come before the policy that denies the rest; deletions happen in reverse order. */
 function inOrder<T extends PlannedChange>(planned: readonly T[]): T[] {
-  const rank = ({ object }: PlannedChange) =>
-    (policyKinds as readonly (Kind | undefined)[]).indexOf(kindOf(object)) + (deniesAll(object) ? 0.5 : 0)
-  return [...planned].sort((a, b) => rank(a) - rank(b))
+  return [...planned].sort((a, b) => rankOf(a) - rankOf(b))
+}
+
+function rankOf({ object }: PlannedChange): number {
+  return (policyKinds as readonly (Kind | undefined)[]).indexOf(kindOf(object)) + (deniesAll(object) ? 0.5 : 0)
 }
 
 function deniesAll({ kind, spec }: KubeObject & { spec?: { rules?: unknown[] } }): boolean {

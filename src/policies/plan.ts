@@ -1,6 +1,6 @@
 // Plans what an apply would do: by the cluster's dry run or, without a cluster, as YAML.
 import { fieldManager, type Cluster } from '../cluster/client.ts'
-import { ApiError, isNotFound } from '../cluster/api-error.ts'
+import { ApiError, isForbidden, isNotFound } from '../cluster/api-error.ts'
 import {
   type DestinationRule,
   keyOf,
@@ -13,6 +13,7 @@ import {
 import { ConfigError } from '../config/error.ts'
 import { stringify } from '../yaml/stringify.ts'
 import { diff, isUnchanged } from './diff.ts'
+import { isInForce } from './in-force.ts'
 import { keepWeights, noWeightRules, replacedBy, type WeightRules } from './kept-weights.ts'
 import { isUnclaimed, withOwnerMarks, obsolete, ownedBy, foreignOwner, type Owner } from './owned-objects.ts'
 import { isRouted } from './routes.ts'
@@ -88,10 +89,32 @@ export async function liveCounterparts(
   cluster: Cluster,
   objects: readonly KubeObject[],
 ): Promise<(KubeObject | undefined)[]> {
-  const live = await Promise.all(
-    objects.map((object) => cluster.get<KubeObject>(kindFor(object), object.metadata.namespace, object.metadata.name)),
+  const groups = Object.values(Object.groupBy(objects, (object) => `${kindFor(object)} ${object.metadata.namespace}`))
+  const found = (await Promise.all(groups.map((group) => liveOfKind(cluster, group!)))).flat()
+  const byKey = new Map(found.map((object) => [keyOf(object), object]))
+  return objects.map((object) => byKey.get(keyOf(object)))
+}
+
+/** From so many objects on, a list of all of the kind is cheaper than one request for each. */
+const worthAList = 8
+
+/** The live objects of one kind and namespace. */
+async function liveOfKind(cluster: Cluster, objects: readonly KubeObject[]): Promise<KubeObject[]> {
+  const { kind: kindName, apiVersion, metadata } = objects[0]!
+  const kind = kindFor(objects[0]!)
+  const asWritten = (object: KubeObject) => ({ ...object, apiVersion, kind: kindName })
+  const listed =
+    objects.length >= worthAList &&
+    (await cluster.list<KubeObject>(kind, metadata.namespace).catch((error: unknown) => {
+      // An account may read single objects only, and a kind may come with the mesh.
+      if (isNotFound(error) || isForbidden(error)) return undefined
+      throw error
+    }))
+  if (listed) return listed.map(asWritten)
+  const each = await Promise.all(
+    objects.map((one) => cluster.get<KubeObject>(kind, one.metadata.namespace, one.metadata.name)),
   )
-  return live.map((object, i) => object && { ...object, kind: objects[i]!.kind })
+  return each.flatMap((object) => (object ? [asWritten(object)] : []))
 }
 
 /** One sentence for each live object that the owner must not write. */
@@ -134,6 +157,7 @@ function kindFor(object: KubeObject): Kind {
 }
 
 async function planWrite(cluster: Cluster, object: KubeObject, before: KubeObject | undefined): Promise<PlannedChange> {
+  if (before && isInForce(object, before)) return { action: 'unchanged', object, before, diff: [] }
   const after = await serverSideApply(cluster, object, before, true).catch((error: unknown) => {
     // The kind and the namespace may not exist yet, because the mesh may be installed after the plan.
     if (isNotFound(error)) return object

@@ -6,7 +6,7 @@ import { plural } from '../runtime/plural.ts'
 import { countChanges } from './count-changes.ts'
 import { cutText } from './cut-text.ts'
 import type { ExperimentReport } from './experiment-report.ts'
-import { headline, headlineText } from './headline.ts'
+import { canaryName, headline, headlineText } from './headline.ts'
 import { codeBlock, escape, joinWithin, leftOutNote } from './markdown.ts'
 import { planLines, withoutCreated } from './plan-lines.ts'
 import { chart } from './promotion-summary.ts'
@@ -90,7 +90,7 @@ export function commentBody(report: Report, marker: string, links: CommentLinks)
     ...shown.map((each) => promotionPart(each, promotions.length > 1)),
     promotions.length > shown.length ? `… and ${promotions.length - shown.length} more canaries` : '',
     ...experiments.slice(0, mostLines).map(experimentPart),
-    ...planParts(report),
+    ...(report.clusters ?? [{ name: undefined, report }]).flatMap(({ name, report }) => planParts(report, name)),
     warnings.length > 0 ? folded(plural(warnings.length, 'warning'), bullets(warnings)) : '',
   ]
   const last = `${linksLine(report, links)}\n`
@@ -108,9 +108,9 @@ function reasonPart(report: Report): string {
 const describeLeftOut = (count: number) => leftOutNote(count, 'a comment has little room: the page of the run has all')
 
 function promotionPart(report: PromotionReport, isOneOfSeveral: boolean): string {
-  const { canary, service, verdict, reason, steps, userRequests, engineVerdict } = report
+  const { verdict, reason, steps, userRequests, engineVerdict } = report
   // No line begins with a name, because GitLab takes a slash there for a command.
-  const name = isOneOfSeveral ? `Canary ${say(`${canary} of ${service}`)}: ` : ''
+  const name = isOneOfSeveral ? `Canary ${say(canaryName(report))}: ` : ''
   const controller = engineVerdict === undefined ? '' : `the controller: ${engineVerdict}; `
   const requests = `${userRequests.failed} of ${userRequests.total} requests of users failed`
   return [
@@ -119,21 +119,27 @@ function promotionPart(report: PromotionReport, isOneOfSeveral: boolean): string
   ].join('\n\n')
 }
 
-function experimentPart({ name, verdict, reason }: ExperimentReport): string {
-  return `Experiment ${say(name)}: **${verdict}**: ${say(reason)}`
+function experimentPart({ cluster, name, verdict, reason }: ExperimentReport): string {
+  return `Experiment ${say(cluster === undefined ? name : `${name} in ${cluster}`)}: **${verdict}**: ${say(reason)}`
 }
 
 /** As collapsed diffs, without what a first installation creates. */
-function planParts({ dryRun, plan = [], meshPlan, rendered, removed = [] }: Report): string[] {
+function planParts({ dryRun, plan = [], meshPlan, rendered, removed = [] }: Report, cluster?: string): string[] {
+  const place = cluster === undefined ? '' : `${say(cluster)}: `
   const mesh = withoutCreated(meshPlan)
   const verb = dryRun ? 'would change' : 'changed'
   return [
-    ...(mesh.length > 0 ? [diff(`Control plane: ${plural(mesh.length, 'object')} ${verb}`, mesh)] : []),
-    ...(plan.length > 0 ? [diff(`Policies: ${plural(plan.length, 'object')} ${verb}`, plan)] : []),
+    ...(mesh.length > 0 ? [diff(`${place}Control plane: ${plural(mesh.length, 'object')} ${verb}`, mesh)] : []),
+    ...(plan.length > 0 ? [diff(`${place}Policies: ${plural(plan.length, 'object')} ${verb}`, plan)] : []),
     ...(removed.length > 0
-      ? [folded(`${plural(removed.length, 'object')} ${dryRun ? 'would be removed' : 'removed'}`, bullets(removed))]
+      ? [
+          folded(
+            `${place}${plural(removed.length, 'object')} ${dryRun ? 'would be removed' : 'removed'}`,
+            bullets(removed),
+          ),
+        ]
       : []),
-    ...(rendered === undefined ? [] : [folded('Objects', block('yaml', rendered.trimEnd().split('\n')))]),
+    ...(rendered === undefined ? [] : [folded(`${place}Objects`, block('yaml', rendered.trimEnd().split('\n')))]),
   ]
 }
 

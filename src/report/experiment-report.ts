@@ -18,6 +18,8 @@ export type UserReport = { requests: number; failures: number; p99Ms?: number }
  * `secondsToRecovered`: from the removal until then.
  */
 export type ExperimentReport = {
+  /** The cluster of a fleet. */
+  cluster?: string
   name: string
   service: string
   fault: string

@@ -3,13 +3,14 @@ import { plural } from '../runtime/plural.ts'
 import { countDistinct } from './count-changes.ts'
 import { cutText } from './cut-text.ts'
 import { worstExperiment, type ExperimentReport } from './experiment-report.ts'
-import { worstPromotion, type PromotionReport, type Report } from './report.ts'
+import { worstPromotion, type ClusterResult, type PromotionReport, type Report } from './report.ts'
 
 /** `tone`: `good` only if all went well; `open` if nothing was decided, or nothing had to be. */
 export type Headline = { tone: 'good' | 'bad' | 'open'; verdict: string; sentence: string; reason?: string }
 
 export function headline(report: Report): Headline {
-  const { promotions, outcome, error, dryRun } = report
+  const { promotions, outcome, error, dryRun, clusters } = report
+  if (clusters) return ofFleet(report, clusters)
   const promotion = worstPromotion(promotions)
   if (promotion) return ofPromotions(promotions, promotion, outcome)
   const experiment = worstExperiment(report.experiments ?? [])
@@ -21,6 +22,17 @@ export function headline(report: Report): Headline {
   if (dryRun) return ofPlan(report)
   if (report.verdict !== undefined) return ofRollback(report, report.verdict)
   return { tone: 'good', verdict: 'done', sentence: workSentence(report) }
+}
+
+/** How each cluster has ended, or all that would change. */
+function ofFleet({ reason, ...report }: Report, clusters: ClusterResult[]): Headline {
+  if (report.dryRun && report.outcome === 'success')
+    return ofPlan({ ...report, stages: clusters.flatMap(({ report }) => report.stages) })
+  const verdict = report.verdict ?? (report.outcome === 'success' ? 'done' : 'failed')
+  const sentence = clusters.map(({ name, report }) => `${name}: ${report.verdict ?? report.outcome}`).join('; ')
+  const tone =
+    report.outcome === 'failure' ? 'bad' : report.verdict === undefined ? 'good' : toneOf({ verdict: report.verdict })
+  return { tone, verdict, sentence, ...(reason === undefined ? {} : { reason }) }
 }
 
 const icons = { good: '✅', bad: '⛔', open: '⚪' }
@@ -78,8 +90,14 @@ export function verdictName(verdict: PromotionReport['verdict']): string {
   return verdict === 'rolled-back' ? 'rolled back' : verdict
 }
 
-export function promotionSentence({ service, canary, verdict, weight, adopted }: PromotionReport): string {
-  const name = `${canary} of ${service}`
+/** In a fleet with its cluster. */
+export function canaryName({ cluster, service, canary }: PromotionReport): string {
+  return `${canary} of ${service}${cluster === undefined ? '' : ` in ${cluster}`}`
+}
+
+export function promotionSentence(report: PromotionReport): string {
+  const { verdict, weight, adopted } = report
+  const name = canaryName(report)
   switch (verdict) {
     case 'promoted':
       return `${name} was promoted${adopted ? ', and stable runs it now' : ''}`

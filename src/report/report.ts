@@ -68,10 +68,12 @@ export type PromotionReport = {
   engineVerdict?: EngineVerdict
   /** The canary's last log lines and warnings, if it failed. */
   diagnosis?: Diagnosis[]
-  /** The service whose failure rolled this one back too. */
+  /** The service, or the cluster of a fleet, whose failure rolled this one back too. */
   rolledBackWith?: string
   /** Stable runs what the canary ran, and the canary is scaled to 0. */
   adopted?: boolean
+  /** The cluster of a fleet. */
+  cluster?: string
 }
 
 /**
@@ -89,6 +91,9 @@ export type ClusterReport = {
   loaded: string[]
   logs?: string
 }
+
+/** A cluster of a fleet, and what the run did there. */
+export type ClusterResult = { name: string; wave: number; report: Report }
 
 export type Report = {
   startedAt: string
@@ -136,8 +141,10 @@ export type Report = {
   experiments?: ExperimentReport[]
   /** What to commit where Git owns stable. `patch`: the path of a file, unless it could not be written. */
   commits?: { service: string; images: string[]; patch?: string }[]
-  /** The run's trace, if a collector has it. */
+  /** The run's trace, if a collector has it. Of a fleet: those of its clusters, with spaces between. */
   traceId?: string
+  /** Of a run over several clusters; `stages` then name their cluster. */
+  clusters?: ClusterResult[]
   /** Why the run failed: one sentence per line. */
   error?: string
 }
@@ -226,13 +233,15 @@ function split(step: Step, confidence: number): Pick<StepReport, 'split'> {
 
 const inPercent = (share: number) => Math.round(share * 10_000) / 100
 
+type Ranked = Pick<PromotionReport, 'verdict' | 'rolledBackWith'>
+
 /**
  * The worst verdict represents all: rolled back, then inconclusive, held, skipped and promoted. A canary that was
  * rolled back only because another one failed comes last.
  */
-export function worstPromotion(promotions: PromotionReport[]): PromotionReport | undefined {
+export function worstPromotion<T extends Ranked>(promotions: T[]): T | undefined {
   const order: Verdict[] = ['rolled-back', 'inconclusive', 'held', 'skipped', 'promoted']
-  const rank = ({ rolledBackWith, verdict }: PromotionReport) =>
+  const rank = ({ rolledBackWith, verdict }: Ranked) =>
     (rolledBackWith === undefined ? 0 : order.length) + order.indexOf(verdict)
   return [...promotions].sort((a, b) => rank(a) - rank(b))[0]
 }

@@ -6,14 +6,15 @@ import { codeBlock, escape, foldedSection, joinWithin, leftOutNote, section, tab
 import type { ReportFiles } from './outputs.ts'
 import { planLines, withoutCreated } from './plan-lines.ts'
 import { promotionSection } from './promotion-summary.ts'
-import type { PlanRow, Report } from './report.ts'
+import type { ClusterResult, PlanRow, Report } from './report.ts'
 
 /** GitHub shows no summary at all of a step that writes more than 1 MiB. */
 const mostBytes = 1_000_000
 
 /** `files`: where the reports are, which have what does not fit here. */
 export function summary(report: Report, files: ReportFiles = {}): string {
-  const { promotions } = report
+  const { promotions, clusters } = report
+  if (clusters) return fleetSummary(report, clusters)
   const parts = [
     `## ${escape(headlineText(report))}`,
     errors(report),
@@ -34,6 +35,45 @@ export function summary(report: Report, files: ReportFiles = {}): string {
     stages(report),
   ]
   return joinWithin(mostBytes, parts.filter(Boolean), (leftOut) => describeLeftOut(leftOut, files))
+}
+
+/** What holds for all clusters first, then the summary of each, folded. */
+function fleetSummary(report: Report, clusters: ClusterResult[]): string {
+  const rows = clusters.map(({ name, wave, report: { outcome, verdict = '', reason = '', error = '' } }) => [
+    name,
+    `${wave}`,
+    outcome === 'success' ? '✅' : '⛔',
+    verdict,
+    reason || error.split('\n')[0]!,
+  ])
+  const head = [
+    `## ${escape(headlineText(report))}`,
+    errors(report),
+    table(['Cluster', 'Wave', '', 'Verdict', 'Reason'], rows),
+  ]
+  const parts = [...head, ...fleetDetails(clusters, mostBytes - sizeOf(head.join('')))]
+  return `${parts.filter(Boolean).join('\n\n')}\n`
+}
+
+const sizeOf = (text: string) => Buffer.byteLength(text)
+
+/** In the order of the clusters. If there is no room for all, those that failed get it first. */
+function fleetDetails(clusters: ClusterResult[], roomBytes: number): string[] {
+  const details = new Map(clusters.map(({ name, report }) => [name, folded(name, summary(report))]))
+  const byNeed = clusters.toSorted(
+    (a, b) => Number(a.report.outcome === 'success') - Number(b.report.outcome === 'success'),
+  )
+  let room = roomBytes - clusters.length * 250
+  for (const { name } of byNeed) {
+    const size = sizeOf(details.get(name)!)
+    if (size > room) details.set(name, folded(name, 'Left out, because GitHub shows 1 MiB at most; the report has it.'))
+    else room -= size
+  }
+  return [...details.values()]
+}
+
+function folded(name: string, text: string): string {
+  return `<details><summary>${escape(name)}</summary>\n\n${text}\n</details>`
 }
 
 function describeLeftOut(count: number, { html, json }: ReportFiles): string {

@@ -23,8 +23,9 @@ export function promotionAnnotator(context: StageContext): PromotionAnnotator {
   const annotator = createAnnotator(api, (error) =>
     warn(context, [`annotations of the promotion are missing in Grafana: ${messageOf(error)}`]),
   )
+  const place = host.cluster === undefined ? {} : { cluster: host.cluster }
   return {
-    follow: (promotions) => annotator.follow(promotions.map(followed)),
+    follow: (promotions) => annotator.follow(promotions.map((each) => ({ ...place, ...followed(each) }))),
     end(promotions) {
       const at = systemClock.now()
       annotator.follow(
@@ -33,7 +34,7 @@ export function promotionAnnotator(context: StageContext): PromotionAnnotator {
           .map((promotion) => {
             const { plan, namespace, verdict, reason } = promotion
             const ended = { at, verdict, reason: redactor.redact(reason) }
-            return { ...followed({ plan, namespace, state: promotion }), ended }
+            return { ...place, ...followed({ plan, namespace, state: promotion }), ended }
           }),
       )
       return annotator.finish(endLimitMs, host.signal)

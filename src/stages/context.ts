@@ -1,5 +1,5 @@
 // What the stages share: the host that gets their lines, the config and the cluster, and the recorder of the report.
-import type { PromotionProgress, RecoveryIntent } from '../canary/promote.ts'
+import type { OtherClusters, PromotionProgress, RecoveryIntent } from '../canary/promote.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { Connection } from '../cluster/connect.ts'
 import { matches, podLabels } from '../cluster/labels.ts'
@@ -27,6 +27,8 @@ import { runProgram } from '../tools/run.ts'
  * it may be killed at any moment.
  */
 export type Host = {
+  /** The name of the cluster, in a fleet. */
+  cluster?: string
   signal: AbortSignal
   tempDir: string
   /** Where files for later steps go. */
@@ -53,6 +55,14 @@ export type Host = {
   onFaultIntent: (experiment: string, intent: FaultIntent | undefined) => void
 }
 
+/**
+ * The same run in the other clusters of a fleet. `turn`: resolves when this one may change something. `hasWaited`: for an
+ * earlier wave. `isOver`: the next run continues. `uid`: of the namespace. @throws Error if another one has failed
+ */
+export type Others = OtherClusters & {
+  turn: (identity: { server: string; uid?: string | undefined }) => Promise<{ hasWaited: boolean; isOver: boolean }>
+}
+
 /** What every run has from the start. The host's lines are redacted already. */
 export type RunContext = {
   config: Config
@@ -63,16 +73,19 @@ export type RunContext = {
   telemetry: Telemetry
   /** The mesh of the config, if it has `istio`. */
   mesh?: DesiredMesh
+  /** The other clusters of a fleet. */
+  others?: Others
 }
 
 /**
  * What the stages work with once there is a cluster. `istioctl`: only if the config has `istio`. `releases`: of the
- * canaries that this run creates.
+ * canaries that this run creates. `stopped`: why nothing may be promoted any more, because the run of the fleet has failed.
  */
 export type StageContext = RunContext & {
   cluster: Cluster
   connection: Connection
   releases?: readonly Release[]
+  stopped?: string
   istioctl?: NonNullable<Report['istioctl']>
 }
 

@@ -3,7 +3,7 @@ import { gitopsWarnings, readApplications } from '../canary/traffic/gitops.ts'
 import { describeOutage, hasEndpoint } from '../canary/workload/endpoints.ts'
 import { restoreMinReplicas } from '../canary/workload/min-replicas.ts'
 import { readSelectors, SelectorFault } from '../canary/workload/selectors.ts'
-import { promote } from '../canary/promote.ts'
+import { promote, type PromoteDeps } from '../canary/promote.ts'
 import type { Promotion, PromotionDeps } from '../canary/controller/context.ts'
 import { isHeldAsPlanned } from '../canary/state/ending.ts'
 import type { Verdict } from '../canary/state/types.ts'
@@ -11,7 +11,7 @@ import { drainTarget, findUndrained, type Undrained } from '../canary/controller
 import { readRoutes } from '../canary/traffic/router.ts'
 import { forceRollback } from '../canary/recovery.ts'
 import { forward } from '../cluster/forward.ts'
-import type { Cluster } from '../cluster/client.ts'
+import { urgent, type Cluster } from '../cluster/client.ts'
 import type { Pod } from '../cluster/objects.ts'
 import { abRouteName, canariesOf, followedCanariesOf } from '../config/names.ts'
 import { canaryWeightOf, isVirtualService, splitOf, splitsIn, type Routed } from '../policies/routes.ts'
@@ -41,7 +41,7 @@ export async function promoteCanaries(context: StageContext): Promise<StageOutco
 }
 
 async function promoteAll(context: StageContext): Promise<StageOutcome> {
-  const { config, host, redactor, cluster, connection, recorder, telemetry } = context
+  const { config, host, redactor, cluster, connection, recorder, telemetry, others, stopped } = context
   const releases = await prepareReleases(context)
   const annotator = promotionAnnotator(context)
   const deps = {
@@ -57,14 +57,17 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
   }
   const promotions = await promote(cluster, config, {
     ...deps,
+    ...(others ? { others } : {}),
+    ...(stopped === undefined ? {} : { stopped }),
+    runsUntil: runsUntil(config),
     intent: host.onRecoveryIntents,
     onProgress: (progress) => {
       telemetry.promotionsSeen(progress)
       annotator.follow(progress)
       host.onProgress?.(progress)
     },
-    follow: (plan, watched) =>
-      startFollowing(cluster, config, plan, watched, deps, ({ kind, name }) =>
+    follow: (plan, watched, { readSidecars }) =>
+      startFollowing(cluster, config, plan, watched, { ...deps, readSidecars }, ({ kind, name }) =>
         recorder.record({ changes: [{ kind, namespace: config.namespace, name, action: 'changed' }] }),
       ),
   }).catch(async (problem: unknown) => {
@@ -84,6 +87,19 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
   if (!host.signal.aborted) await bringToRest(context)
   return { changed: promotions.some((each) => each.verdict !== 'skipped') }
 }
+
+/** By the clock of the promotions, which counts on from the start of this process. */
+function runsUntil({ runFor }: Config): PromoteDeps['runsUntil'] {
+  if (!runFor) return undefined
+  const { after, resumeWithin } = runFor
+  const startedAt = systemClock.now() - performance.now()
+  const why = `the run ends after ${after / 1_000} s (\`runFor\`)`
+  const leadMs = Math.min(longestLeadMs, after / 5)
+  return { at: startedAt + after - leadMs, latestAt: startedAt + after - leadMs / 2, waitMs: resumeWithin, why }
+}
+
+/** The second half is for the last writes, the report, and what the stage does after the promotions. */
+const longestLeadMs = 120_000
 
 const asProgress = (promotion: Promotion) => {
   const { plan, namespace } = promotion
@@ -140,7 +156,8 @@ function errorsOf(promotion: Promotion, { service, reason, diagnosis = [] }: Pro
  * Moves all traffic to stable, whatever state the promotions are in, and checks that the proxies follow.
  * @throws Error that names each canary whose traffic cannot return, or did not; the traffic of all others has returned.
  */
-export async function rollback(context: StageContext): Promise<StageOutcome> {
+export async function rollback(paced: StageContext): Promise<StageOutcome> {
+  const context = { ...paced, cluster: urgent(paced.cluster) }
   const { config, recorder } = context
   if (config.dryRun) return { changed: false }
   // At once, so that one that the API server refuses for a long time does not keep users on the other canaries.

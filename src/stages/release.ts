@@ -128,15 +128,20 @@ export type PreparedReleases = {
   whyIdle: (service: string) => string | undefined
 }
 
-/** Creates the canaries, and settles what earlier runs left. */
+/** Creates the canaries, and settles what earlier runs left. Once the run of a fleet has failed, it creates none. */
 export async function prepareReleases(context: StageContext): Promise<PreparedReleases> {
   const canaries = new Map<string, CreatedCanary>()
   const idle = new Map<string, string>()
   const unstarted: Unstarted[] = []
+  const isStopped = hasStopped(context)
   const abandon = () => removeUnstarted(context, unstarted)
   for (const planned of context.releases ?? []) {
     const { service } = planned.plan
     try {
+      if (isStopped && planned.left?.isSame !== true) {
+        idle.set(service, 'nothing begins any more')
+        continue
+      }
       const release = await asItIsNow(context, planned)
       if (release.todo === 'idle') idle.set(service, await leave(context, release))
       else if (release.todo === 'finish') idle.set(service, await finishRelease(context, release))
@@ -151,6 +156,11 @@ export async function prepareReleases(context: StageContext): Promise<PreparedRe
     }
   }
   return { created: (service) => canaries.get(service), whyIdle: (service) => idle.get(service), abandon }
+}
+
+/** The run of the fleet has failed: what an earlier run has left only returns its traffic. */
+function hasStopped({ config, stopped, others }: StageContext): boolean {
+  return stopped !== undefined || (config.together && others?.failure() !== undefined)
 }
 
 /**
@@ -218,7 +228,7 @@ async function create(context: StageContext, release: Release): Promise<CreatedC
   })
   try {
     await keepStableLarge(context, release)
-    await waitForPods(cluster, deployment, plan.progressDeadline, host.signal)
+    if (!hasStopped(context)) await waitForPods(cluster, deployment, plan.progressDeadline, host.signal)
   } catch (problem) {
     // A canary that an earlier run left with this release may have traffic.
     if (left?.isSame !== true && !host.signal.aborted) host.info(await created.cleanUp())

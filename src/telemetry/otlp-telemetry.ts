@@ -1,4 +1,5 @@
 // Sends a run's trace and metrics to a collector, in the background. Whatever goes wrong here changes nothing else.
+import { ATTR_K8S_CLUSTER_NAME } from '@opentelemetry/semantic-conventions/incubating'
 import type { PromotionProgress } from '../canary/promote.ts'
 import type { Report } from '../report/report.ts'
 import { messageOf } from '../runtime/errors.ts'
@@ -23,14 +24,15 @@ export class OtlpTelemetry implements Telemetry {
   private readonly latest = new Map<string, PromotionProgress>()
 
   /** @throws Error if a setting cannot be used */
-  constructor(settings: Settings, env: Environment, { startedAt, namespace, redact }: TelemetryStart) {
+  constructor(settings: Settings, env: Environment, { startedAt, namespace, cluster, redact }: TelemetryStart) {
     const pipeline = redact(pipelineAttributes(env))
     const run = redact(pipelineRunAttributes(env))
     this.delivery = new Delivery(settings)
     this.sdk = createSdk(settings, this.delivery, { pipeline, run }, redact)
     const tracer = this.sdk.tracerProvider.getTracer(scope)
-    this.trace = new RunTrace(tracer, { startedAt, namespace, pipeline, parent: parentContext(env) })
-    observePromotions(this.sdk.meterProvider.getMeter(scope), () => [...this.latest.values()], redact)
+    const place = cluster === undefined ? {} : { [ATTR_K8S_CLUSTER_NAME]: cluster }
+    this.trace = new RunTrace(tracer, { startedAt, namespace, place, pipeline, parent: parentContext(env) })
+    observePromotions(this.sdk.meterProvider.getMeter(scope), () => [...this.latest.values()], place, redact)
   }
 
   stageStarted(name: string, at: number): void {

@@ -32,15 +32,16 @@ function createInstruments(meter: Meter) {
   }
 }
 
-/** `latest`: the promotions of the run as they are now. `redact`: takes secrets out of texts. */
+/** `latest`: the promotions of the run as they are now. `place`: attributes of the cluster. `redact`: takes secrets out of texts. */
 export function observePromotions(
   meter: Meter,
   latest: () => readonly PromotionProgress[],
+  place: Attributes,
   redact: (attributes: Attributes) => Attributes,
 ): void {
   const instruments = createInstruments(meter)
   const observe = (result: BatchObservableResult) => {
-    for (const promotion of latest()) observePromotion(instruments, promotion, redact, result)
+    for (const promotion of latest()) observePromotion(instruments, promotion, place, redact, result)
   }
   meter.addBatchObservableCallback(observe, Object.values(instruments))
 }
@@ -48,10 +49,11 @@ export function observePromotions(
 function observePromotion(
   { weight, evidence, threshold, requests, failures }: ReturnType<typeof createInstruments>,
   { plan, namespace, state }: PromotionProgress,
+  place: Attributes,
   redact: (attributes: Attributes) => Attributes,
   result: BatchObservableResult,
 ): void {
-  const common = { [ATTR_K8S_NAMESPACE_NAME]: namespace, [attribute.service]: plan.service }
+  const common = { ...place, [ATTR_K8S_NAMESPACE_NAME]: namespace, [attribute.service]: plan.service }
   const ofCanary = { ...common, [attribute.version]: plan.canary.name, [attribute.role]: 'canary' }
   result.observe(weight, state.weight, redact(ofCanary))
   for (const role of ['canary', 'stable'] as const) {

@@ -39,8 +39,14 @@ export type StageEnd = {
   error?: string | undefined
 }
 
-/** `startedAt`: milliseconds since the epoch. `pipeline`: attributes of the pipeline that the run belongs to. */
-export type RunStart = { startedAt: number; namespace: string; pipeline: Attributes; parent?: Context }
+/** `startedAt`: milliseconds since the epoch. `place`, `pipeline`: attributes of the cluster, and of the pipeline that the run belongs to. */
+export type RunStart = {
+  startedAt: number
+  namespace: string
+  place?: Attributes
+  pipeline: Attributes
+  parent?: Context
+}
 
 export class RunTrace {
   private readonly tracer: Tracer
@@ -49,7 +55,7 @@ export class RunTrace {
   private stage: Span | undefined
   private readonly promotions = new Map<string, PromotionTrace>()
 
-  constructor(tracer: Tracer, { startedAt, namespace, pipeline, parent = ROOT_CONTEXT }: RunStart) {
+  constructor(tracer: Tracer, { startedAt, namespace, place, pipeline, parent = ROOT_CONTEXT }: RunStart) {
     this.tracer = tracer
     this.namespace = namespace
     const stated = pipeline[ATTR_CICD_PIPELINE_NAME]
@@ -58,6 +64,7 @@ export class RunTrace {
       [ATTR_CICD_PIPELINE_ACTION_NAME]: CICD_PIPELINE_ACTION_NAME_VALUE_RUN,
       [ATTR_CICD_PIPELINE_NAME]: name,
       [ATTR_K8S_NAMESPACE_NAME]: namespace,
+      ...place,
     }
     const title = `${CICD_PIPELINE_ACTION_NAME_VALUE_RUN} ${name}`
     this.root = tracer.startSpan(title, { kind: SpanKind.SERVER, startTime: new Date(startedAt), attributes }, parent)

@@ -21,8 +21,8 @@ export type Telemetry = {
 /** `traceId`: only if the collector has the trace. `warnings`: one sentence, if it lacks anything. */
 export type TelemetryReport = Pick<Report, 'traceId'> & { warnings?: string[] }
 
-/** What a run begins with. `redact`: takes secrets out of texts. */
-export type TelemetryStart = { startedAt: number; namespace: string; redact: Redactor['redact'] }
+/** What a run begins with. `cluster`: its name in a fleet. `redact`: takes secrets out of texts. */
+export type TelemetryStart = { startedAt: number; namespace: string; cluster?: string; redact: Redactor['redact'] }
 
 const nothing = () => undefined
 

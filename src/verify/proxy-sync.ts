@@ -3,7 +3,12 @@
 // open stream shows the connection. Pure.
 import { logLines, logMessage, logTime } from './log-lines.ts'
 
-export const syncCountersFilter = '(cluster_manager.cds|listener_manager.lds|xds-grpc)'
+/**
+ * Envoy's own names of what `syncOf` reads, which Istio may write with a semicolon behind the cluster: a proxy has some
+ * hundred statistics of its stream to istiod alone.
+ */
+export const syncCountersFilter =
+  '(cluster_manager.cds|listener_manager.lds).update_(success|rejected|time)|xds-grpc.*upstream_rq_active$'
 
 /** Envoy's names for the discovery of clusters and of listeners. */
 type Discovery = 'cds' | 'lds'

@@ -1,9 +1,9 @@
 // Interrupted promotions on the real mesh: killed, frozen and cancelled runs, concurrent runs, changes by others of the
 // routes, the Lease and the policies, and a canary that changes. All runs have the rights of deploy/rbac/deliver.yaml.
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Lease } from '../../src/cluster/objects.ts'
 import { status } from '../mesh/index.ts'
 import { eventually } from './echo.ts'
@@ -55,11 +55,18 @@ beforeEach(async () => {
 })
 afterAll(() => machine.remove())
 
-type RunOptions = { stages?: string; options?: RunnerOptions; env?: Record<string, string> }
+/** `more`: further sections of the config. `account`: another kubeconfig. */
+type RunOptions = {
+  stages?: string
+  options?: RunnerOptions
+  env?: Record<string, string>
+  more?: object
+  account?: string
+}
 
 function runAction(
   canary: object,
-  { stages = 'promote', options = {}, env = {} }: RunOptions = {},
+  { stages = 'promote', options = {}, env = {}, more = {}, account = kubeconfig }: RunOptions = {},
 ): Promise<ActionRun> {
   const config = join(machine.home, 'survival.yaml')
   writeFileSync(
@@ -77,9 +84,13 @@ function runAction(
         metrics: metricNames,
         ...canary,
       },
+      ...more,
     }),
   )
-  return machine.main({ config, stages, kubeconfig }, { ...options, env: { ...testCluster.runner.env, ...env } })
+  return machine.main(
+    { config, stages, kubeconfig: account },
+    { ...options, env: { ...testCluster.runner.env, ...env } },
+  )
 }
 
 /** Runs `work` once, when the log has a line that starts like this. */
@@ -294,6 +305,71 @@ test('an experiment is refused during a promotion, unless it says that it may ru
   expect(during!.outputs['experiment-verdict'], during!.log).toBe('inconclusive')
   expect(during!.log).toContain('a PodDisruptionBudget forbids it')
   await eventually(async () => expect(await kubectl('get', 'leases', '-o', 'name')).not.toContain('mesh-canary'))
+})
+
+describe('a promotion that takes longer than', () => {
+  test('its run keeps its weight under the watch of its guard, and the next run continues it', async () => {
+    const { url, approve } = await startHookServer(testCluster)
+    const canary = { steps: [10, 100], webhooks: { approval: { type: 'confirm-promotion', url: `${url}/told` } } }
+    const runUntilHeld = () => runAction(canary, { more: { runFor: '40s' } })
+    let first = await runUntilHeld()
+    // On a slow machine the time of a run may be over before its guard has started.
+    while (first.outputs['verdict'] === 'held' && first.outputs['weight'] === '0') first = await runUntilHeld()
+    expect(first.code, first.log).toBe(0)
+    expect(first.outputs, first.log).toMatchObject({ verdict: 'held', weight: '10' })
+    const left = await lease()
+    expect(left.spec?.holderIdentity).toMatch(/^handed over by /)
+    // The guard would have acted long ago for a run that was lost.
+    await eventually(() => {
+      expect(Date.now() - Date.parse(left.spec!.renewTime!)).toBeGreaterThan(8_000)
+      return Promise.resolve()
+    })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 90, v2: 10 })
+    const guards = ['-l', 'mesh-canary.io/guard=backend', '--field-selector=status.phase=Running', '-o', 'name']
+    expect(await kubectl('get', 'pods', ...guards)).toMatch(/^pod\//)
+    approve()
+    const second = await runAction(canary)
+    expect(second.log).toContain('resumes an earlier run')
+    expect(second.outputs['verdict'], second.log).toBe('promoted')
+    await eventually(async () => expect(await promotionObjects()).toBe(''))
+  })
+
+  test('its token lives goes on with the next one', async () => {
+    const boundToken = async (secret: string) => {
+      await kubectl('create', 'secret', 'generic', secret)
+      const bound = ['--bound-object-kind=Secret', `--bound-object-name=${secret}`]
+      return (await kubectl('create', 'token', 'mesh-canary', ...bound)).trim()
+    }
+    const accountWith = (name: string, user: object) => {
+      const content = JSON.parse(readFileSync(kubeconfig, 'utf8')) as { users: { name: string }[] }
+      const users = content.users.map((each) => ({ name: each.name, user }))
+      return machine.file(name, JSON.stringify({ ...content, users }))
+    }
+    const token = await boundToken('first-token')
+    const old = accountWith('old.json', { token })
+    const account = accountWith('rotated.json', { tokenFile: machine.file('token', `${token}\n`) })
+    const { url, approve } = await startHookServer(testCluster)
+    let isRefused = false
+    const rotate = onLogLine('at weight 50', async () => {
+      machine.file('token', `${await boundToken('second-token')}\n`)
+      await kubectl('delete', 'secret', 'first-token')
+      // The API server remembers for some seconds that a token was good.
+      await vi.waitFor(
+        () => expect(testCluster.run(['kubectl', '--kubeconfig', old, 'get', 'ns'])).rejects.toThrow('Unauthorized'),
+        { timeout: 60_000, interval: 1_000 },
+      )
+      isRefused = true
+      approve()
+    })
+    try {
+      const webhooks = { rotation: { type: 'confirm-promotion', url: `${url}/told` } }
+      const { outputs, log } = await runAction({ webhooks }, { account, options: rotate })
+      expect(outputs['verdict'], log).toBe('promoted')
+      expect(isRefused).toBe(true)
+    } finally {
+      await kubectl('delete', 'secret', 'second-token', '--ignore-not-found')
+    }
+  })
 })
 
 describe('a run that is cancelled', () => {

@@ -135,7 +135,6 @@ export function live<T extends KubeObject>(current: () => T[], fresh = () => tru
   return {
     current,
     fresh,
-    get: (name) => current().find(({ metadata }) => metadata.name === name),
     close: () => undefined,
   }
 }

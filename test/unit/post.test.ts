@@ -4,8 +4,9 @@ import { describe, expect, test } from 'vitest'
 import type { RecoveryIntent } from '../../src/canary/promote.ts'
 import type { Connection } from '../../src/cluster/connect.ts'
 import type { FaultIntent } from '../../src/experiments/experiment.ts'
-import { recordPostState, runPost, type PostState } from '../../src/post.ts'
+import { recordFleetPostState, recordPostState, runPost, type PostState } from '../../src/post.ts'
 import { configOf, tempFolder } from './fixtures.ts'
+import { fleetOf } from '../../src/config/fleet.ts'
 
 /** The parts of an intent that these tests need. */
 const intents = [
@@ -87,6 +88,30 @@ describe('the state for the post step', () => {
   })
 })
 
+describe('the state of a fleet for the post step', () => {
+  const config = (onCancel: string) =>
+    configOf(
+      `{ clusters: { eu: { context: eu }, us: { context: us } }, canary: { service: backend, onCancel: ${onCancel} } }`,
+    )
+
+  test('contains the promotions and the faults of each cluster', () => {
+    let last: PostState = {}
+    const { inCluster } = recordFleetPostState(config('rollback'), (now) => (last = structuredClone(now)))
+    const [eu, us] = fleetOf(config('rollback')).map(({ name, config }) => inCluster(name, config))
+    eu!.onRecoveryIntents(intents)
+    us!.onFaultIntent(fault.experiment, fault)
+    expect(last.clusters).toEqual({ eu: { context: 'eu', intents }, us: { context: 'us', faults: [fault] } })
+  })
+
+  test('says for each cluster to hold the weights, if the run was cancelled and `onCancel` asks for it', () => {
+    let last: PostState = {}
+    const { inCluster, onCancel } = recordFleetPostState(config('hold'), (now) => (last = structuredClone(now)))
+    fleetOf(config('hold')).forEach(({ name, config }) => inCluster(name, config).onRecoveryIntents(intents))
+    onCancel()
+    expect([last.clusters!['eu']!.held, last.clusters!['us']!.held]).toEqual([true, true])
+  })
+})
+
 describe('the post step', () => {
   const folder = () => {
     const own = join(tempFolder(), 'own')
@@ -107,6 +132,15 @@ describe('the post step', () => {
       runPost({ intents, kubeconfig: '/nowhere', temporaryFile: join(own, 'kubeconfig') }, () => undefined),
     ).rejects.toThrow('the traffic of backend is not back on stable: kubeconfig: the file /nowhere does not exist')
     expect(existsSync(own)).toBe(false)
+  })
+
+  test('goes on in the other clusters of a fleet, and names those that it cannot recover', async () => {
+    const [eu, us] = [folder(), folder()]
+    const left = (own: string) => ({ intents, kubeconfig: '/nowhere', temporaryFile: join(own, 'kubeconfig') })
+    await expect(runPost({ clusters: { eu: left(eu), us: left(us) } }, () => undefined)).rejects.toThrow(
+      /^eu: the run ended .* of backend is not back on stable.*\nus: the run ended/,
+    )
+    expect([existsSync(eu), existsSync(us)]).toEqual([false, false])
   })
 
   test('names the experiment whose fault it cannot remove', async () => {

@@ -186,7 +186,7 @@ async function heldForCommit({ context, status }: ConcludingRun, problem: unknow
 }
 
 /**
- * Releases the Lease if a later run may resume, and deletes it if the promotion is over. While a rollback is not
+ * Releases the Lease or hands it over if a later run may resume, and deletes it if the promotion is over. While a rollback is not
  * written, the Lease stays, and the guard with it. @throws Error if the API server refuses it for longer than the
  * `progressDeadline`; then the guard would still undo the promotion. @throws LeaseLost if another process decides about
  * the canary's traffic.
@@ -198,7 +198,12 @@ export async function settleLease(context: PromotionContext, status: EndedStatus
     throw new LeaseLost(status.because)
   if (status.kind === 'lost' || !isSafe(status)) return
   const resumable = resumableState(status)
-  await persist(() => (resumable ? session.release(resumable) : session.end(status.state)), {
+  const guardedMs = status.kind === 'interrupted' ? status.guardedMs : undefined
+  const settle = () => {
+    if (!resumable) return session.end(status.state)
+    return guardedMs === undefined ? session.release(resumable) : session.handOver(resumable, guardedMs)
+  }
+  await persist(settle, {
     limitMs: plan.progressDeadline,
     intervalMs: plan.pollInterval,
     isTransient,

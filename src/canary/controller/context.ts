@@ -4,9 +4,11 @@ import { matches } from '../../cluster/labels.ts'
 import type { Pod, Workload } from '../../cluster/objects.ts'
 import type { ObjectWatch } from '../../cluster/watch.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
+import type { MetricNames } from '../../metrics/counters.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Pinned } from '../analysis/share.ts'
 import type { Forward } from '../../cluster/forward.ts'
+import type { CounterReader } from '../metrics/counter-reader.ts'
 import type { Observer } from '../metrics/observer.ts'
 import type { LeaseSession, SessionDeps } from '../ownership/session.ts'
 import type { EndedState, EngineVerdict } from '../state/types.ts'
@@ -18,9 +20,10 @@ import type { Timeline } from './timeline.ts'
 
 /**
  * `forward` opens a connection to a port of a pod. `warn`: shows a line, and adds it to the report's warnings. `created`:
- * the canary that this run created for a service.
+ * the canary that this run created for a service. `readSidecars`: shared by the promotions of a run.
  */
 export type PromotionDeps = SessionDeps & {
+  readSidecars?: (metrics: MetricNames) => CounterReader
   forward: Forward
   warn: (line: string) => void
   created?: (service: string) => CreatedCanary | undefined

@@ -73,7 +73,8 @@ export class ObservationBuilder {
     return this.context.watched.pods.every((watch) => watch.fresh())
   }
 
-  private drift(state: State): string | undefined {
+  /** What somebody else has changed of the routes that this run wrote. */
+  drift(state: State): string | undefined {
     const { watched, split, plan } = this.context
     if (state.phase === 'waiting' || !watched.routes.every((watch) => watch.fresh())) return undefined
     const routes = currentObjects(watched.routes)

@@ -9,8 +9,12 @@ import { createWebhooks, type Webhooks } from '../hooks/webhooks.ts'
 import { syntheticLoad, type SyntheticLoad } from '../load/synthetic.ts'
 import { LeaseLost } from '../ownership/lease.ts'
 import { explainChecks, next } from '../state/machine.ts'
+import { isCalm } from '../state/calm.ts'
+import { endHeld, endOnStable, isHeldAsPlanned, outcomeOf } from '../state/ending.ts'
+import { handleLateDrift } from '../state/failure-rules.ts'
+import { handedOver, handOver, handOverPromoted, type HandOver } from '../state/hand-over.ts'
+import { resumeState } from '../state/start.ts'
 import { msLeft } from '../state/progress-view.ts'
-import { endHeld, endOnStable, outcomeOf } from '../state/ending.ts'
 import { setShiftTime } from '../state/steps.ts'
 import { describeTooLittleTraffic } from '../load/traffic-need.ts'
 import type { Action, ActiveState, EndedState, Next, State } from '../state/types.ts'
@@ -27,6 +31,7 @@ import { ObservationBuilder } from './observation.ts'
 import {
   asUnsafe,
   asUnsettled,
+  asHandedOver,
   asInterrupted,
   isRolledBack,
   isSafe,
@@ -57,6 +62,11 @@ export class PromotionRun {
   private readonly notifications: Promise<void>[] = []
   private readonly samples: SampleLog
   private tickStartedAt: number | undefined
+  private renewedAt: number
+  /** It is promoted, and waits until others are. */
+  private isWaiting = false
+  private isSettled = false
+  private wasCalm = false
   private isTrafficKnown = false
   private readonly timeline: TimelineRecorder
 
@@ -72,6 +82,7 @@ export class PromotionRun {
     const status = () => hookStatus(split.namespace, plan, this.state)
     this.context = context
     this.status = { kind: 'running', state }
+    this.renewedAt = clock.now()
     this.load = load
     this.samples = new SampleLog(plan, (state, now) => msLeft(plan, state, now))
     this.timeline = new TimelineRecorder(plan)
@@ -135,9 +146,21 @@ export class PromotionRun {
     return !this.hasEnded() || !this.writer.isIdle()
   }
 
+  get isCalm(): boolean {
+    return this.wasCalm && !this.hasEnded() && this.writer.isIdle()
+  }
+
   /** False if its traffic should return to stable and that is not written. */
   get isSafe(): boolean {
     return isSafe(this.status) && this.writer.isIdle()
+  }
+
+  get isHandedOver(): boolean {
+    return this.status.kind === 'interrupted' && isHeldAsPlanned(this.state)
+  }
+
+  get isLost(): boolean {
+    return this.status.kind === 'lost' || this.status.kind === 'unsafe'
   }
 
   /** True if its traffic was rolled back, and nothing has checked yet whether the proxies follow. */
@@ -154,7 +177,7 @@ export class PromotionRun {
         if (!(await this.writer.settled())) return
         this.setShiftTime()
       }
-      if (this.hasEnded()) return await this.heartbeat()
+      if (this.hasEnded()) return await this.watchEnded()
       await this.step()
     } catch (problem) {
       if (problem instanceof LeaseLost) return await this.lose(problem)
@@ -170,12 +193,29 @@ export class PromotionRun {
 
   /** Renews the Lease while there is nothing to sample; not while a sample or a write makes no progress. */
   async heartbeat(): Promise<void> {
-    if (this.isStuck()) return
-    await this.context.session.renew(this.state).catch((problem: unknown) => {
+    if (this.isStuck() || this.isSettled) return
+    await this.context.session.renew(this.resumable()).catch((problem: unknown) => {
       // An ended promotion has deleted its Lease itself, or finds out when it settles it.
       if (!(problem instanceof LeaseLost) || (problem.isDeleted && this.hasEnded())) return
       return this.lose(problem)
     })
+  }
+
+  /** A promoted canary that waits for others has to keep its weight and its guard until they are promoted as well. */
+  private async watchEnded(): Promise<void> {
+    const { status, plan, context } = this
+    if (status.kind !== 'ended' || status.state.verdict !== 'promoted') return this.heartbeat()
+    const { clock } = context.deps
+    this.isWaiting = true
+    await this.renew()
+    await this.tendGuard()
+    const unseenMs = clock.now() - this.renewedAt
+    if (unseenMs > plan.progressDeadline)
+      return this.rollBack(`its Lease could not be renewed for ${Math.round(unseenMs / 1_000)} s`)
+    const drift = this.observations.drift(status.state)
+    if (drift === undefined || this.status !== status) return
+    const { state, actions } = handleLateDrift(drift, plan, status.state, clock.now())
+    await this.apply(withState(status, state), actions)
   }
 
   /** Ends it and returns its traffic to stable. `rolledBackWith`: because the canary of that service failed. */
@@ -192,11 +232,47 @@ export class PromotionRun {
       this.plan.onCancel === 'hold'
         ? endHeld(this.state, `${reason}, and its weight is held (\`onCancel\`)`, now)
         : endOnStable(this.state, 'rolled-back', reason, now)
-    await this.end(reason, ending, asInterrupted)
+    const resumable = this.resumable()
+    await this.end(reason, ending, (status, state) => asInterrupted(status, state, resumable))
+  }
+
+  /**
+   * Ends it at its weight, for the next run to continue; its guard waits for that run for so long, and then rolls back. Does
+   * nothing while a decision is not written yet, or a doubt may pass.
+   */
+  async handOver(how: HandOver): Promise<void> {
+    const { status, plan, context } = this
+    if (status.kind !== 'running' || !this.writer.isIdle()) return
+    const now = context.deps.clock.now()
+    const guardedMs = plan.guard.enabled && status.state.weight > 0 ? how.waitMs : undefined
+    const resumable = handedOver(status.state, now)
+    const ending = handOver(plan, status.state, how, now)
+    if (!ending) return
+    await this.end(how.why, ending, (before, state) =>
+      isHeldAsPlanned(state) ? asHandedOver(state, resumable, guardedMs) : withState(before, state),
+    )
+  }
+
+  /** The next run finds it unfinished, so that it can still be rolled back, and promotes it at once. */
+  handOverPromoted(how: HandOver): void {
+    const { status, plan } = this
+    if (status.kind !== 'ended' || !this.writer.isIdle()) return
+    const { state } = status
+    const guardedMs = plan.guard.enabled ? how.waitMs : undefined
+    this.status = asHandedOver(handOverPromoted(plan, state, how), this.resumable(), guardedMs)
+  }
+
+  /** What a later run continues with. A promotion that waits for others is not over. */
+  private resumable(): State {
+    const { status, isWaiting, context } = this
+    const { state } = status
+    const isUnfinished = isWaiting && status.kind === 'ended' && status.state.verdict === 'promoted'
+    return isUnfinished ? resumeState(state, state.weight, context.deps.clock.now()) : state
   }
 
   /** Waits until the outcome takes effect, and returns it. `fast`: only settles the Lease. */
   async conclude({ fast }: { fast: boolean }): Promise<Promotion> {
+    this.isWaiting = false
     this.checks.stop()
     this.load?.stop()
     if (!this.writer.isIdle()) this.status = asUnsafe(requireEnded(this.status))
@@ -231,6 +307,7 @@ export class PromotionRun {
         () => ended,
         (problem: unknown) => this.unsettled(ended, problem),
       )
+    this.isSettled = true
     context.deps.note(`${settled.verdict}: ${settled.reason}`)
     return settled
   }
@@ -277,8 +354,9 @@ export class PromotionRun {
     this.load?.aim(this.state, observation)
     const { state, actions } = next(plan, this.state, observation, now)
     this.timeline.record(this.state, state, observation, now)
-    if (plan.explain && state.phase !== 'waiting')
-      explainChecks(plan, state).forEach((each) => deps.note(describeEvidence(each)))
+    const results = explainChecks(plan, state)
+    this.wasCalm = isCalm(plan, state, results, observation, now)
+    if (plan.explain && state.phase !== 'waiting') results.forEach((each) => deps.note(describeEvidence(each)))
     const explained = await withCause(context, state, sample)
     if (this.hasEnded()) return
     await this.apply(withState(this.status, explained), actions)
@@ -299,10 +377,11 @@ export class PromotionRun {
   private async renew(): Promise<boolean> {
     const { session, deps } = this.context
     try {
-      await session.renew(this.state)
+      await session.renew(this.resumable())
+      this.renewedAt = deps.clock.now()
       return true
     } catch (problem) {
-      if (problem instanceof LeaseLost || !isTransient(problem)) throw problem
+      if (problem instanceof LeaseLost || (!isTransient(problem) && !this.hasEnded())) throw problem
       deps.note(`the Lease could not be renewed: ${messageOf(problem)}`)
       return false
     }

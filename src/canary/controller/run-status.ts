@@ -9,8 +9,11 @@ type Ending = { state: EndedState; error?: string; rolledBackWith?: string }
 export type EndedStatus =
   /** By the state machine, or stopped from outside. `isDrainChecked`: the run has waited for the canary to drain. */
   | (Ending & { kind: 'ended'; isDrainChecked: boolean })
-  /** Cancelled. A later run may resume from `resumable`. */
-  | (Ending & { kind: 'interrupted'; resumable: State })
+  /**
+   * Cancelled, or handed over. A later run may resume from `resumable`. `guardedMs`: how long its guard waits for that run
+   * before it rolls back.
+   */
+  | (Ending & { kind: 'interrupted'; resumable: State; guardedMs?: number })
   /** Another process holds the Lease, so this run writes nothing. `because`: who, and why. */
   | (Ending & { kind: 'lost'; because: string; isRollbackMissing: boolean })
   /** A rollback could not be written, or the Lease not released. The post step and the guard return the traffic. */
@@ -29,14 +32,22 @@ function endingOf({ state, error, rolledBackWith }: EndedStatus): Ending {
 /** With the state after a step of the machine. An ended promotion stays ended. */
 export function withState(status: RunStatus, state: State): RunStatus {
   if (state.phase !== 'ended') return { kind: 'running', state }
-  return status.kind === 'running' ? { kind: 'ended', state, isDrainChecked: false } : { ...status, state }
+  if (status.kind === 'running') return { kind: 'ended', state, isDrainChecked: false }
+  // Handed over, and rolled back with another canary since: no run resumes it.
+  if (status.kind === 'interrupted') return { ...endingOf(status), kind: 'ended', state, isDrainChecked: false }
+  return { ...status, state }
 }
 
 /** Cancelled. A run that has lost its Lease, or could not roll back, stays so. */
-export function asInterrupted(status: RunStatus, state: EndedState): RunStatus {
+export function asInterrupted(status: RunStatus, state: EndedState, resumable: State = status.state): RunStatus {
   if (status.kind === 'lost' || status.kind === 'unsafe') return { ...status, state }
   const ending = status.kind === 'running' ? { state } : { ...endingOf(status), state }
-  return { ...ending, kind: 'interrupted', resumable: status.state }
+  return { ...ending, kind: 'interrupted', resumable }
+}
+
+/** Handed over to the next run. Without `guardedMs` nothing has to be guarded, or nothing guards it. */
+export function asHandedOver(state: EndedState, resumable: State, guardedMs: number | undefined): RunStatus {
+  return { kind: 'interrupted', state, resumable, ...(guardedMs === undefined ? {} : { guardedMs }) }
 }
 
 /** `rolledBackWith`: the service whose failure rolled this one back too. */

@@ -6,7 +6,7 @@ import type { CanaryConfig, Config } from '../../config/schema.ts'
 import { hostOf } from '../../policies/compile/names.ts'
 import { initialState, resumeState } from '../state/start.ts'
 import type { ActiveState, State } from '../state/types.ts'
-import { createObserver } from '../metrics/observer.ts'
+import { counterReaderFor, createObserver } from '../metrics/observer.ts'
 import { retryDefaults, retryPolicies, type RetryPolicy } from '../metrics/retries.ts'
 import { openSession } from '../ownership/session.ts'
 import { readMeshConfigs } from '../../mesh/mesh-config.ts'
@@ -53,7 +53,8 @@ export async function startPromotion(
       plan,
       retries: () => retryPolicies([...currentObjects(watched.routes), ...elsewhere], split, defaults),
     }
-    const observer = await createObserver(cluster, watched.pods, service, note)
+    const readCounters = counterReaderFor(cluster, service, deps.readSidecars)
+    const observer = await createObserver(cluster, watched.pods, service, note, readCounters)
     const shared = { cluster, config, plan, split, selectors, watched, pinned }
     const context = { ...shared, session, observer, deps: { ...deps, note } }
     return await PromotionRun.start(context, await firstState(context))

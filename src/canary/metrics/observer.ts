@@ -6,7 +6,7 @@ import type { ObjectWatch } from '../../cluster/watch.ts'
 import { isReady } from '../../cluster/pods.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import { hasRunningSidecar, sidecarRestarts } from '../../mesh/sidecar.ts'
-import type { Reading } from '../../metrics/counters.ts'
+import type { MetricNames, Reading } from '../../metrics/counters.ts'
 import { hostOf } from '../../policies/compile/names.ts'
 import { addLimitCounts, addRequests, noRequests, type RequestCounts } from '../analysis/request-counts.ts'
 import type { Observation } from '../state/types.ts'
@@ -14,7 +14,7 @@ import type { VersionSelectors } from '../workload/selectors.ts'
 import { createCounterMemory, type CounterMemory } from './counter-memory.ts'
 import { podId, type CounterReader } from './counter-reader.ts'
 import { healthOf, restartsOf, type Health } from './pod-health.ts'
-import { roleOf, type Role, type VersionRole } from './pod-roles.ts'
+import { rememberRoles, type Role, type VersionRole } from './pod-roles.ts'
 import { createPodSampler } from './pod-sampling.ts'
 import { prometheusClient } from '../../observability/metrics/prometheus-client.ts'
 import { prometheusReader } from './prometheus-counters.ts'
@@ -67,10 +67,17 @@ export async function createObserver(
   const restartsSeen = (pod: Pod) => (prometheus?.counters ? undefined : sidecarRestarts(pod))
   const hosts = hostsOf(service)
   const ownHosts = ownHostsOf(service) ?? {}
-  const role = (pod: Pod) => roleOf(pod, service, service.namespace)
+  const role = rememberRoles(service, service.namespace)
   const pods = () => uniquePods(watches.flatMap((watch) => watch.current()))
-  const canaries = () => pods().filter((pod) => role(pod) === 'canary')
-  const sampler = createPodSampler(maxPods, role, note)
+  const canariesOf = (all: Pod[]) => all.filter((pod) => role(pod) === 'canary')
+  // Only the versions' own sidecars know how long a request took; those of callers know only what came back.
+  const needsTimes = (pod: Pod) => role(pod) !== 'client'
+  const { requestsPerSecond = Infinity } = cluster
+  // With more pods of each kind, the requests of one sample would take longer than a sample may.
+  const sampler =
+    requestsPerSecond < maxPods && !prometheus?.counters
+      ? createPodSampler(requestsPerSecond, role, note, 'limits.requestsPerSecond')
+      : createPodSampler(maxPods, role, note)
   const memory = createCounterMemory()
   const countVersions = createVersionCounter(metrics, hosts)
   const retries = service.retries ?? (() => [defaultRetries])
@@ -100,13 +107,14 @@ export async function createObserver(
   async function sample(): Promise<Sample> {
     const running = pods().filter(hasRunningSidecar)
     const sampled = sampler.choose(running)
-    memory.register(running, sampled)
-    const answers = await readCounters(sampled).catch(() => new Map<string, Reading>())
+    memory.register(running, sampled, pods())
+    const answers = await readCounters(sampled, needsTimes).catch(() => new Map<string, Reading>())
+    const all = pods()
     const readings = podReadings(sampled, answers, role, memory, restartsSeen)
     const haveCallersAnswered = rememberCallers(running, sampled, readings)
     const complete = watches.every((watch) => watch.fresh()) && allCanariesRead(sampled.map(role), readings)
     const users = readings.map(({ delta }) => calls(delta)).reduce(addRequests, noRequests)
-    const attribution = attributeToVersions(pods(), role, ownHosts)
+    const attribution = attributeToVersions(all, role, ownHosts)
     const unserved = readings
       .map(({ pod, delta }) => countUnserved(delta, metrics, hosts, pod.metadata.namespace ?? '', attribution))
       .reduce(addLimitCounts, { requests: 0, violations: 0 })
@@ -119,10 +127,10 @@ export async function createObserver(
       knowsCallers: !prometheus?.counters && haveCallersAnswered,
       readShare: { canary: shareRead('canary', running, sampled), stable: shareRead('stable', running, sampled) },
     })
-    const health = healthOf(canaries(), restarts)
+    const health = healthOf(canariesOf(all), restarts)
     // A pod that did not answer last time reports what it has served since the time before.
     const countedAllBefore = countedAll
-    countedAll = !prometheus?.counters && countsAllVersions(pods(), readings, role)
+    countedAll = !prometheus?.counters && countsAllVersions(all, readings, role)
     return {
       observed: {
         canary,
@@ -139,18 +147,18 @@ export async function createObserver(
     }
   }
 
-  memory.register(pods().filter(hasRunningSidecar), [])
-  const restarts = restartsOf(canaries())
+  memory.register(pods().filter(hasRunningSidecar), [], pods())
+  const restarts = restartsOf(canariesOf(pods()))
   const first = sampler.choose(pods().filter(hasRunningSidecar))
-  const baseline = podReadings(first, await readCounters(first), role, memory, restartsSeen)
+  const baseline = podReadings(first, await readCounters(first, needsTimes), role, memory, restartsSeen)
     .filter((each) => each.role === 'stable')
     .map(({ reading }) => countServed(reading, metrics))
     .reduce(addRequests, noRequests)
-  return { sample, baseline, canaries }
+  return { sample, baseline, canaries: () => canariesOf(pods()) }
 }
 
 /** Several watches may list the same pod. */
-function uniquePods(pods: Pod[]): Pod[] {
+function uniquePods(pods: readonly Pod[]): Pod[] {
   return [...new Map(pods.map((pod) => [podId(pod), pod])).values()]
 }
 
@@ -165,7 +173,10 @@ function podReadings(
   return sampled.flatMap((pod) => {
     const id = podId(pod)
     const reading = answers.get(id)
-    return reading ? [{ pod, role: role(pod), reading, delta: memory.deltaSince(id, reading, restarts(pod)) }] : []
+    if (!reading) return []
+    const ofRole = role(pod)
+    const delta = memory.deltaSince(id, reading, restarts(pod), ofRole !== 'client')
+    return [{ pod, role: ofRole, reading, delta }]
   })
 }
 
@@ -180,9 +191,14 @@ function countsAllVersions(pods: Pod[], readings: PodReading[], role: (pod: Pod)
   return pods.every((pod) => role(pod) === 'client' || read.has(podId(pod)) || !isReady(pod))
 }
 
-function counterReaderFor(cluster: Cluster, service: ObservedService): CounterReader {
+/** `readSidecars`: makes a reader that other promotions share. */
+export function counterReaderFor(
+  cluster: Cluster,
+  service: ObservedService,
+  readSidecars: (metrics: MetricNames) => CounterReader = (metrics) => sidecarReader(cluster, metrics),
+): CounterReader {
   const { prometheus, metrics } = service.plan
-  if (!prometheus?.counters) return sidecarReader(cluster, metrics)
+  if (!prometheus?.counters) return readSidecars(metrics)
   return prometheusReader(prometheusClient(cluster, prometheus), metrics, hostsOf(service))
 }
 

@@ -18,12 +18,13 @@ const longestSkip = 9
 
 /**
  * If a role has more than `maxPods` pods, always chooses the same ones as long as they live. Clients that never call make
- * room for others.
+ * room for others. `key`: the setting that asks for so few, for the note.
  */
 export function createPodSampler(
   maxPods: number,
   roleOf: (pod: Pod) => Role,
   note: (line: string) => void,
+  key = 'maxPods',
 ): PodSampler {
   const chosen = new Set<string>()
   const noted = new Set<Role>()
@@ -33,7 +34,7 @@ export function createPodSampler(
   function choose(role: Role, pods: Pod[]): Pod[] {
     if (pods.length > maxPods && !noted.has(role)) {
       noted.add(role)
-      note(tooManyPods(role, pods.length, maxPods))
+      note(tooManyPods(role, pods.length, maxPods, key))
     }
     const isResting = (pod: Pod) => (samplesToSkip.get(podId(pod)) ?? 0) > 0
     const before = pods.filter((pod) => chosen.has(podId(pod)))
@@ -68,7 +69,7 @@ export function createPodSampler(
   }
 }
 
-function tooManyPods(role: Role, count: number, maxPods: number): string {
+function tooManyPods(role: Role, count: number, maxPods: number, key: string): string {
   const pods = role === 'client' ? 'client pods' : `${role} pods`
-  return `there are ${count} ${pods}: only the sidecars of ${maxPods} of them are read (\`maxPods\`)`
+  return `there are ${count} ${pods}: only the sidecars of ${maxPods} of them are read (\`${key}\`)`
 }

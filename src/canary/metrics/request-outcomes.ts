@@ -152,9 +152,19 @@ function countRequests(
   }
 }
 
-function* requestsIn(deltas: Reading, { requests }: MetricNames): Generator<[SeriesLabels, number]> {
-  for (const [series, delta] of deltas)
-    if (delta > 0 && series.startsWith(`${requests}{`)) yield [labelsOf(series), delta]
+type CountedSeries = readonly (readonly [labels: SeriesLabels, delta: number])[]
+/** A sample counts the same deltas many times. Most of their series are buckets, and no requests. */
+const counted = new WeakMap<Reading, { requests: string; series: CountedSeries }>()
+
+/** The series of requests that grew. */
+export function requestsIn(deltas: Reading, { requests }: MetricNames): CountedSeries {
+  const before = counted.get(deltas)
+  if (before?.requests === requests) return before.series
+  const series = [...deltas].flatMap(([name, delta]) =>
+    delta > 0 && name.startsWith(`${requests}{`) ? [[labelsOf(name), delta] as const] : [],
+  )
+  counted.set(deltas, { requests, series })
+  return series
 }
 
 /** The durations of the requests that the pod served, added up over all its series. */

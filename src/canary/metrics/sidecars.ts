@@ -8,31 +8,45 @@ import { unlessAborted } from '../../runtime/timeout.ts'
 import { podId, type CounterReader } from './counter-reader.ts'
 
 const concurrency = 16
-const defaultLimitMs = 3_000
+
+/** How long one reading may take: longer for more pods, and where the run may send only so many requests. */
+function defaultLimitMs(pods: number, { requestsPerSecond = Infinity }: Cluster, longestMs: number): number {
+  return Math.min(Math.max(3_000, 20 * pods) + (1_000 * pods) / requestsPerSecond, longestMs)
+}
 
 /**
- * `limitMs`: how long one reading of all pods may take. A pod that has not answered by then counts as unread. `path` and
- * `parse`: what to ask for, and what to keep of it; the request counters by default.
+ * `limitMs`: how long one reading of all pods may take, whatever their number. A pod that has not answered by then counts
+ * as unread. `longestMs`: the same where the number of pods decides. `path` and `parse`: what to ask for, and what to keep
+ * of it; the request counters by default.
  */
-export type SidecarReading = { path?: string; parse?: (text: string) => Reading; limitMs?: number }
+export type SidecarReading = {
+  path?: string
+  parse?: (text: string) => Reading
+  limitMs?: number
+  longestMs?: number
+}
 
 export function sidecarReader(
   cluster: Cluster,
   metrics: MetricNames,
   {
-    path = countersPath(metrics),
+    path,
     parse = (text) => parseCounters(text, metrics),
-    limitMs = defaultLimitMs,
+    limitMs: givenLimitMs,
+    longestMs = 10_000,
   }: SidecarReading = {},
 ): CounterReader {
-  return async (pods) => {
+  const [withTimes, withoutTimes] = [path ?? countersPath(metrics), path ?? requestsPath(metrics)]
+  return async (pods, needsTimes = () => true) => {
     const readings = new Map<string, Reading>()
+    const limitMs = givenLimitMs ?? defaultLimitMs(pods.length, cluster, longestMs)
     const limit = AbortSignal.timeout(limitMs)
     const isOver = () => limit.aborted
     const read = async (pod: Pod) => {
       if (isOver()) return
       const { namespace = '', name } = pod.metadata
-      const text = await cluster.pod(namespace, name, 15090, path, limitMs).catch(throwIfForbidden)
+      const asked = needsTimes(pod) ? withTimes : withoutTimes
+      const text = await cluster.pod(namespace, name, 15090, asked, limitMs).catch(throwIfForbidden)
       if (text !== undefined && !isOver()) readings.set(podId(pod), parse(text))
     }
     await unlessAborted(pMap(pods, read, { concurrency }), limit).catch((problem: unknown) => {
@@ -42,8 +56,17 @@ export function sidecarReader(
   }
 }
 
-function countersPath({ requests }: MetricNames): string {
+/** Envoy's own name has a dot or an underscore, and the labels behind it: the filter is a regular expression. */
+function countersPath({ requests, duration }: MetricNames): string {
+  const isUsual = requests.includes('istio_requests_total') && duration.includes('istio_request_duration')
+  // The sizes of requests are histograms, too, and half of the answer.
+  if (isUsual) return `/stats/prometheus?usedonly&filter=${encodeURIComponent('istio.request(s_total|_duration)')}`
   return `/stats/prometheus?usedonly${requests.includes('istio') ? '&filter=istio.request' : ''}`
+}
+
+/** Without the durations. */
+function requestsPath({ requests }: MetricNames): string {
+  return `/stats/prometheus?usedonly${requests.includes('istio_requests_total') ? '&filter=istio.requests_total' : ''}`
 }
 
 /** A pod that does not answer may answer later, or be gone. A missing right stays missing. */

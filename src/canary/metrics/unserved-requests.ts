@@ -1,23 +1,22 @@
 // Counts the requests to a service that failed at the caller before they reached a version, from what the callers'
 // counters gained. Pure.
-import { labelsOf, type MetricNames, type Reading, type SeriesLabels } from '../../metrics/counters.ts'
+import type { MetricNames, Reading, SeriesLabels } from '../../metrics/counters.ts'
 import { hasReachedNoPod } from '../../metrics/response-flags.ts'
 import { fullHost } from '../../policies/routes.ts'
 import type { LimitCounts } from '../analysis/request-counts.ts'
+import { requestsIn } from './request-outcomes.ts'
 import type { VersionAttribution } from './version-attribution.ts'
 
 /** All calls to the hosts, and those that failed before any version saw them. `caller`: the caller's namespace. */
 export function countUnserved(
   deltas: Reading,
-  { requests }: MetricNames,
+  names: MetricNames,
   hosts: string[],
   caller: string,
   { canary, stable }: VersionAttribution,
 ): LimitCounts {
   const total = { requests: 0, violations: 0 }
-  for (const [series, delta] of deltas) {
-    if (delta <= 0 || !series.startsWith(`${requests}{`)) continue
-    const labels = labelsOf(series)
+  for (const [labels, delta] of requestsIn(deltas, names)) {
     if (!isCallTo(hosts, labels, caller)) continue
     total.requests += delta
     if (hasReachedNoPod(labels['response_flags'] ?? '') && !canary(labels) && !stable(labels)) total.violations += delta

@@ -1,6 +1,6 @@
 // Decides what a run that wants a Lease does next, from what it has read. Pure.
 import type { Lease } from '../../cluster/objects.ts'
-import { holderOf, isGuardIdentity } from './lease-object.ts'
+import { handedOverBy, holderOf, isGuardIdentity } from './lease-object.ts'
 
 /**
  * What a waiting run knows of the Lease. Times are by this machine's clock, because the holder's clock may be wrong.
@@ -18,7 +18,7 @@ export type ObservedLease = {
 export type LeaseWait = { startedAt: number; waitMs: number }
 
 export type LeaseDecision =
-  /** No run holds it. */
+  /** No run holds it, or the holder has handed it over. */
   | { kind: 'acquire' }
   /** The holder did not renew it for the Lease's duration. */
   | { kind: 'steal'; holder: string }
@@ -49,7 +49,7 @@ export function decide(
   { startedAt, waitMs }: LeaseWait,
 ): LeaseDecision {
   const holder = holderOf(lease)
-  if (holder === '') return { kind: 'acquire' }
+  if (holder === '' || handedOverBy(holder) !== undefined) return { kind: 'acquire' }
   const leaseMs = (lease?.spec?.leaseDurationSeconds ?? defaultLeaseSeconds) * 1_000
   if (now - observed.since >= leaseMs) return { kind: 'steal', holder }
   const limitMs = isGuardIdentity(holder) ? Math.max(waitMs, guardWaitMs) : waitMs

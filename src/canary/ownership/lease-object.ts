@@ -65,6 +65,27 @@ export function guardIdentity(identity: string): string {
   return `${guardPrefix}${identity}`
 }
 
+const handOverPrefix = 'handed over by '
+
+/**
+ * The holder between two runs: `identity` has ended, and its guard waits for the next run as long as the Lease says
+ * (`leaseDurationSeconds`).
+ */
+export function handOverIdentity(identity: string): string {
+  return `${handOverPrefix}${identity}`
+}
+
+/** The holder whose run has handed the promotion over; undefined if nobody has. */
+export function handedOverBy(holder: string): string | undefined {
+  return holder.startsWith(handOverPrefix) ? holder.slice(handOverPrefix.length) : undefined
+}
+
+/** How long a handed-over promotion may wait for its next run; undefined if it is not handed over. */
+export function handOverMs(lease: Lease): number | undefined {
+  if (handedOverBy(holderOf(lease)) === undefined) return undefined
+  return (lease.spec?.leaseDurationSeconds ?? 0) * 1_000
+}
+
 const rollbackMark = ' (rollback)'
 
 /** The holder while the stage rollback of `run` writes the routes. */
@@ -98,7 +119,10 @@ export function isGuardIdentity(holder: string): boolean {
 
 /** The run in a holder's name, for messages: without the suffix that distinguishes the claims of one run. */
 export function runOfHolder(holder: string): string {
-  return holder.replace(guardPrefix, 'the guard of ').replace(/ \([0-9a-f]{8}\)$/, '')
+  return holder
+    .replace(handOverPrefix, '')
+    .replace(guardPrefix, 'the guard of ')
+    .replace(/ \([0-9a-f]{8}\)$/, '')
 }
 
 /** The unfinished promotion that the Lease stores; undefined if there is none that can be read. */

@@ -11,6 +11,9 @@ import {
   annotationPath,
   endedAnnotation,
   explainLoss,
+  handedOverBy,
+  handOverIdentity,
+  handOverMs,
   guardAnnotation,
   holderOf,
   leaseName,
@@ -32,8 +35,12 @@ export type LeaseClaim = {
   before: SavedPromotion | undefined
   /** The holder did not release the Lease, but stopped renewing it. It may still wake up. */
   isStolen: boolean
+  /** The holder has handed it over, and its guard watches what it left until the guard of this claim does. */
+  isHandedOver: boolean
   /** A guard watched the holder before. */
   wasGuarded: boolean
+  /** How much longer what was handed over may wait for a run, in milliseconds. */
+  leftMs: number
   /** Whether the guard of this claim watched it at the last renewal. */
   guarded: () => boolean
   /** Says that no guard will watch this claim, so that the guard of an earlier one ends. */
@@ -48,6 +55,11 @@ export type LeaseClaim = {
   renew: (saved: SavedPromotion) => Promise<void>
   /** Releases the Lease and keeps `saved` for a later run to resume. */
   release: (saved: SavedPromotion) => Promise<void>
+  /**
+   * Lets another run take the Lease at once. If none does within `waitMs`, the guard rolls back. @throws LeaseLost if this
+   * run no longer holds it.
+   */
+  handOver: (saved: SavedPromotion, waitMs: number) => Promise<void>
   /** Deletes the Lease and, with it, everything that belongs to it. */
   end: () => Promise<void>
 }
@@ -103,9 +115,23 @@ export async function claimLease(cluster: Cluster, claiming: ClaimOptions): Prom
     return claimOf(cluster, taken, identity, claiming, {
       before: savedPromotion(lease),
       isStolen: decision.kind === 'steal',
-      wasGuarded: holderOf(lease) !== '' && lease?.metadata.annotations?.[guardAnnotation] === holderOf(lease),
+      isHandedOver: handedOverBy(holderOf(lease)) !== undefined,
+      wasGuarded: isGuarded(lease),
+      leftMs: leftOf(lease),
     })
   }
+}
+
+function isGuarded(lease: Lease | undefined): boolean {
+  const holder = handedOverBy(holderOf(lease)) ?? holderOf(lease)
+  return holder !== '' && lease?.metadata.annotations?.[guardAnnotation] === holder
+}
+
+/** Runs that cannot start must not make it longer. By the clocks of two machines, which may differ by seconds. */
+function leftOf(lease: Lease | undefined): number {
+  const totalMs = (lease && handOverMs(lease)) ?? 0
+  const passedMs = Date.now() - Date.parse(lease?.spec?.renewTime ?? '')
+  return Math.max(1_000, passedMs > 0 ? totalMs - passedMs : totalMs)
 }
 
 type WaitOptions = Pick<
@@ -228,12 +254,12 @@ function claimOf(
   lease: Lease,
   identity: string,
   claiming: ClaimOptions,
-  found: Pick<LeaseClaim, 'before' | 'isStolen' | 'wasGuarded'>,
+  found: Pick<LeaseClaim, 'before' | 'isStolen' | 'isHandedOver' | 'wasGuarded' | 'leftMs'>,
 ): LeaseClaim {
   const { namespace, name } = lease.metadata
   let { uid } = lease.metadata
   let guarded = false
-  let [isReleasing, isEnding] = [false, false]
+  let [isReleasing, isHandingOver, isEnding] = [false, false, false]
   const write = async (operations: PatchOperation[]) => {
     const written = await writeAsHolder(cluster, lease, identity, operations, claiming.leaseMs)
     guarded = written.metadata.annotations?.[guardAnnotation] === identity
@@ -259,6 +285,22 @@ function claimOf(
       // The answer to the first attempt may be lost.
       await released.catch(async (error: unknown) => {
         if (!(error instanceof LeaseLost && isRetry && (await isReleasedByClaimant(cluster, lease)))) throw error
+      })
+    },
+    handOver: async (saved, waitMs) => {
+      const isRetry = isHandingOver
+      isHandingOver = true
+      const heir = handOverIdentity(identity)
+      const handed = write([
+        renewal(),
+        { op: 'add', path: '/spec/leaseDurationSeconds', value: Math.ceil(waitMs / 1_000) },
+        { op: 'add', path: '/spec/holderIdentity', value: heir },
+        save(saved),
+      ])
+      // The answer to the first attempt may be lost.
+      await handed.catch(async (error: unknown) => {
+        const isDone = async () => holderOf(await cluster.get<Lease>('Lease', namespace, name)) === heir
+        if (!(error instanceof LeaseLost && isRetry && (await isDone()))) throw error
       })
     },
     end: async () => {

@@ -53,6 +53,8 @@ export type LeaseSession = SessionGuard & {
   reclaim: () => Promise<void>
   /** Saves `state` for a later run to resume. */
   release: (state: State) => Promise<void>
+  /** The same, and its guard goes on: it rolls back if no run resumes within `waitMs`. */
+  handOver: (state: State, waitMs: number) => Promise<void>
   /** Records how the promotion ended, and deletes the Lease and all objects that belong to it. */
   end: (state: EndedState) => Promise<void>
   /** Gives the promotion up before it has started; see `abandonClaim`. */
@@ -128,7 +130,7 @@ function lifecycleOf(
   origin: Origin,
   lastOutcome: OutcomeRecord | undefined,
   { deleteGuard }: SessionGuard,
-): Pick<LeaseSession, 'renew' | 'reclaim' | 'release' | 'end'> {
+): Pick<LeaseSession, 'renew' | 'reclaim' | 'release' | 'handOver' | 'end'> {
   const record = (state: State): SavedPromotion => {
     const now = new Date()
     const guardMs = plan.guard.enabled ? { guardMs: plan.guard.after } : {}
@@ -155,6 +157,7 @@ function lifecycleOf(
       await releaseLease(state)
       await deleteGuard()
     },
+    handOver: (state, waitMs) => claim.handOver(record(state), waitMs),
     end: async (state) => {
       await recordOutcome(state)
       await claim.end()
@@ -172,8 +175,10 @@ function once<T>(work: (argument: T) => Promise<void>): (argument: T) => Promise
 }
 
 /**
- * Leaves the promotion as this run found it. After a lost run it first returns the traffic to stable, because that run's
- * guard ends with the Lease. If that fails, it keeps the Lease without renewing it, and a guard does it. Never rejects.
+ * Leaves the promotion as this run found it. What an earlier run of the same canary handed over waits on for the next one.
+ * After a lost run, and if the canary is another one, it first returns the traffic to
+ * stable, because the guard of that run ends with the Lease. If that fails, it keeps the Lease without renewing it, and a
+ * guard does it. Never rejects.
  */
 async function abandonClaim(
   cluster: Cluster,
@@ -183,7 +188,8 @@ async function abandonClaim(
   before: SavedPromotion | undefined,
 ): Promise<void> {
   try {
-    if (claim.isStolen && claim.wasGuarded) {
+    if (claim.isHandedOver && before) return await claim.handOver(before, claim.leftMs)
+    if ((claim.isStolen || claim.isHandedOver) && claim.wasGuarded) {
       await requireRollbackTarget(cluster, split, selectors)
       const saved = await readSavedRoutes(cluster, split.namespace, split.service)
       await resetToStable(cluster, split, { saved, beforeWrite: claim.confirm })

@@ -6,7 +6,7 @@ import { isAwaiting } from './gates.ts'
 import { stay } from './rule.ts'
 import { clearActions, stageAction, stagesOf } from './stages.ts'
 import { endCurrentStep, progressOf, startStep, type BetweenSteps } from './steps.ts'
-import type { ActiveState, Next, ShiftingState, State, Step } from './types.ts'
+import type { ActiveState, EndedState, Next, ShiftingState, State, Step } from './types.ts'
 
 /** Starts the next stage, asks for confirmation before the last one, or ends after it. */
 export function advance(plan: CanaryConfig, state: BetweenSteps, now: number): Next {
@@ -18,8 +18,11 @@ export function advance(plan: CanaryConfig, state: BetweenSteps, now: number): N
     return stay({ ...progressOf(state), phase: 'confirming', confirmingSince: now, steps: state.steps })
   const weight = stage.kind === 'weight' ? stage.weight : state.weight
   const stepWeight = stage.kind === 'mirror' ? stage.percent : weight
+  const isContinued = state.steps.at(-1)?.outcome === 'interrupted'
+  const { watchedBefore, ...progress } = progressOf(state)
   const shifting: ShiftingState = {
-    ...progressOf(state),
+    ...progress,
+    ...(watchedBefore && isContinued ? { watchedBefore } : {}),
     phase: 'shifting',
     weight,
     stagesStarted: state.stagesStarted + 1,
@@ -81,7 +84,7 @@ export function giveUp(
   reason: string,
   now: number,
   details: Details = {},
-): Next {
+): Next<EndedState> {
   const outcome = plan.onInconclusive === 'hold' ? 'held' : 'inconclusive'
   return endUndecided(plan, endCurrentStep(state, outcome, now), reason, details)
 }

@@ -1,11 +1,12 @@
 // Rules that return the traffic to stable: a webhook asks, the canary failed, or others move traffic.
+import type { CanaryConfig } from '../../config/schema.ts'
 import { describeCheck } from '../analysis/check-sentences.ts'
 import { closeComparison } from '../analysis/checks.ts'
 import { endFailed, endOnStable } from './ending.ts'
 import type { Finding } from './finding.ts'
 import { findVerdict, type RuleInput } from './rule.ts'
 import { currentStep, replaceCurrent } from './steps.ts'
-import type { Action, ActiveState, Next, WatchingState } from './types.ts'
+import type { Action, ActiveState, EndedState, Next, State, WatchingState } from './types.ts'
 
 // A webhook asks for a rollback.
 
@@ -39,9 +40,20 @@ export function handleDrift(drift: string, { plan, state, now }: RuleInput): Nex
     const taken = { ...current, takeovers: state.takeovers + 1, checks: closeComparison(state.checks) }
     return { state: taken, actions: [{ kind: 'weight', weight: state.weight }, ...routeActions(state)] }
   }
-  const often = state.takeovers > 0 ? `, though its weights were written again ${state.takeovers} times` : ''
-  const reason = `${drift}${often}; let only one of the two write the weights (\`onDrift\`, docs/gitops.md)`
-  return endFailed(plan, state, reason, now)
+  return endFailed(plan, state, reasonOf(drift, state), now)
+}
+
+/** The same for a canary that is promoted, while it waits for others. */
+export function handleLateDrift(drift: string, plan: CanaryConfig, state: EndedState, now: number): Next<EndedState> {
+  if (plan.onDrift !== 'take-over' || state.takeovers >= maxTakeovers)
+    return endFailed(plan, state, reasonOf(drift, state), now)
+  const { weight, takeovers } = state
+  return { state: { ...state, takeovers: takeovers + 1 }, actions: [{ kind: 'weight', weight }] }
+}
+
+function reasonOf(drift: string, { takeovers }: State): string {
+  const often = takeovers > 0 ? `, though its weights were written again ${takeovers} times` : ''
+  return `${drift}${often}; let only one of the two write the weights (\`onDrift\`, docs/gitops.md)`
 }
 
 /** The requests until now followed the weights of somebody else. */

@@ -79,10 +79,16 @@ export function mapSteps<S extends State>(state: S, change: <Each extends Step>(
   return { ...state, steps: state.steps.map((step, i) => change(step, i)) }
 }
 
+/** How long earlier runs have watched the current stage, in milliseconds. */
+export function watchedBefore({ watchedBefore, stagesStarted }: Progress): number {
+  return watchedBefore?.stage === stagesStarted ? watchedBefore.ms : 0
+}
+
 /** Only what every phase knows: for the next phase to add its own. */
 export function progressOf(state: BetweenSteps | State): Progress {
   const { startedAt, startWeight, foundWeight, passedWeight, weight, stagesStarted, checks, stableTotal } = state
   const { canary, stable, users, warmUp, unserved, findings, passedGates, firstTrafficAt, takeovers } = state
+  const { watchedBefore } = state
   return {
     startedAt,
     startWeight,
@@ -100,6 +106,7 @@ export function progressOf(state: BetweenSteps | State): Progress {
     findings,
     passedGates,
     ...(firstTrafficAt === undefined ? {} : { firstTrafficAt }),
+    ...(watchedBefore === undefined ? {} : { watchedBefore }),
     takeovers,
   }
 }

@@ -122,6 +122,8 @@ export type Progress = {
   findings: Record<string, Finding>
   passedGates: Gate[]
   firstTrafficAt?: number
+  /** How long the runs that handed the promotion over have watched this stage, counted as `stagesStarted`. */
+  watchedBefore?: { stage: number; ms: number }
   /** How often the weights were restored after someone else had changed them. */
   takeovers: number
 }

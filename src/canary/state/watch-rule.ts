@@ -9,7 +9,7 @@ import { describeUnserved } from './outage-rules.ts'
 import { findVerdict, isPassed, stay, type RuleInput } from './rule.ts'
 import { isShareLagging } from './share-rules.ts'
 import { describeStage, stagesOf } from './stages.ts'
-import { currentStep, endCurrentStep } from './steps.ts'
+import { currentStep, endCurrentStep, watchedBefore } from './steps.ts'
 import type { Next, WatchingState, WatchingStep } from './types.ts'
 import { findColdCanary } from './warm-up.ts'
 
@@ -19,13 +19,16 @@ export function watchStep(state: WatchingState, input: RuleInput): Next {
   // No stage belongs to the weight at which the promotion started, and a canary may return to that to be compared.
   const { forMs } = stagesOf(plan)[state.stagesStarted - 1] ?? { forMs: plan.interval }
   const watchedMs = now - step.watched.since
-  const isOver = watchedMs + countedShift(plan, step, forMs) + plan.pollInterval / 2 >= forMs
+  const before = watchedBefore(state)
+  // What nobody watched between two runs may have changed the canary, so the second run sees for itself.
+  const leftMs = Math.max(forMs - before, Math.min(forMs, plan.minInterval))
+  const isOver = watchedMs + countedShift(plan, step, leftMs) + plan.pollInterval / 2 >= leftMs
   const isEarly = plan.advance === 'early' && watchedMs >= plan.minInterval && results.every(isPassed)
   if (!isOver && !isEarly) return stay(state)
   const doubt = findDoubt(state, input)
   if (doubt === undefined) return advance(plan, endCurrentStep(state, 'passed', now), now)
-  if (watchedMs < forMs + plan.progressDeadline) return stay(state)
-  const reason = `${describeStage(step)}, watched for ${Math.round(watchedMs / 1000)} s, ${doubt()}`
+  if (watchedMs < leftMs + plan.progressDeadline) return stay(state)
+  const reason = `${describeStage(step)}, watched for ${Math.round((before + watchedMs) / 1000)} s, ${doubt()}`
   return endInconclusive(plan, state, reason, now)
 }
 

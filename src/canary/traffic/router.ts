@@ -38,6 +38,12 @@ export async function readHighestWeight(cluster: Cluster, split: Split): Promise
   return Math.max(...(await readWeights(cluster, split)))
 }
 
+/** As `readHighestWeight`, and 0 also if no route splits the service. */
+export async function readAnyWeight(cluster: Cluster, split: Split): Promise<number> {
+  const splits = (await listSplittingRoutes(cluster, split)).flatMap((object) => splitsIn(object, split))
+  return Math.max(0, ...splits.flatMap((each) => canaryWeightOf(each) ?? []))
+}
+
 async function readWeights(cluster: Cluster, split: Split): Promise<number[]> {
   const objects = await requireSplittingRoutes(cluster, split)
   const weights = objects.flatMap((object) => splitsIn(object, split)).flatMap((each) => canaryWeightOf(each) ?? [])

@@ -53,6 +53,7 @@ export function engineFaults(config: Config, value: Record<string, unknown>): Fa
   const written = [value['canary'] ?? value['canaries']].flat()
   return [
     ...mixedFaults(config),
+    ...runForFaults(config),
     ...all.flatMap((plan, i) =>
       faultsOf(plan, Object.keys((written[i] as object | undefined) ?? {})).map(({ path, message }) => ({
         path: [...canaryKey(config, i).split('.'), ...path],
@@ -70,6 +71,16 @@ function mixedFaults(config: Config): Fault[] {
     `${all[other]!.engine.type} is another engine than that of ${all[0]!.service} (${all[0]!.engine.type}); ` +
     'promote the two in runs of their own'
   return [{ path: ['canaries', String(other), 'engine'], message }]
+}
+
+/** The traffic of a controller moves on without the run, and nobody would judge the canary. */
+function runForFaults({ runFor, ...config }: Config): Fault[] {
+  const type = allCanariesOf(config as Config).find(({ engine }) => engine.type !== 'builtin')?.engine.type
+  if (runFor === undefined || type === undefined || type === 'builtin') return []
+  const message =
+    `has no effect with \`engine: ${type}\`: ${engineTitles[type]} writes the weights and continues by itself if this run ` +
+    'ends, so nothing can be held; remove it'
+  return [{ path: ['runFor'], message }]
 }
 
 /** What the generated objects take from the section. */

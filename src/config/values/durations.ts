@@ -29,6 +29,11 @@ function durationUpTo(longestMs: number, limit = '') {
   )
 }
 
+/** Milliseconds from a minimum on. */
+export function durationFrom(minimum: string) {
+  return duration.refine((ms) => ms >= parseDuration(minimum)!, { error: `expected ${minimum} or more` })
+}
+
 /** Milliseconds; `0s` is allowed. */
 export const durationOrZero = parsedValue(
   'a duration with its unit, such as 30s or 10m, or 0s for none',

@@ -87,7 +87,7 @@ export async function createSampler(
     if (isLast) chooser.wakeAll()
     const all = running()
     const chosen = chooser.choose(all)
-    memory.register(all, chosen)
+    memory.register(all, chosen, pods())
     const answers = await read(chosen)
     const readings = chosen.flatMap((pod) => {
       const reading = answers.get(podId(pod))
@@ -119,7 +119,7 @@ export async function createSampler(
   }
 
   // The first reading is the base of all later ones.
-  memory.register(running(), [])
+  memory.register(running(), [], pods())
   const first = chooser.choose(running())
   const answers = await read(first)
   for (const pod of first) {

@@ -3,8 +3,12 @@ import { unlessAborted } from '../../runtime/timeout.ts'
 import { dashboardTag } from '../dashboards/index.ts'
 import type { GrafanaApi } from './api.ts'
 
-/** A promotion as it is now; steps are only ever added. `at`: milliseconds since the epoch. `ended`: its verdict. */
+/**
+ * A promotion as it is now; steps are only ever added. `cluster`: its name in a fleet. `at`: milliseconds since the epoch.
+ * `ended`: its verdict.
+ */
 export type Followed = {
+  cluster?: string
   namespace: string
   service: string
   stable: string
@@ -17,9 +21,9 @@ export type Followed = {
 export type Annotation = { time: number; tags: string[]; text: string }
 
 /** All annotations of a promotion so far, in their order. */
-export function annotationsOf({ namespace, service, stable, canary, steps, ended }: Followed): Annotation[] {
-  const tags = [dashboardTag, namespace, service]
-  const title = `${service}: ${stable} → ${canary}`
+export function annotationsOf({ cluster, namespace, service, stable, canary, steps, ended }: Followed): Annotation[] {
+  const tags = [dashboardTag, ...(cluster === undefined ? [] : [cluster]), namespace, service]
+  const title = `${cluster === undefined ? '' : `${cluster}: `}${service}: ${stable} → ${canary}`
   return [
     ...steps.map(({ at, text }) => ({ time: at, tags, text: `${title}, ${text}` })),
     ...(ended

@@ -1,6 +1,6 @@
 // The HTML report: one file that shows a run, and needs no network. Pure, but for the assets that it reads.
 import { createHash } from 'node:crypto'
-import type { Report } from '../report.ts'
+import type { ClusterResult, Report } from '../report.ts'
 import type { SimulationReport } from '../simulation-report.ts'
 import { readAssets, type Assets } from './assets.ts'
 import type { ChartSpec } from './chart-spec.ts'
@@ -11,7 +11,7 @@ import { overview, promotionBody } from './promotion.ts'
 import { promotionCharts } from './promotion-charts.ts'
 import { runSections, type Section } from './run-sections.ts'
 import { simulationCharts, simulationHeadline, simulationSections } from './simulation.ts'
-import { headline, type Headline } from '../headline.ts'
+import { canaryName, headline, type Headline } from '../headline.ts'
 
 type Page = { head: Headline; about: string; sections: Section[]; charts: ChartSpec[] }
 
@@ -32,12 +32,12 @@ function runPage(report: Report): Page {
   const isSeveral = promotions.length > 1
   const of = promotions.map((promotion, i) => ({
     id: links[i]!,
-    title: isSeveral ? `${promotion.canary} of ${promotion.service}` : 'The promotion',
+    title: isSeveral ? canaryName(promotion) : 'The promotion',
     body: promotionBody(promotion, charts[i]!, isSeveral),
   }))
   const experiments = (report.experiments ?? []).map((experiment, i) => ({
     id: `experiment-${i}`,
-    title: `Experiment ${experiment.name}`,
+    title: `Experiment ${experiment.name}${experiment.cluster === undefined ? '' : ` in ${experiment.cluster}`}`,
     body: experimentBody(experiment),
   }))
   return {
@@ -53,12 +53,18 @@ function runPage(report: Report): Page {
         ? [{ id: 'errors', title: 'Errors', body: errors(error) }]
         : []),
       ...runSections(report),
+      ...(report.clusters ?? []).flatMap(clusterSections),
     ],
     charts: charts.flat(),
   }
 }
 
 const thinnedNote = html`<p class="muted">Of so many canaries, the charts leave out samples. The JSON report has all.</p>`
+
+/** What the run did in a cluster of a fleet besides its promotions. */
+function clusterSections({ name, report }: ClusterResult): Section[] {
+  return runSections(report).map(({ id, title, body }) => ({ id: `${name}-${id}`, title: `${name}: ${title}`, body }))
+}
 
 function errors(error: string): Markup {
   return html`<pre>${error}</pre>`

@@ -3,7 +3,7 @@ import { inPercent } from './axis.ts'
 import type { ChartSpec } from './chart-spec.ts'
 import { html, nothing, type Markup } from './escape.ts'
 import { chartPlaces, facts, table } from './parts.ts'
-import { promotionSentence, toneOf, verdictName } from '../headline.ts'
+import { canaryName, promotionSentence, toneOf, verdictName } from '../headline.ts'
 import type { PromotionReport, RequestTally, StepReport } from '../report.ts'
 
 /** `isOneOfSeveral`: the page has no headline for it alone. */
@@ -106,7 +106,7 @@ export function overview(promotions: PromotionReport[], links: string[]): Markup
     'Canaries',
     ['Canary', 'Verdict', 'Weight', 'Requests', "Users' failures", 'Reason'],
     promotions.map((report, i) => [
-      html`<a href="#${links[i]}">${report.canary} of ${report.service}</a>`,
+      html`<a href="#${links[i]}">${canaryName(report)}</a>`,
       html`<span class="${toneOf(report)}">${verdictName(report.verdict)}</span>`,
       `${report.weight}%`,
       report.requestsObserved,

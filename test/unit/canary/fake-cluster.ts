@@ -75,7 +75,6 @@ export class FakeCluster {
   /** The current state of a watch of the kind. */
   private readonly live = (kind: string): ObjectWatch<KubeObject> => ({
     current: () => this.objectsOf(kind),
-    get: () => undefined,
     fresh: () => this.before('watch', kind) === undefined,
     close: () => undefined,
   })

@@ -199,6 +199,54 @@ describe('a promotion', () => {
   })
 })
 
+describe('samples that take longer than pollInterval', () => {
+  test('are taken less often, and the run says so once', async () => {
+    const cluster = new FakeCluster()
+    cluster.before = (verb) => {
+      if (verb === 'pod') cluster.clock.time += 2_000
+      return undefined
+    }
+    expect(await cluster.promote()).toMatchObject({ verdict: 'promoted' })
+    const notes = cluster.notes.filter((line) => line.includes('longer than `pollInterval`'))
+    expect(notes).toEqual([
+      'a sample took 4.0 s, longer than `pollInterval` (1.0 s): while that is so, the next one starts 2.0 s later; ' +
+        'fewer pods (`maxPods`) make it faster',
+    ])
+  })
+})
+
+describe('in a step of hours', () => {
+  const config = configOf(
+    '{ namespace: shop, canary: { service: backend, interval: 1h, steps: [50, 100], pollInterval: 1s, guard: off } }',
+  )
+
+  test('samples are taken less often once it is calm, and a sudden failure is still found within seconds', async () => {
+    const cluster = new FakeCluster()
+    const readCounters = cluster.api.pod.bind(cluster.api)
+    const ofCaller = () =>
+      'istio_requests_total{reporter="source",destination_service="backend.shop.svc.cluster.local",' +
+      `response_code="200"} ${cluster.clock.time / 10}\n`
+    cluster.api.pod = async (...where) => (await readCounters(...where)) + (where[1] === 'v1' ? ofCaller() : '')
+    const samples: number[] = []
+    let failsAt = Infinity
+    cluster.before = (verb, what) => {
+      if (verb !== 'pod' || what !== 'v2') return undefined
+      samples.push(cluster.clock.time)
+      if (samples.length === 500) {
+        failsAt = cluster.clock.time
+        cluster.failureShare = 0.5
+      }
+      return undefined
+    }
+    const ended = await cluster.promote(config)
+    expect(ended).toMatchObject({ verdict: 'rolled-back', weight: 0 })
+    const gaps = samples.slice(1).map((at, i) => at - samples[i]!)
+    expect([gaps[100], gaps[450]]).toEqual([1_000, 5_000])
+    const [step] = ended.steps
+    expect((step as { endedAt: number }).endedAt - failsAt).toBeLessThanOrEqual(10_000)
+  })
+})
+
 describe('a canary whose tries fail three times as often as its limit allows', () => {
   /** No caller is read, so only the tries are known. */
   function failing(retries: object): FakeCluster {

@@ -5,6 +5,8 @@ import { dotenv } from '../../../src/cli/dotenv.ts'
 import { junit } from '../../../src/cli/junit.ts'
 import { publish } from '../../../src/cli/run-output.ts'
 import type { Terminal } from '../../../src/cli/terminal.ts'
+import type { ExperimentReport } from '../../../src/report/experiment-report.ts'
+import { fleetReport } from '../../../src/report/fleet-report.ts'
 import type { PromotionReport, Report } from '../../../src/report/report.ts'
 import { tempFolder } from '../fixtures.ts'
 import { promotionReportOf, stepReportOf } from '../report/promotion-reports.ts'
@@ -74,6 +76,22 @@ test('the JUnit report has the error of a failed stage or of the run, without ch
   ).toContain('name="verify" time="3.000"><failure message="pod is 1/2">pod is 1/2</failure>')
   expect(junit({ ...report, error: 'no kubeconfig' })).toContain('tests="1" failures="1" skipped="0"')
   expect(junit(report)).toContain('name="run" time="12.500"/>')
+})
+
+test('the last lines of a fleet name the cluster of each promotion and experiment', async () => {
+  const lines: string[] = []
+  const write = (line: string) => void lines.push(line)
+  const screen = { info: write, warning: write, error: write, success: write } as unknown as Terminal
+  const experiment = { name: 'slow', verdict: 'resilient', reason: 'users saw nothing' } as ExperimentReport
+  const run: Report = { ...report, promotions: [promotion('backend', 'promoted', 'good')], experiments: [experiment] }
+  const clusters = ['eu', 'us'].map((name) => ({ name, wave: 1, report: run }))
+  await publish(fleetReport(clusters, new Date()), {}, 'text', screen)
+  expect(lines.slice(0, 4)).toEqual([
+    'eu: v2 of backend: promoted: good',
+    'us: v2 of backend: promoted: good',
+    'eu: slow: resilient: users saw nothing',
+    'us: slow: resilient: users saw nothing',
+  ])
 })
 
 test('a file that cannot be written loses neither the others nor the verdict', async () => {

@@ -2,17 +2,18 @@ import { describe, expect, test } from 'vitest'
 import {
   experimentRun,
   guardIdentity,
+  handOverIdentity,
   rollbackIdentity,
   type SavedPromotion,
 } from '../../../src/canary/ownership/lease-object.ts'
 import { next } from '../../../src/canary/state/machine.ts'
 import { progressView } from '../../../src/canary/state/progress-view.ts'
-import { initialState } from '../../../src/canary/state/start.ts'
+import { initialState, resumeState } from '../../../src/canary/state/start.ts'
 import { setShiftTime } from '../../../src/canary/state/steps.ts'
 import { endHeld } from '../../../src/canary/state/ending.ts'
 import type { State } from '../../../src/canary/state/types.ts'
 import { leaseStatus } from '../../../src/cli/lease-status.ts'
-import { changeLog, watchStatus, type Statuses } from '../../../src/cli/status.ts'
+import { changeLog, readAll, watchStatus, type Statuses } from '../../../src/cli/status.ts'
 import { progressLines } from '../../../src/cli/progress-lines.ts'
 import type { Lease } from '../../../src/cluster/objects.ts'
 import { FakeClock } from '../fake-clock.ts'
@@ -64,7 +65,48 @@ function leaseOf(
   }
 }
 
+test('the statuses of a fleet name their clusters, and one that cannot be read hides no other', async () => {
+  const status = leaseStatus(leaseOf(stateAfter(10), 10), start + 13_000)
+  const { all, unread, scope } = await readAll([
+    { title: 'eu: ', read: () => Promise.resolve({ scope: 'in the cluster', all: [status] }) },
+    { title: 'us: ', read: () => Promise.reject(new Error('connect ECONNREFUSED')) },
+  ])
+  expect(all[0]!.name).toBe('eu: shop/backend')
+  expect(all[0]!.lines[0]).toMatch(/^eu: shop\/backend: v2 beside v1: step 1 of 3/)
+  expect(all[0]!.lines[1]).toBe(status.lines[1])
+  expect(unread).toEqual([{ title: 'us: ', problem: 'us: the promotions cannot be read: connect ECONNREFUSED' }])
+  expect(scope).toBe('in the cluster eu')
+})
+
+test('nothing is shown of a fleet of which no cluster can be read', async () => {
+  const places = ['eu', 'us'].map((name) => ({ title: `${name}: `, read: () => Promise.reject(new Error('no route')) }))
+  await expect(readAll(places)).rejects.toThrow(
+    'eu: the promotions cannot be read: no route\nus: the promotions cannot be read: no route',
+  )
+})
+
 describe('the status of a promotion, from its Lease', () => {
+  test('that is promoted and waits for others says so', () => {
+    const promoted = stateAfter(200)
+    expect(promoted).toMatchObject({ phase: 'ended', verdict: 'promoted' })
+    const waiting = resumeState(promoted, 100, start + 200_000)
+    const { line } = leaseStatus(leaseOf(waiting, 200), start + 201_000)
+    expect(line).toBe('shop/backend: v2 beside v1: all 3 steps have passed, weight 100%, waiting')
+  })
+
+  test('that was handed over says who may go on, and until when its guard waits', () => {
+    const lease = leaseOf(stateAfter(10), 10, { holder: handOverIdentity(holder) })
+    lease.spec!.leaseDurationSeconds = 3_600
+    const { lines } = leaseStatus(lease, start + 13_000)
+    expect(lines[0]).toBe(
+      'shop/backend: v2 beside v1: handed over to the next run at step 1 of 3, with weight 20%, and nobody judges it meanwhile',
+    )
+    expect(lines.slice(-2)).toEqual([
+      '  holder    nobody; https://github.example/acme/shop/actions/runs/7 has handed it over 3 s ago',
+      '  guard     waits for the next run, and acts if none goes on within 3600 s',
+    ])
+  })
+
   test('shows step, weight, evidence, holder and guard', () => {
     const { lines } = leaseStatus(leaseOf(stateAfter(10), 10), start + 13_000)
     expect(lines).toEqual([
@@ -254,7 +296,7 @@ test('a watched status has a line for each change, one every ten seconds, and on
   const scope = 'in the cluster'
   for (let second = 0; second <= 25; second++) {
     const all = second < 2 || second > 20 ? [] : [status(second < 8 ? 1 : 2)]
-    log({ scope, all }, second * 1_000)
+    log({ scope, all, unread: [] }, second * 1_000)
   }
   expect(lines).toEqual([
     'no promotion and no experiment is in progress in the cluster',
@@ -266,10 +308,26 @@ test('a watched status has a line for each change, one every ten seconds, and on
   ])
 })
 
+test('a promotion in a cluster that cannot be read has not ended', () => {
+  const lines: string[] = []
+  const log = changeLog((line) => void lines.push(line))
+  const status = { name: 'eu: shop/backend', about: '1', line: 'eu: shop/backend: step 1', lines: [] }
+  const scope = 'in the cluster us'
+  log({ scope, all: [status], unread: [] }, 0)
+  log({ scope, all: [], unread: [{ title: 'eu: ', problem: 'eu: no route' }] }, 1_000)
+  log({ scope, all: [], unread: [] }, 2_000)
+  expect(lines).toEqual([
+    'eu: shop/backend: step 1',
+    'no promotion and no experiment is in progress in the cluster us',
+    'eu: shop/backend: ended',
+  ])
+})
+
 describe('a watched status', () => {
   const scope = 'in the cluster'
   const one: Statuses = {
     scope,
+    unread: [],
     all: [{ name: 'shop/backend', about: '1', line: 'step 1', lines: ['step 1', '  holder'] }],
   }
   const note = 'shown is what has a Lease in the cluster; rollouts that Argo Rollouts or Flagger move have none'
@@ -302,14 +360,13 @@ describe('a watched status', () => {
 
   test('leaves nothing on the terminal that it cannot read any more', async () => {
     const { shown } = await watched([one, 'connection refused', 'connection refused', one], true)
-    const failure = 'the promotions cannot be read: connection refused; last read'
+    const failure = 'connection refused; last read'
     const block = ['step 1', '  holder', note]
     expect(shown).toEqual([block, [`${failure} 1 s ago`], [`${failure} 2 s ago`], block, []])
   })
 
   test('warns elsewhere when the failure changes, and every ten seconds', async () => {
     const { shown } = await watched([one, ...Array<string>(12).fill('no route'), one, 'no route', 'forbidden'], false)
-    const [first, second] = ['the promotions cannot be read: no route', 'the promotions cannot be read: forbidden']
-    expect(shown).toEqual([note, 'step 1', first, first, 'step 1', first, second])
+    expect(shown).toEqual([note, 'step 1', 'no route', 'no route', 'step 1', 'no route', 'forbidden'])
   })
 })

@@ -292,6 +292,26 @@ describe('simulate', () => {
     expect(readFileSync(join(cwd, 'chances.svg'), 'utf8')).toContain('</svg>')
   }, 60_000)
 
+  test('simulates a cluster of a fleet, with its part of the chance of a false rollback', () => {
+    const fleet =
+      '{ namespace: shop, clusters: { eu: { context: eu }, us: { context: us } }, canary: { service: backend } }'
+    const { code, out } = run(
+      ['simulate', '--config', 'mesh.yaml', '--rate', '50', '--runs', '10'],
+      {},
+      withConfig(fleet),
+    )
+    expect(code, out).toBe(0)
+    expect(out).toMatch(/^each of 2 clusters: backend: 50 requests a second/m)
+    expect(out.match(/requests a second/g)).toHaveLength(1)
+  }, 60_000)
+
+  test('measures the rate in each cluster of a fleet, and names it', () => {
+    const fleet = '{ namespace: shop, clusters: { eu: { kubeconfig: eu.yaml } }, canary: { service: backend } }'
+    const { code, err } = run(['simulate', '--config', 'mesh.yaml'], {}, withConfig(fleet))
+    expect(code).toBe(2)
+    expect(err).toMatch(/eu\.yaml does not exist/)
+  })
+
   test('warns if the traffic cannot support the plan', () => {
     expect(run([...plan, '--rate', '0.5', '--runs', '10']).out).toMatch(/warning: backend gets 0.5 requests a second/)
   }, 60_000)

@@ -2,7 +2,7 @@
 import http, { type IncomingMessage, type RequestOptions, type ServerResponse } from 'node:http'
 import { KubeConfig } from '@kubernetes/client-node'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { createClient, type Cluster } from '../../../src/cluster/client.ts'
+import { createClient, urgent, type Cluster } from '../../../src/cluster/client.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import { connection } from '../../../src/cluster/connect.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
@@ -51,6 +51,7 @@ async function errorOf(promise: Promise<unknown>): Promise<ApiError> {
 }
 
 const service = { metadata: { name: 'backend' } }
+const backend = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'backend', namespace: 'shop' } }
 const get = (cluster: Cluster) => cluster.get('Service', 'shop', 'backend')
 
 describe('the client', () => {
@@ -99,6 +100,102 @@ describe('the client', () => {
     expect(pauses).toEqual([200, 400, 800, 1_600])
   })
 
+  test.each([
+    ['7', 7_000],
+    ['0', 200],
+    ['3600', 60_000],
+    ['soon', 200],
+  ])('repeats a list when a busy server asks for it, with retry-after: %s', async (header, pause) => {
+    const busy = (response: ServerResponse) => response.writeHead(429, { 'retry-after': header }).end('busy')
+    const { cluster, requests } = await clusterAnswering(busy, [200, { items: [] }])
+    expect(await cluster.list('Service', 'shop')).toEqual([])
+    expect(requests).toHaveLength(2)
+    expect(pauses[0]).toBe(pause)
+  })
+
+  test.each([
+    ['a write', (cluster: Cluster) => cluster.merge('Service', 'shop', 'backend', {})],
+    ['what a promotion lists', (cluster: Cluster) => urgent(cluster).list('Service', 'shop')],
+    ['what a promotion applies', (cluster: Cluster) => urgent(cluster).apply(backend)],
+  ])('repeats %s after a second at the latest: a guard or a rollback cannot wait longer', async (_, send) => {
+    const busy = (response: ServerResponse) => response.writeHead(429, { 'retry-after': '60' }).end('busy')
+    const { cluster, requests } = await clusterAnswering(busy, [200, { ...service, items: [] }])
+    await send(cluster)
+    expect(requests).toHaveLength(2)
+    expect(pauses).toEqual([1_000])
+  })
+
+  test('lets a list wait for a busy server that does not say for how long', async () => {
+    const { address } = await serve(({ url }, response) => {
+      if (url.includes('/proxy/')) return void response.writeHead(429).end('busy')
+      response.writeHead(200).end(JSON.stringify({ items: [] }))
+    })
+    const cluster = clusterAt(address)
+    await errorOf(cluster.pod('shop', 'backend-1', 15090, '/stats'))
+    await cluster.list('Service', 'shop')
+    expect(pauses).toHaveLength(1)
+  })
+
+  test('asks no pod whose turn would come after its caller has given up', async () => {
+    const { cluster, requests } = await clusterAnswering((response) =>
+      response.writeHead(429, { 'retry-after': '30' }).end('busy'),
+    )
+    const ask = () => errorOf(cluster.pod('shop', 'backend-1', 15090, '/stats', 3_000))
+    expect((await ask()).status).toBe(429)
+    expect((await ask()).message).toContain('the API server is busy')
+    expect(requests).toHaveLength(1)
+  })
+
+  test('lets the requests that can wait pause for a busy server, but not a read of one object', async () => {
+    const { address } = await serve(({ url }, response) => {
+      if (url.includes('/proxy/')) return void response.writeHead(429, { 'retry-after': '2' }).end('busy')
+      response.writeHead(200).end(JSON.stringify({ ...service, items: [] }))
+    })
+    const cluster = clusterAt(address)
+    expect((await errorOf(cluster.pod('shop', 'backend-1', 15090, '/stats'))).status).toBe(429)
+    await get(cluster)
+    expect(pauses).toEqual([])
+    await cluster.list('Service', 'shop')
+    expect(pauses).toHaveLength(1)
+    expect(pauses[0]).toBeGreaterThan(1_000)
+  })
+
+  test('pauses nothing when a program behind the API server is busy', async () => {
+    const { address } = await serve(({ url }, response) => {
+      if (url.includes('/proxy/')) return void response.writeHead(429, { 'retry-after': '30' }).end('slow down')
+      response.writeHead(200).end(JSON.stringify({ items: [] }))
+    })
+    const cluster = clusterAt(address)
+    await errorOf(cluster.service('monitoring', 'prometheus', 9090, '/api/v1/query', 1_000))
+    await errorOf(cluster.pod('shop', 'backend-1', 3001, '/'))
+    await cluster.list('Service', 'shop')
+    expect(pauses).toEqual([])
+  })
+
+  test('pauses nothing when a PodDisruptionBudget refuses an eviction', async () => {
+    const { address } = await serve(({ url }, response) => {
+      if (url.includes('/eviction')) return void response.writeHead(429, { 'retry-after': '10' }).end('budget')
+      response.writeHead(200).end(JSON.stringify({ items: [] }))
+    })
+    const cluster = clusterAt(address)
+    expect(await cluster.evict('shop', 'backend-1', undefined)).toBe(false)
+    await cluster.list('Service', 'shop')
+    expect(pauses).toEqual([])
+  })
+
+  test('sends so many of the requests that can wait per second as its limit allows', async () => {
+    const { address } = await serve((_, response) =>
+      response.writeHead(200).end(JSON.stringify({ ...service, items: [] })),
+    )
+    const limits = { request: 15_000, credentials: 30_000, requestsPerSecond: 2 }
+    const cluster = createClient({ config: configOf(address), server: address }, limits)
+    for (let i = 0; i < 6; i++) await cluster.list('Service', 'shop')
+    const paused = pauses.length
+    expect(paused).toBeGreaterThan(0)
+    await get(cluster)
+    expect(pauses).toHaveLength(paused)
+  })
+
   test('does not retry for the counters of a pod, because the next sample comes soon', async () => {
     const { cluster, requests } = await clusterAnswering([503, 'no endpoints'])
     expect((await errorOf(cluster.pod('shop', 'backend-1', 15090, '/stats'))).status).toBe(503)
@@ -114,11 +211,7 @@ describe('an error of the API server', () => {
       details: { causes: [{ message: 'conflict with "argocd"' }, { message: 'conflict with "helm"' }] },
     }
     const { cluster } = await clusterAnswering([409, status])
-    expect(
-      await errorOf(
-        cluster.apply({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'backend', namespace: 'shop' } }),
-      ),
-    ).toMatchObject({
+    expect(await errorOf(cluster.apply(backend))).toMatchObject({
       name: 'ApiError',
       status: 409,
       message: 'Apply failed with 2 conflicts (HTTP 409)',

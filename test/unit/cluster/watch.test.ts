@@ -45,7 +45,7 @@ async function serveLists(...lists: { status?: number; version?: string; pods?: 
 
 const sendEvent = (stream: ServerResponse, type: string, object: object) =>
   stream.write(`${JSON.stringify({ type, object })}\n`)
-const names = (pods: Pod[]) => pods.map(({ metadata }) => metadata.name).sort()
+const names = (pods: readonly Pod[]) => pods.map(({ metadata }) => metadata.name).sort()
 
 test('a watch lists all objects once and then follows their changes', async () => {
   const { startWatch, stream, requests } = await serveLists({ version: '7', pods: ['a', 'b'] })
@@ -62,11 +62,10 @@ test('a watch lists all objects once and then follows their changes', async () =
     metadata: { resourceVersion: '20', creationTimestamp: null },
   })
   await vi.waitFor(() => expect(names(live.current())).toEqual(['a', 'c']))
-  expect(live.get('a')?.metadata.resourceVersion).toBe('9')
-  expect(live.get('b')).toBeUndefined()
+  expect(live.current().find(({ metadata }) => metadata.name === 'a')?.metadata.resourceVersion).toBe('9')
   const queries = requests.map(({ url }) => Object.fromEntries(new URL(url, 'http://x').searchParams))
   expect(queries).toEqual([
-    { labelSelector: 'app=backend' },
+    { labelSelector: 'app=backend', limit: '100' },
     {
       labelSelector: 'app=backend',
       watch: 'true',
@@ -85,11 +84,10 @@ test('a watch applies a change that arrives in pieces when it is complete', asyn
   const cut = bytes.indexOf(0xc3) + 1
   const first = await stream(1)
   first.write(bytes.subarray(0, cut), () => first.write(bytes.subarray(cut)))
-  await vi.waitFor(() => expect(live.get('a')?.metadata.annotations).toEqual({ note: 'über' }))
+  await vi.waitFor(() => expect(live.current()[0]?.metadata.annotations).toEqual({ note: 'über' }))
 })
 
 test.each<[string, (stream: ServerResponse) => unknown]>([
-  ['ends', (stream) => stream.end()],
   ['breaks', (stream) => stream.destroy()],
   [
     'reports that its version is too old',
@@ -109,6 +107,45 @@ test.each<[string, (stream: ServerResponse) => unknown]>([
   expect(new URL(requests.at(-1)!.url, 'http://x').searchParams.get('resourceVersion')).toBe('30')
 })
 
+test('a watch that the server ends continues from the last change, without a new list', async () => {
+  const { startWatch, stream, requests } = await serveLists({ version: '1', pods: ['a'] })
+  const live = await startWatch()
+  const first = await stream(1)
+  sendEvent(first, 'ADDED', named('b', '12'))
+  sendEvent(first, 'BOOKMARK', { kind: 'Pod', apiVersion: 'v1', metadata: { resourceVersion: '20' } })
+  await vi.waitFor(() => expect(names(live.current())).toEqual(['a', 'b']))
+  first.end()
+  sendEvent(await stream(2), 'ADDED', named('c', '21'))
+  await vi.waitFor(() => expect(names(live.current())).toEqual(['a', 'b', 'c']))
+  expect(live.fresh()).toBe(true)
+  const versions = requests.map(({ url }) => new URL(url, 'http://x').searchParams.get('resourceVersion'))
+  expect(versions).toEqual([null, '1', '20'])
+})
+
+test('a watch that a busy server refuses asks again for the watch, and not for a new list', async () => {
+  const lists: string[] = []
+  let refusals = 0
+  const streams: ServerResponse[] = []
+  const { address } = await serve(({ url }, response) => {
+    const isWatch = new URL(url, 'http://x').searchParams.has('watch')
+    if (!isWatch) lists.push(url)
+    if (isWatch && streams.length === 1 && refusals++ < 2)
+      return void response.writeHead(429, { 'retry-after': '1' }).end('busy')
+    if (isWatch) return (void response.writeHead(200).flushHeaders(), void streams.push(response))
+    response.end(JSON.stringify({ metadata: { resourceVersion: '7' }, items: [named('a')] }))
+  })
+  const config = new KubeConfig()
+  config.loadFromClusterAndUser({ name: 'c', server: address, skipTLSVerify: true }, { name: 'u' })
+  const live = await watch<Pod>(createClient({ config, server: address }), 'Pod', 'shop')
+  onTestFinished(live.close)
+  await vi.waitFor(() => expect(streams).toHaveLength(1))
+  streams[0]!.end()
+  await vi.waitFor(() => expect(live.fresh()).toBe(false))
+  await vi.waitFor(() => expect(streams).toHaveLength(2), { timeout: 10_000 })
+  await vi.waitFor(() => expect(live.fresh()).toBe(true))
+  expect(lists).toHaveLength(1)
+})
+
 test('a watch that cannot list again keeps its last state and is not fresh', async () => {
   const { startWatch, stream } = await serveLists(
     { pods: ['a'] },
@@ -117,7 +154,7 @@ test('a watch that cannot list again keeps its last state and is not fresh', asy
     { pods: ['a', 'b'] },
   )
   const live = await startWatch()
-  ;(await stream(1)).end()
+  ;(await stream(1)).destroy()
   await vi.waitFor(() => expect(live.fresh()).toBe(false))
   expect(names(live.current())).toEqual(['a'])
   await stream(2)

@@ -22,6 +22,12 @@ test('a followed canary needs no policies, and none of its own', () => {
 })
 
 describe('what an engine ignores is refused by name', () => {
+  test('the time of a run, because the engine moves the traffic on without it', () => {
+    expect(refusal('{ canary: { service: backend, engine: flagger }, runFor: 5h }')).toMatch(
+      /runFor: has no effect with `engine: flagger`: Flagger writes the weights and continues by itself/,
+    )
+  })
+
   test.each([
     ['argo-rollouts', 'steps: [50, 100]', /mesh\.yaml:1: canary\.steps: .*Rollout \(`spec\.strategy\.canary`\)/],
     ['flagger', 'interval: 1m', /canary\.interval: has no effect with `engine: flagger`: write it in the Canary/],

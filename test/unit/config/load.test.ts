@@ -152,6 +152,25 @@ describe('the loader', () => {
     )
   })
 
+  test.each([
+    ['5h', { after: 18_000_000, resumeWithin: 3_600_000 }],
+    ['{ after: 90m, resumeWithin: 10m }', { after: 5_400_000, resumeWithin: 600_000 }],
+  ])('accepts the time of a run in its short form and in full: %s', (runFor, expected) => {
+    expect(configOf(`{ canary: { service: backend }, runFor: ${runFor} }`).runFor).toEqual(expected)
+  })
+
+  test.each([
+    ['5', 'runFor', 'a duration with its unit'],
+    ['10s', 'runFor', 'expected 20s or more'],
+    ['{ resumeWithin: 1h }', 'runFor.after', 'a duration with its unit'],
+    ['{ after: 5h, resumeWithin: 30s }', 'runFor.resumeWithin', 'expected 1m or more'],
+    ['{ after: 5h, until: 6h }', 'runFor', 'until'],
+  ])('rejects a wrong time of a run with its key and what it expected: %s', (wrong, key, expected) => {
+    const message = refusal(`{ canary: { service: backend }, runFor: ${wrong} }`)
+    expect(message).toContain(key)
+    expect(message).toContain(expected)
+  })
+
   test('accepts a command with the name of a webhook that is not asked in the steps', () => {
     const yaml =
       '{ service: a, checks: { commands: { report: { run: check } } }, webhooks: { report: { type: event, url: "http://hooks.test" } } }'
@@ -667,6 +686,18 @@ describe('a config with mistakes', () => {
       'services:\n  a: &a { timeout: never }\n  b:\n    <<: *a\n',
       {},
       ['mesh.yaml:2: services.a.timeout', 'mesh.yaml:4: services.b.timeout'],
+    ],
+    [
+      'a rate of no requests',
+      'limits: { requestsPerSecond: 0 }',
+      {},
+      ['limits.requestsPerSecond', '0', 'expected a whole number from 1 to 10000'],
+    ],
+    [
+      'a rate with a unit',
+      'limits: { requestsPerSecond: 5/s }',
+      {},
+      ['limits.requestsPerSecond', '"5/s"', 'expected a whole number from 1 to 10000'],
     ],
     ['even steps of zero', 'canary: { service: a, steps: { by: 0 } }', {}, ['canary.steps', '{ by: 10, to: 50 }']],
     [

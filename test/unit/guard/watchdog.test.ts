@@ -3,6 +3,7 @@ import type { GuardSpec } from '../../../src/canary/ownership/guard-spec.ts'
 import {
   endedAnnotation,
   guardIdentity,
+  handOverIdentity,
   leasePaths,
   rollbackIdentity,
 } from '../../../src/canary/ownership/lease-object.ts'
@@ -173,7 +174,7 @@ describe('a guard whose run stops renewing', () => {
       },
     ])
     expect(namespace.lines).toEqual([
-      'https://ci/run/6 did not renew the Lease for 30 s: rolling all traffic of backend back to stable',
+      'the run https://ci/run/6 did not renew its Lease for 30 s: rolling all traffic of backend back to stable',
       `${events} (1 object written)`,
     ])
   })
@@ -283,7 +284,7 @@ describe('a guard whose run was replaced by', () => {
     clock.afterSleep = () => void (clock.time === 10_000 && namespace.patch(takenWithoutGuard(holder)))
     expect(await namespace.watch()).toBe('rolled back to stable')
     expect([namespace.weight, clock.time]).toEqual([0, 40_000])
-    expect(namespace.lines[0]).toContain(`${name} did not renew the Lease for 30 s`)
+    expect(namespace.lines[0]).toContain(`${name} did not renew its Lease for 30 s`)
   })
 
   test('a run that declines to be watched ends', async () => {
@@ -392,5 +393,47 @@ describe('a guard retries until it has written the rollback', () => {
       verb === 'patch' && kind === 'VirtualService' && refusals++ < 5 ? new ApiError(404, 'not found') : undefined
     expect(await namespace.watch()).toBe('rolled back to stable')
     expect([namespace.weight, refusals]).toEqual([0, 6])
+  })
+})
+
+describe('a guard whose run has handed the promotion over', () => {
+  function handedOver(by = identity): GuardedNamespace {
+    const namespace = new GuardedNamespace()
+    namespace.patch([
+      { op: 'add', path: leasePaths.guard, value: identity },
+      { op: 'add', path: '/spec/holderIdentity', value: handOverIdentity(by) },
+      { op: 'add', path: '/spec/leaseDurationSeconds', value: 3_600 },
+    ])
+    return namespace
+  }
+
+  test('waits for the next run as long as the Lease says, and then rolls back', async () => {
+    const namespace = handedOver()
+    expect(await namespace.watch()).toBe('rolled back to stable')
+    expect([clock.time, namespace.weight, namespace.holder]).toEqual([3_600_000, 0, ''])
+    expect(namespace.annotations[endedAnnotation]).toContain(
+      'no run has continued within 3600 s what the run https://ci/run/6 handed over, and the guard set the weight of v2',
+    )
+  })
+
+  test('ends when the guard of the next run watches', async () => {
+    const namespace = handedOver()
+    clock.afterSleep = () => clock.time === 600_000 && namespace.takenBy('run 7 (deadbeef)')
+    expect(await namespace.watch()).toBe('another run has taken over')
+    expect([clock.time, namespace.weight]).toEqual([600_000, 25])
+  })
+
+  test('rolls back soon if the next run takes the Lease and dies before its own guard watches', async () => {
+    const namespace = handedOver()
+    clock.afterSleep = () =>
+      clock.time === 600_000 && namespace.heldBy('run 7 (deadbeef)') === undefined && namespace.renew()
+    expect(await namespace.watch()).toBe('rolled back to stable')
+    expect([clock.time, namespace.weight]).toEqual([630_000, 0])
+  })
+
+  test('waits on if the next run cannot start and hands it back', async () => {
+    const namespace = handedOver('run 7 (deadbeef)')
+    expect(await namespace.watch()).toBe('rolled back to stable')
+    expect(clock.time).toBe(3_600_000)
   })
 })

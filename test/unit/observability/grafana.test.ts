@@ -334,6 +334,15 @@ describe('annotations', () => {
     ])
   })
 
+  test('of a fleet name the cluster', async () => {
+    const standIn = await grafanaStandIn()
+    const annotator = createAnnotator(apiOf(standIn), (error) => expect.unreachable(String(error)))
+    annotator.follow([{ ...backend, cluster: 'eu', steps: steps.slice(0, 1) }])
+    await annotator.finish(5_000, running)
+    const tags = ['mesh-canary', 'eu', 'shop', 'backend']
+    expect(standIn.annotations).toEqual([{ time: 1_000, tags, text: 'eu: backend: v1 → v2, weight 5%' }])
+  })
+
   test('of two promotions are kept apart', async () => {
     const standIn = await grafanaStandIn()
     const annotator = createAnnotator(apiOf(standIn), (error) => expect.unreachable(String(error)))

@@ -202,6 +202,82 @@ describe('an apply that fails half-way', () => {
   })
 })
 
+describe('apply for many services', () => {
+  const names = Array.from({ length: 20 }, (_, i) => `service-${i}`)
+  const routeTo = (name: string, host = name) =>
+    policy('VirtualService', name, { hosts: [host], http: [{ route: [{ destination: { host } }] }] })
+  const ruleFor = (name: string) => policy('DestinationRule', name, { host: name })
+
+  /** A cluster whose writes take a moment, and what each write found under way, by `kind name`. */
+  function slowCluster(fails: (object: KubeObject) => boolean = () => false) {
+    const { cluster } = recordingCluster()
+    const underWay = new Set<string>()
+    const writes: { what: string; beside: string[] }[] = []
+    const write: Cluster['apply'] = async (object, force, dryRun) => {
+      if (dryRun) return cluster.apply(object, force, dryRun)
+      const what = `${object.kind} ${object.metadata.name}`
+      writes.push({ what, beside: [...underWay] })
+      underWay.add(what)
+      await new Promise((resolve) => setImmediate(resolve))
+      underWay.delete(what)
+      if (fails(object)) throw new ApiError(503, 'the server is busy')
+      return cluster.apply(object, force, dryRun)
+    }
+    return { cluster: { ...cluster, apply: write }, writes }
+  }
+
+  async function applyOn(cluster: Cluster, objects: KubeObject[]): Promise<{ changes: Change[]; message: string }> {
+    const changes: Change[] = []
+    const planned = await planChanges(cluster, objects, owner)
+    const message = await apply(cluster, planned, recordProxies([]), (change) => changes.push(change)).then(
+      () => '',
+      (error: unknown) => (error as Error).message,
+    )
+    return { changes, message }
+  }
+
+  test('writes eight at a time, and never two kinds at once', async () => {
+    const { cluster, writes } = slowCluster()
+    const { changes } = await applyOn(
+      cluster,
+      names.flatMap((name) => [routeTo(name), ruleFor(name)]),
+    )
+    expect(changes).toHaveLength(40)
+    expect(Math.max(...writes.map(({ beside }) => beside.length))).toBe(7)
+    const kindOf = (what: string) => what.split(' ')[0]
+    expect(writes.filter(({ what, beside }) => beside.some((other) => kindOf(other) !== kindOf(what)))).toEqual([])
+  })
+
+  test('writes the objects of one service one after the other', async () => {
+    const { cluster, writes } = slowCluster()
+    await applyOn(cluster, [routeTo('a'), routeTo('a-at-the-gateway', 'a'), routeTo('b')])
+    const besideOf = (name: string) => writes.find(({ what }) => what === `VirtualService ${name}`)!.beside
+    expect(writes).toHaveLength(3)
+    expect(besideOf('b')).toEqual(['VirtualService a'])
+    expect(besideOf('a-at-the-gateway')).not.toContain('VirtualService a')
+  })
+
+  test('begins no more after a failure, and counts those that were under way as done', async () => {
+    const { cluster, writes } = slowCluster(({ metadata }) => metadata.name === 'service-2')
+    const { changes, message } = await applyOn(
+      cluster,
+      names.map((name) => routeTo(name)),
+    )
+    const written = changes.map(({ name }) => name).sort()
+    expect(writes).toHaveLength(written.length + 1)
+    expect(written.length).toBeLessThan(10)
+    const [, done = '', open = ''] = /done before: (.*); not done: (.*)\. Fix/.exec(message)!
+    expect(
+      done
+        .split(', ')
+        .map((each) => each.split('/')[1])
+        .sort(),
+    ).toEqual(written)
+    expect(open.split(', ')).toHaveLength(names.length - written.length)
+    expect(open).toContain('VirtualService shop/service-2')
+  })
+})
+
 describe('apply to a field that another manager owns', () => {
   const conflict = (...managers: string[]) =>
     new ApiError(

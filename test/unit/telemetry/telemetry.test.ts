@@ -6,7 +6,7 @@ import type { ObjectWatch } from '../../../src/cluster/watch.ts'
 import { emptyReport, promotionReport } from '../../../src/report/report.ts'
 import { createRedactor } from '../../../src/runtime/redaction.ts'
 import { startTelemetry } from '../../../src/telemetry/start.ts'
-import type { Telemetry } from '../../../src/telemetry/telemetry.ts'
+import type { Telemetry, TelemetryStart } from '../../../src/telemetry/telemetry.ts'
 import { FakeCluster } from '../canary/fake-cluster.ts'
 import { Collector, plain } from './collector.ts'
 
@@ -39,9 +39,14 @@ const report = emptyReport('shop', new Date(startedAt), false)
 const end = (telemetry: Telemetry) => telemetry.end(report, { at: Date.now(), isCancelled: false })
 
 /** The telemetry of a run with these variables. */
-function telemetryWith(variables: Record<string, string>, secrets: string[] = []): Promise<Telemetry> {
+function telemetryWith(
+  variables: Record<string, string>,
+  secrets: string[] = [],
+  more: Partial<TelemetryStart> = {},
+): Promise<Telemetry> {
   for (const [name, value] of Object.entries(variables)) vi.stubEnv(name, value)
-  return startTelemetry(process.env, { startedAt, namespace: 'shop', redact: createRedactor(secrets).redact })
+  const { redact } = createRedactor(secrets)
+  return startTelemetry(process.env, { startedAt, namespace: 'shop', redact, ...more })
 }
 
 /** The telemetry of a run that sends JSON to the address. */
@@ -66,6 +71,21 @@ describe('a collector receives', () => {
       'service.version': expect.stringMatching(/^\d+\.\d+\.\d+$/) as string,
       'telemetry.sdk.language': 'nodejs',
     })
+  })
+
+  test('the name of the cluster of a fleet, in the trace and in the metrics', async () => {
+    const collector = await collectorWith()
+    const variables = {
+      OTEL_EXPORTER_OTLP_ENDPOINT: collector.address,
+      OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
+    }
+    const telemetry = await telemetryWith(variables, [], { cluster: 'eu' })
+    const { progress } = await promotedOnFake()
+    progress.forEach((each) => telemetry.promotionsSeen(each))
+    await end(telemetry)
+    const root = collector.spans().find(({ name }) => name.startsWith('RUN '))!
+    expect(plain(root.attributes)).toMatchObject({ 'k8s.cluster.name': 'eu' })
+    expect(collector.points('mesh_canary.weight')).toMatchObject([{ 'k8s.cluster.name': 'eu', value: 100 }])
   })
 
   test('what the variables for headers and resources say', async () => {

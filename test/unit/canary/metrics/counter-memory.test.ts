@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { createCounterMemory } from '../../../../src/canary/metrics/counter-memory.ts'
+import { pod } from '../../fixtures.ts'
 
 const reading = (ok: number, failed: number) =>
   new Map([
@@ -53,4 +54,28 @@ test('a restart that Prometheus has not scraped yet counts nothing twice', () =>
     [0, 0],
     [4, 1],
   ])
+})
+
+test('the readings of a pod that has gone are forgotten, and those of one whose sidecar is down are not', () => {
+  const memory = createCounterMemory()
+  const running = [pod({ metadata: { name: 'a', uid: 'uid-1' } })]
+  const delta = (...counts: Parameters<typeof reading>) => [
+    ...memory.deltaSince('uid-1', reading(...counts), 0).values(),
+  ]
+  memory.register(running, running, running)
+  expect(delta(100, 8)).toEqual([100, 8])
+  memory.register([], [], running)
+  memory.register(running, running, running)
+  expect(delta(140, 9)).toEqual([40, 1])
+  memory.register([], [], [])
+  memory.register(running, running, running)
+  expect(delta(7, 0)).toEqual([7, 0])
+})
+
+test('a pod whose durations are read for the first time counts from that reading', () => {
+  const memory = createCounterMemory()
+  memory.deltaSince('uid-1', reading(100, 8), 0, false)
+  const withTimes = (ok: number, slow: number) => new Map([...reading(ok, 8), ['istio_ms_bucket{le="1"}', slow]])
+  expect([...memory.deltaSince('uid-1', withTimes(120, 5_000), 0, true).values()]).toEqual([0, 0, 0])
+  expect([...memory.deltaSince('uid-1', withTimes(130, 5_007), 0, true).values()]).toEqual([10, 0, 7])
 })

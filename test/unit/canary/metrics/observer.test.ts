@@ -1,6 +1,7 @@
 // The tests make up the readings of each sample. The end-to-end tests show that real sidecars answer like this.
 import { expect, test } from 'vitest'
 import { createObserver, type Observer, type Sample } from '../../../../src/canary/metrics/observer.ts'
+import type { Cluster } from '../../../../src/cluster/client.ts'
 import type { Pod } from '../../../../src/cluster/objects.ts'
 import type { Reading } from '../../../../src/metrics/counters.ts'
 import { clusterWith, container, live, planOf, pod } from '../../fixtures.ts'
@@ -20,6 +21,7 @@ const called = (count: number, code = '200', flags = '-', version = 'v2') => ({
 
 /** Pods and their counters, which a test changes between samples. `sampledPods`: the pods that the last sample read. */
 class FakeMesh {
+  limits: Pick<Cluster, 'requestsPerSecond'> = {}
   pods: Pod[] = []
   counters: Record<string, Record<string, number>> = {}
   isFresh = true
@@ -44,7 +46,7 @@ class FakeMesh {
       ),
     ]
     return createObserver(
-      clusterWith({}),
+      Object.assign(clusterWith({}), this.limits),
       pods,
       { namespace: 'shop', host, ...selectors, plan: planOf(plan) },
       (line) => this.notes.push(line),
@@ -226,6 +228,15 @@ test('the observer always reads the same pods when there are more than maxPods, 
   fake.counters = { ...fake.counters, s2: served(13) }
   expect(counts(await sample()).stable).toEqual([3, 0])
   expect(fake.notes).toEqual(['there are 5 stable pods: only the sidecars of 2 of them are read (`maxPods`)'])
+})
+
+test('the observer reads no more pods of a kind than requests that it may send in a second', async () => {
+  const pods = Array.from({ length: 5 }, (_, index) => of('v1', `s${index}`))
+  const fake = mesh([...pods, of('v2', 'c')], { c: served(10), s0: served(10), s1: served(10), s2: served(10) })
+  fake.limits = { requestsPerSecond: 3 }
+  await fake.observe('maxPods: 4')
+  expect(fake.sampledPods).toEqual(['c', 's0', 's1', 's2'])
+  expect(fake.notes.join()).toContain('only the sidecars of 3 of them are read (`limits.requestsPerSecond`)')
 })
 
 test('the observer finds the callers among more clients than maxPods', async () => {

@@ -23,7 +23,13 @@ test('the reader requests the wanted counters from each pod, and returns the rea
     new Map([['u0', new Map([['istio_requests_total{a="b"}', 3]])]]),
   )
   expect(calls).toEqual(
-    ['p0', 'p1'].map((name) => ['shop', name, 15090, '/stats/prometheus?usedonly&filter=istio.request', 3_000]),
+    ['p0', 'p1'].map((name) => [
+      'shop',
+      name,
+      15090,
+      '/stats/prometheus?usedonly&filter=istio.request(s_total%7C_duration)',
+      3_000,
+    ]),
   )
 })
 
@@ -89,4 +95,17 @@ test('the reader sends one request per pod and sample, and no other request', as
   calls = 0
   for (let samples = 0; samples < 3; samples++) expect((await sample()).observed.complete).toBe(true)
   expect(calls).toBe(15)
+})
+
+test('the reader asks for no durations of a pod that does not need them', async () => {
+  const paths: string[] = []
+  const cluster = clusterWith({
+    pod: (...args: [string, string, number, string]) => (paths.push(args[3]), Promise.resolve('')),
+  })
+  await sidecarReader(cluster, metrics)(pods(2), ({ metadata }) => metadata.name === 'p0')
+  expect(paths).toEqual(
+    ['istio.request(s_total%7C_duration)', 'istio.requests_total'].map(
+      (filter) => `/stats/prometheus?usedonly&filter=${filter}`,
+    ),
+  )
 })

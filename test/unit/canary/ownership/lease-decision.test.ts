@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { decide, observe, type ObservedLease } from '../../../../src/canary/ownership/lease-decision.ts'
-import { guardIdentity } from '../../../../src/canary/ownership/lease-object.ts'
+import { guardIdentity, handOverIdentity } from '../../../../src/canary/ownership/lease-object.ts'
 import { leaseHeldBy } from './fake-leases.ts'
 
 const holder = 'run 6 (deadbeef)'
@@ -38,6 +38,10 @@ describe('the decision about a Lease', () => {
   test('is to acquire it when it does not exist or has no holder, whatever its age', () => {
     expect(decide(undefined, unknown, 100_000, noWait)).toEqual({ kind: 'acquire' })
     expect(decide(leaseHeldBy(''), unknown, 999_000, noWait)).toEqual({ kind: 'acquire' })
+  })
+
+  test('is to acquire what its holder has handed over, although its time is not over', () => {
+    expect(decide(leaseHeldBy(handOverIdentity(holder)), unknown, 100_000, noWait)).toEqual({ kind: 'acquire' })
   })
 
   test('is to steal it once its holder has not renewed it for its duration, and not before', () => {

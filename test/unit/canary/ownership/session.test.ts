@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { openSession, type LeaseSession } from '../../../../src/canary/ownership/session.ts'
 import type { GuardSpec } from '../../../../src/canary/ownership/guard-spec.ts'
-import { leasePaths } from '../../../../src/canary/ownership/lease-object.ts'
+import { handedOverBy, handOverIdentity, leasePaths } from '../../../../src/canary/ownership/lease-object.ts'
 import { initialState } from '../../../../src/canary/state/start.ts'
 import { planHash } from '../../../../src/canary/workload/fingerprint.ts'
 import { ApiError } from '../../../../src/cluster/api-error.ts'
@@ -121,6 +121,62 @@ describe('a run that takes over from a lost one', () => {
       { clock, log: () => undefined },
     )
     expect([outcome, namespace.weight]).toEqual(['rolled back to stable', 0])
+  })
+})
+
+describe('a run that continues what another has handed over', () => {
+  /** Half an hour ago, for an hour. */
+  function afterHandOver(more: { template?: string } = {}): FakeNamespace {
+    const namespace = afterLostRun()
+    const text = namespace.annotations['mesh-canary.io/state']!
+    const saved = { ...(JSON.parse(text) as object), ...more }
+    namespace.patch([
+      { op: 'add', path: '/metadata/annotations/mesh-canary.io~1state', value: JSON.stringify(saved) },
+      { op: 'add', path: '/spec/holderIdentity', value: handOverIdentity(lost) },
+      { op: 'add', path: '/spec/leaseDurationSeconds', value: 3_600 },
+      { op: 'add', path: '/spec/renewTime', value: new Date(Date.now() - 1_800_000).toISOString() },
+    ])
+    return namespace
+  }
+  const noGuard = (verb: string, kind: string) =>
+    verb === 'apply' && kind === 'Job' ? new ApiError(403, 'jobs are forbidden') : undefined
+
+  test('takes the Lease at once and resumes', async () => {
+    const session = await open(afterHandOver())
+    expect(session.resumedFrom).toMatchObject({ phase: 'waiting', weight: 25 })
+    expect(clock.time).toBe(0)
+  })
+
+  test('and cannot start leaves it to the next one, for no longer than was left', async () => {
+    const namespace = afterHandOver()
+    namespace.before = noGuard
+    await expect(open(namespace)).rejects.toThrow('jobs are forbidden')
+    expect([namespace.weight, handedOverBy(namespace.holder!)]).toEqual([25, expect.stringMatching(/^run 7 /)])
+    expect(namespace.lease!.spec!.leaseDurationSeconds).toBeLessThanOrEqual(1_801)
+    expect(namespace.lease!.spec!.leaseDurationSeconds).toBeGreaterThan(1_700)
+  })
+
+  test('of another version and cannot start returns the traffic to stable', async () => {
+    const namespace = afterHandOver({ template: 'another' })
+    namespace.before = noGuard
+    await expect(open(namespace)).rejects.toThrow('jobs are forbidden')
+    expect([namespace.weight, namespace.lease]).toEqual([0, undefined])
+  })
+
+  test('hands over again; a repeated write whose first answer was lost is no error', async () => {
+    const namespace = afterHandOver()
+    const session = await open(namespace)
+    const write = namespace.api.patch.bind(namespace.api)
+    let writes = 0
+    namespace.api.patch = async (...args) => {
+      const written = await write(...args)
+      if (args[0] === 'Lease' && writes++ === 0) throw new ApiError(0, 'no answer')
+      return written as never
+    }
+    await expect(session.handOver(state, 60_000)).rejects.toThrow('no answer')
+    await session.handOver(state, 60_000)
+    expect(handedOverBy(namespace.holder!)).toBe(session.identity)
+    await expect(session.renew(state)).rejects.toThrow('took over the promotion')
   })
 })
 

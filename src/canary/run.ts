@@ -1,0 +1,94 @@
+// A promotion of a run, whoever moves its traffic, and how it has ended.
+import type { CanaryConfig } from '../config/schema.ts'
+import type { Split } from '../policies/routes.ts'
+import type { Promotion } from './controller/context.ts'
+import type { DrainTarget } from './controller/undrained.ts'
+import { isHeldAsPlanned } from './state/ending.ts'
+import type { HandOver } from './state/hand-over.ts'
+import type { State } from './state/types.ts'
+import type { VersionSelectors } from './workload/selectors.ts'
+
+/**
+ * What this process is responsible for: whose traffic, and the name that holds the Lease. `needsDrainCheck`: the
+ * traffic is rolled back, and only the drain has to be checked. `followed`: the rollout of a controller, which has no Lease.
+ */
+export type RecoveryIntent = {
+  split: Split
+  identity: string
+  selectors: VersionSelectors
+  drainTarget: DrainTarget
+  needsDrainCheck: boolean
+  followed?: FollowedRollout
+}
+
+/**
+ * The rollout that a run follows. `revision`: the one that it follows. As long as that is not known, `from` is the one before, and any
+ * other is that of the run. `holds`: it goes on if the run dies, because the plan says so and nothing condemns it.
+ */
+export type FollowedRollout = { type: 'argo-rollouts' | 'flagger'; name: string; holds?: true } & (
+  | { revision: string }
+  | { from: string }
+)
+
+/** A promotion under way, whoever moves its traffic. None of its methods rejects. */
+export type Run = {
+  plan: CanaryConfig
+  split: Split
+  selectors: VersionSelectors
+  state: State
+  intent: RecoveryIntent
+  /** How far the controller is that moves the traffic, if one does. */
+  where?: string | undefined
+  /** It has not ended, or a decision is not written yet. */
+  isBusy: boolean
+  /** It is in the middle of a long step, and nothing leans against the canary: the next sample may come later. */
+  isCalm: boolean
+  /** False if its traffic should return to stable and that is not written. */
+  isSafe: boolean
+  /** Another process has taken it over, or it could not be made safe: its verdict no longer says what the traffic does. */
+  isLost: boolean
+  /** The next run continues it. */
+  isHandedOver?: boolean
+  /** Its traffic was rolled back, and nothing has checked yet whether the proxies follow. */
+  needsDrainCheck: boolean
+  hasEnded(): boolean
+  tick(): Promise<void>
+  heartbeat(): Promise<void>
+  rollBack(reason: string, rolledBackWith?: string): Promise<void>
+  cancel(reason: string): Promise<void>
+  /** Undefined if a controller moves the traffic: it goes on without the run. */
+  handOver?(how: HandOver): Promise<void>
+  /** The same for one that is promoted, and waits for other clusters. */
+  handOverPromoted?(how: HandOver): void
+  conclude(how: { fast: boolean }): Promise<Promotion>
+}
+
+/** There is nothing to promote. `weight`: the canary's, in per cent. `error`: why it keeps traffic that should go back. */
+export type Idle = { idle: string; plan: CanaryConfig; weight: number; error?: string }
+
+/**
+ * A promotion as it is now. `cluster`: its name in a fleet. `deployment`: whose pods are the canary's, if it is one Deployment.
+ * `where`: how far the controller is that moves the traffic, if one does.
+ */
+export type PromotionProgress = {
+  cluster?: string
+  plan: CanaryConfig
+  namespace: string
+  state: State
+  deployment?: string
+  where?: string | undefined
+}
+
+export const isPromoted = ({ state }: Run) => state.phase === 'ended' && state.verdict === 'promoted'
+
+export const whatFailed = ({ plan, isLost }: Run) =>
+  isLost ? `the promotion of ${plan.service} was lost` : `the canary of ${plan.service} was not promoted`
+
+export function hasFailed({ state, isLost }: Run): boolean {
+  return isLost || (state.phase === 'ended' && state.verdict !== 'promoted' && !isHeldAsPlanned(state))
+}
+
+/** Of several, one that does not keep its weight: it decides about the others. */
+export const firstFailed = (runs: Run[]) => runs.find((run) => hasFailed(run) && !isHeld(run)) ?? runs.find(hasFailed)
+
+export const isHeld = ({ state, isLost }: Run) => !isLost && state.phase === 'ended' && state.verdict === 'held'

@@ -1,0 +1,65 @@
+// The report of a run over several clusters: one verdict, and the report of each cluster. Pure.
+import { emptyReport, worstPromotion, type ClusterResult, type PromotionReport, type Report } from './report.ts'
+
+/**
+ * `clusters`: at least one. The verdict is that of the worst cluster: `promoted` only if each has promoted the canary, now or
+ * in an earlier run.
+ */
+export function fleetReport(clusters: ClusterResult[], began: Date): Report {
+  const reports = clusters.map(({ report }) => report)
+  const named = (texts: (report: Report) => string[]) =>
+    clusters.flatMap(({ name, report }) => texts(report).map((text) => `${name}: ${text}`))
+  const errors = named(({ error }) => error?.split('\n') ?? [])
+  const commits = reports.flatMap((report) => report.commits ?? [])
+  const istioctl = reports.find((report) => report.istioctl)?.istioctl
+  const images = [...new Set(reports.flatMap((report) => report.images ?? []))]
+  const experiments = clusters.flatMap(({ name, report }) =>
+    (report.experiments ?? []).map((experiment) => ({ ...experiment, cluster: name })),
+  )
+  const meshes = reports.flatMap(({ mesh }) => mesh ?? [])
+  const [mesh] = meshes.every(({ version }) => version === meshes[0]!.version) ? meshes : []
+  const traces = reports.flatMap((report) => report.traceId ?? [])
+  return {
+    ...emptyReport(
+      reports[0]!.namespace,
+      began,
+      reports.every(({ dryRun }) => dryRun),
+    ),
+    seconds: (Date.now() - began.getTime()) / 1000,
+    outcome: errors.length === 0 ? 'success' : 'failure',
+    stages: clusters.flatMap(({ name, report }) =>
+      report.stages.map((stage) => ({ ...stage, name: `${name}: ${stage.name}` })),
+    ),
+    warnings: named(({ warnings }) => warnings),
+    promotions: clusters.flatMap(({ name, report }) =>
+      report.promotions.map((promotion) => ({ ...promotion, cluster: name })),
+    ),
+    ...verdictOf(clusters),
+    ...(experiments.length > 0 ? { experiments } : {}),
+    ...(commits.length > 0 ? { commits } : {}),
+    ...(images.length > 0 ? { images } : {}),
+    ...(istioctl ? { istioctl } : {}),
+    ...(mesh ? { mesh } : {}),
+    ...(traces.length > 0 ? { traceId: traces.join(' ') } : {}),
+    ...(errors.length === 0 ? {} : { error: errors.join('\n') }),
+    clusters,
+  }
+}
+
+function verdictOf(clusters: ClusterResult[]): Pick<Report, 'verdict' | 'weight' | 'reason'> {
+  const of = clusters.flatMap(({ name, report }) => outcomeIn(report).map((outcome) => ({ ...outcome, cluster: name })))
+  // What an earlier run has promoted makes the fleet no less promoted.
+  const now = of.filter(({ verdict, isDone }) => !(verdict === 'skipped' && isDone))
+  const worst = worstPromotion(now) ?? of[0]
+  if (!worst) return {}
+  return { verdict: worst.verdict, weight: worst.weight, reason: `${worst.cluster}: ${worst.reason}` }
+}
+
+type Outcome = Pick<PromotionReport, 'verdict' | 'weight' | 'reason' | 'rolledBackWith'> & { isDone: boolean }
+
+/** A run that ended before its promotions has a verdict of its own. `isDone`: there was nothing left to promote. */
+function outcomeIn({ promotions, verdict, weight = 0, reason = '', error }: Report): Outcome[] {
+  const isDone = error === undefined
+  if (promotions.length > 0) return promotions.map((promotion) => ({ ...promotion, isDone }))
+  return verdict === undefined ? [] : [{ verdict, weight, reason, isDone }]
+}

@@ -1,0 +1,63 @@
+// What the run in one cluster of a fleet does beside its stages: it waits for its turn and, when the fleet fails before
+// its promotions, returns what an earlier run has left under way.
+import { readAnyWeight } from '../canary/traffic/router.ts'
+import type { KubeObject } from '../cluster/objects.ts'
+import { canariesOf } from '../config/names.ts'
+import { splitOf } from '../policies/routes.ts'
+import { messageOf } from '../runtime/errors.ts'
+import type { Stage, StageContext } from './context.ts'
+
+/**
+ * Waits until this run may change something. `hasWaited`: for other clusters. `isOver`: the time of the run is over, and
+ * the next one continues.
+ */
+export async function awaitTurn({
+  cluster,
+  config,
+  connection,
+  others,
+}: StageContext): Promise<{ hasWaited: boolean; isOver: boolean }> {
+  if (!others) return { hasWaited: false, isOver: false }
+  const namespace = await cluster.get<KubeObject>('Namespace', undefined, config.namespace).catch(() => undefined)
+  return others.turn({ server: connection.server, uid: namespace?.metadata.uid })
+}
+
+/**
+ * After an error outside the promotions. `hasBegun`: it had its turn. `promote`: the stage, which begins nothing new.
+ * @throws Error with the problem, and with each canary that keeps traffic from an earlier run
+ */
+export async function stopInFleet(
+  context: StageContext,
+  problem: unknown,
+  hasBegun: boolean,
+  promote: Stage,
+): Promise<never> {
+  const { config, others, host, stages, recorder } = context
+  const hasPromoted = recorder.current().stages.some(({ name }) => name === 'promote')
+  if (!others || hasPromoted || !stages.includes('promote') || config.dryRun || host.signal.aborted) throw problem
+  const left = await trafficLeft(context)
+  if (left.length === 0) throw problem
+  const message = messageOf(problem)
+  const elsewhere = others.failure()
+  if (!config.together || (!hasBegun && !elsewhere))
+    throw new Error(`${message}; ${left.join(', ')}; run the stage rollback to return it to stable`)
+  const failure = `the run failed (${message.split('\n')[0]})`
+  // The others need not wait until this cluster is back on stable.
+  if (hasBegun) void others.settle({ failure, putsBack: true }).catch(() => undefined)
+  await promote({ ...context, ...(elsewhere ? {} : { stopped: failure }) })
+  throw new Error([recorder.current().error ?? [], message].flat().join('\n'))
+}
+
+/** One phrase for each canary that has traffic, or may have. */
+async function trafficLeft({ cluster, config }: StageContext): Promise<string[]> {
+  const phrases = canariesOf(config).map(async (plan) => {
+    const title = `${plan.canary.name} of ${plan.service}`
+    try {
+      const weight = await readAnyWeight(cluster, splitOf(config, plan))
+      return weight === 0 ? [] : [`${title} keeps its weight ${weight} from an earlier run`]
+    } catch (problem) {
+      return [`the weight of ${title} cannot be read (${messageOf(problem)})`]
+    }
+  })
+  return (await Promise.all(phrases)).flat()
+}

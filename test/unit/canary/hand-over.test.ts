@@ -1,0 +1,168 @@
+// Promotions that one run hands over to the next, because its time is over.
+import { describe, expect, test, vi } from 'vitest'
+import { guardAnnotation, handedOverBy, savedPromotion } from '../../../src/canary/ownership/lease-object.ts'
+import { ApiError } from '../../../src/cluster/api-error.ts'
+import type { KubeObject } from '../../../src/cluster/objects.ts'
+import type { ObjectWatch } from '../../../src/cluster/watch.ts'
+import { configOf } from '../fixtures.ts'
+import { FakeCluster } from './fake-cluster.ts'
+
+vi.mock('../../../src/cluster/watch.ts', () => ({
+  watch: (cluster: { live: (kind: string) => ObjectWatch<KubeObject> }, kind: string) =>
+    Promise.resolve(cluster.live(kind)),
+}))
+
+const planWith = (more = '', interval = '100s') =>
+  configOf(
+    `{ namespace: shop, canary: { service: backend, interval: ${interval}, pollInterval: 1s, progressDeadline: 20s${more} } }`,
+  )
+const why = 'the run ends after 60 s (`runFor`)'
+
+/** A cluster in which each guard says at once that it watches. */
+function guardedCluster(before = new FakeCluster()) {
+  const cluster = new FakeCluster(before.weight, before.clock)
+  cluster.lease = before.lease
+  cluster.configMaps = before.configMaps
+  cluster.before = () => {
+    const { lease } = cluster
+    const holder = lease?.spec?.holderIdentity
+    if (holder && handedOverBy(holder) === undefined)
+      Object.assign(lease.metadata.annotations!, { [guardAnnotation]: holder })
+    return undefined
+  }
+  return cluster
+}
+
+/** The run ends so many ms from now. */
+const endingIn = (cluster: FakeCluster, ms: number) => ({
+  runsUntil: { at: cluster.clock.time + ms, latestAt: cluster.clock.time + ms + 5_000, waitMs: 3_600_000, why },
+})
+
+const stepsOf = ({ steps }: { steps: { weight: number; outcome: string }[] }) =>
+  steps.map(({ weight, outcome }) => [weight, outcome])
+
+describe('a run whose time is over', () => {
+  test('ends held, keeps the weight and its guard, and lets the next run take the Lease', async () => {
+    const cluster = guardedCluster()
+    const ended = await cluster.promote(planWith(), endingIn(cluster, 60_000))
+    expect(ended).toMatchObject({ verdict: 'held', asPlanned: true, weight: 5 })
+    expect(ended.reason).toBe(
+      `${why}, and the canary keeps the weight 5: the next run continues, and if none does within 3600 s ` +
+        '(`runFor.resumeWithin`), the guard returns all traffic to v1',
+    )
+    expect(cluster.weights).toEqual([5])
+    expect(handedOverBy(cluster.lease!.spec!.holderIdentity!)).toMatch(/^run 7 /)
+    expect(cluster.lease!.spec!.leaseDurationSeconds).toBe(3_600)
+    expect(cluster.intents.at(-1)).toEqual([])
+  })
+
+  test('is followed by one that continues the step and its time, with the evidence so far', async () => {
+    const first = guardedCluster()
+    await first.promote(planWith(), endingIn(first, 60_000))
+    const second = guardedCluster(first)
+    const from = second.clock.time
+    const ended = await second.promote(planWith(), endingIn(second, 70_000))
+    expect(stepsOf(ended)).toEqual([
+      [5, 'interrupted'],
+      [5, 'passed'],
+      [25, 'held'],
+    ])
+    const [, again] = ended.steps
+    expect((again as { endedAt: number }).endedAt - from).toBeLessThan(50_000)
+    expect(ended.canary.requests).toBeGreaterThan(1_000)
+    expect(second.notes.some((line) => line.startsWith('resumes an earlier run'))).toBe(true)
+  })
+
+  test('promotes a canary whose steps are longer than any run', async () => {
+    let cluster = guardedCluster()
+    let ended = await cluster.promote(planWith(', steps: [50, 100]', '150s'), endingIn(cluster, 60_000))
+    for (let runs = 1; runs < 12 && ended.verdict === 'held'; runs++) {
+      cluster = guardedCluster(cluster)
+      ended = await cluster.promote(planWith(', steps: [50, 100]', '150s'), endingIn(cluster, 60_000))
+    }
+    expect(ended).toMatchObject({ verdict: 'promoted', weight: 100 })
+    expect(cluster.lease).toBeUndefined()
+  })
+
+  test('gives no other version the time of this one', async () => {
+    const first = guardedCluster()
+    await first.promote(planWith(), endingIn(first, 60_000))
+    const second = guardedCluster(first)
+    const plan = planWith(', steps: [5, 50, 100]')
+    const ended = await second.promote(plan, endingIn(second, 60_000))
+    expect(stepsOf(ended)).toEqual([[5, 'held']])
+  })
+
+  test('before the first weight leaves nothing to guard', async () => {
+    const cluster = guardedCluster()
+    cluster.canaryStatus = { ...cluster.canaryStatus!, conditions: [] }
+    const ended = await cluster.promote(planWith(), endingIn(cluster, 5_000))
+    expect(ended).toMatchObject({ verdict: 'held', weight: 0, reason: `${why}, and the next run continues` })
+    expect(cluster.lease!.spec!.holderIdentity).toBe('')
+  })
+
+  test('says that no guard watches the weight with `guard: off`', async () => {
+    const cluster = new FakeCluster()
+    const ended = await cluster.promote(planWith(', guard: off'), endingIn(cluster, 60_000))
+    expect(ended.reason).toContain('which no guard watches (`guard: off`)')
+    expect(cluster.lease!.spec!.holderIdentity).toBe('')
+  })
+
+  test.each([
+    ['leans against it', 0.03, 'rolled-back or inconclusive'],
+    ['is good', 0, 'held'],
+  ])('keeps the weight of a canary only while the evidence %s', async (_, failureShare, verdict) => {
+    const cluster = guardedCluster()
+    cluster.failureShare = failureShare
+    const ended = await cluster.promote(planWith(', checks: { successRate: 99% }'), endingIn(cluster, 30_000))
+    if (verdict === 'held') return expect(ended).toMatchObject({ verdict, weight: 5 })
+    expect(['rolled-back', 'inconclusive']).toContain(ended.verdict)
+    expect([ended.weight, cluster.weight]).toEqual([0, 0])
+  })
+
+  const withoutCounters = (untilMs: number) => {
+    const cluster = guardedCluster()
+    const guard = cluster.before
+    const isSilent = () => cluster.clock.time > 55_000 && cluster.clock.time < untilMs
+    cluster.before = (verb, what) =>
+      guard(verb, what) ?? (verb === 'pod' && what === 'v2' && isSilent() ? new ApiError(0, 'no answer') : undefined)
+    return cluster.promote(planWith(), endingIn(cluster, 60_000))
+  }
+
+  test('waits some seconds for counters that cannot be read at that moment', async () => {
+    expect(await withoutCounters(62_000)).toMatchObject({ verdict: 'held', weight: 5 })
+  })
+
+  test('returns the traffic of a canary whose counters still cannot be read', async () => {
+    const ended = await withoutCounters(Infinity)
+    expect(ended).toMatchObject({ verdict: 'inconclusive', weight: 0 })
+    expect(ended.reason).toContain('the counters of the sidecars cannot be read')
+  })
+
+  test('does not hand over what the API server does not let it: then the guard rolls back', async () => {
+    const cluster = guardedCluster()
+    const guard = cluster.before
+    let isEnding = false
+    cluster.before = (verb, what) => {
+      isEnding ||= cluster.notes.some((line) => line.startsWith('decision: held'))
+      return guard(verb, what) ?? (isEnding && verb === 'patch' ? new ApiError(503, 'away') : undefined)
+    }
+    const ended = await cluster.promote(planWith(), endingIn(cluster, 60_000))
+    expect(ended).toMatchObject({ verdict: 'inconclusive', weight: 5 })
+    expect(ended.error).toContain('its guard will return all traffic to v1')
+    expect(cluster.intents.at(-1)).toHaveLength(1)
+  })
+
+  test('writes nothing to the Lease after it has handed it over', async () => {
+    const cluster = guardedCluster()
+    await cluster.promote(planWith(), endingIn(cluster, 60_000))
+    expect(savedPromotion(cluster.lease)?.state.phase).toBe('watching')
+  })
+
+  test('starts no promotion any more', async () => {
+    const cluster = guardedCluster()
+    const ended = await cluster.promote(planWith(), endingIn(cluster, 0))
+    expect(ended).toMatchObject({ verdict: 'skipped', reason: `${why}; the next run continues` })
+    expect(cluster.weights).toEqual([])
+  })
+})

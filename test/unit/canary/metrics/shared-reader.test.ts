@@ -1,0 +1,55 @@
+import { expect, test } from 'vitest'
+import type { CounterReader } from '../../../../src/canary/metrics/counter-reader.ts'
+import { sharedReader } from '../../../../src/canary/metrics/shared-reader.ts'
+import type { Pod } from '../../../../src/cluster/objects.ts'
+import { pod } from '../../fixtures.ts'
+
+const named = (name: string) => pod({ metadata: { name, uid: name } })
+const [a, b, c] = [named('a'), named('b'), named('c')]
+const reading = new Map([['istio_requests_total{a="b"}', 1]])
+
+/** Records what it is asked to read: the pods, and those with durations. */
+function recorder(
+  answer: CounterReader = (pods) => Promise.resolve(new Map(pods.map(({ metadata }) => [metadata.name, reading]))),
+) {
+  const reads: { pods: string[]; timed: string[] }[] = []
+  const read: CounterReader = (pods, needsTimes = () => true) => {
+    const names = (some: readonly Pod[]) => some.map(({ metadata }) => metadata.name)
+    reads.push({ pods: names(pods), timed: names(pods.filter(needsTimes)) })
+    return answer(pods, needsTimes)
+  }
+  return { read: sharedReader(read), reads }
+}
+
+test('promotions that sample at the same moment read each pod once, and each gets the pods that it asked for', async () => {
+  const { read, reads } = recorder()
+  const answers = await Promise.all([read([a, b], (each) => each === a), read([b, c], (each) => each === c)])
+  expect(reads).toEqual([{ pods: ['a', 'b', 'c'], timed: ['a', 'c'] }])
+  expect(answers.map((each) => [...each.keys()])).toEqual([
+    ['a', 'b'],
+    ['b', 'c'],
+  ])
+})
+
+test('the next sample is a reading of its own, with the durations that any promotion has needed', async () => {
+  const { read, reads } = recorder()
+  await read([a], () => true)
+  await read([a], () => false)
+  expect(reads).toEqual([
+    { pods: ['a'], timed: ['a'] },
+    { pods: ['a'], timed: ['a'] },
+  ])
+})
+
+test('a pod that does not answer is missing', async () => {
+  const { read } = recorder(() => Promise.resolve(new Map([['a', reading]])))
+  expect([...(await read([a, b])).keys()]).toEqual(['a'])
+})
+
+test('all that asked hear of a missing right, and can ask again', async () => {
+  let refuses = true
+  const { read } = recorder(() => (refuses ? Promise.reject(new Error('forbidden')) : Promise.resolve(new Map())))
+  await Promise.all([read([a]), read([b])].map((each) => expect(each).rejects.toThrow('forbidden')))
+  refuses = false
+  expect((await read([a])).size).toBe(0)
+})
