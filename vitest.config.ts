@@ -13,8 +13,11 @@ const unit = { include: ['test/unit/**/*.test.ts'], testTimeout: 60_000, maxWork
 /** These test files replace a module by a fake (`vi.mock`), which other files must not see. */
 const replacesModules = [
   'test/unit/action/post-step.test.ts',
+  'test/unit/canary/hand-over.test.ts',
   'test/unit/canary/promote.test.ts',
+  'test/unit/fleet/coordinator.test.ts',
   'test/unit/recovery-first.test.ts',
+  'test/unit/stages/fleet.test.ts',
   'test/unit/stages/promote.test.ts',
   'test/unit/telemetry/run-trace.test.ts',
   'test/unit/telemetry/telemetry.test.ts',

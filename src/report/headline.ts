@@ -27,7 +27,13 @@ export function headline(report: Report): Headline {
 /** How each cluster has ended, or all that would change. */
 function ofFleet({ reason, ...report }: Report, clusters: ClusterResult[]): Headline {
   if (report.dryRun && report.outcome === 'success')
-    return ofPlan({ ...report, stages: clusters.flatMap(({ report }) => report.stages) })
+    return ofPlan({
+      ...report,
+      stages: clusters.flatMap(({ report }) => report.stages),
+      plan: clusters.flatMap(({ report }) => report.plan ?? []),
+      meshPlan: clusters.flatMap(({ report }) => report.meshPlan ?? []),
+      removed: clusters.flatMap(({ report }) => report.removed ?? []),
+    })
   const verdict = report.verdict ?? (report.outcome === 'success' ? 'done' : 'failed')
   const sentence = clusters.map(({ name, report }) => `${name}: ${report.verdict ?? report.outcome}`).join('; ')
   const tone =

@@ -4,7 +4,7 @@ import { action } from '../../../src/action/github.ts'
 import { finishReporting } from '../../../src/action/reporting.ts'
 import { runPost, type PostState } from '../../../src/post.ts'
 
-vi.mock('../../../src/post.ts')
+vi.mock('../../../src/post.ts', async (original) => ({ ...(await original<object>()), runPost: vi.fn() }))
 vi.mock('../../../src/action/reporting.ts')
 afterEach(() => void vi.unstubAllEnvs())
 
@@ -14,6 +14,18 @@ const done = 'the run ended in the middle of a promotion: all traffic of backend
 test.each<[string, PostState, string[] | Error, [string | undefined, boolean]]>([
   ['the traffic is back', { intents }, [done], [done, false]],
   ['the weights are held', { intents, held: true }, [done], [done, true]],
+  [
+    'the weights are held in one cluster of a fleet only',
+    { clusters: { eu: { intents, held: true }, us: { intents } } },
+    [done],
+    [done, false],
+  ],
+  [
+    'the weights are held in every cluster that has some',
+    { clusters: { eu: { intents, held: true }, us: {} } },
+    [done],
+    [done, true],
+  ],
   ['a cancelled run had nothing to hold', { held: true }, [], [undefined, false]],
   [
     'it failed, without the error, which may hold a secret',

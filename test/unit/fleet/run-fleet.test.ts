@@ -115,7 +115,7 @@ test('the headline of a plan counts what would change in all clusters', () => {
   const row = { action: 'create', kind: 'VirtualService', namespace: 'shop', name: 'backend', diff: [] } as const
   const planned = { ...emptyReport('shop', new Date(), true), plan: [{ ...row, diff: [] }] }
   const clusters = ['eu', 'us'].map((name) => ({ name, wave: 1, report: planned }))
-  expect(headlineText(fleetReport(clusters, new Date()))).toBe('📋 2 changes are planned; nothing was changed')
+  expect(headlineText(fleetReport(clusters, new Date()))).toBe('📋 2 objects would change; nothing was changed')
 })
 
 test('the page and the comment name the cluster of each promotion and plan', () => {
