@@ -145,7 +145,7 @@ test('the action follows a redirect to another server without sending or printin
         .filter((line) => line.startsWith(`${server} /away`))
         .map((line) => line.replace(/^\S+ \S+ /, ''))
     expect([of('mirror'), of('storage')]).toEqual([['with credentials', 'with credentials'], ['without credentials']])
-    expect(log.replace(/^::add-mask::.*$/gm, '')).not.toContain('s3cret')
+    expect(log).not.toContain('s3cret')
   }))
 
 test('two concurrent installs into one empty tool cache each have a complete binary, 20 times in a row', () =>

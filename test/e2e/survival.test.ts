@@ -528,8 +528,9 @@ describe('a guard that cannot start', () => {
 
 test('a promotion waits for a killed API server and continues', async () => {
   const pid = (await status())!.components.find(({ name }) => name === 'kube-apiserver')!.pid
+  // On a busy machine the server needs more than five seconds to start again.
   const { outputs, log } = await runAction(
-    {},
+    { guard: '60s' },
     { options: onLogLine('at weight 10', () => process.kill(pid, 'SIGKILL')) },
   )
   expect(outputs['verdict'], log).toBe('promoted')
@@ -586,7 +587,7 @@ test('no secret appears in the cluster, in the report or in the log', async () =
     },
   )
   expect(stored).toContain('mesh-canary.io/state')
-  for (const text of [stored, JSON.stringify(report), summary, log.replaceAll(/^::add-mask::.*$/gm, '')])
+  for (const text of [stored, JSON.stringify(report), summary, log])
     expect(text).not.toContain(secret)
 })
 

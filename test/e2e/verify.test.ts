@@ -236,7 +236,10 @@ const brokenPods = (form: SidecarForm) => {
         ],
       },
     }),
-    of('probe', { container: { readinessProbe: { httpGet: { path: '/', port: 9999 }, periodSeconds: 1 } } }),
+    of('probe', {
+      // The time of a busy machine is enough for the sidecar to say why.
+      container: { readinessProbe: { httpGet: { path: '/', port: 9999 }, periodSeconds: 1, timeoutSeconds: 10 } },
+    }),
     of('never', { container: { readinessProbe: { exec: { command: ['false'] }, periodSeconds: 1 } } }),
     of('cpu', { container: { resources: { requests: { cpu: '1000' } } } }),
     of('memory', { container: { resources: { requests: { memory: '1000Ti' } } } }),
