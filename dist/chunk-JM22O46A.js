@@ -1,0 +1,2 @@
+import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
+function l(n){let{clusters:a={},...e}=n,t=Object.keys(a).length;return Object.entries(a).map(([s,{wave:i,context:r,kubeconfig:c=e.kubeconfig}])=>({name:s,wave:i,config:{...e,...c===void 0?{}:{kubeconfig:c},...r===void 0?{}:{context:r},...e.canary?{canary:o(e.canary,t)}:{},...e.canaries?{canaries:e.canaries.map(f=>o(f,t))}:{}}}))}function o(n,a){let{checks:e}=n;return{...n,checks:{...e,falseRollback:e.falseRollback/a}}}export{l as a};

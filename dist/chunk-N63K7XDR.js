@@ -1,0 +1,20 @@
+import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
+import{c as x,e as w,f as R,g as P,h as k,i as C,k as O}from"./chunk-ACTC55QL.js";import{a as j}from"./chunk-OZRDB43F.js";import{a as p,b as $,c as b,g as y}from"./chunk-JVPLE6M6.js";import{a as m}from"./chunk-P2F4PX6F.js";import{a as h}from"./chunk-SAG56O5P.js";import{createHash as q}from"node:crypto";var D=6e4,S=24e3,T=12,u=20,_=1e3;function an({identity:n,namespace:e,cluster:t},r){let i=I(t,r);return q("sha256").update(`${n.owner}
+${e}
+${i}`).digest("hex").slice(0,16)}function I(n,{server:e="",job:t=""}){return n?["kind",n.name,n.kubernetes,n.image,t].join(" "):M(e)?`local ${t}`:e}function M(n){return/^https?:\/\/(127\.|0\.0\.0\.0|localhost|\[::1\]|host\.docker\.internal)/i.test(n)}function cn(n){return`<!-- mesh-canary ${n} -->`}var N=/^<!-- as of (\S+) -->$/m;function F(n){let{startedAt:e,seconds:t,dryRun:r,verdict:i,promotions:o,experiments:s=[]}=n,a=o.some(l=>l.verdict!=="skipped")||![void 0,"skipped"].includes(i);return!r&&(a||s.length>0||p(n)>0)?new Date(Date.parse(e)+t*1e3).toISOString():e}function dn(n,e){let t=o=>Date.parse(N.exec(o)?.[1]??"")||0;if(n.some(o=>t(o.body)>t(e)))return{remove:[],isOutdated:!0};let[r,...i]=n.map(({id:o})=>o);return{...r===void 0?{}:{update:r},remove:i,isOutdated:!1}}function ln(n,e,t){let{promotions:r,experiments:i=[],warnings:o,error:s}=n,a=r.slice(0,T),c=[`${e}
+<!-- as of ${F(n)} -->
+### ${d(b(n))}`,s===void 0?H(n):V(s.split(`
+`)),...a.map(g=>W(g,r.length>1)),r.length>a.length?`\u2026 and ${r.length-a.length} more canaries`:"",...i.slice(0,u).map(Z),...(n.clusters??[{name:void 0,report:n}]).flatMap(({name:g,report:E})=>G(E,g)),o.length>0?f(m(o.length,"warning"),v(o)):""],l=`${K(n,t)}
+`,B=D-Buffer.byteLength(l)-2;return`${P(B,c.filter(Boolean),U)}
+${l}`}function H(n){let{verdict:e,reason:t}=$(n);return n.promotions.length+(n.experiments??[]).length>0||t===void 0?"":`**${e}**: ${d(t)}`}var U=n=>x(n,"a comment has little room: the page of the run has all");function W(n,e){let{verdict:t,reason:r,steps:i,userRequests:o,engineVerdict:s}=n,a=e?`Canary ${d(y(n))}: `:"",c=s===void 0?"":`the controller: ${s}; `,l=`${o.failed} of ${o.total} requests of users failed`;return[`${a}**${t}**: ${d(r)} (${c}${l})`,...i.length>0?[O(n)]:[]].join(`
+
+`)}function Z({cluster:n,name:e,verdict:t,reason:r}){return`Experiment ${d(n===void 0?e:`${e} in ${n}`)}: **${t}**: ${d(r)}`}function G({dryRun:n,plan:e=[],meshPlan:t,rendered:r,removed:i=[]},o){let s=o===void 0?"":`${d(o)}: `,a=C(t),c=n?"would change":"changed";return[...a.length>0?[L(`${s}Control plane: ${m(a.length,"object")} ${c}`,a)]:[],...e.length>0?[L(`${s}Policies: ${m(e.length,"object")} ${c}`,e)]:[],...i.length>0?[f(`${s}${m(i.length,"object")} ${n?"would be removed":"removed"}`,v(i))]:[],...r===void 0?[]:[f(`${s}Objects`,A("yaml",r.trimEnd().split(`
+`)))]]}function L(n,e){return f(n,A("diff",k(e)))}function f(n,e){return`<details>
+<summary>${n}</summary>
+
+${e}
+
+</details>`}function A(n,e){let t=e.flatMap(r=>r.split(/\r\n|[\r\n]/));return R(n,t.map(r=>r.replace(/^(?=\s*\/)/,"\u200B")),S)}function v(n){let e=n.length>u?[`- \u2026 and ${n.length-u} more`]:[];return[...n.slice(0,u).map(t=>`- ${d(t)}`),...e].join(`
+`)}function V(n){return n.slice(0,u).map(e=>`> ${d(e)}`).join(`
+>
+`)}function d(n){return w(J(h(n,_))).replaceAll("&","&amp;")}var z=new RegExp(`[${j}]`,"g");function J(n){return n.replace(z,"").replace(/[@#!&%^~$](?=\S)|\[(?=\w+:)|\b[wW]{3}(?=\.)|\b(?:[gG][hH]|[A-Z][A-Z\d_]+)-(?=\d)|[\da-fA-F]{6}(?=[\da-fA-F])/g,"$&\u200B").replaceAll("://",":\u200B//")}function K({startedAt:n},{commit:e,run:t,html:r,json:i,environment:o}){let s=c=>encodeURI(c).replace(/[()]/g,l=>l==="("?"%28":"%29"),a=[...e===void 0?[]:[`commit \`${e.replace(/[^\da-f]/gi,"").slice(0,12)}\``],...t===void 0?[]:[`[the run](${s(t)})`],...o===void 0?[]:[`[the application](${s(o)})`],...[r,i].flatMap(c=>c===void 0?[]:[`report: ${d(c)}`])];return[`${n.replace("T"," ").slice(0,16)} UTC`,...a].join(" \xB7 ")}export{an as a,cn as b,dn as c,ln as d};
