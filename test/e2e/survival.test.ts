@@ -587,8 +587,7 @@ test('no secret appears in the cluster, in the report or in the log', async () =
     },
   )
   expect(stored).toContain('mesh-canary.io/state')
-  for (const text of [stored, JSON.stringify(report), summary, log])
-    expect(text).not.toContain(secret)
+  for (const text of [stored, JSON.stringify(report), summary, log]) expect(text).not.toContain(secret)
 })
 
 test("while istiod's webhook is away, the stage rollback fails, and the guard returns the traffic afterwards", async () => {
