@@ -12,11 +12,12 @@ import { secretsOfPlugins } from './plugin-secrets.ts'
 /** No kubeconfig is given, and none is in the usual places. */
 export class NoKubeconfig extends ConfigError {}
 
-/** How to reach the API server: for our own requests, and as arguments for istioctl. */
+/** How to reach the API server: for our own requests, and as arguments for istioctl. `kubeconfig`: the file for other programs, unless they find it themselves. */
 export type Connection = {
   config: KubeConfig
   server: string
   context: string
+  kubeconfig?: string
   cliArgs: string[]
   temporaryFile?: string
   /** The config with nothing remembered, read again: another program may have written new credentials into it. */
@@ -38,7 +39,15 @@ export function connection(kubeconfig: string | undefined, context: string | und
     ...(name === inClusterContext ? [] : ['--context', name]),
   ]
   const renew = () => renewed(config, server, () => load(kubeconfig, name))
-  return { config, server, context: name, cliArgs, ...(temporaryFile ? { temporaryFile } : {}), renew }
+  return {
+    config,
+    server,
+    context: name,
+    cliArgs,
+    ...(file === undefined ? {} : { kubeconfig: file }),
+    ...(temporaryFile ? { temporaryFile } : {}),
+    renew,
+  }
 }
 
 /** @throws ConfigError like `connection` */

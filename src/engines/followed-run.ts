@@ -71,7 +71,8 @@ export class FollowedRun implements Run {
     this.samples = new SampleLog(plan, () => undefined)
     this.timeline = new TimelineRecorder(plan)
     this.waitingSince = deps.clock.now()
-    this.checks = createExternalChecks(cluster, plan, () => hookStatus(split.namespace, plan, this.state), deps.clock)
+    const status = () => hookStatus(split.namespace, plan, this.state, deps.clusterOfFleet)
+    this.checks = createExternalChecks(cluster, plan, status, deps.clock)
   }
 
   get plan(): CanaryConfig {

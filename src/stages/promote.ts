@@ -54,6 +54,7 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
     clock: systemClock,
     readGuardProgram: host.readGuardProgram,
     forward: (...where: Parameters<PromotionDeps['forward']>) => forward(connection, ...where),
+    clusterOfFleet: clusterOfFleet(context),
   }
   const promotions = await promote(cluster, config, {
     ...deps,
@@ -86,6 +87,13 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
   await annotator.end(promotions)
   if (!host.signal.aborted) await bringToRest(context)
   return { changed: promotions.some((each) => each.verdict !== 'skipped') }
+}
+
+function clusterOfFleet({ host, connection }: StageContext): PromotionDeps['clusterOfFleet'] {
+  const { kubeconfig, context } = connection
+  return host.cluster === undefined
+    ? undefined
+    : { name: host.cluster, context, ...(kubeconfig === undefined ? {} : { kubeconfig }) }
 }
 
 /** By the clock of the promotions, which counts on from the start of this process. */

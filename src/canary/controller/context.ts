@@ -8,6 +8,7 @@ import type { MetricNames } from '../../metrics/counters.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Pinned } from '../analysis/share.ts'
 import type { Forward } from '../../cluster/forward.ts'
+import type { ClusterOfFleet } from '../hooks/promotion-status.ts'
 import type { CounterReader } from '../metrics/counter-reader.ts'
 import type { Observer } from '../metrics/observer.ts'
 import type { LeaseSession, SessionDeps } from '../ownership/session.ts'
@@ -20,13 +21,15 @@ import type { Timeline } from './timeline.ts'
 
 /**
  * `forward` opens a connection to a port of a pod. `warn`: shows a line, and adds it to the report's warnings. `created`:
- * the canary that this run created for a service. `readSidecars`: shared by the promotions of a run.
+ * the canary that this run created for a service. `readSidecars`: shared by the promotions of a run. `clusterOfFleet`: what
+ * hooks are told of the cluster.
  */
 export type PromotionDeps = SessionDeps & {
   readSidecars?: (metrics: MetricNames) => CounterReader
   forward: Forward
   warn: (line: string) => void
   created?: (service: string) => CreatedCanary | undefined
+  clusterOfFleet?: ClusterOfFleet | undefined
 }
 
 /**

@@ -1,9 +1,14 @@
 // The status of a promotion as the hooks get it; the phases are Flagger's.
 import type { CanaryConfig } from '../../config/schema.ts'
-import type { PromotionStatus } from '../hooks/promotion-status.ts'
+import type { ClusterOfFleet, PromotionStatus } from '../hooks/promotion-status.ts'
 import type { State } from '../state/types.ts'
 
-export function hookStatus(namespace: string, plan: CanaryConfig, state: State): PromotionStatus {
+export function hookStatus(
+  namespace: string,
+  plan: CanaryConfig,
+  state: State,
+  cluster: ClusterOfFleet | undefined,
+): PromotionStatus {
   return {
     namespace,
     service: plan.service,
@@ -13,6 +18,7 @@ export function hookStatus(namespace: string, plan: CanaryConfig, state: State):
     step: state.steps.length,
     phase: phaseOf(state),
     intervalMs: plan.interval,
+    ...(cluster ? { cluster } : {}),
   }
 }
 

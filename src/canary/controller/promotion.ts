@@ -79,7 +79,7 @@ export class PromotionRun {
   private constructor(context: PromotionContext, state: ActiveState, load: SyntheticLoad | undefined) {
     const { cluster, config, split, plan, selectors, watched, session, deps } = context
     const { clock, note } = deps
-    const status = () => hookStatus(split.namespace, plan, this.state)
+    const status = () => hookStatus(split.namespace, plan, this.state, deps.clusterOfFleet)
     this.context = context
     this.status = { kind: 'running', state }
     this.renewedAt = clock.now()

@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import type { CanaryConfig } from '../../config/schema.ts'
 import type { CheckAnswer } from '../state/finding.ts'
-import type { PromotionStatus } from './promotion-status.ts'
+import type { ClusterOfFleet, PromotionStatus } from './promotion-status.ts'
 
 type Command = CanaryConfig['checks']['commands'][string]
 type Exit = { code: number | null; killedBy: NodeJS.Signals | null }
@@ -55,7 +55,15 @@ function lastLine(output: string): string {
 }
 
 /** Our own environment and the promotion's values, without our inputs: those may hold secrets. */
-function environment({ namespace, service, stable, canary, weight, step }: PromotionStatus): NodeJS.ProcessEnv {
+function environment({
+  namespace,
+  service,
+  stable,
+  canary,
+  weight,
+  step,
+  cluster,
+}: PromotionStatus): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(([name]) => !/^(INPUT|MESH_CANARY)_/.test(name))
   return {
     ...Object.fromEntries(inherited),
@@ -65,6 +73,16 @@ function environment({ namespace, service, stable, canary, weight, step }: Promo
     MESH_CANARY_CANARY: canary,
     MESH_CANARY_WEIGHT: String(weight),
     MESH_CANARY_STEP: String(step),
+    ...(cluster ? clusterVariables(cluster) : {}),
+  }
+}
+
+/** Without them, kubectl in a check would ask the same cluster for each cluster of a fleet. */
+function clusterVariables({ name, kubeconfig, context }: ClusterOfFleet): NodeJS.ProcessEnv {
+  return {
+    MESH_CANARY_CLUSTER: name,
+    ...(context === undefined ? {} : { MESH_CANARY_CONTEXT: context }),
+    ...(kubeconfig === undefined ? {} : { KUBECONFIG: kubeconfig }),
   }
 }
 

@@ -10,4 +10,8 @@ export type PromotionStatus = {
   step: number
   phase: 'Waiting' | 'Progressing' | 'WaitingPromotion' | 'Succeeded' | 'Failed'
   intervalMs: number
+  cluster?: ClusterOfFleet
 }
+
+/** Of a fleet: its name there, and how kubectl reaches it. */
+export type ClusterOfFleet = { name: string; kubeconfig?: string; context?: string }

@@ -35,9 +35,9 @@ function bounds(min: number, max: number): string {
   return parts.join(' and ')
 }
 
-/** Fills in `$namespace`, `$service`, `$stable`, `$canary`, `$weight` and `$interval`; other variables stay. */
+/** Fills in `$namespace`, `$service`, `$stable`, `$canary`, `$weight`, `$interval` and, in a fleet, `$cluster`; other variables stay. */
 export function fillTemplate(promql: string, status: PromotionStatus): string {
-  const { namespace, service, stable, canary, weight, intervalMs } = status
+  const { namespace, service, stable, canary, weight, intervalMs, cluster } = status
   const values: Record<string, string> = {
     namespace,
     service,
@@ -45,6 +45,7 @@ export function fillTemplate(promql: string, status: PromotionStatus): string {
     canary,
     weight: String(weight),
     interval: `${Math.max(1, Math.round(intervalMs / 1000))}s`,
+    ...(cluster ? { cluster: cluster.name } : {}),
   }
   return promql.replace(/\$([a-z]+)\b/g, (variable, name: string) =>
     Object.hasOwn(values, name) ? values[name]! : variable,

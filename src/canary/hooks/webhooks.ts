@@ -1,5 +1,5 @@
 // Calls webhooks with the same payload and for the same hook types as Flagger, so a service written for Flagger works
-// here. See https://docs.flagger.app/usage/webhooks; we add `type`, `canaryWeight`, `stable` and `canary`.
+// here. See https://docs.flagger.app/usage/webhooks; we add `type`, `canaryWeight`, `stable`, `canary` and, in a fleet, `cluster`.
 import { createHash } from 'node:crypto'
 import type { CanaryConfig } from '../../config/schema.ts'
 import { systemClock, type Clock } from '../../runtime/clock.ts'
@@ -91,15 +91,15 @@ function firstLine(text: string): string {
   return text.trim().split('\n')[0]!.slice(0, 200)
 }
 
-/** The checksum distinguishes the plans of two promotions. */
+/** The checksum distinguishes the plans of two promotions, also those of a fleet. */
 function payload(
   plan: CanaryConfig,
   { type, metadata }: Webhook,
-  { namespace, service, phase, weight, stable, canary }: PromotionStatus,
+  { namespace, service, phase, weight, stable, canary, cluster }: PromotionStatus,
   more: Record<string, string>,
 ): object {
   const checksum = createHash('sha256')
-    .update(JSON.stringify([namespace, plan]))
+    .update(JSON.stringify([namespace, plan, ...(cluster ? [cluster.name] : [])]))
     .digest('hex')
     .slice(0, 10)
   return {
@@ -111,6 +111,7 @@ function payload(
     canaryWeight: weight,
     stable,
     canary,
+    ...(cluster ? { cluster: cluster.name } : {}),
     metadata: { ...metadata, ...more },
   }
 }

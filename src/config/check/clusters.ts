@@ -9,7 +9,12 @@ export function fleetFaults(config: Config): Fault[] {
   if (clusters === undefined) return []
   return Object.keys(clusters).length === 0
     ? [{ path: ['clusters'], message: 'has no cluster; name at least one, or remove the section' }]
-    : [...oneClusterFaults(config), ...sameFaults(config, clusters), ...engineFaults(config, clusters)]
+    : [
+        ...oneClusterFaults(config),
+        ...edgeFaults(config),
+        ...sameFaults(config, clusters),
+        ...engineFaults(config, clusters),
+      ]
 }
 
 /** A controller promotes by itself, and does not take back what it has promoted. */
@@ -33,6 +38,15 @@ function oneClusterFaults({ cluster, context }: Config): Fault[] {
         `is about one cluster, and \`clusters\` names several; ` +
         (key === 'context' ? 'give each of them its own `context`' : 'remove one of the two'),
     }))
+}
+
+/** All clusters would lead the same API of Tyk to their own gateway. */
+function edgeFaults({ edge }: Config): Fault[] {
+  if (edge?.tyk === undefined) return []
+  const message =
+    'leads Tyk to the gateway of one cluster, and `clusters` names several; ' +
+    'remove it here, and give each cluster that Tyk leads to a config of its own for the stage `edge`'
+  return [{ path: ['edge', 'tyk'], message }]
 }
 
 function sameFaults(config: Config, clusters: NonNullable<Config['clusters']>): Fault[] {

@@ -35,8 +35,8 @@ const query = z
     query: nonEmptyString
       .superRefine(refuseTemplate)
       .describe(
-        'PromQL that returns one number. `$namespace`, `$service`, `$stable`, `$canary`, `$weight` and `$interval` are ' +
-          'replaced by the values of the step.',
+        'PromQL that returns one number. `$namespace`, `$service`, `$stable`, `$canary`, `$weight`, `$interval` and, in a ' +
+          'fleet, `$cluster` are replaced by the values of the step.',
       ),
     min: bound.optional().describe('Lowest good value.'),
     max: bound.optional().describe('Highest good value.'),
@@ -48,7 +48,7 @@ const query = z
 const command = z.strictObject({
   run: stringsMatching('a program and its arguments, such as [node, check.js]', /\S/).describe(
     'Program and arguments, run without a shell. Environment variables: `MESH_CANARY_WEIGHT`, `_STEP`, `_SERVICE`, ' +
-      '`_STABLE`, `_CANARY` and `_NAMESPACE`.',
+      '`_STABLE`, `_CANARY` and `_NAMESPACE`; in a fleet also `_CLUSTER`, `_CONTEXT` and `KUBECONFIG`, of its cluster.',
   ),
   every,
   timeout: responseTime

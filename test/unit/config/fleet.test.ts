@@ -36,6 +36,14 @@ test('without the section there is no fleet', () => {
 describe('is rejected:', () => {
   test.each([
     ['an empty section', text('{}'), 'clusters: has no cluster'],
+    [
+      'an API of Tyk, which leads to one cluster',
+      text(
+        '{ eu: { context: a }, us: { context: b } }',
+        "edge: { tyk: { url: 'http://tyk:8080', api: 'http://tyk:8080', secret: x } }\n",
+      ),
+      'edge.tyk: leads Tyk to the gateway of one cluster',
+    ],
     ['two names for one cluster', text('{ eu: { context: a }, us: { context: a } }'), 'the context of `clusters.eu`'],
     ['a context for all', text('{ eu: { context: a } }', 'context: a\n'), 'give each of them its own `context`'],
     ['a kind cluster besides', text('{ eu: { context: a } }', 'cluster: kind\n'), 'is about one cluster'],

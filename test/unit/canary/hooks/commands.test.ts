@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test, vi } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { runCheckCommand } from '../../../../src/canary/hooks/commands.ts'
-import type { PromotionStatus } from '../../../../src/canary/hooks/promotion-status.ts'
+import type { ClusterOfFleet, PromotionStatus } from '../../../../src/canary/hooks/promotion-status.ts'
 import { tempFolder } from '../../fixtures.ts'
 
 const status: PromotionStatus = {
@@ -65,6 +65,23 @@ test('a command gets the promotion in its environment, and none of our inputs', 
     MESH_CANARY_WEIGHT: '25',
     MESH_CANARY_STEP: '2',
   })
+})
+
+test('a command of a fleet learns which cluster it checks, and how kubectl reaches it', async () => {
+  const script =
+    'const { MESH_CANARY_CLUSTER, MESH_CANARY_CONTEXT, KUBECONFIG } = process.env; console.log(MESH_CANARY_CLUSTER, MESH_CANARY_CONTEXT, KUBECONFIG)'
+  const run = (cluster: ClusterOfFleet) =>
+    runCheckCommand(
+      { run: [process.execPath, '-e', script], timeout: 30_000, failures: 1 },
+      { ...status, cluster },
+      never,
+    )
+  vi.stubEnv('KUBECONFIG', '/home/ci/config')
+  onTestFinished(() => void vi.unstubAllEnvs())
+  expect(await run({ name: 'eu', context: 'eu', kubeconfig: '/tmp/eu.yaml' })).toMatchObject({
+    text: 'eu eu /tmp/eu.yaml',
+  })
+  expect(await run({ name: 'us', context: 'us' })).toMatchObject({ text: 'us us /home/ci/config' })
 })
 
 test('a command gets its arguments unchanged, without a shell', async () => {

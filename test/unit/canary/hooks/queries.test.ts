@@ -53,4 +53,6 @@ test('a query gets the values of the promotion, and leaves other variables to Pr
     ),
   ).toBe('rate(x{ns="shop",s=~"backend|v1|v2"}[30s]) * 25 / $weights + "$1"')
   expect(fillTemplate('[$interval]', { ...status, intervalMs: 200 })).toBe('[1s]')
+  expect(fillTemplate('x{cluster="$cluster"}', { ...status, cluster: { name: 'eu' } })).toBe('x{cluster="eu"}')
+  expect(fillTemplate('x{cluster="$cluster"}', status)).toBe('x{cluster="$cluster"}')
 })

@@ -69,6 +69,20 @@ test('a webhook sends the payload of Flagger and reports the answer', async () =
   })
 })
 
+test('a webhook tells the clusters of a fleet apart', async () => {
+  const { address, requests } = await serve((_, response) => void response.end())
+  const plan = planOf(`webhooks: { gate: { type: pre-rollout, url: '${address}' } }`)
+  for (const name of ['eu', 'us'])
+    await createWebhooks(
+      plan,
+      () => ({ ...status, cluster: { name } }),
+      () => undefined,
+    ).ask('pre-rollout')
+  const [eu, us] = requests.map(({ body }) => JSON.parse(body) as { cluster: string; checksum: string })
+  expect([eu!.cluster, us!.cluster]).toEqual(['eu', 'us'])
+  expect(eu!.checksum).not.toBe(us!.checksum)
+})
+
 test.each<[number, string, Record<string, string>]>([
   [299, 'pass', {}],
   [304, 'fail', {}],
