@@ -252,9 +252,10 @@ function proxies(ask: Ask): Pick<Cluster, 'pod' | 'service' | 'log'> {
   }
 }
 
-/** The object of an ERROR is a Status. */
+/** The object of an ERROR is a Status, and that of a BOOKMARK has nothing but a version: a pod without containers. */
 function withNeededFields(kind: Kind, event: WatchEvent): WatchEvent {
-  return event.type === 'ERROR' ? event : { ...event, object: neededFields(kind, event.object) }
+  if (event.type === 'ERROR' || event.type === 'BOOKMARK') return event
+  return { ...event, object: neededFields(kind, event.object) }
 }
 
 function absent(error: unknown): undefined {

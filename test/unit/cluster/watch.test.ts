@@ -47,6 +47,15 @@ const sendEvent = (stream: ServerResponse, type: string, object: object) =>
   stream.write(`${JSON.stringify({ type, object })}\n`)
 const names = (pods: readonly Pod[]) => pods.map(({ metadata }) => metadata.name).sort()
 
+/** As an API server writes it for pods. */
+const bookmark = (resourceVersion: string) => ({
+  kind: 'Pod',
+  apiVersion: 'v1',
+  metadata: { resourceVersion },
+  spec: { containers: null },
+  status: {},
+})
+
 test('a watch lists all objects once and then follows their changes', async () => {
   const { startWatch, stream, requests } = await serveLists({ version: '7', pods: ['a', 'b'] })
   const live = await startWatch()
@@ -56,11 +65,7 @@ test('a watch lists all objects once and then follows their changes', async () =
   sendEvent(first, 'ADDED', named('c'))
   sendEvent(first, 'MODIFIED', named('a', '9'))
   sendEvent(first, 'DELETED', named('b'))
-  sendEvent(first, 'BOOKMARK', {
-    kind: 'Pod',
-    apiVersion: 'v1',
-    metadata: { resourceVersion: '20', creationTimestamp: null },
-  })
+  sendEvent(first, 'BOOKMARK', bookmark('20'))
   await vi.waitFor(() => expect(names(live.current())).toEqual(['a', 'c']))
   expect(live.current().find(({ metadata }) => metadata.name === 'a')?.metadata.resourceVersion).toBe('9')
   const queries = requests.map(({ url }) => Object.fromEntries(new URL(url, 'http://x').searchParams))
@@ -112,7 +117,7 @@ test('a watch that the server ends continues from the last change, without a new
   const live = await startWatch()
   const first = await stream(1)
   sendEvent(first, 'ADDED', named('b', '12'))
-  sendEvent(first, 'BOOKMARK', { kind: 'Pod', apiVersion: 'v1', metadata: { resourceVersion: '20' } })
+  sendEvent(first, 'BOOKMARK', bookmark('20'))
   await vi.waitFor(() => expect(names(live.current())).toEqual(['a', 'b']))
   first.end()
   sendEvent(await stream(2), 'ADDED', named('c', '21'))
