@@ -373,6 +373,16 @@ describe('a fleet whose run ends before all are promoted (`runFor`)', () => {
     expect(members.get('us')!.isFinal()).toBe(false)
   })
 
+  test('leaves one unfinished that is promoted after another cluster has handed its own over', async () => {
+    const { eu, of } = fleet(1)
+    await Promise.all(['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` })))
+    void of('us').report({ handedOver: true })
+    const ended = await eu.promote(config(), { others: of('eu'), runsUntil: until(900_000) })
+    expect(ended).toMatchObject({ verdict: 'held', asPlanned: true, weight: 100 })
+    const saved = JSON.parse(eu.lease!.metadata.annotations!['mesh-canary.io/state']!) as { state: State }
+    expect(saved.state).toMatchObject({ phase: 'waiting', weight: 100 })
+  })
+
   test('does not wait longer than its own time for a cluster that says nothing', async () => {
     const { eu, of } = fleet(1)
     const turns = ['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` }))
