@@ -15,7 +15,7 @@ const replacesModules = [
   'test/unit/action/post-step.test.ts',
   'test/unit/canary/hand-over.test.ts',
   'test/unit/canary/promote.test.ts',
-  'test/unit/fleet/coordinator.test.ts',
+  'test/unit/fleet/promotions.test.ts',
   'test/unit/recovery-first.test.ts',
   'test/unit/stages/fleet.test.ts',
   'test/unit/stages/promote.test.ts',

@@ -42,7 +42,7 @@ const outputs: Record<string, string> = {
   changed:
     'Number of objects created, changed or deleted plus workloads restarted, including the routes and workloads that a promotion or rollback changed; 0 if everything was already as the config says.',
   'trace-id':
-    "ID of the run's trace, if `OTEL_EXPORTER_OTLP_ENDPOINT` is set and the collector has it. Of a fleet: those of its clusters, with spaces between.",
+    "ID of the run's trace, if `OTEL_EXPORTER_OTLP_ENDPOINT` is set and the collector has it. Separated by spaces; one for each cluster of a fleet.",
   report: 'Path of the JSON report.',
   'html-report': 'Path of the HTML report, if `html-report` asks for it.',
 }

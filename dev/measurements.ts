@@ -24,6 +24,7 @@ type Results = {
   }
   faults: { unsafeEndings: number; slowestSecondsToSafe: number; guardSeconds: number; cases: number }
   experiments: { leftBehind: number; slowestSecondsToRecovered: number; guardSeconds: number; cases: number }
+  scale: { pods: { size: number; sample: { seconds: number; requests: number; peakBytes: number } }[] }
   startup: { runs: number; rows: { name: string; bytes: number; medianMs: number | null }[] }
   engines: {
     requestsPerSecond: number
@@ -55,7 +56,20 @@ type EngineRow = {
 }
 
 /** Benchmarks whose result can be published, in the order of the table. */
-const benches = ['detect', 'simulate', 'lossless', 'faults', 'experiments', 'split', 'startup', 'engines'] as const
+const benches = [
+  'detect',
+  'simulate',
+  'lossless',
+  'faults',
+  'experiments',
+  'split',
+  'startup',
+  'engines',
+  'scale',
+] as const
+
+/** Those that somebody has published. */
+const publishedBenches = () => benches.filter((name) => existsSync(`docs/measurements/${name}.json`))
 
 function read<Name extends keyof Results>(name: Name): Measurement<Results[Name]> & { repeats?: Detection[] } {
   return JSON.parse(readFileSync(`docs/measurements/${name}.json`, 'utf8')) as Measurement<Results[Name]>
@@ -149,7 +163,7 @@ export function measurementsPage(): string {
   return page('Measurements', [
     'All measured figures of the documentation. They are rendered from [docs/measurements](../measurements), where each file\n' +
       'states its date, machine and source. Your machine will differ: compare figures of one row, not absolute times.',
-    `## Benchmarks\n\n${table(['Benchmark', 'What it measures', 'Result', 'Date', 'Machine'], benches.map(benchRow))}\n\n` +
+    `## Benchmarks\n\n${table(['Benchmark', 'What it measures', 'Result', 'Date', 'Machine'], publishedBenches().map(benchRow))}\n\n` +
       'Run one with `npm run bench -- NAME`. It prints a table and writes `out/bench/NAME.json`. `npm run bench -- publish`\n' +
       'copies those results to `docs/measurements/`.',
     `## False rollbacks\n\nShare of healthy canaries that each rule rolls back: the worst of ${simulate.healthyCells} simulated cases with ` +
@@ -265,6 +279,13 @@ const benchTexts: Record<(typeof benches)[number], () => [string, string]> = {
     ]
   },
   startup: () => ['Size of `dist/`, and time from start to first error', startupText(ours())],
+  scale: () => {
+    const largest = read('scale').result.pods.at(-1)!
+    return [
+      `A sample of one canary and its callers in a namespace of ${count(largest.size)} pods, against a real API server`,
+      `${largest.sample.seconds.toFixed(2)} s, ${Math.round(largest.sample.requests)} requests, at most ${megabytes(largest.sample.peakBytes)} of memory`,
+    ]
+  },
   engines: () => ['This program beside Flagger and Argo Rollouts, each alone and judged by it', 'see below'],
 }
 

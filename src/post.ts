@@ -1,7 +1,7 @@
 // Runs after a run that ended, failed or died: recovers unfinished promotions, removes an injected fault and what the run created.
 import { rmSync } from 'node:fs'
 import { dirname } from 'node:path'
-import type { RecoveryIntent } from './canary/promote.ts'
+import type { RecoveryIntent } from './canary/active-promotion.ts'
 import { allCanariesOf } from './config/names.ts'
 import type { Config } from './config/schema.ts'
 import type { FaultIntent } from './experiments/experiment.ts'
@@ -24,10 +24,13 @@ export type PostState = {
   faults?: FaultIntent[]
   kind?: KindClusterToDelete
   /** Of a fleet: by the name of the cluster. */
-  clusters?: Record<string, PostState>
+  clusters?: Record<string, ClusterPostState>
 }
 
-type PostHooks = Pick<Host, 'onConnected' | 'onKindCluster' | 'onRecoveryIntents' | 'onFaultIntent'> & {
+/** Of one cluster of a fleet. */
+export type ClusterPostState = Omit<PostState, 'clusters' | 'kind'>
+
+export type PostHooks = Pick<Host, 'onConnected' | 'onKindCluster' | 'onRecoveryIntents' | 'onFaultIntent'> & {
   /** To be called when the run is cancelled. */
   onCancel: () => void
 }
@@ -51,35 +54,6 @@ export function recordPostState(config: Config, save: (state: PostState) => void
     onFaultIntent: (experiment, fault) => {
       const others = (state.faults ?? []).filter((each) => each.experiment !== experiment)
       add({ faults: fault ? [...others, fault] : others })
-    },
-  }
-}
-
-type ClusterHooks = Omit<PostHooks, 'onCancel' | 'onKindCluster'>
-
-/** The same for a run over a fleet as well. `inCluster`: the callbacks for one of its clusters. */
-export function recordFleetPostState(
-  config: Config,
-  save: (state: PostState) => void,
-): PostHooks & { inCluster: (name: string, config: Config) => ClusterHooks } {
-  let own: PostState = {}
-  const clusters: Record<string, PostState> = {}
-  const saveAll = () => save(Object.keys(clusters).length === 0 ? own : { ...own, clusters })
-  const cancels: (() => void)[] = []
-  const hooks = recordPostState(config, (state) => {
-    own = state
-    saveAll()
-  })
-  return {
-    ...hooks,
-    onCancel: () => [hooks.onCancel, ...cancels].forEach((cancel) => cancel()),
-    inCluster: (name, member) => {
-      const { onCancel, ...rest } = recordPostState(member, (state) => {
-        clusters[name] = state
-        saveAll()
-      })
-      cancels.push(onCancel)
-      return rest
     },
   }
 }

@@ -122,50 +122,61 @@ function targetOf({ config, host, stages }: RunContext, provided: ProvidedCluste
 }
 
 async function onCluster(context: RunContext, target: Connection): Promise<void> {
+  const connected = connect(context, target)
+  const checked = await checkStage(connected)
+  const stopFrom = (reached: StageContext, hasBegun: boolean) => (problem: unknown) =>
+    stopInFleet(reached, problem, hasBegun, runPromotions)
+  const { hasWaited, isOutOfTime } = await awaitTurn(checked).catch(stopFrom(checked, false))
+  if (isOutOfTime) return endBeforeTurn(checked)
+  // What the check has seen may be hours old.
+  const ready = hasWaited ? await checkStage(connected).catch(stopFrom(checked, true)) : checked
+  await runStagesOn(ready).catch(stopFrom(ready, true))
+}
+
+/** The context with a client that renews its credentials, and keeps those of the kubeconfig out of the log. */
+function connect(context: RunContext, target: Connection): StageContext {
   const { config, host, recorder, redactor } = context
-  host.onConnected(target)
   const learnSecrets = (kubeconfig: Connection['config']) => {
     const secrets = secretsOf(kubeconfig)
     secrets.forEach(host.mask)
     redactor.learn(secrets)
-    return kubeconfig
   }
+  const renew = () => {
+    const renewed = target.renew()
+    learnSecrets(renewed)
+    return renewed
+  }
+  host.onConnected(target)
   learnSecrets(target.config)
   recorder.record({ server: target.server })
+  const connection = { ...target, renew }
+  return { ...context, cluster: createClient(connection, config.limits), connection }
+}
 
-  const renewing: Connection = { ...target, renew: () => learnSecrets(target.renew()) }
-  const initial: StageContext = { ...context, cluster: createClient(renewing, config.limits), connection: renewing }
-  let ready = initial
-  const check = () =>
-    runStage(context, 'check', async () => {
-      ready = await checkRun(initial)
-      return { changed: false }
-    })
-  await check()
-  let hasBegun = false
-  try {
-    const { hasWaited, isOver } = await awaitTurn(ready)
-    if (isOver) return endBeforeTurn(ready)
-    hasBegun = true
-    // What the check has seen may be hours old.
-    if (hasWaited) await check()
-    for (const name of context.stages) if (name !== 'cluster') await runStage(ready, name, () => stageWork[name](ready))
-    if (context.stages.includes('policies')) await checkIngress(ready)
-  } catch (problem) {
-    await stopInFleet(ready, problem, hasBegun, runPromotions)
-  }
+async function checkStage(context: StageContext): Promise<StageContext> {
+  let checked = context
+  await runStage(context, 'check', async () => {
+    checked = await checkRun(context)
+    return { changed: false }
+  })
+  return checked
+}
+
+async function runStagesOn(context: StageContext): Promise<void> {
+  const { stages } = context
+  for (const name of stages) if (name !== 'cluster') await runStage(context, name, () => stageWork[name](context))
+  if (stages.includes('policies')) await checkIngress(context)
 }
 
 /** The clusters of the waves before have handed their promotions over. */
 function endBeforeTurn({ host, recorder }: StageContext): void {
-  const reason = 'the time of the run was over before its turn (`runFor`), and the next run continues'
+  const reason = "the time of the run (`runFor`) ended before this cluster's wave began; the next run continues"
   host.info(reason)
   recorder.record({ verdict: 'skipped', reason })
 }
 
-async function runPromotions(context: StageContext): Promise<StageOutcome> {
-  await runStage(context, 'promote', () => stageWork.promote(context))
-  return { changed: true }
+function runPromotions(context: StageContext): Promise<void> {
+  return runStage(context, 'promote', () => stageWork.promote(context))
 }
 
 const stageWork: Record<Exclude<StageName, 'cluster'>, Stage> = {

@@ -2,7 +2,7 @@
 import type { Command } from './command.ts'
 import { serviceName } from './layout.ts'
 import type { Activity } from './usage.ts'
-import { placesOf, serviceObject, type World } from './world.ts'
+import { forEachSize, placesOf, serviceObject, type World } from './world.ts'
 
 /** A poll: from its first request to its last answer. */
 export type CanariesRow = {
@@ -20,23 +20,14 @@ const watchMs = 25_000
 /** The last part of it: the run has settled. */
 const measuredMs = 15_000
 
-export async function measureCanaries(world: World, command: Command, sizes: number[]): Promise<CanariesRow[]> {
-  const rows: CanariesRow[] = []
-  for (const size of sizes) {
-    const namespace = `scale-canaries-${size}`
+export function measureCanaries(world: World, command: Command, sizes: number[]): Promise<CanariesRow[]> {
+  return forEachSize(world, 'scale-canaries', sizes, async (size, namespace) => {
     const numbers = Array.from({ length: size }, (_, i) => i)
-    await world.createNamespace(namespace)
-    try {
-      await world.create(numbers.map((each) => serviceObject(namespace, each)))
-      const places = numbers.flatMap((each) => placesOf(pods, each))
-      await world.createPods(namespace, places, true)
-      rows.push(await measureRun(command, namespace, size))
-      console.error(JSON.stringify(rows.at(-1)))
-    } finally {
-      await world.removeNamespace(namespace)
-    }
-  }
-  return rows
+    await world.create(numbers.map((each) => serviceObject(namespace, each)))
+    const places = numbers.flatMap((each) => placesOf(pods, each))
+    await world.createPods(namespace, places, true)
+    return measureRun(command, namespace, size)
+  })
 }
 
 /** No step ends in that time. `hold`: a rollback would wait until the canary serves no more, which these never do. */
@@ -79,12 +70,15 @@ async function measureRun(command: Command, namespace: string, size: number): Pr
 
 type Poll = { from: number; to: number; requests: number }
 
-/** Between two polls a run sends nothing for at least half a second. Without the first and the last, which may be parts. */
+/** Between two polls a run sends nothing for longer than that: a pause is half of `pollInterval` (1 s) or more. */
+const silenceMs = 300
+
+/** Without the first and the last, which may be parts. */
 function pollsOf(activities: readonly Activity[]): Poll[] {
   const polls: Poll[] = []
   for (const { from, to } of activities.toSorted((a, b) => a.from - b.from)) {
     const last = polls.at(-1)
-    if (last && from < last.to + 300)
+    if (last && from < last.to + silenceMs)
       polls[polls.length - 1] = { ...last, to: Math.max(last.to, to), requests: last.requests + 1 }
     else polls.push({ from, to, requests: 1 })
   }

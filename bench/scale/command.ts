@@ -9,7 +9,7 @@ import type { Activity, Usage } from './usage.ts'
 const cli = resolve(import.meta.dirname, '../../dist/cli.js')
 
 export type RunCost = Usage & { seconds: number }
-/** `interruptAfterMs`: after the line `interruptFrom` the run is interrupted, and may then fail. */
+/** `interruptAfterMs`: after the line `interruptFrom` the run is interrupted, and must fail. */
 export type RunOptions = { interruptFrom?: RegExp; interruptAfterMs?: number }
 /** `interruptedAt`: in the time of the activities. */
 export type MeasuredRun = { cost: RunCost; activities: Activity[]; interruptedAt: number | undefined }
@@ -21,32 +21,13 @@ export function commandFolder() {
   const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-scale-'))
   const file = (name: string) => join(folder, name)
 
-  async function run(args: string[], { interruptFrom, interruptAfterMs = 0 }: RunOptions = {}): Promise<MeasuredRun> {
+  async function run(args: string[], options: RunOptions = {}): Promise<MeasuredRun> {
     const usageFile = file('usage.json')
-    const startedAt = performance.now()
-    const child = spawn(process.execPath, ['--import', join(import.meta.dirname, 'usage.ts'), cli, ...args], {
-      env: { ...process.env, SCALE_USAGE: usageFile },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    let log = ''
-    let interruption: NodeJS.Timeout | undefined
-    let interruptedAt: number | undefined
-    const interrupt = () => {
-      interruptedAt = performance.now() - startedAt
-      child.kill('SIGINT')
-    }
-    for (const stream of [child.stdout, child.stderr])
-      stream.setEncoding('utf8').on('data', (text: string) => {
-        log += text
-        if (interruptFrom?.test(text)) interruption ??= setTimeout(interrupt, interruptAfterMs)
-      })
-    const limit = setTimeout(() => child.kill('SIGKILL'), limitMs)
-    const code = await new Promise((ended) => child.once('close', ended))
-    clearTimeout(interruption)
-    clearTimeout(limit)
-    const seconds = (performance.now() - startedAt) / 1_000
+    const { code, log, seconds, interruptedAt } = await runToEnd(args, usageFile, options)
     writeFileSync(file('last.log'), log)
-    if ((code !== 0) !== (interruptedAt !== undefined))
+    const hasFailed = code !== 0
+    const shouldFail = interruptedAt !== undefined
+    if (hasFailed !== shouldFail)
       throw new Error(`mesh-canary ${args.join(' ')} ended with ${String(code)}:\n${log.slice(-4_000)}`)
     const { usage, activities } = JSON.parse(readFileSync(usageFile, 'utf8')) as {
       usage: Usage
@@ -84,3 +65,34 @@ export function commandFolder() {
 }
 
 export type Command = ReturnType<typeof commandFolder>
+
+type EndedRun = { code: number | null; log: string; seconds: number; interruptedAt: number | undefined }
+
+async function runToEnd(
+  args: string[],
+  usageFile: string,
+  { interruptFrom, interruptAfterMs = 0 }: RunOptions,
+): Promise<EndedRun> {
+  const startedAt = performance.now()
+  const child = spawn(process.execPath, ['--import', join(import.meta.dirname, 'write-usage.ts'), cli, ...args], {
+    env: { ...process.env, SCALE_USAGE: usageFile },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let log = ''
+  let interruption: NodeJS.Timeout | undefined
+  let interruptedAt: number | undefined
+  const interrupt = () => {
+    interruptedAt = performance.now() - startedAt
+    child.kill('SIGINT')
+  }
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      log += text
+      if (interruptFrom?.test(text)) interruption ??= setTimeout(interrupt, interruptAfterMs)
+    })
+  const limit = setTimeout(() => child.kill('SIGKILL'), limitMs)
+  const code = await new Promise<number | null>((ended) => child.once('close', ended))
+  clearTimeout(interruption)
+  clearTimeout(limit)
+  return { code, log, seconds: (performance.now() - startedAt) / 1_000, interruptedAt }
+}

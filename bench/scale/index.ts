@@ -6,12 +6,13 @@ import { runner, type RunnerOptions } from '../../test/e2e/runner.ts'
 import { embeddedMesh } from '../../test/e2e/world.ts'
 import { table } from '../mesh/index.ts'
 import { growthExponent } from './growth.ts'
-import type { Costs } from './inside.ts'
+import { istioVersion } from './layout.ts'
+import type { Costs } from './measure.ts'
 
 export async function bench(): Promise<{ table: string; result: object }> {
   const testCluster = await embeddedMesh()
   const machine = runner(testCluster.runner)
-  const istio = JSON.stringify({ version: '1.31.0', profile: 'minimal' })
+  const istio = JSON.stringify({ version: istioVersion, profile: 'minimal' })
   const installed = await machine.main({ ...testCluster.inputs, stages: 'install', istio, metrics: '' })
   machine.remove()
   if (installed.code !== 0) throw new Error(`Istio could not be installed:\n${installed.log}`)
@@ -27,9 +28,9 @@ export async function bench(): Promise<{ table: string; result: object }> {
   }
 }
 
-/** Runs inside.ts in the mesh's network. */
+/** Runs measure.ts in the mesh's network. */
 function measureInside({ enter = (argv) => [...argv], env = {} }: RunnerOptions): Promise<Costs> {
-  const [program = '', ...args] = enter([process.execPath, join(import.meta.dirname, 'inside.ts')])
+  const [program = '', ...args] = enter([process.execPath, join(import.meta.dirname, 'measure.ts')])
   return new Promise((done, fail) => {
     const child = execFile(program, args, { env: { ...process.env, ...env }, maxBuffer: 64 << 20 }, (error, stdout) =>
       error ? fail(new Error(error.message)) : done(JSON.parse(stdout) as Costs),

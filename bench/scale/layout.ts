@@ -1,5 +1,8 @@
 // Where the benchmark's pods are: their addresses say which pod of which service is asked. Pure.
 
+/** Of the control plane, and of the sidecars' images. */
+export const istioVersion = '1.31.0'
+
 export type PodRole = 'stable' | 'canary' | 'client'
 /** `service`: its number, from 0. `number`: of the pod among those of the same service and role, from 0. */
 export type Place = { role: PodRole; service: number; number: number }

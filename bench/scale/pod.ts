@@ -1,12 +1,12 @@
 // A pod as istiod's webhook and the kubelet leave it, as large as a real one: the benchmark's pods run nowhere. Pure.
-import { addressOf, serviceName, type Place } from './layout.ts'
+import { addressOf, istioVersion, serviceName, type Place } from './layout.ts'
 
 export const nodeName = 'scale'
 
 export type PlacedPod = { name: string; pod: object; status: object }
 
 const field = (fieldPath: string) => ({ fieldRef: { apiVersion: 'v1', fieldPath } })
-const proxyImage = 'docker.io/istio/proxyv2:1.31.0'
+const proxyImage = `docker.io/istio/proxyv2:${istioVersion}`
 const resources = { requests: { cpu: '5m', memory: '32Mi' } }
 const probe = (more: object) => ({
   httpGet: { path: '/healthz/ready', port: 15021, scheme: 'HTTP' },

@@ -2,7 +2,7 @@
 import type { KubeObject } from '../../src/cluster/objects.ts'
 import type { Command, RunCost } from './command.ts'
 import { serviceName } from './layout.ts'
-import { serviceObject, type World } from './world.ts'
+import { forEachSize, serviceObject, type World } from './world.ts'
 
 export type ServicesRow = { size: number; plan: RunCost; apply: RunCost; again: RunCost; init: RunCost }
 
@@ -14,28 +14,19 @@ const policy = {
   subsets: { v1: { version: 'v1' } },
 }
 
-export async function measureServices(world: World, command: Command, sizes: number[]): Promise<ServicesRow[]> {
-  const rows: ServicesRow[] = []
-  for (const size of sizes) {
-    const namespace = `scale-services-${size}`
+export function measureServices(world: World, command: Command, sizes: number[]): Promise<ServicesRow[]> {
+  return forEachSize(world, 'scale-services', sizes, async (size, namespace) => {
     const numbers = Array.from({ length: size }, (_, i) => i)
     const services = Object.fromEntries(numbers.map((each) => [serviceName(each), policy]))
     const config = command.config('services', { namespace, services })
-    await world.createNamespace(namespace)
-    try {
-      await world.create(numbers.flatMap((each) => [serviceObject(namespace, each), deployment(namespace, each)]))
-      const measure = async (...args: string[]) => (await command.run(args)).cost
-      const plan = await measure('plan', '--config', config)
-      const apply = await measure('run', '--stages', 'policies', '--config', config)
-      const again = await measure('run', '--stages', 'policies', '--config', config)
-      const init = await measure('init', '-', '--namespace', namespace)
-      rows.push({ size, plan, apply, again, init })
-      console.error(JSON.stringify(rows.at(-1)))
-    } finally {
-      await world.removeNamespace(namespace)
-    }
-  }
-  return rows
+    await world.create(numbers.flatMap((each) => [serviceObject(namespace, each), deployment(namespace, each)]))
+    const measure = async (...args: string[]) => (await command.run(args)).cost
+    const plan = await measure('plan', '--config', config)
+    const apply = await measure('run', '--stages', 'policies', '--config', config)
+    const again = await measure('run', '--stages', 'policies', '--config', config)
+    const init = await measure('init', '-', '--namespace', namespace)
+    return { size, plan, apply, again, init }
+  })
 }
 
 /** Without pods, which no part of this benchmark needs. */

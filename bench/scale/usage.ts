@@ -1,7 +1,5 @@
-// Counts what this process costs the API server and the machine. Loaded before a program (`node --import`), it writes
-// the counts to the file SCALE_USAGE when the program ends.
+// Counts what this process costs the API server and the machine, from when it is loaded.
 import { subscribe } from 'node:diagnostics_channel'
-import { writeFileSync } from 'node:fs'
 import type { ClientRequest } from 'node:http'
 import type { Socket } from 'node:net'
 
@@ -11,7 +9,7 @@ export type Usage = { requests: number; bytes: number; cpuSeconds: number; peakB
 export type Activity = { from: number; to: number; path: string }
 
 const sockets = new Set<Socket>()
-const activities: Activity[] = []
+export const activities: Activity[] = []
 let requests = 0
 
 subscribe('http.client.request.start', (message) => {
@@ -33,6 +31,3 @@ export function usage(): Usage {
     peakBytes: maxRSS * 1024,
   }
 }
-
-const file = process.env['SCALE_USAGE']
-if (file !== undefined) process.once('exit', () => writeFileSync(file, JSON.stringify({ usage: usage(), activities })))

@@ -138,3 +138,24 @@ export function placesOf(counts: Record<PodRole, number>, service = 0): Place[] 
     Array.from({ length: count }, (_, number) => ({ role, service, number })),
   )
 }
+
+/** Measures each size in a namespace of its own, and shows each row at once. */
+export async function forEachSize<Row>(
+  world: World,
+  prefix: string,
+  sizes: number[],
+  measure: (size: number, namespace: string) => Promise<Row>,
+): Promise<Row[]> {
+  const rows: Row[] = []
+  for (const size of sizes) {
+    const namespace = `${prefix}-${size}`
+    await world.createNamespace(namespace)
+    try {
+      rows.push(await measure(size, namespace))
+      console.error(JSON.stringify(rows.at(-1)))
+    } finally {
+      await world.removeNamespace(namespace)
+    }
+  }
+  return rows
+}

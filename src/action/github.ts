@@ -4,13 +4,14 @@ import * as core from '@actions/core'
 import { ConfigError } from '../config/error.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import { hasLeftTraffic, holdsWeights, recordFleetPostState, runPost, type PostState } from '../post.ts'
+import { recordFleetPostState } from '../fleet/post-state.ts'
+import { hasLeftTraffic, holdsWeights, runPost, type PostState } from '../post.ts'
 import { readGuardProgram, runName, tempDir } from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { faultOfHtmlPath } from '../report/write-html.ts'
 import { abortOnSignals } from '../runtime/signals.ts'
 import type { FleetHost } from '../fleet/run-fleet.ts'
-import { postStateSaver, readPostState } from './post-state.ts'
+import { postStateSaver, takePostState } from './post-state.ts'
 import type { GithubReporting } from './reporting.ts'
 import { fail, publish } from './publish.ts'
 
@@ -93,7 +94,7 @@ async function postStep(): Promise<void> {
   const info = (line: string) => core.info(withoutRunnerCommands(line))
   let isHeld = false
   const finish = async () => {
-    const left = readPostState()
+    const left = takePostState()
     isHeld = holdsWeights(left)
     return runPost(left, info)
   }

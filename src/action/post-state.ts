@@ -25,7 +25,7 @@ export function postStateSaver(tempDir: string): (state: PostState) => void {
 }
 
 /** Also removes the file. @throws Error if it is gone */
-export function readPostState(): PostState {
+export function takePostState(): PostState {
   const state = JSON.parse(core.getState(name) || '{}') as PostState | { file: string }
   if (!('file' in state)) return state
   try {
@@ -34,8 +34,8 @@ export function readPostState(): PostState {
     return JSON.parse(text) as PostState
   } catch (error) {
     throw new Error(
-      `the state that the run has left for this step cannot be read (${messageOf(error)}); promotions that were under way are ` +
-        'returned to stable by their guards; without guards, run the stage rollback',
+      `cannot read the state that the run left (${messageOf(error)}); the guards return unfinished promotions to stable; ` +
+        'with `guard: off`, run the stage rollback',
     )
   }
 }

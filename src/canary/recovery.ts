@@ -21,7 +21,7 @@ import {
 } from './ownership/lease-object.ts'
 import { rolledBackRecord, writeOutcome, type OutcomeRecord } from './ownership/outcome-record.ts'
 import { readSavedRoutes } from './ownership/session.ts'
-import type { RecoveryIntent } from './run.ts'
+import type { RecoveryIntent } from './active-promotion.ts'
 import { requireRollbackTarget } from './workload/endpoints.ts'
 import { readHighestWeight, resetToStable } from './traffic/router.ts'
 

@@ -1,11 +1,11 @@
 // What a Lease says of a promotion or an experiment, in words. Pure.
 import {
   endedAnnotation,
-  guardAnnotation,
   handedOverBy,
-  handOverMs,
+  resumeWithinOf,
   holderOf,
   isExperimentHolder,
+  isGuarded,
   isGuardIdentity,
   isRollbackIdentity,
   runAnnotation,
@@ -27,14 +27,19 @@ export function leaseStatus(lease: Lease, now: number): LeaseStatus {
   const saved = savedViewOf(lease)
   const { shown } = saved ?? {}
   const work = describeWork(lease, saved, now)
-  const guard = guardOf(lease, shown)
+  const guard = guardOf(lease, shown, now)
   const lines = [
     `${name}: ${work.text}`,
     ...(shown ? detailLines(shown) : []),
     `  holder    ${describeHolder(lease, now)}`,
     `  guard     ${guard}`,
   ].map(oneLine)
-  return { name, about: JSON.stringify([work.about, holder, guard, isSilent(lease, now)]), line: lines[0]!, lines }
+  return {
+    name,
+    about: JSON.stringify([work.about, holder, isGuarded(lease), isSilent(lease, now)]),
+    line: lines[0]!,
+    lines,
+  }
 }
 
 /** Whoever may write a Lease could otherwise write whole lines about others. */
@@ -90,7 +95,7 @@ function workOfRun(lease: Lease, saved: SavedView | undefined, now: number, sile
     )
   if (handedOverBy(holder) !== undefined)
     return same(
-      `${versions}: handed over to the next run at step ${stage} of ${stages}, with weight ${weight}%, and nobody judges it meanwhile`,
+      `${versions}: handed over to the next run at step ${stage} of ${stages}, weight ${weight}%; nobody judges the canary until then`,
     )
   const then = `${versions}: ${positionLine(shown)} then`
   if (saved.run !== runOfHolder(holder))
@@ -109,7 +114,7 @@ function silence(lease: Lease, shown: SavedView['shown'], now: number): string {
       ? 'its run has never renewed the Lease'
       : `its run has been silent for ${Math.round(age / 1000)} s`
   // A run without a guard is marked as watched, too.
-  if (!isWatched(lease) || (shown && shown.guardMs === undefined)) return `${silent}, and no guard watches it`
+  if (!isGuarded(lease) || (shown && shown.guardMs === undefined)) return `${silent}, and no guard watches it`
   return shown ? `${silent}, and its guard has not acted yet` : silent
 }
 
@@ -145,20 +150,18 @@ function isSilent(lease: Lease, now: number): boolean {
   return (ageOf(lease, now) ?? Infinity) > (lease.spec?.leaseDurationSeconds ?? defaultLeaseSeconds) * 1000
 }
 
-function isWatched(lease: Lease): boolean {
-  const holder = holderOf(lease)
-  return lease.metadata.annotations?.[guardAnnotation] === (handedOverBy(holder) ?? holder)
-}
-
 /** An experiment and an older version save no view, and a promotion without a guard saves no `guardMs`. */
-function guardOf(lease: Lease, shown: SavedView['shown']): string {
+function guardOf(lease: Lease, shown: SavedView['shown'], now: number): string {
   const holder = holderOf(lease)
   if (holder === '') return 'none, because nobody holds the Lease'
   if (isGuardIdentity(holder)) return 'has taken over'
   if (isRollbackIdentity(holder)) return 'that of the run before, if it has one, goes on until the traffic is returned'
-  if (!isWatched(lease)) return 'does not watch this run yet'
-  const waitMs = handOverMs(lease)
-  if (waitMs !== undefined) return `waits for the next run, and acts if none goes on within ${waitMs / 1000} s`
+  if (!isGuarded(lease)) return 'does not watch this run yet'
+  const resumeWithinMs = resumeWithinOf(lease)
+  if (resumeWithinMs !== undefined) {
+    const leftMs = Math.max(0, resumeWithinMs - (ageOf(lease, now) ?? 0))
+    return `waits for the next run; rolls back in ${Math.ceil(leftMs / 1000)} s if none resumes`
+  }
   if (shown && shown.guardMs === undefined) return 'off'
   return `watches this run${shown?.guardMs === undefined ? '' : `, and acts after ${shown.guardMs / 1000} s of silence`}`
 }

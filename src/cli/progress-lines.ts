@@ -23,7 +23,8 @@ export function progressLine(view: Position & { msLeft: number }): string {
 
 export function positionLine({ phase, kind, stage, stages, weight }: Position): string {
   // Of a fleet, or of canaries in waves: the others are not promoted yet.
-  if (phase === 'waiting' && stage === stages) return `all ${stages} steps have passed, weight ${weight}%, waiting`
+  if (phase === 'waiting' && stage === stages)
+    return `all ${stages} steps have passed, weight ${weight}%, waiting for the other canaries`
   if (phase === 'waiting') return `waiting to begin, ${stages} steps`
   const what = kind === 'mirror' ? 'copies' : kind === 'ab' ? 'requests that match' : `weight ${weight}%`
   return `step ${stage} of ${stages}, ${what}`

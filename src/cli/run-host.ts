@@ -1,10 +1,11 @@
 // The host of a run from the command line: signals, secrets, and what the post step needs.
 import { dirname } from 'node:path'
-import type { PromotionProgress } from '../canary/promote.ts'
+import type { PromotionProgress } from '../canary/active-promotion.ts'
 import { progressView } from '../canary/state/progress-view.ts'
 import type { Config } from '../config/schema.ts'
 import type { FleetHost } from '../fleet/run-fleet.ts'
-import { recordFleetPostState, type PostState } from '../post.ts'
+import { recordFleetPostState } from '../fleet/post-state.ts'
+import type { PostState } from '../post.ts'
 import { readGuardProgram, runName, tempDir } from '../runtime/environment.ts'
 import { createRedactor } from '../runtime/redaction.ts'
 import { abortOnSignals } from '../runtime/signals.ts'

@@ -2,7 +2,7 @@
 // cannot read through the pod proxy.
 import { ApiError, isNotFound } from './api-error.ts'
 import { discoveryOf, kindOf, pathOf, type Kind, type KubeObject } from './objects.ts'
-import { createPace } from './pace.ts'
+import { createRateLimiter } from './rate-limiter.ts'
 import { readPages, type Snapshot } from './pages.ts'
 import { neededFields } from './needed-fields.ts'
 import { cachedCredentials, type ApiAccess } from './credentials.ts'
@@ -104,8 +104,8 @@ export function createClient(
   limits: Limits = { request: 15_000, credentials: 30_000 },
 ): Cluster {
   const credentials = cachedCredentials(connection, limits.credentials)
-  const pace = createPace({ requestsPerSecond: limits.requestsPerSecond })
-  const ask = requester(connection, credentials, limits.request, pace)
+  const limiter = createRateLimiter({ requestsPerSecond: limits.requestsPerSecond })
+  const ask = requester(connection, credentials, limits.request, limiter)
   const cluster = (askJson: AskJson): Cluster => ({
     server: connection.server,
     ...(limits.requestsPerSecond === undefined ? {} : { requestsPerSecond: limits.requestsPerSecond }),
@@ -199,7 +199,7 @@ function writes(askJson: AskJson): Writes {
     evict: async (namespace, name, uid) => {
       const options = uid === undefined ? {} : { deleteOptions: { preconditions: { uid } } }
       const body = { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name, namespace }, ...options }
-      const request = { method: 'POST', type: 'application/json', body, attempts: 1 } as const
+      const request = { method: 'POST', type: 'application/json', body, attempts: 1, is429FromTarget: true } as const
       return askJson(`${pathOf('Pod', namespace, name)}/eviction`, request).then(
         () => true,
         (error: unknown) => {
@@ -227,21 +227,25 @@ const podMaxBytes = 64 * 1024 * 1024
 
 /** Pods and Services behind the API server, and logs. */
 function proxies(ask: Ask): Pick<Cluster, 'pod' | 'service' | 'log'> {
-  const askPod = (path: string, timeoutMs: number, headers: Record<string, string> = {}) =>
+  const askProxy = (path: string, timeoutMs: number, options: RequestOptions) =>
     ask(path, {
       attempts: 1,
       timeoutMs,
       totalMs: 3 * timeoutMs,
       maxBytes: podMaxBytes,
-      headers,
       canWait: true,
       waitMs: timeoutMs,
+      ...options,
     })
   return {
     pod: (namespace, name, port, path, timeoutMs = 5_000, headers = {}) =>
-      askPod(`${pathOf('Pod', namespace)}/${name}:${port}/proxy${path}`, timeoutMs, headers),
+      askProxy(`${pathOf('Pod', namespace)}/${name}:${port}/proxy${path}`, timeoutMs, {
+        headers,
+        // The port for statistics of a sidecar never answers 429 itself.
+        is429FromTarget: port !== 15090,
+      }),
     service: (namespace, name, port, path, timeoutMs) =>
-      askPod(`${pathOf('Service', namespace)}/${name}:${port}/proxy${path}`, timeoutMs),
+      askProxy(`${pathOf('Service', namespace)}/${name}:${port}/proxy${path}`, timeoutMs, { is429FromTarget: true }),
     log: (namespace, pod, container, lines, previous = false) =>
       ask(`${pathOf('Pod', namespace, pod)}/log`, {
         query: { container, tailLines: String(lines), previous: String(previous) },

@@ -3,6 +3,7 @@ import http from 'node:http'
 import https from 'node:https'
 import { isDeepStrictEqual } from 'node:util'
 import { unlessAborted, withTimeout } from '../runtime/timeout.ts'
+import { withoutUndefined } from '../runtime/without-undefined.ts'
 import { ApiError } from './api-error.ts'
 import type { Connection } from './connect.ts'
 import { credentialsFault } from './connection-fault.ts'
@@ -42,11 +43,7 @@ async function credentialsOf(
   })
   if (config.getCurrentCluster()?.proxyUrl === undefined) {
     const { ca, cert, key, rejectUnauthorized, servername } = options
-    options.agent = agentFor(
-      Object.fromEntries(
-        Object.entries({ ca, cert, key, rejectUnauthorized, servername }).filter(([, value]) => value !== undefined),
-      ),
-    )
+    options.agent = agentFor(withoutUndefined({ ca, cert, key, rejectUnauthorized, servername }))
   }
   const headers = options.headers as Record<string, string> | undefined
   // A token from a file ends with a line break as often as not.

@@ -5,7 +5,7 @@ import { retry } from '../runtime/retry.ts'
 import { withDeadline } from '../runtime/timeout.ts'
 import { ApiError, parseRetryAfter, refusal } from './api-error.ts'
 import type { ApiAccess, Cached } from './credentials.ts'
-import { createPace, PaceError, type Pace } from './pace.ts'
+import { createRateLimiter, RateLimitError, type RateLimiter } from './rate-limiter.ts'
 import { noAnswerFault, refusedFault } from './connection-fault.ts'
 
 /**
@@ -17,7 +17,8 @@ export type Limits = { request: number; credentials: number; requestsPerSecond?:
 /**
  * `timeoutMs`: how long the server may be silent. `totalMs`: how long the whole answer may take; four times that by
  * default. `limit`: the config key of `timeoutMs`, for the error. `canWait`: the request waits for its turn; at most
- * `waitMs`, if given.
+ * `waitMs`, if given. `is429FromTarget`: the status 429 is not of a busy API server, but of a program behind it, or of a
+ * PodDisruptionBudget.
  */
 export type RequestOptions = {
   method?: string
@@ -33,6 +34,7 @@ export type RequestOptions = {
   signal?: AbortSignal
   canWait?: boolean
   waitMs?: number
+  is429FromTarget?: boolean
   /** Called when a successful answer begins. */
   onOpen?: () => void
 }
@@ -52,24 +54,26 @@ export function requester(
   connection: ApiAccess,
   credentials: Cached<https.RequestOptions>,
   timeoutMs: number,
-  pace: Pace = createPace(),
+  limiter: RateLimiter = createRateLimiter(),
 ) {
   return async (path: string, given: RequestOptions = {}): Promise<string> => {
     const options: RequestOptions =
       given.timeoutMs === undefined ? { ...given, timeoutMs, limit: 'limits.request' } : given
-    const { attempts = 5, canWait = false, waitMs } = options
+    const { attempts = 5, canWait = false, waitMs, is429FromTarget = false } = options
     const longestMs = canWait ? longestRetryAfterMs : longestUrgentDelayMs
     const requestedDelayMs = (error: unknown) => Math.min(retryAfterOf(error) ?? 0, longestMs)
     let isRenewed = attempts === 1
     const request = async (): Promise<string> => {
       const security = await credentials()
       const send = () => requestText(connection.server, path, options, security)
-      if (!canWait) pace.count()
+      if (!canWait) limiter.countUrgent()
       try {
-        return await (canWait ? pace.inTurn(send, waitMs) : send())
+        return await (canWait ? limiter.schedule(send, waitMs) : send())
       } catch (error) {
-        if (error instanceof PaceError) throw new ApiError(0, `${options.method ?? 'GET'} ${path}: ${error.message}`)
-        if (isServerBusy(path, error)) pace.pause(Math.min(retryAfterOf(error) ?? defaultPauseMs, longestRetryAfterMs))
+        if (error instanceof RateLimitError)
+          throw new ApiError(0, `${options.method ?? 'GET'} ${path}: ${error.message}`)
+        if (isTooManyRequests(error) && !is429FromTarget)
+          limiter.pauseFor(Math.min(retryAfterOf(error) ?? defaultPauseMs, longestRetryAfterMs))
         if (!(error instanceof ApiError && error.status === 401)) throw error
         if (isRenewed) throw refused(connection, error)
         // The token may have expired early: new credentials are tried, once.
@@ -87,13 +91,8 @@ function refused({ config }: ApiAccess, { status, message }: ApiError): ApiError
   return new ApiError(status, cause, [], remedy)
 }
 
-/**
- * As API Priority and Fairness says it. The same status is also the answer of a PodDisruptionBudget to an eviction, and of
- * a program behind the API server, but never of a sidecar's own port for statistics.
- */
-function isServerBusy(path: string, error: unknown): boolean {
-  const isOfOthers = path.endsWith('/eviction') || (/\/proxy\b/.test(path) && !path.includes(':15090/proxy'))
-  return error instanceof ApiError && error.status === 429 && !isOfOthers
+function isTooManyRequests(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 429
 }
 
 function retryAfterOf(error: unknown): number | undefined {

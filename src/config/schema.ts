@@ -110,8 +110,8 @@ const promotion = {
     .optional()
     .describe(
       'How long the run may take, such as `5h` where the runner ends each job after 6 hours. Shortly before, the ' +
-        'promotions under way end `held`, and keep their weights under the watch of the guard; the job succeeds. The next ' +
-        'run of the same plan continues the step.',
+        'promotions under way end `held` and keep their weights; the job succeeds. The next run of the same plan continues ' +
+        'the step. The guard, unless it is off, rolls back if no run resumes in time.',
     ),
 }
 

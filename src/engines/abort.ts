@@ -1,6 +1,6 @@
 // Aborts the rollout of an engine from outside a promotion, and waits until the engine has returned the traffic to stable.
 import { isTransient } from '../canary/controller/writer.ts'
-import type { FollowedRollout } from '../canary/promote.ts'
+import type { FollowedRollout } from '../canary/active-promotion.ts'
 import { readRoutes } from '../canary/traffic/router.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { isConflict } from '../cluster/api-error.ts'

@@ -11,8 +11,8 @@ import { isTransient } from '../canary/controller/writer.ts'
 import { readRoutes } from '../canary/traffic/router.ts'
 import { createExternalChecks, type ExternalChecks } from '../canary/hooks/external-checks.ts'
 import type { Observer } from '../canary/metrics/observer.ts'
-import type { RecoveryIntent, Run } from '../canary/promote.ts'
-import { isCalm } from '../canary/state/calm.ts'
+import type { ActivePromotion, RecoveryIntent } from '../canary/active-promotion.ts'
+import { isSteady } from '../canary/state/steady.ts'
 import { end } from '../canary/state/ending.ts'
 import { explainChecks } from '../canary/state/machine.ts'
 import { initialState } from '../canary/state/start.ts'
@@ -37,7 +37,7 @@ import { endPause } from './resume.ts'
 type Condemned = { reason: string; at: number; rolledBackWith?: string | undefined }
 
 /** None of its methods rejects. If it fails itself, the engine goes on alone. */
-export class FollowedRun implements Run {
+export class FollowedRun implements ActivePromotion {
   private readonly context: FollowContext
   private readonly checks: ExternalChecks
   private readonly samples: SampleLog
@@ -59,7 +59,7 @@ export class FollowedRun implements Run {
   private joinedAt: number | undefined
   private isResumed = false
   private isDrainChecked = false
-  private wasCalm = false
+  private wasSteady = false
 
   constructor(context: FollowContext, state: ActiveState, selectors: VersionSelectors) {
     const { cluster, plan, split, deps } = context
@@ -125,8 +125,8 @@ export class FollowedRun implements Run {
     return !this.hasEnded()
   }
 
-  get isCalm(): boolean {
-    return this.wasCalm && !this.hasEnded() && !this.condemned
+  get isSteady(): boolean {
+    return this.wasSteady && !this.hasEnded() && !this.condemned
   }
 
   /** False while an abort is decided, and the engine has not returned the traffic. */
@@ -239,7 +239,7 @@ export class FollowedRun implements Run {
     const line = this.samples.lineFor(state, observation, now)
     if (line !== undefined) deps.note(line)
     const results = explainChecks(plan, state)
-    this.wasCalm = isCalm(plan, state, results, observation, now)
+    this.wasSteady = isSteady(plan, state, results, observation, now)
     if (plan.explain && state.phase !== 'waiting') results.forEach((each) => deps.note(describeEvidence(each)))
     if (condemned !== undefined) this.condemn(condemned)
   }

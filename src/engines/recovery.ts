@@ -1,6 +1,6 @@
 // Aborts rollouts outside the run that follows them: in the post step of a run that died, and in the stage rollback.
 import { findUndrained } from '../canary/controller/undrained.ts'
-import type { RecoveryIntent } from '../canary/promote.ts'
+import type { RecoveryIntent } from '../canary/active-promotion.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { CanaryConfig } from '../config/schema.ts'
 import { type Clock, systemClock } from '../runtime/clock.ts'

@@ -3,7 +3,7 @@ import { currentObjects, type PromotionDeps, type WatchedObjects } from '../cana
 import { defaultRetryPolicies } from '../canary/controller/start.ts'
 import { counterReaderFor, createObserver, type Observer } from '../canary/metrics/observer.ts'
 import { retryPolicies, type RetryPolicy } from '../canary/metrics/retries.ts'
-import type { Idle, Run } from '../canary/promote.ts'
+import type { ActivePromotion, Idle } from '../canary/active-promotion.ts'
 import { initialState } from '../canary/state/start.ts'
 import type { VersionSelectors } from '../canary/workload/selectors.ts'
 import { urgent, type Cluster } from '../cluster/client.ts'
@@ -20,15 +20,15 @@ import { isUnderWay, type RolloutProgress } from './progress.ts'
 
 /** `onChange`: called with the object that got images. @throws NotFollowable, ApiError */
 export async function startFollowing(
-  paced: Cluster,
+  rateLimited: Cluster,
   config: Config,
   plan: CanaryConfig,
   watched: WatchedObjects,
   shared: PromotionDeps,
   onChange: (change: ImageChange) => void,
-): Promise<Run | Idle> {
+): Promise<ActivePromotion | Idle> {
   const { namespace } = config
-  const cluster = urgent(paced)
+  const cluster = urgent(rateLimited)
   const note = (line: string) => shared.note(config.canary ? line : `${plan.service}: ${line}`)
   const deps = { ...shared, note }
   if (plan.engine.generate) await waitForFirst(cluster, namespace, plan, deps)

@@ -45,14 +45,14 @@ export type EndedExperiment = { name: string; experiment: ExperimentConfig; stat
 
 /** `exposure`: for `load`. @throws Error if the experiment cannot start; then nothing was injected. */
 export async function runExperiment(
-  paced: Cluster,
+  rateLimited: Cluster,
   namespace: string,
   name: string,
   experiment: ExperimentConfig,
   deps: ExperimentDeps,
   exposure?: Exposure,
 ): Promise<EndedExperiment> {
-  const cluster = urgent(paced)
+  const cluster = urgent(rateLimited)
   const services = await affectedServices(cluster, namespace, experiment)
   const claims = claimNames(services, experiment)
   const objectName = `mesh-canary-experiment-${services.target}`

@@ -1,33 +1,23 @@
 // Decides when the run of each cluster of a fleet may go on: it knows who has begun, who has failed and who waits. It
 // knows no cluster and no clock.
-import type { ClusterOutcome, OtherClusters } from '../canary/promote.ts'
-
-/** `server`: the address of the API server. `uid`: of the namespace, if it is known; two addresses may be one cluster. */
-export type ClusterIdentity = { server: string; uid?: string | undefined }
-
-export type Turn = { hasWaited: boolean; isOver: boolean }
+import type { ClusterOutcome } from '../canary/other-clusters.ts'
+import type { ClusterIdentity, Others, Turn } from '../stages/context.ts'
 
 /** What the run of one cluster knows of the others. */
-export type Member = OtherClusters & {
-  /**
-   * Resolves when all clusters have passed their checks, and the waves before are done. `hasWaited`: there were any.
-   * `isOver`: the next run continues, and this one begins nothing more.
-   * @throws Error if one has failed, or if two names are one cluster
-   */
-  turn: (identity: ClusterIdentity) => Promise<Turn>
-  /** The run in this cluster is over. */
+export type Member = Others & {
+  /** The run in this cluster has ended. */
   ended: (outcome: ClusterOutcome) => void
-  /** Resolves when the run has passed its checks, or is over. */
+  /** Resolves when the run has passed its checks, or has ended. */
   checked: Promise<void>
 }
 
 /** `identity`: once the run has reached the cluster. `hasBegun`: it had its turn, and may have written. */
-type Place = {
+type MemberState = {
   name: string
   wave: number
   identity?: ClusterIdentity
   checked: PromiseWithResolvers<void>
-  settled: PromiseWithResolvers<void>
+  reported: PromiseWithResolvers<void>
   hasBegun: boolean
   outcome?: ClusterOutcome
 }
@@ -36,31 +26,36 @@ export function createCoordinator(
   clusters: { name: string; wave: number }[],
   signal: AbortSignal,
 ): Map<string, Member> {
-  const places = clusters.map(
-    ({ name, wave }): Place => ({
+  const members = clusters.map(
+    ({ name, wave }): MemberState => ({
       name,
       wave,
       checked: Promise.withResolvers(),
-      settled: Promise.withResolvers(),
+      reported: Promise.withResolvers(),
       hasBegun: false,
     }),
   )
-  // What ends the wait for a turn: any failure. What ends the wait of those that are promoted: one that puts them back.
-  const [failed, undone] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
-  signal.addEventListener('abort', () => [failed, undone].forEach(({ resolve }) => resolve()), { once: true })
+  // Any failure ends the wait for a turn. One that rolls back the others ends the wait of those that are promoted.
+  const [failed, rollbackNeeded] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  signal.addEventListener('abort', () => [failed, rollbackNeeded].forEach(({ resolve }) => resolve()), { once: true })
   let isFinal = false
 
-  function settle(place: Place, { failure, putsBack = false, handedOver = false }: ClusterOutcome): void {
+  function record(member: MemberState, { failure, rollsBackOthers = false, handedOver = false }: ClusterOutcome): void {
     if (isFinal) return
     // A run that only waited has changed nothing, and its failure is that of another one.
-    const outcome = { ...(failure === undefined ? {} : { failure }), putsBack: putsBack && place.hasBegun, handedOver }
+    const outcome = {
+      ...(failure === undefined ? {} : { failure }),
+      rollsBackOthers: rollsBackOthers && member.hasBegun,
+      handedOver,
+    }
     // A cluster that was promoted may be lost while it waits for the others. The end of its run changes nothing.
-    if (isWorse(outcome, place.outcome)) place.outcome = outcome
-    place.checked.resolve()
-    place.settled.resolve()
+    if (isWorse(outcome, member.outcome)) member.outcome = outcome
+    member.checked.resolve()
+    member.reported.resolve()
     if (failure !== undefined) failed.resolve()
-    if (place.outcome?.putsBack) undone.resolve()
-    isFinal = !signal.aborted && places.every(({ outcome }) => outcome && !outcome.putsBack && !outcome.handedOver)
+    if (member.outcome?.rollsBackOthers) rollbackNeeded.resolve()
+    isFinal =
+      !signal.aborted && members.every(({ outcome }) => outcome && !outcome.rollsBackOthers && !outcome.handedOver)
   }
 
   async function waitFor(waiting: Promise<void>[], end: PromiseWithResolvers<void>): Promise<void> {
@@ -68,50 +63,50 @@ export function createCoordinator(
     signal.throwIfAborted()
   }
 
-  async function turn(place: Place, identity: ClusterIdentity): Promise<Turn> {
-    place.identity = identity
-    place.checked.resolve()
-    const checked = places.map((each) => each.checked.promise)
-    const before = places.filter(({ wave }) => wave < place.wave).map((each) => each.settled.promise)
+  async function turn(member: MemberState, identity: ClusterIdentity): Promise<Turn> {
+    member.identity = identity
+    member.checked.resolve()
+    const checked = members.map((each) => each.checked.promise)
+    const before = members.filter(({ wave }) => wave < member.wave).map((each) => each.reported.promise)
     await waitFor(checked, failed)
-    const same = places.find((each) => each !== place && isSame(each.identity, identity))
+    const same = members.find((each) => each !== member && isSame(each.identity, identity))
     if (same)
       throw new Error(
-        `clusters: ${same.name} and ${place.name} are one cluster (${identity.server}); ` +
+        `clusters: \`${same.name}\` and \`${member.name}\` are the same cluster (${identity.server}); ` +
           'give one of them another context or kubeconfig, or remove it',
       )
     await waitFor(before, failed)
-    const other = places.find(({ outcome }) => outcome?.failure !== undefined)
+    const other = members.find(({ outcome }) => outcome?.failure !== undefined)
     if (other)
       throw new Error(
-        `${other.outcome!.failure} in the cluster ${other.name}, so nothing was promoted in ${place.name}`,
+        `${other.outcome!.failure} in the cluster ${other.name}, so nothing was promoted in ${member.name}`,
       )
-    const isOver = places.some(({ outcome }) => outcome?.handedOver)
-    place.hasBegun = !isOver
-    return { hasWaited: before.length > 0, isOver }
+    const isOutOfTime = members.some(({ outcome }) => outcome?.handedOver)
+    member.hasBegun = !isOutOfTime
+    return { hasWaited: before.length > 0, isOutOfTime }
   }
 
-  function failure(place: Place): ReturnType<Member['failure']> {
-    const other = isFinal ? undefined : places.find((each) => each !== place && each.outcome?.putsBack)
+  function failure(member: MemberState): ReturnType<Member['failure']> {
+    const other = isFinal ? undefined : members.find((each) => each !== member && each.outcome?.rollsBackOthers)
     return other && { cluster: other.name, reason: other.outcome!.failure! }
   }
 
   return new Map(
-    places.map((place) => [
-      place.name,
+    members.map((member) => [
+      member.name,
       {
-        turn: (identity) => turn(place, identity),
-        failure: () => failure(place),
-        settle: async (outcome) => {
-          settle(place, outcome)
+        turn: (identity) => turn(member, identity),
+        failure: () => failure(member),
+        report: async (outcome) => {
+          record(member, outcome)
           await waitFor(
-            places.map((each) => each.settled.promise),
-            undone,
+            members.map((each) => each.reported.promise),
+            rollbackNeeded,
           )
         },
         isFinal: () => isFinal,
-        ended: (outcome) => settle(place, outcome),
-        checked: place.checked.promise,
+        ended: (outcome) => record(member, outcome),
+        checked: member.checked.promise,
       },
     ]),
   )

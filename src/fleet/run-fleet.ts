@@ -1,6 +1,6 @@
 // A run over several clusters: the same config in each, wave by wave, with one verdict. Without `clusters`, it is a run in one.
 import { join } from 'node:path'
-import type { PromotionProgress } from '../canary/promote.ts'
+import type { PromotionProgress } from '../canary/active-promotion.ts'
 import { fleetOf, type FleetCluster } from '../config/fleet.ts'
 import type { Config } from '../config/schema.ts'
 import { stagesOf } from '../config/stages.ts'
@@ -20,8 +20,8 @@ export async function runFleet(config: Config, host: FleetHost): Promise<Report>
   const clusters = fleetOf(config)
   if (clusters.length === 0) return run(config, host)
   const began = new Date()
-  const hostOf = hostsFor(host)
-  const reports = await (mayWait(config) ? runInWaves(clusters, host.signal, hostOf) : runAtOnce(clusters, hostOf))
+  const hostFor = hostsFor(host)
+  const reports = await (needsWaves(config) ? runInWaves(clusters, host.signal, hostFor) : runAtOnce(clusters, hostFor))
   return fleetReport(
     clusters.map(({ name, wave }, i) => ({ name, wave, report: reports[i]! })),
     began,
@@ -29,22 +29,22 @@ export async function runFleet(config: Config, host: FleetHost): Promise<Report>
 }
 
 /** Who looks at a fleet, or returns its traffic to stable, waits for no other cluster, and is not stopped by one. */
-function mayWait(config: Config): boolean {
+function needsWaves(config: Config): boolean {
   return !stagesOf(config).every((name) => ['plan', 'verify', 'rollback'].includes(name))
 }
 
-type HostOf = (cluster: FleetCluster) => Host
+type HostFor = (cluster: FleetCluster) => Host
 
-function runAtOnce(clusters: FleetCluster[], hostOf: HostOf): Promise<Report[]> {
-  return Promise.all(clusters.map((cluster) => run(cluster.config, hostOf(cluster))))
+function runAtOnce(clusters: FleetCluster[], hostFor: HostFor): Promise<Report[]> {
+  return Promise.all(clusters.map((cluster) => run(cluster.config, hostFor(cluster))))
 }
 
-async function runInWaves(clusters: FleetCluster[], signal: AbortSignal, hostOf: HostOf): Promise<Report[]> {
+async function runInWaves(clusters: FleetCluster[], signal: AbortSignal, hostFor: HostFor): Promise<Report[]> {
   const members = createCoordinator(clusters, signal)
   const runs: Promise<Report>[] = []
   for (const cluster of clusters) {
     const member = members.get(cluster.name)!
-    runs.push(runMember(cluster, hostOf(cluster), member))
+    runs.push(runMember(cluster, hostFor(cluster), member))
     // The checks of one cluster follow those of another, because they fetch the same programs.
     await member.checked
   }
@@ -54,12 +54,12 @@ async function runInWaves(clusters: FleetCluster[], signal: AbortSignal, hostOf:
 async function runMember({ config }: FleetCluster, host: Host, member: Member): Promise<Report> {
   const report = await run(config, host, member)
   const failure = report.error === undefined ? undefined : `the run failed (${report.error.split('\n')[0]})`
-  member.ended(failure === undefined ? {} : { failure, putsBack: true })
+  member.ended(failure === undefined ? {} : { failure, rollsBackOthers: true })
   return report
 }
 
 /** The host gets the progress of all clusters together. */
-function hostsFor(host: FleetHost): HostOf {
+function hostsFor(host: FleetHost): HostFor {
   const latest = new Map<string, PromotionProgress[]>()
   return (cluster) => ({
     ...hostIn(cluster, host),

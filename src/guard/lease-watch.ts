@@ -3,7 +3,7 @@
 import {
   guardAnnotation,
   guardIdentity,
-  handOverMs,
+  resumeWithinOf,
   holderOf,
   leasePaths,
   runOfHolder,
@@ -97,9 +97,9 @@ export async function watchHolder<Outcome>(
     const isFenced = holderOf(current) === guardIdentity(identity)
     if (holderOf(current) === identity && current.metadata.annotations?.[guardAnnotation] !== identity)
       await patchLease(cluster, watched, current, log, [{ op: 'add', path: leasePaths.guard, value: identity }])
-    const waitMs = handOverMs(current)
-    if (!isFenced && silence.ms() < (waitMs ?? afterMs)) continue
-    if (!isFenced) why = describeSilence(holderOf(current), afterMs, waitMs)
+    const resumeWithinMs = resumeWithinOf(current)
+    if (!isFenced && silence.ms() < (resumeWithinMs ?? afterMs)) continue
+    if (!isFenced) why = describeSilence(holderOf(current), afterMs, resumeWithinMs)
     log(`${why}: ${work.intent}`)
     // The run loses its Lease first, so that a run that wakes up cannot overwrite the recovery.
     if (!isFenced && !(await fence(cluster, watched, current, log))) continue
@@ -107,11 +107,11 @@ export async function watchHolder<Outcome>(
   }
 }
 
-/** `waitMs`: how long the promotion has waited for its next run, if it was handed over. */
-function describeSilence(holder: string, afterMs: number, waitMs?: number): string {
+/** `resumeWithinMs`: how long the promotion has waited for its next run, if it was handed over. */
+function describeSilence(holder: string, afterMs: number, resumeWithinMs?: number): string {
   const run = `the run ${runOfHolder(holder)}`
-  if (waitMs === undefined) return `${run} did not renew its Lease for ${afterMs / 1000} s`
-  return `no run has continued within ${waitMs / 1000} s what ${run} handed over`
+  if (resumeWithinMs === undefined) return `${run} did not renew its Lease for ${afterMs / 1000} s`
+  return `${run} handed its promotion over, and no run resumed it within ${resumeWithinMs / 1000} s`
 }
 
 function readLease(cluster: Cluster, { namespace, lease }: WatchedLease): Promise<Lease | undefined> {

@@ -1,11 +1,11 @@
 // The guard of a promotion. It rolls back to stable when nobody renews the Lease. It retries until the rollback is
 // written, however long the API server or istiod is down. It ends when the run has ended.
 import {
-  guardAnnotation,
+  claimantOf,
   guardIdentity,
-  handedOverBy,
   holderOf,
   isGuardIdentity,
+  isGuarded,
   leasePaths,
 } from '../canary/ownership/lease-object.ts'
 import { guardName } from '../canary/ownership/guard-manifest.ts'
@@ -38,10 +38,8 @@ export function watchLease(cluster: Cluster, spec: GuardSpec, deps: GuardDeps): 
 function outcomeOf(lease: Lease | undefined, identity: string): GuardOutcome | undefined {
   const holder = holderOf(lease)
   if (lease === undefined || holder === '') return 'the run has ended'
-  const claimant = handedOverBy(holder) ?? holder
-  if (claimant === identity || holder === guardIdentity(identity)) return undefined
-  const isGuarded = isGuardIdentity(holder) || lease.metadata.annotations?.[guardAnnotation] === claimant
-  return isGuarded ? 'another run has taken over' : undefined
+  if (claimantOf(lease) === identity || holder === guardIdentity(identity)) return undefined
+  return isGuardIdentity(holder) || isGuarded(lease) ? 'another run has taken over' : undefined
 }
 
 /** Returns whether everything is written. The next poll retries the rest. */

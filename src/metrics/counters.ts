@@ -1,4 +1,5 @@
 // Reads the Prometheus text that sidecars publish, and computes what their counters gained between two readings. Pure.
+import { createInterner } from '../runtime/interning.ts'
 
 /** The metrics to read: a counter of requests and a histogram of their durations. */
 export type MetricNames = { requests: string; duration: string }
@@ -55,20 +56,9 @@ type KnownSeries = { text: string; labels?: SeriesLabels }
  * Each sample contains the same series again, and many pods have the same ones. One text for all of them saves memory, and
  * parsing the labels again would be the most expensive part of a sample.
  */
-const known = new Map<string, KnownSeries>()
-/** Series of pods that have gone stay until there are so many; then those that are still used come again. */
-const maxKnown = 100_000
+const intern = createInterner<KnownSeries>(100_000)
 
-function knownSeries(series: string): KnownSeries {
-  const before = known.get(series)
-  if (before) return before
-  if (known.size >= maxKnown) known.clear()
-  // A slice of an answer keeps the whole answer in memory; a copy does not.
-  const text = Buffer.from(series).toString()
-  const added: KnownSeries = { text }
-  known.set(text, added)
-  return added
-}
+const knownSeries = (series: string) => intern(series, (text) => ({ text }))
 
 /** The labels of a series; escape sequences in their values stay as written. */
 export function labelsOf(series: string): SeriesLabels {

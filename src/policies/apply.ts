@@ -64,12 +64,12 @@ async function writeTogether(writes: readonly Due[], write: (each: Due) => Promi
     for (const each of ofService)
       if (failures.length === 0) await write(each).catch((error: unknown) => void failures.push(error))
   }
-  await pMap(Map.groupBy(writes, hostOf).values(), writeService, { concurrency })
+  await pMap(Map.groupBy(writes, serviceKeyOf).values(), writeService, { concurrency })
   if (failures.length > 0) throw failures[0]
 }
 
 /** What the object is about: the first host of a route or a rule, or its own name. */
-function hostOf({ object }: Due): string {
+function serviceKeyOf({ object }: Due): string {
   const { metadata, spec } = object as KubeObject & { spec?: { host?: string; hosts?: string[] } }
   return `${metadata.namespace} ${spec?.host ?? spec?.hosts?.[0] ?? metadata.name}`
 }

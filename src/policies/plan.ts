@@ -96,25 +96,27 @@ export async function liveCounterparts(
 }
 
 /** From so many objects on, a list of all of the kind is cheaper than one request for each. */
-const worthAList = 8
+const minObjectsToList = 8
 
 /** The live objects of one kind and namespace. */
 async function liveOfKind(cluster: Cluster, objects: readonly KubeObject[]): Promise<KubeObject[]> {
   const { kind: kindName, apiVersion, metadata } = objects[0]!
   const kind = kindFor(objects[0]!)
   const asWritten = (object: KubeObject) => ({ ...object, apiVersion, kind: kindName })
-  const listed =
-    objects.length >= worthAList &&
-    (await cluster.list<KubeObject>(kind, metadata.namespace).catch((error: unknown) => {
-      // An account may read single objects only, and a kind may come with the mesh.
-      if (isNotFound(error) || isForbidden(error)) return undefined
-      throw error
-    }))
+  const listed = objects.length < minObjectsToList ? undefined : await listIfAllowed(cluster, kind, metadata.namespace)
   if (listed) return listed.map(asWritten)
   const each = await Promise.all(
     objects.map((one) => cluster.get<KubeObject>(kind, one.metadata.namespace, one.metadata.name)),
   )
   return each.flatMap((object) => (object ? [asWritten(object)] : []))
+}
+
+/** Undefined if the account may read single objects only, or if the cluster does not have the kind yet. */
+function listIfAllowed(cluster: Cluster, kind: Kind, namespace: string | undefined): Promise<KubeObject[] | undefined> {
+  return cluster.list<KubeObject>(kind, namespace).catch((error: unknown) => {
+    if (isNotFound(error) || isForbidden(error)) return undefined
+    throw error
+  })
 }
 
 /** One sentence for each live object that the owner must not write. */

@@ -1,5 +1,5 @@
 // Annotations in Grafana for the promotions of a run, if the config names a Grafana. They never affect a promotion.
-import type { PromotionProgress } from '../canary/promote.ts'
+import type { PromotionProgress } from '../canary/active-promotion.ts'
 import type { Promotion } from '../canary/controller/context.ts'
 import type { Step } from '../canary/state/types.ts'
 import { createAnnotator, type Followed } from '../observability/grafana/annotations.ts'

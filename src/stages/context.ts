@@ -1,5 +1,6 @@
 // What the stages share: the host that gets their lines, the config and the cluster, and the recorder of the report.
-import type { OtherClusters, PromotionProgress, RecoveryIntent } from '../canary/promote.ts'
+import type { PromotionProgress, RecoveryIntent } from '../canary/active-promotion.ts'
+import type { OtherClusters } from '../canary/other-clusters.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { Connection } from '../cluster/connect.ts'
 import { matches, podLabels } from '../cluster/labels.ts'
@@ -55,13 +56,17 @@ export type Host = {
   onFaultIntent: (experiment: string, intent: FaultIntent | undefined) => void
 }
 
+/** `server`: the address of the API server. `uid`: of the namespace, if it is known; two addresses may be one cluster. */
+export type ClusterIdentity = { server: string; uid?: string | undefined }
+
+/** `hasWaited`: for clusters of an earlier wave. `isOutOfTime`: the next run continues; this one begins nothing more. */
+export type Turn = { hasWaited: boolean; isOutOfTime: boolean }
+
 /**
- * The same run in the other clusters of a fleet. `turn`: resolves when this one may change something. `hasWaited`: for an
- * earlier wave. `isOver`: the next run continues. `uid`: of the namespace. @throws Error if another one has failed
+ * The same run in the other clusters of a fleet. `turn`: resolves when all clusters have passed their checks, and the waves
+ * before are done. @throws Error if one has failed, or if two names are one cluster
  */
-export type Others = OtherClusters & {
-  turn: (identity: { server: string; uid?: string | undefined }) => Promise<{ hasWaited: boolean; isOver: boolean }>
-}
+export type Others = OtherClusters & { turn: (identity: ClusterIdentity) => Promise<Turn> }
 
 /** What every run has from the start. The host's lines are redacted already. */
 export type RunContext = {
@@ -79,13 +84,13 @@ export type RunContext = {
 
 /**
  * What the stages work with once there is a cluster. `istioctl`: only if the config has `istio`. `releases`: of the
- * canaries that this run creates. `stopped`: why nothing may be promoted any more, because the run of the fleet has failed.
+ * canaries that this run creates. `fleetFailure`: why nothing may be promoted any more.
  */
 export type StageContext = RunContext & {
   cluster: Cluster
   connection: Connection
   releases?: readonly Release[]
-  stopped?: string
+  fleetFailure?: string
   istioctl?: NonNullable<Report['istioctl']>
 }
 

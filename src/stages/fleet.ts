@@ -5,19 +5,11 @@ import type { KubeObject } from '../cluster/objects.ts'
 import { canariesOf } from '../config/names.ts'
 import { splitOf } from '../policies/routes.ts'
 import { messageOf } from '../runtime/errors.ts'
-import type { Stage, StageContext } from './context.ts'
+import type { StageContext, Turn } from './context.ts'
 
-/**
- * Waits until this run may change something. `hasWaited`: for other clusters. `isOver`: the time of the run is over, and
- * the next one continues.
- */
-export async function awaitTurn({
-  cluster,
-  config,
-  connection,
-  others,
-}: StageContext): Promise<{ hasWaited: boolean; isOver: boolean }> {
-  if (!others) return { hasWaited: false, isOver: false }
+/** Waits until this run may change something. */
+export async function awaitTurn({ cluster, config, connection, others }: StageContext): Promise<Turn> {
+  if (!others) return { hasWaited: false, isOutOfTime: false }
   const namespace = await cluster.get<KubeObject>('Namespace', undefined, config.namespace).catch(() => undefined)
   return others.turn({ server: connection.server, uid: namespace?.metadata.uid })
 }
@@ -30,7 +22,7 @@ export async function stopInFleet(
   context: StageContext,
   problem: unknown,
   hasBegun: boolean,
-  promote: Stage,
+  promote: (context: StageContext) => Promise<void>,
 ): Promise<never> {
   const { config, others, host, stages, recorder } = context
   const hasPromoted = recorder.current().stages.some(({ name }) => name === 'promote')
@@ -43,9 +35,9 @@ export async function stopInFleet(
     throw new Error(`${message}; ${left.join(', ')}; run the stage rollback to return it to stable`)
   const failure = `the run failed (${message.split('\n')[0]})`
   // The others need not wait until this cluster is back on stable.
-  if (hasBegun) void others.settle({ failure, putsBack: true }).catch(() => undefined)
-  await promote({ ...context, ...(elsewhere ? {} : { stopped: failure }) })
-  throw new Error([recorder.current().error ?? [], message].flat().join('\n'))
+  if (hasBegun) void others.report({ failure, rollsBackOthers: true }).catch(() => undefined)
+  const another = await promote({ ...context, ...(elsewhere ? {} : { fleetFailure: failure }) }).catch(messageOf)
+  throw new Error([recorder.current().error ?? [], another ?? [], message].flat().join('\n'))
 }
 
 /** One phrase for each canary that has traffic, or may have. */

@@ -3,7 +3,8 @@ import { gitopsWarnings, readApplications } from '../canary/traffic/gitops.ts'
 import { describeOutage, hasEndpoint } from '../canary/workload/endpoints.ts'
 import { restoreMinReplicas } from '../canary/workload/min-replicas.ts'
 import { readSelectors, SelectorFault } from '../canary/workload/selectors.ts'
-import { promote, type PromoteDeps } from '../canary/promote.ts'
+import { promote } from '../canary/promote.ts'
+import type { PromoteDeps } from '../canary/waves.ts'
 import type { Promotion, PromotionDeps } from '../canary/controller/context.ts'
 import { isHeldAsPlanned } from '../canary/state/ending.ts'
 import type { Verdict } from '../canary/state/types.ts'
@@ -41,7 +42,7 @@ export async function promoteCanaries(context: StageContext): Promise<StageOutco
 }
 
 async function promoteAll(context: StageContext): Promise<StageOutcome> {
-  const { config, host, redactor, cluster, connection, recorder, telemetry, others, stopped } = context
+  const { config, host, redactor, cluster, connection, recorder, telemetry, others, fleetFailure } = context
   const releases = await prepareReleases(context)
   const annotator = promotionAnnotator(context)
   const deps = {
@@ -59,7 +60,7 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
   const promotions = await promote(cluster, config, {
     ...deps,
     ...(others ? { others } : {}),
-    ...(stopped === undefined ? {} : { stopped }),
+    ...(fleetFailure === undefined ? {} : { fleetFailure }),
     runsUntil: runsUntil(config),
     intent: host.onRecoveryIntents,
     onProgress: (progress) => {
@@ -96,17 +97,21 @@ function clusterOfFleet({ host, connection }: StageContext): PromotionDeps['clus
     : { name: host.cluster, context, ...(kubeconfig === undefined ? {} : { kubeconfig }) }
 }
 
-/** By the clock of the promotions, which counts on from the start of this process. */
+/** The rest of the time is for the last writes, the report, and what the stage does after the promotions. */
 function runsUntil({ runFor }: Config): PromoteDeps['runsUntil'] {
   if (!runFor) return undefined
-  const { after, resumeWithin } = runFor
+  const { duration, resumeWithin } = runFor
+  // The time of the run starts with this process.
   const startedAt = systemClock.now() - performance.now()
-  const why = `the run ends after ${after / 1_000} s (\`runFor\`)`
-  const leadMs = Math.min(longestLeadMs, after / 5)
-  return { at: startedAt + after - leadMs, latestAt: startedAt + after - leadMs / 2, waitMs: resumeWithin, why }
+  const leadMs = Math.min(longestLeadMs, duration / 5)
+  return {
+    at: startedAt + duration - leadMs,
+    latestAt: startedAt + duration - leadMs / 2,
+    resumeWithinMs: resumeWithin,
+    why: `the run ends after ${duration / 1_000} s (\`runFor\`)`,
+  }
 }
 
-/** The second half is for the last writes, the report, and what the stage does after the promotions. */
 const longestLeadMs = 120_000
 
 const asProgress = (promotion: Promotion) => {
@@ -164,8 +169,8 @@ function errorsOf(promotion: Promotion, { service, reason, diagnosis = [] }: Pro
  * Moves all traffic to stable, whatever state the promotions are in, and checks that the proxies follow.
  * @throws Error that names each canary whose traffic cannot return, or did not; the traffic of all others has returned.
  */
-export async function rollback(paced: StageContext): Promise<StageOutcome> {
-  const context = { ...paced, cluster: urgent(paced.cluster) }
+export async function rollback(rateLimited: StageContext): Promise<StageOutcome> {
+  const context = { ...rateLimited, cluster: urgent(rateLimited.cluster) }
   const { config, recorder } = context
   if (config.dryRun) return { changed: false }
   // At once, so that one that the API server refuses for a long time does not keep users on the other canaries.

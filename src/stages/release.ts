@@ -133,13 +133,13 @@ export async function prepareReleases(context: StageContext): Promise<PreparedRe
   const canaries = new Map<string, CreatedCanary>()
   const idle = new Map<string, string>()
   const unstarted: Unstarted[] = []
-  const isStopped = hasStopped(context)
+  const hasFailed = hasFleetFailed(context)
   const abandon = () => removeUnstarted(context, unstarted)
   for (const planned of context.releases ?? []) {
     const { service } = planned.plan
     try {
-      if (isStopped && planned.left?.isSame !== true) {
-        idle.set(service, 'nothing begins any more')
+      if (hasFailed && planned.left?.isSame !== true) {
+        idle.set(service, 'the fleet has failed')
         continue
       }
       const release = await asItIsNow(context, planned)
@@ -159,8 +159,8 @@ export async function prepareReleases(context: StageContext): Promise<PreparedRe
 }
 
 /** The run of the fleet has failed: what an earlier run has left only returns its traffic. */
-function hasStopped({ config, stopped, others }: StageContext): boolean {
-  return stopped !== undefined || (config.together && others?.failure() !== undefined)
+function hasFleetFailed({ config, fleetFailure, others }: StageContext): boolean {
+  return fleetFailure !== undefined || (config.together && others?.failure() !== undefined)
 }
 
 /**
@@ -228,7 +228,7 @@ async function create(context: StageContext, release: Release): Promise<CreatedC
   })
   try {
     await keepStableLarge(context, release)
-    if (!hasStopped(context)) await waitForPods(cluster, deployment, plan.progressDeadline, host.signal)
+    if (!hasFleetFailed(context)) await waitForPods(cluster, deployment, plan.progressDeadline, host.signal)
   } catch (problem) {
     // A canary that an earlier run left with this release may have traffic.
     if (left?.isSame !== true && !host.signal.aborted) host.info(await created.cleanUp())

@@ -1,6 +1,6 @@
 // Sends a run's trace and metrics to a collector, in the background. Whatever goes wrong here changes nothing else.
 import { ATTR_K8S_CLUSTER_NAME } from '@opentelemetry/semantic-conventions/incubating'
-import type { PromotionProgress } from '../canary/promote.ts'
+import type { PromotionProgress } from '../canary/active-promotion.ts'
 import type { Report } from '../report/report.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { unlessAborted, withTimeout } from '../runtime/timeout.ts'

@@ -2,7 +2,7 @@
 import type { Attributes, BatchObservableResult, Meter } from '@opentelemetry/api'
 import { ATTR_K8S_NAMESPACE_NAME } from '@opentelemetry/semantic-conventions/incubating'
 import { shownCount } from '../canary/analysis/request-counts.ts'
-import type { PromotionProgress } from '../canary/promote.ts'
+import type { PromotionProgress } from '../canary/active-promotion.ts'
 import { explainChecks } from '../canary/state/machine.ts'
 import { attribute, metric } from './names.ts'
 

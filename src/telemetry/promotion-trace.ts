@@ -6,7 +6,7 @@ import {
   ATTR_K8S_NAMESPACE_NAME,
 } from '@opentelemetry/semantic-conventions/incubating'
 import { shownCount } from '../canary/analysis/request-counts.ts'
-import type { PromotionProgress } from '../canary/promote.ts'
+import type { PromotionProgress } from '../canary/active-promotion.ts'
 import { isHeldAsPlanned } from '../canary/state/ending.ts'
 import type { EndedState, EndedStep, State, Step } from '../canary/state/types.ts'
 import { attribute, trafficMoved } from './names.ts'

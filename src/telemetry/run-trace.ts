@@ -22,7 +22,7 @@ import {
   CICD_PIPELINE_ACTION_NAME_VALUE_RUN,
   ERROR_TYPE_VALUE_OTHER,
 } from '@opentelemetry/semantic-conventions/incubating'
-import type { PromotionProgress } from '../canary/promote.ts'
+import type { PromotionProgress } from '../canary/active-promotion.ts'
 import type { EndedState } from '../canary/state/types.ts'
 import type { Report } from '../report/report.ts'
 import { attribute } from './names.ts'

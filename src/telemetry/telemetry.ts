@@ -1,5 +1,5 @@
 // The telemetry of a run as its stages see it: they say what happens, and nothing comes back, not even an error.
-import type { PromotionProgress } from '../canary/promote.ts'
+import type { PromotionProgress } from '../canary/active-promotion.ts'
 import type { EndedState } from '../canary/state/types.ts'
 import type { Report } from '../report/report.ts'
 import type { Redactor } from '../runtime/redaction.ts'

@@ -63,7 +63,7 @@ test('all clusters are planned and verified', async () => {
   expect(summary).toContain('<summary>us</summary>')
 })
 
-test('a bad canary in the second wave puts both clusters back', async () => {
+test('a bad canary in the second wave rolls both clusters back', async () => {
   // Pods that start from now on fail half of the requests, which are those of the canary.
   const data = { FAIL_RATE: '0.5' }
   await us.apply({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'toys', namespace }, data })

@@ -44,12 +44,15 @@ export async function startSecondMesh(): Promise<SecondMesh> {
 async function startSecondNode(): Promise<{ mesh: typeof Mesh; openArcade: typeof Arcade.openArcade }> {
   const before = process.env['MESH_NODE']
   process.env['MESH_NODE'] = name
-  vi.resetModules()
-  const [mesh, { openArcade }] = await Promise.all([import('../mesh/index.ts'), import('./arcade.ts')])
-  await mesh.up()
-  if (before === undefined) delete process.env['MESH_NODE']
-  else process.env['MESH_NODE'] = before
-  return { mesh, openArcade }
+  try {
+    vi.resetModules()
+    const [mesh, { openArcade }] = await Promise.all([import('../mesh/index.ts'), import('./arcade.ts')])
+    await mesh.up()
+    return { mesh, openArcade }
+  } finally {
+    if (before === undefined) delete process.env['MESH_NODE']
+    else process.env['MESH_NODE'] = before
+  }
 }
 
 type Address = { path: string } | { host: string; port: number }

@@ -1,10 +1,11 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { RecoveryIntent } from '../../src/canary/promote.ts'
+import type { RecoveryIntent } from '../../src/canary/active-promotion.ts'
 import type { Connection } from '../../src/cluster/connect.ts'
 import type { FaultIntent } from '../../src/experiments/experiment.ts'
-import { recordFleetPostState, recordPostState, runPost, type PostState } from '../../src/post.ts'
+import { recordFleetPostState } from '../../src/fleet/post-state.ts'
+import { recordPostState, runPost, type PostState } from '../../src/post.ts'
 import { configOf, tempFolder } from './fixtures.ts'
 import { fleetOf } from '../../src/config/fleet.ts'
 

@@ -198,10 +198,10 @@ export async function settleLease(context: PromotionContext, status: EndedStatus
     throw new LeaseLost(status.because)
   if (status.kind === 'lost' || !isSafe(status)) return
   const resumable = resumableState(status)
-  const guardedMs = status.kind === 'interrupted' ? status.guardedMs : undefined
+  const resumeWithinMs = status.kind === 'handed-over' ? status.resumeWithinMs : undefined
   const settle = () => {
     if (!resumable) return session.end(status.state)
-    return guardedMs === undefined ? session.release(resumable) : session.handOver(resumable, guardedMs)
+    return resumeWithinMs === undefined ? session.release(resumable) : session.handOver(resumable, resumeWithinMs)
   }
   await persist(settle, {
     limitMs: plan.progressDeadline,

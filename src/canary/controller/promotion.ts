@@ -9,10 +9,10 @@ import { createWebhooks, type Webhooks } from '../hooks/webhooks.ts'
 import { syntheticLoad, type SyntheticLoad } from '../load/synthetic.ts'
 import { LeaseLost } from '../ownership/lease.ts'
 import { explainChecks, next } from '../state/machine.ts'
-import { isCalm } from '../state/calm.ts'
+import { isSteady } from '../state/steady.ts'
 import { endHeld, endOnStable, isHeldAsPlanned, outcomeOf } from '../state/ending.ts'
-import { handleLateDrift } from '../state/failure-rules.ts'
-import { handedOver, handOver, handOverPromoted, type HandOver } from '../state/hand-over.ts'
+import { handleDriftOfPromoted } from '../state/failure-rules.ts'
+import { endForHandOver, endPromotedForHandOver, withWatchedTime, type HandOverRequest } from '../state/hand-over.ts'
 import { resumeState } from '../state/start.ts'
 import { msLeft } from '../state/progress-view.ts'
 import { setShiftTime } from '../state/steps.ts'
@@ -29,6 +29,7 @@ import { hookStatus } from './hook-status.ts'
 import { describeAction, describeEvidence } from './log-format.ts'
 import { ObservationBuilder } from './observation.ts'
 import {
+  asConcluded,
   asUnsafe,
   asUnsettled,
   asHandedOver,
@@ -63,10 +64,8 @@ export class PromotionRun {
   private readonly samples: SampleLog
   private tickStartedAt: number | undefined
   private renewedAt: number
-  /** It is promoted, and waits until others are. */
-  private isWaiting = false
   private isSettled = false
-  private wasCalm = false
+  private wasSteady = false
   private isTrafficKnown = false
   private readonly timeline: TimelineRecorder
 
@@ -146,8 +145,8 @@ export class PromotionRun {
     return !this.hasEnded() || !this.writer.isIdle()
   }
 
-  get isCalm(): boolean {
-    return this.wasCalm && !this.hasEnded() && this.writer.isIdle()
+  get isSteady(): boolean {
+    return this.wasSteady && !this.hasEnded() && this.writer.isIdle()
   }
 
   /** False if its traffic should return to stable and that is not written. */
@@ -156,7 +155,7 @@ export class PromotionRun {
   }
 
   get isHandedOver(): boolean {
-    return this.status.kind === 'interrupted' && isHeldAsPlanned(this.state)
+    return this.status.kind === 'handed-over'
   }
 
   get isLost(): boolean {
@@ -177,7 +176,7 @@ export class PromotionRun {
         if (!(await this.writer.settled())) return
         this.setShiftTime()
       }
-      if (this.hasEnded()) return await this.watchEnded()
+      if (this.hasEnded()) return await this.watchPromoted()
       await this.step()
     } catch (problem) {
       if (problem instanceof LeaseLost) return await this.lose(problem)
@@ -202,11 +201,10 @@ export class PromotionRun {
   }
 
   /** A promoted canary that waits for others has to keep its weight and its guard until they are promoted as well. */
-  private async watchEnded(): Promise<void> {
+  private async watchPromoted(): Promise<void> {
     const { status, plan, context } = this
-    if (status.kind !== 'ended' || status.state.verdict !== 'promoted') return this.heartbeat()
+    if (status.kind !== 'waiting') return this.heartbeat()
     const { clock } = context.deps
-    this.isWaiting = true
     await this.renew()
     await this.tendGuard()
     const unseenMs = clock.now() - this.renewedAt
@@ -214,7 +212,7 @@ export class PromotionRun {
       return this.rollBack(`its Lease could not be renewed for ${Math.round(unseenMs / 1_000)} s`)
     const drift = this.observations.drift(status.state)
     if (drift === undefined || this.status !== status) return
-    const { state, actions } = handleLateDrift(drift, plan, status.state, clock.now())
+    const { state, actions } = handleDriftOfPromoted(drift, plan, status.state, clock.now())
     await this.apply(withState(status, state), actions)
   }
 
@@ -240,42 +238,41 @@ export class PromotionRun {
    * Ends it at its weight, for the next run to continue; its guard waits for that run for so long, and then rolls back. Does
    * nothing while a decision is not written yet, or a doubt may pass.
    */
-  async handOver(how: HandOver): Promise<void> {
+  async handOver(how: HandOverRequest): Promise<void> {
     const { status, plan, context } = this
     if (status.kind !== 'running' || !this.writer.isIdle()) return
     const now = context.deps.clock.now()
-    const guardedMs = plan.guard.enabled && status.state.weight > 0 ? how.waitMs : undefined
-    const resumable = handedOver(status.state, now)
-    const ending = handOver(plan, status.state, how, now)
+    const resumeWithinMs = plan.guard.enabled && status.state.weight > 0 ? how.resumeWithinMs : undefined
+    const resumable = withWatchedTime(status.state, now)
+    const ending = endForHandOver(plan, status.state, how, now)
     if (!ending) return
     await this.end(how.why, ending, (before, state) =>
-      isHeldAsPlanned(state) ? asHandedOver(state, resumable, guardedMs) : withState(before, state),
+      isHeldAsPlanned(state) ? asHandedOver(state, resumable, resumeWithinMs) : withState(before, state),
     )
   }
 
   /** The next run finds it unfinished, so that it can still be rolled back, and promotes it at once. */
-  handOverPromoted(how: HandOver): void {
+  handOverPromoted(how: HandOverRequest): void {
     const { status, plan } = this
-    if (status.kind !== 'ended' || !this.writer.isIdle()) return
+    if (status.kind !== 'waiting' || !this.writer.isIdle()) return
     const { state } = status
-    const guardedMs = plan.guard.enabled ? how.waitMs : undefined
-    this.status = asHandedOver(handOverPromoted(plan, state, how), this.resumable(), guardedMs)
+    const resumeWithinMs = plan.guard.enabled ? how.resumeWithinMs : undefined
+    this.status = asHandedOver(endPromotedForHandOver(plan, state, how), this.resumable(), resumeWithinMs)
   }
 
   /** What a later run continues with. A promotion that waits for others is not over. */
   private resumable(): State {
-    const { status, isWaiting, context } = this
+    const { status, context } = this
     const { state } = status
-    const isUnfinished = isWaiting && status.kind === 'ended' && status.state.verdict === 'promoted'
-    return isUnfinished ? resumeState(state, state.weight, context.deps.clock.now()) : state
+    return status.kind === 'waiting' ? resumeState(state, state.weight, context.deps.clock.now()) : state
   }
 
   /** Waits until the outcome takes effect, and returns it. `fast`: only settles the Lease. */
   async conclude({ fast }: { fast: boolean }): Promise<Promotion> {
-    this.isWaiting = false
     this.checks.stop()
     this.load?.stop()
-    if (!this.writer.isIdle()) this.status = asUnsafe(requireEnded(this.status))
+    const ended = requireEnded(this.status)
+    this.status = this.writer.isIdle() ? asConcluded(ended) : asUnsafe(ended)
     const status = () => requireEnded(this.status)
     if (fast) return this.settle({ ...promotionOf(this.context, status()), timeline: this.timeline.samples })
     const promotion = await awaitOutcome({
@@ -355,7 +352,7 @@ export class PromotionRun {
     const { state, actions } = next(plan, this.state, observation, now)
     this.timeline.record(this.state, state, observation, now)
     const results = explainChecks(plan, state)
-    this.wasCalm = isCalm(plan, state, results, observation, now)
+    this.wasSteady = isSteady(plan, state, results, observation, now)
     if (plan.explain && state.phase !== 'waiting') results.forEach((each) => deps.note(describeEvidence(each)))
     const explained = await withCause(context, state, sample)
     if (this.hasEnded()) return
@@ -381,6 +378,7 @@ export class PromotionRun {
       this.renewedAt = deps.clock.now()
       return true
     } catch (problem) {
+      // A promoted canary that waits keeps its traffic for `progressDeadline`, whatever the reason: nothing says it is bad.
       if (problem instanceof LeaseLost || (!isTransient(problem) && !this.hasEnded())) throw problem
       deps.note(`the Lease could not be renewed: ${messageOf(problem)}`)
       return false

@@ -9,11 +9,15 @@ type Ending = { state: EndedState; error?: string; rolledBackWith?: string }
 export type EndedStatus =
   /** By the state machine, or stopped from outside. `isDrainChecked`: the run has waited for the canary to drain. */
   | (Ending & { kind: 'ended'; isDrainChecked: boolean })
+  /** Promoted, and waits until others are: it can still be rolled back. */
+  | (Ending & { kind: 'waiting' })
+  /** Cancelled. A later run may resume from `resumable`. */
+  | (Ending & { kind: 'interrupted'; resumable: State })
   /**
-   * Cancelled, or handed over. A later run may resume from `resumable`. `guardedMs`: how long its guard waits for that run
-   * before it rolls back.
+   * The next run resumes from `resumable`. `resumeWithinMs`: how long the guard waits for that run before it rolls back;
+   * undefined if nothing has to be guarded, or nothing guards it.
    */
-  | (Ending & { kind: 'interrupted'; resumable: State; guardedMs?: number })
+  | (Ending & { kind: 'handed-over'; resumable: State; resumeWithinMs?: number })
   /** Another process holds the Lease, so this run writes nothing. `because`: who, and why. */
   | (Ending & { kind: 'lost'; because: string; isRollbackMissing: boolean })
   /** A rollback could not be written, or the Lease not released. The post step and the guard return the traffic. */
@@ -29,13 +33,21 @@ function endingOf({ state, error, rolledBackWith }: EndedStatus): Ending {
   }
 }
 
-/** With the state after a step of the machine. An ended promotion stays ended. */
+/**
+ * With the state after a step of the machine. An ended promotion stays ended. One that was handed over, and rolled back
+ * with another canary since, is not resumed.
+ */
 export function withState(status: RunStatus, state: State): RunStatus {
   if (state.phase !== 'ended') return { kind: 'running', state }
-  if (status.kind === 'running') return { kind: 'ended', state, isDrainChecked: false }
-  // Handed over, and rolled back with another canary since: no run resumes it.
-  if (status.kind === 'interrupted') return { ...endingOf(status), kind: 'ended', state, isDrainChecked: false }
-  return { ...status, state }
+  if (status.kind === 'lost' || status.kind === 'unsafe' || status.kind === 'ended') return { ...status, state }
+  const ending = status.kind === 'running' ? {} : endingOf(status)
+  if (state.verdict === 'promoted') return { ...ending, kind: 'waiting', state }
+  return { ...ending, kind: 'ended', state, isDrainChecked: false }
+}
+
+/** What waited for others is over: all are promoted, or nobody waits any more. */
+export function asConcluded(status: EndedStatus): EndedStatus {
+  return status.kind === 'waiting' ? { ...endingOf(status), kind: 'ended', isDrainChecked: false } : status
 }
 
 /** Cancelled. A run that has lost its Lease, or could not roll back, stays so. */
@@ -45,9 +57,8 @@ export function asInterrupted(status: RunStatus, state: EndedState, resumable: S
   return { ...ending, kind: 'interrupted', resumable }
 }
 
-/** Handed over to the next run. Without `guardedMs` nothing has to be guarded, or nothing guards it. */
-export function asHandedOver(state: EndedState, resumable: State, guardedMs: number | undefined): RunStatus {
-  return { kind: 'interrupted', state, resumable, ...(guardedMs === undefined ? {} : { guardedMs }) }
+export function asHandedOver(state: EndedState, resumable: State, resumeWithinMs: number | undefined): RunStatus {
+  return { kind: 'handed-over', state, resumable, ...(resumeWithinMs === undefined ? {} : { resumeWithinMs }) }
 }
 
 /** `rolledBackWith`: the service whose failure rolled this one back too. */
@@ -94,9 +105,9 @@ export function isRolledBack(status: RunStatus): boolean {
   return status.kind !== 'running' && isSafe(status) && state.weight === 0 && hadTraffic
 }
 
-/** The state that a later run resumes from: of a cancelled promotion, or of one that stops where its plan says. */
+/** The state that a later run resumes from: of an interrupted promotion, or of one that stops where its plan says. */
 export function resumableState(status: EndedStatus): State | undefined {
-  if (status.kind === 'interrupted') return status.resumable
+  if (status.kind === 'interrupted' || status.kind === 'handed-over') return status.resumable
   return isHeldAsPlanned(status.state) ? status.state : undefined
 }
 

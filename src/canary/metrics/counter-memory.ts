@@ -11,13 +11,13 @@ export type CounterMemory = {
   register: (running: Pod[], sampled: Pod[], existing: Pod[]) => void
   /**
    * Returns what the pod counted since its last reading, and stores this one. `restarts`: how often its sidecar has
-   * restarted; undefined if the reading may be older than the pod's status. `hasTimes`: the reading has the durations; true by default.
+   * restarted; undefined if the reading may be older than the pod's status. `hasDurations`: true by default.
    */
-  deltaSince: (id: string, reading: Reading, restarts: number | undefined, hasTimes?: boolean) => Reading
+  deltaSince: (id: string, reading: Reading, restarts: number | undefined, hasDurations?: boolean) => Reading
 }
 
 /** `isRestartCounted`: a counter went down before the pod's status showed a restart. */
-type LastReading = { reading: Reading; restarts: number | undefined; isRestartCounted: boolean; hasTimes: boolean }
+type LastReading = { reading: Reading; restarts: number | undefined; isRestartCounted: boolean; hasDurations: boolean }
 
 /**
  * A new pod counts from zero. A pod that may have served requests before its first reading counts from that reading, as
@@ -38,15 +38,15 @@ export function createCounterMemory(): CounterMemory {
       for (const forgotten of [known, servedBefore, lastReadings])
         for (const id of [...forgotten.keys()].filter((each) => !existingIds.has(each))) forgotten.delete(id)
     },
-    deltaSince(id, reading, restarts, hasTimes = true) {
+    deltaSince(id, reading, restarts, hasDurations = true) {
       const stored = lastReadings.get(id)
-      const isFirstWithTimes = hasTimes && stored?.hasTimes === false
-      const last = isFirstWithTimes ? undefined : stored
-      const before = last?.reading ?? (isFirstWithTimes || servedBefore.has(id) ? reading : nothing)
+      const isFirstWithDurations = hasDurations && stored?.hasDurations === false
+      const last = isFirstWithDurations ? undefined : stored
+      const before = last?.reading ?? (isFirstWithDurations || servedBefore.has(id) ? reading : nothing)
       const hasRestarted = last !== undefined && last.restarts !== restarts
       const isNewProcess = hasRestarted && !last.isRestartCounted
       const isRestartCounted = !hasRestarted && ((last?.isRestartCounted ?? false) || hasDecrease(before, reading))
-      lastReadings.set(id, { reading, restarts, isRestartCounted, hasTimes })
+      lastReadings.set(id, { reading, restarts, isRestartCounted, hasDurations })
       return counterDeltas(isNewProcess ? nothing : before, reading)
     },
   }

@@ -3,11 +3,11 @@ import type { Pod } from '../../cluster/objects.ts'
 import type { Reading } from '../../metrics/counters.ts'
 
 /**
- * Reads the counters of these pods. The key is the pod's id; a pod that does not answer is missing. `needsTimes`: false for
- * a pod whose durations nobody needs, which are most of what a sidecar sends.
+ * Reads the counters of these pods. The key is the pod's id; a pod that does not answer is missing. `needsDurations`: false
+ * for a pod whose durations nobody needs, which are most of what a sidecar sends.
  * Rejects when no counters can be read at all.
  */
-export type CounterReader = (pods: Pod[], needsTimes?: (pod: Pod) => boolean) => Promise<Map<string, Reading>>
+export type CounterReader = (pods: Pod[], needsDurations?: (pod: Pod) => boolean) => Promise<Map<string, Reading>>
 
 /** Tells a pod from its replacement of the same name. */
 export function podId({ metadata }: Pod): string {

@@ -70,8 +70,8 @@ export async function createObserver(
   const role = rememberRoles(service, service.namespace)
   const pods = () => uniquePods(watches.flatMap((watch) => watch.current()))
   const canariesOf = (all: Pod[]) => all.filter((pod) => role(pod) === 'canary')
-  // Only the versions' own sidecars know how long a request took; those of callers know only what came back.
-  const needsTimes = (pod: Pod) => role(pod) !== 'client'
+  // The checks use the durations that the versions' own sidecars report, so those of callers are not read.
+  const needsDurations = (pod: Pod) => role(pod) !== 'client'
   const { requestsPerSecond = Infinity } = cluster
   // With more pods of each kind, the requests of one sample would take longer than a sample may.
   const sampler =
@@ -108,7 +108,7 @@ export async function createObserver(
     const running = pods().filter(hasRunningSidecar)
     const sampled = sampler.choose(running)
     memory.register(running, sampled, pods())
-    const answers = await readCounters(sampled, needsTimes).catch(() => new Map<string, Reading>())
+    const answers = await readCounters(sampled, needsDurations).catch(() => new Map<string, Reading>())
     const all = pods()
     const readings = podReadings(sampled, answers, role, memory, restartsSeen)
     const haveCallersAnswered = rememberCallers(running, sampled, readings)
@@ -150,7 +150,7 @@ export async function createObserver(
   memory.register(pods().filter(hasRunningSidecar), [], pods())
   const restarts = restartsOf(canariesOf(pods()))
   const first = sampler.choose(pods().filter(hasRunningSidecar))
-  const baseline = podReadings(first, await readCounters(first, needsTimes), role, memory, restartsSeen)
+  const baseline = podReadings(first, await readCounters(first, needsDurations), role, memory, restartsSeen)
     .filter((each) => each.role === 'stable')
     .map(({ reading }) => countServed(reading, metrics))
     .reduce(addRequests, noRequests)

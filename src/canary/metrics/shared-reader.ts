@@ -23,24 +23,24 @@ type Batch = { pods: Map<string, Pod>; answers: Promise<Map<string, Reading>> }
 /** What is asked for at the same moment becomes one reading, in which each pod is read once. */
 export function sharedReader(read: CounterReader): CounterReader {
   /** The pods whose durations any of the promotions needs. */
-  const timed = new Set<string>()
+  const withDurations = new Set<string>()
   let next: Batch | undefined
 
   function openBatch(): Batch {
     const pods = new Map<string, Pod>()
     const answers = new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
       next = undefined
-      return read([...pods.values()], (pod) => timed.has(podId(pod)))
+      return read([...pods.values()], (pod) => withDurations.has(podId(pod)))
     })
     return { pods, answers }
   }
 
-  return async (pods, needsTimes = () => true) => {
+  return async (pods, needsDurations = () => true) => {
     next ??= openBatch()
     const batch = next
     for (const pod of pods) {
       batch.pods.set(podId(pod), pod)
-      if (needsTimes(pod)) timed.add(podId(pod))
+      if (needsDurations(pod)) withDurations.add(podId(pod))
     }
     const answers = await batch.answers
     return new Map(pods.map(podId).flatMap((id) => (answers.has(id) ? [[id, answers.get(id)!]] : [])))

@@ -9,9 +9,14 @@ import { podId, type CounterReader } from './counter-reader.ts'
 
 const concurrency = 16
 
+/** A sidecar answers within milliseconds. After so long, it is silent, and must not hold the sample up. */
+const leastLimitMs = 3_000
+/** A few times what one of many readings takes on a busy machine: `concurrency` of them at a time. */
+const msPerPod = 20
+
 /** How long one reading may take: longer for more pods, and where the run may send only so many requests. */
 function defaultLimitMs(pods: number, { requestsPerSecond = Infinity }: Cluster, longestMs: number): number {
-  return Math.min(Math.max(3_000, 20 * pods) + (1_000 * pods) / requestsPerSecond, longestMs)
+  return Math.min(Math.max(leastLimitMs, msPerPod * pods) + (1_000 * pods) / requestsPerSecond, longestMs)
 }
 
 /**
@@ -36,8 +41,8 @@ export function sidecarReader(
     longestMs = 10_000,
   }: SidecarReading = {},
 ): CounterReader {
-  const [withTimes, withoutTimes] = [path ?? countersPath(metrics), path ?? requestsPath(metrics)]
-  return async (pods, needsTimes = () => true) => {
+  const [withDurations, withoutDurations] = [path ?? countersPath(metrics), path ?? requestsPath(metrics)]
+  return async (pods, needsDurations = () => true) => {
     const readings = new Map<string, Reading>()
     const limitMs = givenLimitMs ?? defaultLimitMs(pods.length, cluster, longestMs)
     const limit = AbortSignal.timeout(limitMs)
@@ -45,7 +50,7 @@ export function sidecarReader(
     const read = async (pod: Pod) => {
       if (isOver()) return
       const { namespace = '', name } = pod.metadata
-      const asked = needsTimes(pod) ? withTimes : withoutTimes
+      const asked = needsDurations(pod) ? withDurations : withoutDurations
       const text = await cluster.pod(namespace, name, 15090, asked, limitMs).catch(throwIfForbidden)
       if (text !== undefined && !isOver()) readings.set(podId(pod), parse(text))
     }
@@ -58,9 +63,10 @@ export function sidecarReader(
 
 /** Envoy's own name has a dot or an underscore, and the labels behind it: the filter is a regular expression. */
 function countersPath({ requests, duration }: MetricNames): string {
-  const isUsual = requests.includes('istio_requests_total') && duration.includes('istio_request_duration')
+  const hasIstioNames = requests.includes('istio_requests_total') && duration.includes('istio_request_duration')
   // The sizes of requests are histograms, too, and half of the answer.
-  if (isUsual) return `/stats/prometheus?usedonly&filter=${encodeURIComponent('istio.request(s_total|_duration)')}`
+  if (hasIstioNames)
+    return `/stats/prometheus?usedonly&filter=${encodeURIComponent('istio.request(s_total|_duration)')}`
   return `/stats/prometheus?usedonly${requests.includes('istio') ? '&filter=istio.request' : ''}`
 }
 

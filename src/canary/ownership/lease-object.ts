@@ -80,8 +80,20 @@ export function handedOverBy(holder: string): string | undefined {
   return holder.startsWith(handOverPrefix) ? holder.slice(handOverPrefix.length) : undefined
 }
 
+/** The run that holds the Lease, or has handed it over. */
+export function claimantOf(lease: Lease | undefined): string {
+  const holder = holderOf(lease)
+  return handedOverBy(holder) ?? holder
+}
+
+/** The guard of that run watches. */
+export function isGuarded(lease: Lease | undefined): boolean {
+  const claimant = claimantOf(lease)
+  return claimant !== '' && lease?.metadata.annotations?.[guardAnnotation] === claimant
+}
+
 /** How long a handed-over promotion may wait for its next run; undefined if it is not handed over. */
-export function handOverMs(lease: Lease): number | undefined {
+export function resumeWithinOf(lease: Lease): number | undefined {
   if (handedOverBy(holderOf(lease)) === undefined) return undefined
   return (lease.spec?.leaseDurationSeconds ?? 0) * 1_000
 }

@@ -13,7 +13,7 @@ import {
   explainLoss,
   handedOverBy,
   handOverIdentity,
-  handOverMs,
+  resumeWithinOf,
   guardAnnotation,
   holderOf,
   leaseName,
@@ -21,6 +21,7 @@ import {
   runAnnotation,
   runOfHolder,
   workOfHolder,
+  isGuarded,
   isSavedByOtherVersion,
   savedPromotion,
   stateAnnotation,
@@ -40,7 +41,7 @@ export type LeaseClaim = {
   /** A guard watched the holder before. */
   wasGuarded: boolean
   /** How much longer what was handed over may wait for a run, in milliseconds. */
-  leftMs: number
+  resumeWithinLeftMs: number
   /** Whether the guard of this claim watched it at the last renewal. */
   guarded: () => boolean
   /** Says that no guard will watch this claim, so that the guard of an earlier one ends. */
@@ -59,7 +60,7 @@ export type LeaseClaim = {
    * Lets another run take the Lease at once. If none does within `waitMs`, the guard rolls back. @throws LeaseLost if this
    * run no longer holds it.
    */
-  handOver: (saved: SavedPromotion, waitMs: number) => Promise<void>
+  handOver: (saved: SavedPromotion, resumeWithinMs: number) => Promise<void>
   /** Deletes the Lease and, with it, everything that belongs to it. */
   end: () => Promise<void>
 }
@@ -117,19 +118,14 @@ export async function claimLease(cluster: Cluster, claiming: ClaimOptions): Prom
       isStolen: decision.kind === 'steal',
       isHandedOver: handedOverBy(holderOf(lease)) !== undefined,
       wasGuarded: isGuarded(lease),
-      leftMs: leftOf(lease),
+      resumeWithinLeftMs: resumeWithinLeftOf(lease),
     })
   }
 }
 
-function isGuarded(lease: Lease | undefined): boolean {
-  const holder = handedOverBy(holderOf(lease)) ?? holderOf(lease)
-  return holder !== '' && lease?.metadata.annotations?.[guardAnnotation] === holder
-}
-
 /** Runs that cannot start must not make it longer. By the clocks of two machines, which may differ by seconds. */
-function leftOf(lease: Lease | undefined): number {
-  const totalMs = (lease && handOverMs(lease)) ?? 0
+function resumeWithinLeftOf(lease: Lease | undefined): number {
+  const totalMs = (lease && resumeWithinOf(lease)) ?? 0
   const passedMs = Date.now() - Date.parse(lease?.spec?.renewTime ?? '')
   return Math.max(1_000, passedMs > 0 ? totalMs - passedMs : totalMs)
 }
@@ -254,17 +250,32 @@ function claimOf(
   lease: Lease,
   identity: string,
   claiming: ClaimOptions,
-  found: Pick<LeaseClaim, 'before' | 'isStolen' | 'isHandedOver' | 'wasGuarded' | 'leftMs'>,
+  found: Pick<LeaseClaim, 'before' | 'isStolen' | 'isHandedOver' | 'wasGuarded' | 'resumeWithinLeftMs'>,
 ): LeaseClaim {
   const { namespace, name } = lease.metadata
   let { uid } = lease.metadata
   let guarded = false
-  let [isReleasing, isHandingOver, isEnding] = [false, false, false]
+  let isEnding = false
   const write = async (operations: PatchOperation[]) => {
     const written = await writeAsHolder(cluster, lease, identity, operations, claiming.leaseMs)
     guarded = written.metadata.annotations?.[guardAnnotation] === identity
   }
   const confirm = () => write([renewal()])
+  /** The answer to an attempt may be lost. The next one then finds that this run does not hold the Lease any more. */
+  const lastWrite = (isDone: (now: Lease | undefined) => boolean) => {
+    let isRetry = false
+    return async (operations: PatchOperation[]) => {
+      const wasTried = isRetry
+      isRetry = true
+      await write(operations).catch(async (error: unknown) => {
+        if (!(error instanceof LeaseLost && wasTried)) throw error
+        if (!isDone(await cluster.get<Lease>('Lease', namespace, name))) throw error
+      })
+    }
+  }
+  const heir = handOverIdentity(identity)
+  const release = lastWrite((now) => isReleasedByClaimant(lease, now))
+  const handOver = lastWrite((now) => holderOf(now) === heir)
   return {
     identity,
     lease,
@@ -278,31 +289,14 @@ function claimOf(
     },
     declineGuard: () => write([renewal(), { op: 'add', path: leasePaths.guard, value: identity }]),
     renew: (saved) => write([renewal(), save(saved)]),
-    release: async (saved) => {
-      const isRetry = isReleasing
-      isReleasing = true
-      const released = write([{ op: 'add', path: '/spec/holderIdentity', value: '' }, save(saved)])
-      // The answer to the first attempt may be lost.
-      await released.catch(async (error: unknown) => {
-        if (!(error instanceof LeaseLost && isRetry && (await isReleasedByClaimant(cluster, lease)))) throw error
-      })
-    },
-    handOver: async (saved, waitMs) => {
-      const isRetry = isHandingOver
-      isHandingOver = true
-      const heir = handOverIdentity(identity)
-      const handed = write([
+    release: (saved) => release([{ op: 'add', path: '/spec/holderIdentity', value: '' }, save(saved)]),
+    handOver: (saved, resumeWithinMs) =>
+      handOver([
         renewal(),
-        { op: 'add', path: '/spec/leaseDurationSeconds', value: Math.ceil(waitMs / 1_000) },
+        { op: 'add', path: '/spec/leaseDurationSeconds', value: Math.ceil(resumeWithinMs / 1_000) },
         { op: 'add', path: '/spec/holderIdentity', value: heir },
         save(saved),
-      ])
-      // The answer to the first attempt may be lost.
-      await handed.catch(async (error: unknown) => {
-        const isDone = async () => holderOf(await cluster.get<Lease>('Lease', namespace, name)) === heir
-        if (!(error instanceof LeaseLost && isRetry && (await isDone()))) throw error
-      })
-    },
+      ]),
     end: async () => {
       if (isEnding && (await cluster.get<Lease>('Lease', namespace, name))?.metadata.uid !== uid) return
       isEnding = true
@@ -332,11 +326,7 @@ async function recreateLease(cluster: Cluster, identity: string, claiming: Claim
 }
 
 /** True if the run that claimed this Lease has released it, and nobody has taken it since. */
-async function isReleasedByClaimant(
-  cluster: Cluster,
-  { metadata: { namespace, name, annotations } }: Lease,
-): Promise<boolean> {
-  const now = await cluster.get<Lease>('Lease', namespace, name)
+function isReleasedByClaimant({ metadata: { annotations } }: Lease, now: Lease | undefined): boolean {
   const { [runAnnotation]: run, [endedAnnotation]: ended } = now?.metadata.annotations ?? {}
   return holderOf(now) === '' && ended === undefined && run === annotations?.[runAnnotation]
 }

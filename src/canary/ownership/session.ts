@@ -157,7 +157,7 @@ function lifecycleOf(
       await releaseLease(state)
       await deleteGuard()
     },
-    handOver: (state, waitMs) => claim.handOver(record(state), waitMs),
+    handOver: (state, resumeWithinMs) => claim.handOver(record(state), resumeWithinMs),
     end: async (state) => {
       await recordOutcome(state)
       await claim.end()
@@ -188,7 +188,7 @@ async function abandonClaim(
   before: SavedPromotion | undefined,
 ): Promise<void> {
   try {
-    if (claim.isHandedOver && before) return await claim.handOver(before, claim.leftMs)
+    if (claim.isHandedOver && before) return await claim.handOver(before, claim.resumeWithinLeftMs)
     if ((claim.isStolen || claim.isHandedOver) && claim.wasGuarded) {
       await requireRollbackTarget(cluster, split, selectors)
       const saved = await readSavedRoutes(cluster, split.namespace, split.service)

@@ -44,7 +44,12 @@ export function handleDrift(drift: string, { plan, state, now }: RuleInput): Nex
 }
 
 /** The same for a canary that is promoted, while it waits for others. */
-export function handleLateDrift(drift: string, plan: CanaryConfig, state: EndedState, now: number): Next<EndedState> {
+export function handleDriftOfPromoted(
+  drift: string,
+  plan: CanaryConfig,
+  state: EndedState,
+  now: number,
+): Next<EndedState> {
   if (plan.onDrift !== 'take-over' || state.takeovers >= maxTakeovers)
     return endFailed(plan, state, reasonOf(drift, state), now)
   const { weight, takeovers } = state

@@ -8,44 +8,54 @@ import { describeUnserved } from './outage-rules.ts'
 import { currentStep, endCurrentStep, progressOf, watchedBefore } from './steps.ts'
 import type { ActiveState, EndedState, Next } from './types.ts'
 
-/** `why`: why the run ends. `waitMs`: how long the guard waits for the next run. `isLast`: there is no time to try again. */
-export type HandOver = { why: string; waitMs: number; isLast: boolean }
+/**
+ * `why`: why the run ends. `resumeWithinMs`: how long the guard waits for the next run. `isLast`: there is no time to try
+ * again.
+ */
+export type HandOverRequest = { why: string; resumeWithinMs: number; isLast: boolean }
+
+/** When the promotions under way are handed over, by the clock of the promotions, and when at the latest. */
+export type HandOverSchedule = Omit<HandOverRequest, 'isLast'> & { at: number; latestAt: number }
 
 /**
- * Ends held at the weight in force. Nobody judges the canary before the next run does, so a canary in doubt does not keep
- * its traffic: it ends as after a step with too little evidence. Undefined while a doubt may still pass.
+ * Ends held at the weight in force. Nobody judges the canary before the next run does, so a canary in doubt is not handed
+ * over: `onInconclusive` decides. Undefined while a doubt may still pass.
  */
-export function handOver(
+export function endForHandOver(
   plan: CanaryConfig,
   state: ActiveState,
-  { why, waitMs, isLast }: HandOver,
+  { why, resumeWithinMs, isLast }: HandOverRequest,
   now: number,
 ): Next<EndedState> | undefined {
   const doubt = findDoubt(plan, state)
   if (doubt?.mayPass && !isLast) return undefined
   if (doubt) return giveUp(plan, state, `${why}, and ${doubt.text}`, now)
-  const reason = `${why}, ${describeRest(plan, state.weight, waitMs)}`
+  const reason = `${why}, ${describeRest(plan, state.weight, resumeWithinMs)}`
   return end(endCurrentStep(state, 'held', now), { verdict: 'held', reason, asPlanned: true })
 }
 
 /** The same for a canary that was promoted here before the other clusters of a fleet could promote theirs. */
-export function handOverPromoted(plan: CanaryConfig, state: EndedState, { why, waitMs }: HandOver): EndedState {
-  const reason = `${why} before all clusters have promoted their canaries, ${describeRest(plan, state.weight, waitMs)}`
+export function endPromotedForHandOver(
+  plan: CanaryConfig,
+  state: EndedState,
+  { why, resumeWithinMs }: HandOverRequest,
+): EndedState {
+  const reason = `${why} before every cluster was promoted, ${describeRest(plan, state.weight, resumeWithinMs)}`
   return { ...progressOf(state), phase: 'ended', steps: state.steps, verdict: 'held', reason, asPlanned: true }
 }
 
-function describeRest({ guard, stable }: CanaryConfig, weight: number, waitMs: number): string {
+function describeRest({ guard, stable }: CanaryConfig, weight: number, resumeWithinMs: number): string {
   if (weight === 0) return 'and the next run continues'
   const kept = `and the canary keeps the weight ${weight}`
   if (!guard.enabled) return `${kept}, which no guard watches (\`guard: off\`), until the next run continues`
   return (
-    `${kept}: the next run continues, and if none does within ${waitMs / 1_000} s (\`runFor.resumeWithin\`), the guard ` +
+    `${kept}: the next run continues, and if none does within ${resumeWithinMs / 1_000} s (\`runFor.resumeWithin\`), the guard ` +
     `returns all traffic to ${stable.name}`
   )
 }
 
 /** What the next run resumes: it continues the step, and counts how long this run has watched it. */
-export function handedOver(state: ActiveState, now: number): ActiveState {
+export function withWatchedTime(state: ActiveState, now: number): ActiveState {
   if (state.phase !== 'watching') return state
   const ms = watchedBefore(state) + now - currentStep(state.steps).watched.since
   return { ...state, watchedBefore: { stage: state.stagesStarted, ms } }

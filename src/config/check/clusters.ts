@@ -12,20 +12,21 @@ export function fleetFaults(config: Config): Fault[] {
     : [
         ...oneClusterFaults(config),
         ...edgeFaults(config),
-        ...sameFaults(config, clusters),
-        ...engineFaults(config, clusters),
+        ...duplicateFaults(config, clusters),
+        ...engineInFleetFaults(config, clusters),
       ]
 }
 
 /** A controller promotes by itself, and does not take back what it has promoted. */
-function engineFaults(config: Config, clusters: NonNullable<Config['clusters']>): Fault[] {
-  const index = allCanariesOf(config).findIndex(({ engine }) => engine.type !== 'builtin')
-  const { type } = allCanariesOf(config)[index]?.engine ?? { type: 'builtin' }
-  if (type === 'builtin' || !config.together || Object.keys(clusters).length === 1) return []
-  const message =
-    `${engineTitles[type]} cannot return to stable in one cluster what it has promoted, when another cluster fails; ` +
-    'set `together: false`, or promote each cluster in a run of its own'
-  return [{ path: [...canaryKey(config, index).split('.'), 'engine'], message }]
+function engineInFleetFaults(config: Config, clusters: NonNullable<Config['clusters']>): Fault[] {
+  if (!config.together || Object.keys(clusters).length === 1) return []
+  return allCanariesOf(config).flatMap(({ engine: { type } }, i) => {
+    if (type === 'builtin') return []
+    const message =
+      `${engineTitles[type]} cannot return to stable in one cluster what it has promoted, when another cluster fails; ` +
+      'set `together: false`, or promote each cluster in a run of its own'
+    return [{ path: [...canaryKey(config, i).split('.'), 'engine'], message }]
+  })
 }
 
 /** Keys that say which one cluster a run acts on. */
@@ -49,7 +50,7 @@ function edgeFaults({ edge }: Config): Fault[] {
   return [{ path: ['edge', 'tyk'], message }]
 }
 
-function sameFaults(config: Config, clusters: NonNullable<Config['clusters']>): Fault[] {
+function duplicateFaults(config: Config, clusters: NonNullable<Config['clusters']>): Fault[] {
   const seen = new Map<string, string>()
   return Object.entries(clusters).flatMap(([name, { kubeconfig = config.kubeconfig, context }]) => {
     const key = JSON.stringify([kubeconfig, context])

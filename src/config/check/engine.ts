@@ -74,9 +74,9 @@ function mixedFaults(config: Config): Fault[] {
 }
 
 /** The traffic of a controller moves on without the run, and nobody would judge the canary. */
-function runForFaults({ runFor, ...config }: Config): Fault[] {
-  const type = allCanariesOf(config as Config).find(({ engine }) => engine.type !== 'builtin')?.engine.type
-  if (runFor === undefined || type === undefined || type === 'builtin') return []
+function runForFaults(config: Config): Fault[] {
+  const type = allCanariesOf(config).find(({ engine }) => engine.type !== 'builtin')?.engine.type
+  if (config.runFor === undefined || type === undefined || type === 'builtin') return []
   const message =
     `has no effect with \`engine: ${type}\`: ${engineTitles[type]} writes the weights and continues by itself if this run ` +
     'ends, so nothing can be held; remove it'

@@ -1,6 +1,6 @@
 // `canary.guard`: the Job that returns all traffic to stable if the run disappears.
 import * as z from 'zod'
-import { durationFrom, durationOrOff } from '../values/durations.ts'
+import { durationAtLeast, durationOrOff } from '../values/durations.ts'
 import { positiveQuantity, quantity } from '../values/quantities.ts'
 import { withShortForm } from '../values/short-form.ts'
 import { boolean, nonEmptyString } from '../values/strings.ts'
@@ -34,7 +34,7 @@ const resources = z
   })
 
 const section = z.strictObject({
-  after: durationFrom(minimumAfter)
+  after: durationAtLeast(minimumAfter)
     .prefault('30s')
     .describe('How long the run may be silent before the guard returns all traffic to stable.'),
   image: nonEmptyString

@@ -1,6 +1,6 @@
 // The sections `verify`, `limits` and `runFor`: what must hold at the end, and how long others and the run itself may take.
 import * as z from 'zod'
-import { duration, durationFrom } from '../values/durations.ts'
+import { duration, durationAtLeast } from '../values/durations.ts'
 import { wholeNumber } from '../values/numbers.ts'
 import { withShortForm } from '../values/short-form.ts'
 import { boolean } from '../values/strings.ts'
@@ -17,6 +17,7 @@ export const limits = z.strictObject({
     .prefault('10m')
     .describe('Time limit of istioctl, in addition to the time that istioctl itself waits.'),
   download: duration.prefault('5m').describe('Time limit of a download of istioctl or kind.'),
+  kind: duration.prefault('10m').describe('Time limit of one kind command, such as creating the cluster.'),
   requestsPerSecond: wholeNumber(1, 10_000)
     .optional()
     .describe(
@@ -24,23 +25,22 @@ export const limits = z.strictObject({
         'writes of single objects, such as the Lease and a rollback, never wait. Default: no limit, but the run waits as ' +
         'long as a busy API server asks.',
     ),
-  kind: duration.prefault('10m').describe('Time limit of one kind command, such as creating the cluster.'),
 })
 
 /** A run needs some seconds to begin, and some to hand over. */
-const shortestRun = durationFrom('20s')
+const shortestRun = durationAtLeast('20s')
 
 const runForSection = z.strictObject({
-  after: shortestRun.describe('How long the run may take. `5h` alone is short for `{ after: 5h }`.'),
-  resumeWithin: durationFrom('1m')
+  duration: shortestRun.describe('How long the run may take. `5h` alone is short for `{ duration: 5h }`.'),
+  resumeWithin: durationAtLeast('1m')
     .prefault('1h')
     .describe(
       'How long the weight waits for the next run. Then the guard returns all traffic to stable. Nobody judges the canary ' +
-        'meanwhile.',
+        'until then.',
     ),
 })
 
-export const runFor = withShortForm(runForSection, shortestRun, (after) => ({
-  after,
+export const runFor = withShortForm(runForSection, shortestRun, (duration) => ({
+  duration,
   resumeWithin: runForSection.shape.resumeWithin.parse(undefined),
 }))

@@ -30,7 +30,7 @@ function durationUpTo(longestMs: number, limit = '') {
 }
 
 /** Milliseconds from a minimum on. */
-export function durationFrom(minimum: string) {
+export function durationAtLeast(minimum: string) {
   return duration.refine((ms) => ms >= parseDuration(minimum)!, { error: `expected ${minimum} or more` })
 }
 

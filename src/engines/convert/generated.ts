@@ -1,4 +1,5 @@
 // What is generated from a section `canary`, with an account of the keys that it uses.
+import { withoutUndefined } from '../../runtime/without-undefined.ts'
 import { httpRoutes } from '../../policies/compile/http.ts'
 import { destinationRules } from '../../policies/compile/destination-rule.ts'
 import type { KubeObject } from '../../cluster/objects.ts'
@@ -97,7 +98,7 @@ export function istioPolicy(
 ): Section {
   const routes = httpRoutes(
     service,
-    { ...noPolicy, ...defined({ timeout, retries }) },
+    { ...noPolicy, ...withoutUndefined({ timeout, retries }) },
     { namespace: config.namespace },
     {},
     0,
@@ -107,17 +108,10 @@ export function istioPolicy(
     ...config,
     canary: undefined,
     canaries: undefined,
-    services: { [service]: { ...noPolicy, ...defined({ loadBalancer, circuitBreaker, retries }) } },
+    services: { [service]: { ...noPolicy, ...withoutUndefined({ loadBalancer, circuitBreaker, retries }) } },
   })
   const { trafficPolicy } = (rule[0]?.spec ?? {}) as Section
-  return defined({ timeout: limit, retries: tries, trafficPolicy })
+  return withoutUndefined({ timeout: limit, retries: tries, trafficPolicy })
 }
 
 const noPolicy: ServicePolicy = {}
-
-/** The object without its undefined values. */
-export function defined<T extends object>(object: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]: Exclude<T[K], undefined>
-  }
-}

@@ -1,4 +1,5 @@
 // What the generated objects keep of those in the cluster: what a controller has written, and what it must not lose. Pure.
+import { withoutUndefined } from '../../runtime/without-undefined.ts'
 import type {
   DestinationRule,
   HorizontalPodAutoscaler,
@@ -7,7 +8,7 @@ import type {
   Workload,
 } from '../../cluster/objects.ts'
 import { podHashLabel } from '../argo-rollouts.ts'
-import { defined, type EngineObject } from '../convert/generated.ts'
+import type { EngineObject } from '../convert/generated.ts'
 import type { Rollout } from '../objects.ts'
 
 /** What the cluster has of one canary; nothing without a cluster. */
@@ -94,5 +95,10 @@ function portOf(service: Service | undefined): Section {
   const [first] = service?.spec.ports ?? []
   if (!first) return {}
   const { port, name, targetPort, appProtocol } = first
-  return defined({ port, portName: name, targetPort: targetPort === port ? undefined : targetPort, appProtocol })
+  return withoutUndefined({
+    port,
+    portName: name,
+    targetPort: targetPort === port ? undefined : targetPort,
+    appProtocol,
+  })
 }

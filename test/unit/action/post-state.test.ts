@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, expect, test, vi } from 'vitest'
-import { postStateSaver, readPostState } from '../../../src/action/post-state.ts'
+import { postStateSaver, takePostState } from '../../../src/action/post-state.ts'
 import type { PostState } from '../../../src/post.ts'
 import { tempFolder } from '../fixtures.ts'
 
@@ -32,29 +32,31 @@ function fleetOf(count: number): PostState {
 test('a small state is in the variable', () => {
   const { variable } = handedOn({}, fleetOf(2))
   expect(JSON.parse(variable)).toEqual(fleetOf(2))
-  expect(readPostState()).toEqual(fleetOf(2))
+  expect(takePostState()).toEqual(fleetOf(2))
 })
 
 test('the state of a large fleet is in a file, whose name fits into an environment variable', () => {
   const { variable } = handedOn(fleetOf(20), fleetOf(40), fleetOf(50))
   expect(variable.length).toBeLessThan(1_000)
   const { file } = JSON.parse(variable) as { file: string }
-  expect(readPostState()).toEqual(fleetOf(50))
+  expect(takePostState()).toEqual(fleetOf(50))
   expect(existsSync(file)).toBe(false)
 })
 
 test('a state that became small again is in the variable', () => {
   handedOn(fleetOf(50), fleetOf(1))
-  expect(readPostState()).toEqual(fleetOf(1))
+  expect(takePostState()).toEqual(fleetOf(1))
 })
 
 test('a file that is gone is an error that says who acts then', () => {
   const { variable } = handedOn(fleetOf(50))
   rmSync((JSON.parse(variable) as { file: string }).file)
-  expect(() => readPostState()).toThrow(/cannot be read \(ENOENT.*guards; without guards, run the stage rollback/)
+  expect(() => takePostState()).toThrow(
+    /cannot read the state that the run left \(ENOENT.*`guard: off`, run the stage rollback/,
+  )
 })
 
 test('without a state there is nothing to do', () => {
   vi.stubEnv('STATE_left', '')
-  expect(readPostState()).toEqual({})
+  expect(takePostState()).toEqual({})
 })

@@ -1,6 +1,8 @@
 // A fake cluster that serves a canary. A test promotes on it, and decides when it fails.
 import type { Promotion } from '../../../src/canary/controller/context.ts'
-import { promote, type PromoteDeps, type PromotionProgress, type RecoveryIntent } from '../../../src/canary/promote.ts'
+import type { PromotionProgress, RecoveryIntent } from '../../../src/canary/active-promotion.ts'
+import { promote } from '../../../src/canary/promote.ts'
+import type { PromoteDeps } from '../../../src/canary/waves.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { Cluster, PatchOperation } from '../../../src/cluster/client.ts'
 import type { KubeObject, Lease, Pod, VirtualService, Workload } from '../../../src/cluster/objects.ts'

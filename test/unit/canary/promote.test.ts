@@ -209,8 +209,7 @@ describe('samples that take longer than pollInterval', () => {
     expect(await cluster.promote()).toMatchObject({ verdict: 'promoted' })
     const notes = cluster.notes.filter((line) => line.includes('longer than `pollInterval`'))
     expect(notes).toEqual([
-      'a sample took 4.0 s, longer than `pollInterval` (1.0 s): while that is so, the next one starts 2.0 s later; ' +
-        'fewer pods (`maxPods`) make it faster',
+      'a sample took 4.0 s, longer than `pollInterval` (1.0 s), so the run samples less often; lower `maxPods`',
     ])
   })
 })
@@ -220,13 +219,19 @@ describe('in a step of hours', () => {
     '{ namespace: shop, canary: { service: backend, interval: 1h, steps: [50, 100], pollInterval: 1s, guard: off } }',
   )
 
-  test('samples are taken less often once it is calm, and a sudden failure is still found within seconds', async () => {
+  /** Its callers are seen. */
+  function steadyCluster(): FakeCluster {
     const cluster = new FakeCluster()
     const readCounters = cluster.api.pod.bind(cluster.api)
     const ofCaller = () =>
       'istio_requests_total{reporter="source",destination_service="backend.shop.svc.cluster.local",' +
       `response_code="200"} ${cluster.clock.time / 10}\n`
     cluster.api.pod = async (...where) => (await readCounters(...where)) + (where[1] === 'v1' ? ofCaller() : '')
+    return cluster
+  }
+
+  test('samples are taken less often once it is steady, and a sudden failure is still found within seconds', async () => {
+    const cluster = steadyCluster()
     const samples: number[] = []
     let failsAt = Infinity
     cluster.before = (verb, what) => {
@@ -244,6 +249,20 @@ describe('in a step of hours', () => {
     expect([gaps[100], gaps[450]]).toEqual([1_000, 5_000])
     const [step] = ended.steps
     expect((step as { endedAt: number }).endedAt - failsAt).toBeLessThanOrEqual(10_000)
+  })
+
+  test('a slow sample is compared with `pollInterval`, although it is steady', async () => {
+    const cluster = steadyCluster()
+    const slowNote = () => cluster.notes.find((line) => line.startsWith('a sample took'))
+    cluster.before = (verb, what) => {
+      if (verb === 'pod' && what === 'v2' && cluster.clock.time > 600_000) cluster.clock.time += 6_000
+      if (slowNote()) cluster.controller.abort(new Error('the run was cancelled'))
+      return undefined
+    }
+    await cluster.promote(config)
+    expect(slowNote()).toMatch(
+      /^a sample took 6\.\d s, longer than `pollInterval` \(1\.0 s\), so the run samples less often; lower `maxPods`$/,
+    )
   })
 })
 

@@ -91,7 +91,9 @@ describe('the status of a promotion, from its Lease', () => {
     expect(promoted).toMatchObject({ phase: 'ended', verdict: 'promoted' })
     const waiting = resumeState(promoted, 100, start + 200_000)
     const { line } = leaseStatus(leaseOf(waiting, 200), start + 201_000)
-    expect(line).toBe('shop/backend: v2 beside v1: all 3 steps have passed, weight 100%, waiting')
+    expect(line).toBe(
+      'shop/backend: v2 beside v1: all 3 steps have passed, weight 100%, waiting for the other canaries',
+    )
   })
 
   test('that was handed over says who may go on, and until when its guard waits', () => {
@@ -99,11 +101,11 @@ describe('the status of a promotion, from its Lease', () => {
     lease.spec!.leaseDurationSeconds = 3_600
     const { lines } = leaseStatus(lease, start + 13_000)
     expect(lines[0]).toBe(
-      'shop/backend: v2 beside v1: handed over to the next run at step 1 of 3, with weight 20%, and nobody judges it meanwhile',
+      'shop/backend: v2 beside v1: handed over to the next run at step 1 of 3, weight 20%; nobody judges the canary until then',
     )
     expect(lines.slice(-2)).toEqual([
       '  holder    nobody; https://github.example/acme/shop/actions/runs/7 has handed it over 3 s ago',
-      '  guard     waits for the next run, and acts if none goes on within 3600 s',
+      '  guard     waits for the next run; rolls back in 3597 s if none resumes',
     ])
   })
 

@@ -50,7 +50,7 @@ describe('is rejected:', () => {
     ['a wave of none', text('{ eu: { wave: 0 } }'), 'a whole number from 1 to 100'],
     ['an unknown key', text('{ eu: { contxt: a } }'), 'contxt'],
     [
-      'an engine that cannot put back what it has promoted',
+      'an engine that cannot roll back what it has promoted',
       text('{ eu: { context: a }, us: { context: b } }').replace('backend', 'backend, engine: argo-rollouts'),
       'canary.engine: Argo Rollouts cannot return to stable in one cluster what it has promoted, when another cluster fails',
     ],

@@ -153,8 +153,8 @@ describe('the loader', () => {
   })
 
   test.each([
-    ['5h', { after: 18_000_000, resumeWithin: 3_600_000 }],
-    ['{ after: 90m, resumeWithin: 10m }', { after: 5_400_000, resumeWithin: 600_000 }],
+    ['5h', { duration: 18_000_000, resumeWithin: 3_600_000 }],
+    ['{ duration: 90m, resumeWithin: 10m }', { duration: 5_400_000, resumeWithin: 600_000 }],
   ])('accepts the time of a run in its short form and in full: %s', (runFor, expected) => {
     expect(configOf(`{ canary: { service: backend }, runFor: ${runFor} }`).runFor).toEqual(expected)
   })
@@ -162,9 +162,9 @@ describe('the loader', () => {
   test.each([
     ['5', 'runFor', 'a duration with its unit'],
     ['10s', 'runFor', 'expected 20s or more'],
-    ['{ resumeWithin: 1h }', 'runFor.after', 'a duration with its unit'],
-    ['{ after: 5h, resumeWithin: 30s }', 'runFor.resumeWithin', 'expected 1m or more'],
-    ['{ after: 5h, until: 6h }', 'runFor', 'until'],
+    ['{ resumeWithin: 1h }', 'runFor.duration', 'a duration with its unit'],
+    ['{ duration: 5h, resumeWithin: 30s }', 'runFor.resumeWithin', 'expected 1m or more'],
+    ['{ duration: 5h, until: 6h }', 'runFor', 'until'],
   ])('rejects a wrong time of a run with its key and what it expected: %s', (wrong, key, expected) => {
     const message = refusal(`{ canary: { service: backend }, runFor: ${wrong} }`)
     expect(message).toContain(key)

@@ -1,39 +1,6 @@
-// The promotions of a fleet: which clusters begin when, and what a failure in one of them means for the others. Each
-// cluster is a fake that serves a canary; the end-to-end test has two real ones.
-import { describe, expect, test, vi } from 'vitest'
-import type { Promotion } from '../../../src/canary/controller/context.ts'
-import type { ObjectWatch } from '../../../src/cluster/watch.ts'
-import type { KubeObject } from '../../../src/cluster/objects.ts'
-import { createCoordinator, type Member } from '../../../src/fleet/coordinator.ts'
-import { FakeCluster } from '../canary/fake-cluster.ts'
-import { FakeClock } from '../fake-clock.ts'
-import { configOf } from '../fixtures.ts'
-import type { PromoteDeps, RecoveryIntent, Run } from '../../../src/canary/promote.ts'
-import type { EndedState, State } from '../../../src/canary/state/types.ts'
-import { ApiError } from '../../../src/cluster/api-error.ts'
-import { splitOf } from '../../../src/policies/routes.ts'
-
-// The watch has its own tests. Here it shows the objects of the fake cluster.
-vi.mock('../../../src/cluster/watch.ts', () => ({
-  watch: (cluster: { live: (kind: string) => ObjectWatch<KubeObject> }, kind: string) =>
-    Promise.resolve(cluster.live(kind)),
-}))
-
-const config = (more = '') =>
-  configOf(
-    `{ namespace: shop, ${more} canary: { service: backend, interval: 10s, pollInterval: 1s, progressDeadline: 20s, guard: off } }`,
-  )
-
-/** With a clock of its own, so one that sleeps lets the others go on. */
-function fakeCluster(weight = 0): FakeCluster {
-  const clock = new FakeClock()
-  const { sleep } = clock
-  const takingTurns = async (ms: number, signal?: AbortSignal) => {
-    await new Promise(setImmediate)
-    return sleep(ms, signal)
-  }
-  return new FakeCluster(weight, Object.assign(clock, { sleep: takingTurns }))
-}
+// Which cluster of a fleet may go on, and which failure ends the wait of the others. No cluster takes part.
+import { expect, test } from 'vitest'
+import { createCoordinator } from '../../../src/fleet/coordinator.ts'
 
 /** Two clusters, `eu` in wave 1. */
 function fleet(usWave: number) {
@@ -43,427 +10,90 @@ function fleet(usWave: number) {
     { name: 'us', wave: usWave },
   ]
   const members = createCoordinator(clusters, controller.signal)
-  return { eu: fakeCluster(), us: fakeCluster(), of: (name: string) => members.get(name)!, controller }
+  return { of: (name: string) => members.get(name)!, controller }
 }
 
-let names = 0
-
-/** A promotion that has ended well, and waits. */
-function fakeRun(service: string) {
-  const { canaries } = configOf(`{ namespace: shop, canaries: [{ service: ${service} }] }`)
-  const [plan] = canaries!
-  const state = { phase: 'ended', verdict: 'promoted', reason: 'good', steps: [], weight: 100 } as unknown as EndedState
-  return {
-    plan: plan!,
-    split: splitOf(config(), plan!),
-    selectors: { stable: {}, canary: {} },
-    state,
-    intent: {} as RecoveryIntent,
-    isBusy: false,
-    isCalm: false,
-    isLost: false as boolean,
-    isSafe: true,
-    needsDrainCheck: false,
-    hasEnded: () => true,
-    tick: () => Promise.resolve(),
-    heartbeat: () => Promise.resolve(),
-    rollBack: vi.fn(() => Promise.resolve()),
-    cancel: () => Promise.resolve(),
-    conclude: () => Promise.resolve({ ...state, plan: plan!, namespace: 'shop' }),
-  } satisfies Run
-}
-
-/** As the run of a cluster does it. */
-async function promoteIn(
-  cluster: FakeCluster,
-  member: Member,
-  settings = config(),
-  more: Partial<PromoteDeps> = {},
-): Promise<Promotion> {
-  await member.turn({ server: `https://${names++}.example` })
-  const promotion = await cluster.promote(settings, { others: member, ...more })
-  member.ended({})
-  return promotion
-}
-
-describe('two clusters', () => {
-  test('are promoted one after the other in two waves', async () => {
-    const { eu, us, of } = fleet(2)
-    const order: string[] = []
-    eu.before = (verb, what) => void (verb === 'patch' && what === 'VirtualService' && order.push('eu'))
-    us.before = (verb, what) => void (verb === 'patch' && what === 'VirtualService' && order.push('us'))
-    const ended = await Promise.all([promoteIn(eu, of('eu')), promoteIn(us, of('us'))])
-    expect(ended.map(({ verdict }) => verdict)).toEqual(['promoted', 'promoted'])
-    expect(order).toEqual(['eu', 'eu', 'eu', 'eu', 'us', 'us', 'us', 'us'])
-  })
-
-  test('a bad canary in the second wave puts the first one back', async () => {
-    const { eu, us, of } = fleet(2)
-    us.failureShare = 1
-    const [first, second] = await Promise.all([promoteIn(eu, of('eu')), promoteIn(us, of('us'))])
-    expect(second).toMatchObject({ verdict: 'rolled-back', weight: 0 })
-    expect(first).toMatchObject({ verdict: 'rolled-back', weight: 0, rolledBackWith: 'us' })
-    expect(first.reason).toContain('because the canary of backend was not promoted in the cluster us')
-    expect(eu.weights).toEqual([5, 25, 50, 100, 0])
-  })
-
-  test('a bad canary in the first wave keeps the second cluster as it is', async () => {
-    const { eu, us, of } = fleet(2)
-    eu.failureShare = 1
-    const [first, second] = await Promise.allSettled([promoteIn(eu, of('eu')), promoteIn(us, of('us'))])
-    expect(first).toMatchObject({ value: { verdict: 'rolled-back' } })
-    expect(String((second as PromiseRejectedResult).reason)).toContain(
-      'the canary of backend was not promoted in the cluster eu, so nothing was promoted in us',
-    )
-    expect(us.weights).toEqual([])
-  })
-
-  test('a bad canary in the same wave puts the other one back, however far it is', async () => {
-    const { eu, us, of } = fleet(1)
-    us.failureShare = 1
-    const [first, second] = await Promise.all([promoteIn(eu, of('eu')), promoteIn(us, of('us'))])
-    expect([first.verdict, second.verdict]).toEqual(['rolled-back', 'rolled-back'])
-    expect(eu.weights.at(-1)).toBe(0)
-  })
-
-  test('with `together: false` share no fate', async () => {
-    const { eu, us, of } = fleet(1)
-    us.failureShare = 1
-    const settings = config('together: false,')
-    const [first, second] = await Promise.all([promoteIn(eu, of('eu'), settings), promoteIn(us, of('us'), settings)])
-    expect([first.verdict, second.verdict]).toEqual(['promoted', 'rolled-back'])
-    expect(eu.weight).toBe(100)
-  })
-
-  test('a run that fails elsewhere in the second wave puts the first one back', async () => {
-    const { eu, of } = fleet(2)
-    const first = promoteIn(eu, of('eu'))
-    await of('us').turn({ server: 'https://us.example' })
-    of('us').ended({ failure: 'the run failed (no istiod)', putsBack: true })
-    expect(await first).toMatchObject({ verdict: 'rolled-back', rolledBackWith: 'us' })
-    expect(eu.weight).toBe(0)
-  })
-
-  test('a canary that is held stops the waves, and puts nothing back', async () => {
-    const { eu, us, of } = fleet(2)
-    const held = { failure: 'the canary of backend was not promoted', putsBack: false }
-    const second = promoteIn(us, of('us'))
-    await of('eu').turn({ server: 'https://eu.example' })
-    const settled = of('eu').settle(held)
-    await expect(second).rejects.toThrow('was not promoted in the cluster eu')
-    of('us').ended({})
-    await settled
-    expect(of('us').failure()).toBeUndefined()
-    expect(eu.weights).toEqual([])
-  })
-
-  test('nothing begins where the checks of another cluster fail', async () => {
-    const { of } = fleet(1)
-    const turn = of('eu').turn({ server: 'https://eu.example' })
-    of('us').ended({ failure: 'the run failed (no such namespace)', putsBack: true })
-    await expect(turn).rejects.toThrow(
-      'the run failed (no such namespace) in the cluster us, so nothing was promoted in eu',
-    )
-    // Nothing was changed anywhere, so nothing goes back.
-    expect(of('eu').failure()).toBeUndefined()
-  })
-
-  test.each([
-    ['address', { server: 'https://one.example' }, { server: 'https://one.example' }],
-    ['namespace', { server: 'https://10.0.0.1', uid: 'a1' }, { server: 'https://one.example', uid: 'a1' }],
-  ])('that have one %s are refused', async (_, euIdentity, usIdentity) => {
-    const { of } = fleet(1)
-    const turns = await Promise.allSettled([of('eu').turn(euIdentity), of('us').turn(usIdentity)])
-    expect(String((turns[1] as PromiseRejectedResult).reason)).toContain(
-      'clusters: eu and us are one cluster (https://one.example)',
-    )
-  })
-
-  test('that may not read their namespaces are not taken for one', async () => {
-    const { of } = fleet(1)
-    const turns = [of('eu').turn({ server: 'https://eu', uid: undefined }), of('us').turn({ server: 'https://us' })]
-    await expect(Promise.all(turns)).resolves.toMatchObject([{ hasWaited: false }, { hasWaited: false }])
-  })
-
-  test('a cluster that is lost while it waits stops the others', async () => {
-    const { eu, us, of } = fleet(2)
-    us.before = (verb, what) => {
-      // The guard of eu takes the Lease as soon as us has begun.
-      if (verb === 'patch' && what === 'VirtualService' && eu.lease) eu.lease.spec!.holderIdentity = 'guard of run 7'
-      return undefined
-    }
-    const [first, second] = await Promise.all([promoteIn(eu, of('eu')), promoteIn(us, of('us'))])
-    expect(first.verdict).toBe('inconclusive')
-    expect(second).toMatchObject({ verdict: 'rolled-back', weight: 0, rolledBackWith: 'eu' })
-  })
-
-  test('a canary that waits goes back to stable when the run is cancelled', async () => {
-    const { eu, of, controller } = fleet(2)
-    const first = promoteIn(eu, of('eu'))
-    await of('us').turn({ server: 'https://us.example' })
-    controller.abort(new Error('the run was cancelled'))
-    eu.controller.abort(new Error('the run was cancelled'))
-    expect(await first).toMatchObject({ verdict: 'rolled-back', weight: 0 })
-    expect(eu.weight).toBe(0)
-  })
-
-  test('a held one does not end the wait of the others: a failure after it still puts the others back', async () => {
-    const controller = new AbortController()
-    const members = createCoordinator(
-      ['eu', 'us', 'asia'].map((name) => ({ name, wave: 1 })),
-      controller.signal,
-    )
-    const [eu, us, asia] = ['eu', 'us', 'asia'].map((name) => members.get(name)!)
-    await Promise.all([eu, us, asia].map((each, i) => each!.turn({ server: `https://${i}.example` })))
-    void eu!.settle({ failure: 'the canary of backend was not promoted', putsBack: false })
-    let isOver = false
-    const settled = us!.settle({}).then(() => (isOver = true))
-    await new Promise(setImmediate)
-    expect(isOver).toBe(false)
-    void asia!.settle({ failure: 'the canary of backend was not promoted', putsBack: true })
-    await settled
-    expect(us!.failure()?.cluster).toBe('asia')
-  })
-
-  test('a cluster that only waited puts nobody back by its error', async () => {
-    const controller = new AbortController()
-    const waves = { eu: 1, asia: 1, us: 2 }
-    const clusters = Object.entries(waves).map(([name, wave]) => ({ name, wave }))
-    const members = createCoordinator(clusters, controller.signal)
-    const [eu, asia, us] = ['eu', 'asia', 'us'].map((name) => members.get(name)!)
-    const turn = us!.turn({ server: 'https://us.example' })
-    await Promise.all([eu!.turn({ server: 'https://eu.example' }), asia!.turn({ server: 'https://asia.example' })])
-    const promoted = asia!.settle({})
-    void eu!.settle({ failure: 'the canary of backend was not promoted', putsBack: false })
-    await expect(turn).rejects.toThrow('was not promoted in the cluster eu')
-    us!.ended({ failure: 'the run failed (the canary of backend was not promoted …)', putsBack: true })
-    await promoted
-    expect(asia!.isFinal()).toBe(true)
-    expect(asia!.failure()).toBeUndefined()
-  })
-
-  test('what fails, or is cancelled, after all were promoted puts nobody back', async () => {
-    const { of, controller } = fleet(1)
-    await Promise.all(['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` })))
-    const settled = [of('eu').settle({}), of('us').settle({})]
-    controller.abort(new Error('the run was cancelled'))
-    of('eu').ended({ failure: 'the run failed (stable could not adopt v2)', putsBack: true })
-    await Promise.allSettled(settled)
-    expect(['eu', 'us'].map((name) => [of(name).isFinal(), of(name).failure()])).toEqual([
-      [true, undefined],
-      [true, undefined],
-    ])
-  })
-
-  test('another canary of the same cluster goes back, too, when one is lost while it waits', async () => {
-    const { of } = fleet(2)
-    const runs = [fakeRun('a'), fakeRun('b')]
-    const two = configOf(
-      '{ namespace: shop, canaries: [{ service: a, engine: { type: argo-rollouts } }, { service: b, engine: { type: argo-rollouts } }] }',
-    )
-    const eu = fakeCluster()
-    const turn = of('us').turn({ server: 'https://us.example' })
-    // As soon as us has begun.
-    const lost = turn.then(() => (runs[0]!.isLost = true))
-    await of('eu').turn({ server: 'https://eu.example' })
-    await eu.promote(two, {
-      others: of('eu'),
-      follow: (plan) => Promise.resolve(runs.find((run) => run.plan.service === plan.service)!),
-    })
-    await lost
-    expect(runs[0]!.rollBack).not.toHaveBeenCalled()
-    expect(runs[1]!.rollBack).toHaveBeenCalledWith('rolled back together with a', 'a')
-    expect(of('us').failure()).toEqual({ cluster: 'eu', reason: 'the promotion of a was lost' })
-  })
-
-  test.each(['eu', 'us'])(
-    'a canary that an earlier run left goes back when the run fails before in %s',
-    async (failed) => {
-      const { of } = fleet(1)
-      const us = fakeCluster(50)
-      const eu = of('eu').turn({ server: 'https://eu.example' })
-      await of('us').turn({ server: 'https://us.example' })
-      await eu
-      const failure = 'the run failed (policies)'
-      of(failed).ended({ failure, putsBack: true })
-      const stopped = failed === 'us' ? { stopped: failure } : {}
-      const ended = await us.promote(config(), { others: of('us'), ...stopped })
-      expect(ended).toMatchObject({ verdict: 'rolled-back', weight: 0 })
-      expect(ended.reason).toBe(`rolled back because ${failure}${failed === 'us' ? '' : ' in the cluster eu'}`)
-      expect(us.weight).toBe(0)
-    },
+test('no cluster begins when the checks of another one fail', async () => {
+  const { of } = fleet(1)
+  const turn = of('eu').turn({ server: 'https://eu.example' })
+  of('us').ended({ failure: 'the run failed (no such namespace)', rollsBackOthers: true })
+  await expect(turn).rejects.toThrow(
+    'the run failed (no such namespace) in the cluster us, so nothing was promoted in eu',
   )
-
-  test('a canary that an earlier run left and that cannot be taken over is named', async () => {
-    const { of } = fleet(1)
-    const us = fakeCluster(50)
-    us.before = (verb, what) => (verb === 'create' && what === 'Lease' ? new ApiError(403, 'forbidden') : undefined)
-    await Promise.all(['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` })))
-    of('us').ended({ failure: 'the run failed (policies)', putsBack: true })
-    const ended = await us.promote(config(), { others: of('us'), stopped: 'the run failed (policies)' })
-    expect(ended).toMatchObject({ verdict: 'inconclusive', weight: 50 })
-    expect(ended.error).toMatch(/the canary keeps its weight 50 from an earlier run: .*; run the stage rollback/)
-  })
-
-  test('with `together: false` a failure in a cluster of the same wave keeps no canary from its promotion', async () => {
-    const { eu, of } = fleet(1)
-    const turns = ['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` }))
-    await Promise.all(turns)
-    of('us').ended({ failure: 'the run failed (policies)', putsBack: true })
-    const ended = await eu.promote(config('together: false,'), { others: of('eu') })
-    expect(ended).toMatchObject({ verdict: 'promoted', weight: 100 })
-  })
-
-  test('somebody moves the traffic of a promoted canary that waits: all go back', async () => {
-    const { eu, us, of } = fleet(2)
-    us.before = (verb, what) => {
-      if (verb === 'patch' && what === 'VirtualService' && eu.weight === 100) {
-        for (const [i, weight] of [70, 30].entries()) eu.virtualService.spec.http![0]!.route![i]!.weight = weight
-        eu.touch()
-      }
-      return undefined
-    }
-    const [first, second] = await Promise.all([promoteIn(eu, of('eu')), promoteIn(us, of('us'))])
-    expect(first).toMatchObject({ verdict: 'rolled-back', weight: 0 })
-    expect(first.reason).toContain('gives the canary 30% instead of 100%')
-    expect(second).toMatchObject({ verdict: 'rolled-back', weight: 0, rolledBackWith: 'eu' })
-  })
-
-  test('a promoted canary that waits is unfinished: the next run continues it, and can put it back', async () => {
-    const { eu, of, controller } = fleet(2)
-    const settings = configOf(
-      '{ namespace: shop, canary: { service: backend, interval: 10s, pollInterval: 1s, guard: off, onCancel: hold } }',
-    )
-    const first = promoteIn(eu, of('eu'), settings)
-    const saved = () => JSON.parse(eu.lease!.metadata.annotations!['mesh-canary.io/state']!) as { state: State }
-    await of('us').turn({ server: 'https://us.example' })
-    while (saved().state.phase !== 'waiting') await new Promise(setImmediate)
-    expect(saved().state).toMatchObject({ stagesStarted: 4, weight: 100 })
-    controller.abort(new Error('the run was cancelled'))
-    eu.controller.abort(new Error('the run was cancelled'))
-    expect(await first).toMatchObject({ verdict: 'held', weight: 100 })
-    expect(saved().state.phase).toBe('waiting')
-
-    const next = new FakeCluster(100)
-    Object.assign(next, { lease: eu.lease })
-    expect(await next.promote(settings)).toMatchObject({ verdict: 'promoted', weight: 100 })
-    expect(next.weights).toEqual([])
-  })
-
-  test('with `onDrift: take-over` its weights are written again', async () => {
-    const { eu, us, of } = fleet(2)
-    let isMoved = false
-    us.before = (verb, what) => {
-      if (verb === 'patch' && what === 'VirtualService' && !isMoved) {
-        for (const [i, weight] of [70, 30].entries()) eu.virtualService.spec.http![0]!.route![i]!.weight = weight
-        eu.touch()
-        isMoved = true
-      }
-      return undefined
-    }
-    const settings = configOf(
-      '{ namespace: shop, canary: { service: backend, interval: 10s, pollInterval: 1s, progressDeadline: 20s, guard: off, onDrift: take-over } }',
-    )
-    const ended = await Promise.all([promoteIn(eu, of('eu'), settings), promoteIn(us, of('us'), settings)])
-    expect(ended.map(({ verdict }) => verdict)).toEqual(['promoted', 'promoted'])
-    expect([eu.weight, us.weight]).toEqual([100, 100])
-  })
-
-  test('a promoted canary whose API server is away for longer than `progressDeadline` stops the others', async () => {
-    const { eu, us, of } = fleet(2)
-    let isAway = false
-    eu.before = (verb, what) =>
-      isAway && verb === 'patch' && what === 'Lease' ? new ApiError(0, 'connect ECONNREFUSED') : undefined
-    us.before = (verb, what) => {
-      if (verb === 'patch' && what === 'VirtualService') isAway = true
-      return undefined
-    }
-    const [first, second] = await Promise.all([promoteIn(eu, of('eu')), promoteIn(us, of('us'))])
-    expect(first.verdict).not.toBe('promoted')
-    expect(first.reason).toMatch(/its Lease could not be renewed for \d+ s/)
-    expect(second).toMatchObject({ verdict: 'rolled-back', weight: 0, rolledBackWith: 'eu' })
-  })
-
-  test('that wait for each other end when the run is cancelled', async () => {
-    const { of, controller } = fleet(2)
-    const turns = [of('eu').turn({ server: 'https://eu.example' }), of('us').turn({ server: 'https://us.example' })]
-    await turns[0]
-    controller.abort(new Error('the run was cancelled'))
-    await expect(turns[1]).rejects.toThrow('the run was cancelled')
-    await expect(of('eu').settle({})).rejects.toThrow('the run was cancelled')
-  })
+  // Nothing was changed anywhere, so nothing is rolled back.
+  expect(of('eu').failure()).toBeUndefined()
 })
 
-describe('a fleet whose run ends before all are promoted (`runFor`)', () => {
-  const until = (at: number) => ({ at, latestAt: 1_000_000, waitMs: 3_600_000, why: 'the run ends after 5 h' })
-  /** eu is promoted and waits, us is at 5% when the time is over. */
-  async function firstRun(settings = config()) {
-    const { eu, us, of } = fleet(2)
-    const ended = await Promise.all([
-      promoteIn(eu, of('eu'), settings, { runsUntil: until(900_000) }),
-      promoteIn(us, of('us'), settings, { runsUntil: until(6_000) }),
-    ])
-    return { eu, us, of, ended }
-  }
+test.each([
+  ['address', { server: 'https://one.example' }, { server: 'https://one.example' }],
+  ['namespace', { server: 'https://10.0.0.1', uid: 'a1' }, { server: 'https://one.example', uid: 'a1' }],
+])('two names of one cluster are refused: by its %s', async (_, euIdentity, usIdentity) => {
+  const { of } = fleet(1)
+  const turns = await Promise.allSettled([of('eu').turn(euIdentity), of('us').turn(usIdentity)])
+  expect(String((turns[1] as PromiseRejectedResult).reason)).toContain(
+    'clusters: `eu` and `us` are the same cluster (https://one.example)',
+  )
+})
 
-  async function nextRun(eu: FakeCluster, us: FakeCluster): Promise<Promotion[]> {
-    const { of } = fleet(2)
-    return Promise.all([promoteIn(eu, of('eu')), promoteIn(us, of('us'))])
-  }
+test('clusters whose namespaces the run may not read are not taken for one', async () => {
+  const { of } = fleet(1)
+  const turns = [of('eu').turn({ server: 'https://eu', uid: undefined }), of('us').turn({ server: 'https://us' })]
+  await expect(Promise.all(turns)).resolves.toMatchObject([{ hasWaited: false }, { hasWaited: false }])
+})
 
-  test('holds all of them, also one that is promoted', async () => {
-    const { eu, us, ended } = await firstRun()
-    expect(ended).toMatchObject([
-      { verdict: 'held', asPlanned: true, weight: 100 },
-      { verdict: 'held', asPlanned: true, weight: 5 },
-    ])
-    expect(ended[0].reason).toContain('the run ends after 5 h before all clusters have promoted their canaries')
-    expect([eu.weight, us.weight]).toEqual([100, 5])
-    expect([eu.lease!.spec!.holderIdentity, us.lease!.spec!.holderIdentity]).toEqual(['', ''])
-  })
+test('a held canary does not end the wait of the others: a failure after it still rolls them back', async () => {
+  const controller = new AbortController()
+  const members = createCoordinator(
+    ['eu', 'us', 'asia'].map((name) => ({ name, wave: 1 })),
+    controller.signal,
+  )
+  const [eu, us, asia] = ['eu', 'us', 'asia'].map((name) => members.get(name)!)
+  await Promise.all([eu, us, asia].map((each, i) => each!.turn({ server: `https://${i}.example` })))
+  void eu!.report({ failure: 'the canary of backend was not promoted', rollsBackOthers: false })
+  let isOver = false
+  const settled = us!.report({}).then(() => (isOver = true))
+  await new Promise(setImmediate)
+  expect(isOver).toBe(false)
+  void asia!.report({ failure: 'the canary of backend was not promoted', rollsBackOthers: true })
+  await settled
+  expect(us!.failure()?.cluster).toBe('asia')
+})
 
-  test('lets the next run promote them', async () => {
-    const { eu, us } = await firstRun()
-    expect(await nextRun(eu, us)).toMatchObject([{ verdict: 'promoted' }, { verdict: 'promoted' }])
-    // No step is taken twice.
-    expect([eu.weights, us.weights]).toEqual([
-      [5, 25, 50, 100],
-      [5, 25, 50, 100],
-    ])
-  })
+test('the error of a cluster that only waited rolls nobody back', async () => {
+  const controller = new AbortController()
+  const waves = { eu: 1, asia: 1, us: 2 }
+  const clusters = Object.entries(waves).map(([name, wave]) => ({ name, wave }))
+  const members = createCoordinator(clusters, controller.signal)
+  const [eu, asia, us] = ['eu', 'asia', 'us'].map((name) => members.get(name)!)
+  const turn = us!.turn({ server: 'https://us.example' })
+  await Promise.all([eu!.turn({ server: 'https://eu.example' }), asia!.turn({ server: 'https://asia.example' })])
+  const promoted = asia!.report({})
+  void eu!.report({ failure: 'the canary of backend was not promoted', rollsBackOthers: false })
+  await expect(turn).rejects.toThrow('was not promoted in the cluster eu')
+  us!.ended({ failure: 'the run failed (the canary of backend was not promoted …)', rollsBackOthers: true })
+  await promoted
+  expect(asia!.isFinal()).toBe(true)
+  expect(asia!.failure()).toBeUndefined()
+})
 
-  test('lets the next run put all back', async () => {
-    const { eu, us } = await firstRun()
-    us.failureShare = 1
-    expect(await nextRun(eu, us)).toMatchObject([
-      { verdict: 'rolled-back', weight: 0, rolledBackWith: 'us' },
-      { verdict: 'rolled-back', weight: 0 },
-    ])
-    expect([eu.weight, us.weight]).toEqual([0, 0])
-  })
+test('a failure or a cancel after all were promoted rolls nobody back', async () => {
+  const { of, controller } = fleet(1)
+  await Promise.all(['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` })))
+  const settled = [of('eu').report({}), of('us').report({})]
+  controller.abort(new Error('the run was cancelled'))
+  of('eu').ended({ failure: 'the run failed (stable could not adopt v2)', rollsBackOthers: true })
+  await Promise.allSettled(settled)
+  expect(['eu', 'us'].map((name) => [of(name).isFinal(), of(name).failure()])).toEqual([
+    [true, undefined],
+    [true, undefined],
+  ])
+})
 
-  test('begins in no cluster of a later wave, and fails in none', async () => {
-    const controller = new AbortController()
-    const members = createCoordinator(
-      ['eu', 'us'].map((name, i) => ({ name, wave: i + 1 })),
-      controller.signal,
-    )
-    const later = members.get('us')!.turn({ server: 'https://us.example' })
-    const eu = fakeCluster()
-    const ended = promoteIn(eu, members.get('eu')!, config(), { runsUntil: until(6_000) })
-    await expect(later).resolves.toEqual({ hasWaited: true, isOver: true })
-    members.get('us')!.ended({})
-    expect(await ended).toMatchObject({ verdict: 'held', weight: 5 })
-    expect(members.get('us')!.isFinal()).toBe(false)
-  })
-
-  test('does not wait longer than its own time for a cluster that says nothing', async () => {
-    const { eu, of } = fleet(1)
-    const turns = ['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` }))
-    await Promise.all(turns)
-    const ended = await eu.promote(config(), { others: of('eu'), runsUntil: { ...until(200_000), latestAt: 210_000 } })
-    expect(ended).toMatchObject({ verdict: 'held', weight: 100 })
-    of('us').ended({})
-    expect(of('us').isFinal()).toBe(false)
-  })
+test('clusters that wait for each other end when the run is cancelled', async () => {
+  const { of, controller } = fleet(2)
+  const turns = [of('eu').turn({ server: 'https://eu.example' }), of('us').turn({ server: 'https://us.example' })]
+  await turns[0]
+  controller.abort(new Error('the run was cancelled'))
+  await expect(turns[1]).rejects.toThrow('the run was cancelled')
+  await expect(of('eu').report({})).rejects.toThrow('the run was cancelled')
 })

@@ -105,6 +105,6 @@ test('what has changed in a cluster of a later wave is found before anything is 
 test('two names of one cluster are refused before the first write', async () => {
   const file = await apiServer('eu')
   const report = await applyIn({ eu: { kubeconfig: file }, us: { kubeconfig: file, context: 'it', wave: 2 } })
-  expect(report.error).toContain('clusters: us and eu are one cluster')
+  expect(report.error).toContain('clusters: `us` and `eu` are the same cluster')
   expect(asked).not.toContain('eu write')
 })

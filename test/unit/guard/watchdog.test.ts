@@ -412,7 +412,7 @@ describe('a guard whose run has handed the promotion over', () => {
     expect(await namespace.watch()).toBe('rolled back to stable')
     expect([clock.time, namespace.weight, namespace.holder]).toEqual([3_600_000, 0, ''])
     expect(namespace.annotations[endedAnnotation]).toContain(
-      'no run has continued within 3600 s what the run https://ci/run/6 handed over, and the guard set the weight of v2',
+      'the run https://ci/run/6 handed its promotion over, and no run resumed it within 3600 s, and the guard set the weight of v2',
     )
   })
 

@@ -1,11 +1,11 @@
 // What the run in one cluster of a fleet does before its stages, and when the fleet fails before its promotions.
 import { describe, expect, test, vi } from 'vitest'
-import type { OtherClusters } from '../../../src/canary/promote.ts'
+import type { OtherClusters } from '../../../src/canary/other-clusters.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import type { ObjectWatch } from '../../../src/cluster/watch.ts'
 import { emptyReport } from '../../../src/report/report.ts'
 import { createRecorder } from '../../../src/report/recorder.ts'
-import type { Stage, StageContext } from '../../../src/stages/context.ts'
+import type { StageContext } from '../../../src/stages/context.ts'
 import { awaitTurn, stopInFleet } from '../../../src/stages/fleet.ts'
 import { FakeCluster } from '../canary/fake-cluster.ts'
 import { clusterWith, configOf } from '../fixtures.ts'
@@ -20,8 +20,8 @@ const elsewhere = { cluster: 'eu', reason: 'the canary of backend was not promot
 const problem = new Error('the canary of backend was not promoted in the cluster eu, so nothing was promoted in us')
 
 function others(failure?: ReturnType<OtherClusters['failure']>) {
-  const settle = vi.fn<OtherClusters['settle']>(() => Promise.resolve())
-  return { failure: () => failure, settle, isFinal: () => false, turn: () => Promise.reject(problem) }
+  const report = vi.fn<OtherClusters['report']>(() => Promise.resolve())
+  return { failure: () => failure, report, isFinal: () => false, turn: () => Promise.reject(problem) }
 }
 
 function contextOf(cluster: FakeCluster, its: ReturnType<typeof others>, more = ''): StageContext {
@@ -37,15 +37,17 @@ function contextOf(cluster: FakeCluster, its: ReturnType<typeof others>, more = 
 }
 
 /** The stage, as far as these tests need it. */
-function promoting(cluster: FakeCluster): Stage {
-  return async ({ config, others, stopped, recorder }) => {
-    const ended = await cluster.promote(config, { ...(others ? { others } : {}), ...(stopped ? { stopped } : {}) })
+function promoting(cluster: FakeCluster): (context: StageContext) => Promise<void> {
+  return async ({ config, others, fleetFailure, recorder }) => {
+    const ended = await cluster.promote(config, {
+      ...(others ? { others } : {}),
+      ...(fleetFailure ? { fleetFailure } : {}),
+    })
     recorder.record({ error: `the canary of backend was not promoted (${ended.verdict}): ${ended.reason}` })
-    return { changed: true }
   }
 }
 
-const never: Stage = () => Promise.reject(new Error('the test did not expect the stage promote'))
+const never = () => Promise.reject(new Error('the test did not expect the stage promote'))
 
 describe('a fleet that fails before the promotions of a cluster', () => {
   test('returns what an earlier run has left there to stable', async () => {
@@ -65,11 +67,19 @@ describe('a fleet that fails before the promotions of a cluster', () => {
     await expect(stopInFleet(contextOf(us, its), own, true, promoting(us))).rejects.toThrow(
       'rolled back because the run failed (policies: two VirtualServices claim backend)',
     )
-    expect(its.settle).toHaveBeenCalledWith({
+    expect(its.report).toHaveBeenCalledWith({
       failure: 'the run failed (policies: two VirtualServices claim backend)',
-      putsBack: true,
+      rollsBackOthers: true,
     })
     expect(us.weight).toBe(0)
+  })
+
+  test('keeps the error that has stopped it when the promotions cannot even begin', async () => {
+    const us = new FakeCluster(50)
+    const promote = () => Promise.reject(new Error('the pods of shop cannot be listed: forbidden'))
+    await expect(stopInFleet(contextOf(us, others(elsewhere)), problem, false, promote)).rejects.toThrow(
+      `the pods of shop cannot be listed: forbidden\n${problem.message}`,
+    )
   })
 
   test.each([
@@ -99,7 +109,7 @@ describe('a fleet that fails before the promotions of a cluster', () => {
 })
 
 test('a run names its cluster by the address and by the uid of its namespace, as far as it may read that', async () => {
-  const answer = { hasWaited: true, isOver: false }
+  const answer = { hasWaited: true, isOutOfTime: false }
   const turn = vi.fn(() => Promise.resolve(answer))
   const context = (get: () => Promise<object>) =>
     ({

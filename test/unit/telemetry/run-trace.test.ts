@@ -1,7 +1,7 @@
 import { SpanStatusCode } from '@opentelemetry/api'
 import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider, type ReadableSpan } from '@opentelemetry/sdk-trace'
 import { describe, expect, test, vi } from 'vitest'
-import type { PromotionProgress } from '../../../src/canary/promote.ts'
+import type { PromotionProgress } from '../../../src/canary/active-promotion.ts'
 import { emptyReport, promotionReport, type Report } from '../../../src/report/report.ts'
 import { withRedaction } from '../../../src/telemetry/redacted-spans.ts'
 import { RunTrace } from '../../../src/telemetry/run-trace.ts'

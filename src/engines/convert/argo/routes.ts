@@ -1,9 +1,10 @@
 // The routes and the subsets that a Rollout moves.
+import { withoutUndefined } from '../../../runtime/without-undefined.ts'
 import { otherPortsRouteName, routeName } from '../../../config/names.ts'
 import type { CanaryConfig, Config } from '../../../config/schema.ts'
 import { compile } from '../../../policies/compile/index.ts'
 import { gatewayOf, hostOf } from '../../../policies/compile/names.ts'
-import { defined, type EngineObject, type Keys } from '../generated.ts'
+import type { EngineObject, Keys } from '../generated.ts'
 
 type Section = Record<string, unknown>
 type Routes = { istio: Section; objects: EngineObject[] }
@@ -56,7 +57,7 @@ function withoutLabels(object: {
 }): EngineObject {
   const { apiVersion, kind, metadata, ...rest } = object
   const { name, namespace } = metadata
-  return { apiVersion, kind, metadata: defined({ name, namespace }), ...rest } as EngineObject
+  return { apiVersion, kind, metadata: withoutUndefined({ name, namespace }), ...rest } as EngineObject
 }
 
 /** Our routes of a canary between two Services of the user name the Service only. */
@@ -72,7 +73,7 @@ function splitByService(object: EngineObject, config: Config, plan: CanaryConfig
 
 function serviceShares({ namespace }: Config, { stable, canary }: CanaryConfig, port: unknown): object[] {
   return [stable, canary].map(({ name }, i) => ({
-    destination: defined({ host: hostOf(name, namespace), port }),
+    destination: withoutUndefined({ host: hostOf(name, namespace), port }),
     weight: i === 0 ? 100 : 0,
   }))
 }

@@ -1,8 +1,9 @@
 // A section `canary` as a Rollout of an existing Deployment, with an AnalysisTemplate for each query, and the routes and
 // subsets that the Rollout moves.
+import { withoutUndefined } from '../../../runtime/without-undefined.ts'
 import { abRouteName } from '../../../config/names.ts'
 import type { CanaryConfig, Config } from '../../../config/schema.ts'
-import { defined, type EngineObject, type Generated, Keys, namedQueries, templateName } from '../generated.ts'
+import { type EngineObject, type Generated, Keys, namedQueries, templateName } from '../generated.ts'
 import { durationText, prometheusAddress } from '../values.ts'
 import { conditionOf } from './conditions.ts'
 import { routesOf } from './routes.ts'
@@ -220,7 +221,7 @@ function queryMetric(
       name,
       interval: durationText(every ?? plan.interval),
       failureLimit: failures - 1,
-      successCondition: conditionOf(defined({ min, max })),
+      successCondition: conditionOf(withoutUndefined({ min, max })),
       provider: { prometheus: { address, timeout, query: written.query } },
     },
   ]

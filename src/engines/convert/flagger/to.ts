@@ -1,15 +1,8 @@
 // A section `canary` as a Canary of Flagger, with a MetricTemplate for each query.
+import { withoutUndefined } from '../../../runtime/without-undefined.ts'
 import type { CanaryConfig, Config } from '../../../config/schema.ts'
 import { conditions } from '../../../policies/compile/http.ts'
-import {
-  defined,
-  type EngineObject,
-  type Generated,
-  istioPolicy,
-  Keys,
-  namedQueries,
-  templateName,
-} from '../generated.ts'
+import { type EngineObject, type Generated, istioPolicy, Keys, namedQueries, templateName } from '../generated.ts'
 import { durationText, percentOf, prometheusAddress } from '../values.ts'
 import { queryForFlagger } from './query.ts'
 import { shortestIntervalMs, weightsForFlagger } from './steps.ts'
@@ -63,7 +56,7 @@ function serviceOf(config: Config, { service }: CanaryConfig, workload: string, 
   const { maxConnections, ...circuitBreaker } = policy.circuitBreaker ?? {}
   const { budget, ...retries } = policy.retries ?? {}
   const { warmup, ...loadBalancer } = policy.loadBalancer ?? {}
-  const known = defined({
+  const known = withoutUndefined({
     timeout: policy.timeout,
     retries: policy.retries && retries,
     loadBalancer: policy.loadBalancer && loadBalancer,
@@ -72,7 +65,7 @@ function serviceOf(config: Config, { service }: CanaryConfig, workload: string, 
   if (policy.port !== undefined) keys.assumeOfService(['port'], theOnlyPort(service))
   return {
     ...(workload === service ? {} : { name: service }),
-    ...defined({ port: policy.port }),
+    ...withoutUndefined({ port: policy.port }),
     ...istioPolicy(config, service, known),
   }
 }
@@ -186,7 +179,7 @@ function queryMetric(
     name: metricName,
     ...(/\{\{ interval/.test(written.query) ? { interval: intervalOf(plan) } : {}),
     templateRef: { name: template, namespace },
-    thresholdRange: defined({ min, max }),
+    thresholdRange: withoutUndefined({ min, max }),
   }
   const spec = { provider: { type: 'prometheus', address }, query: written.query }
   return [{ metric, template: { apiVersion, kind: 'MetricTemplate', metadata: { name: template, namespace }, spec } }]
@@ -212,7 +205,7 @@ function webhooksOf({ webhooks }: CanaryConfig, keys: Keys): Section {
   const hooks = Object.entries(webhooks).map(([name, hook]) => {
     const { type, url, timeout, retries, metadata } = hook
     for (const key of ['type', 'url', 'timeout', 'retries', 'metadata']) keys.take('webhooks', name, key)
-    return defined({
+    return withoutUndefined({
       name,
       type,
       url: new URL(url).href,

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import {
+  asConcluded,
+  asHandedOver,
   asUnsafe,
   asInterrupted,
   isRolledBack,
@@ -13,10 +15,12 @@ import {
 } from '../../../../src/canary/controller/run-status.ts'
 import { endHeld, endOnStable } from '../../../../src/canary/state/ending.ts'
 import { initialState } from '../../../../src/canary/state/start.ts'
+import type { EndedState } from '../../../../src/canary/state/types.ts'
 import { planOf } from '../../fixtures.ts'
 
 const start = initialState(planOf(), 25, 0)
 const rolledBack = endOnStable(start, 'rolled-back', 'it failed', 1_000).state
+const promoted: EndedState = { ...rolledBack, verdict: 'promoted', reason: 'it passed' }
 const held = endHeld(start, 'it is held', 1_000).state
 
 const running: RunStatus = { kind: 'running', state: start }
@@ -35,6 +39,22 @@ describe('the status of a run', () => {
     expect(withState(running, start)).toEqual(running)
     expect(withState(running, rolledBack)).toEqual(ended)
     expect(withState(unsafe, held)).toEqual({ ...unsafe, state: held })
+  })
+
+  test('is waiting when it is promoted, until it is concluded or rolled back', () => {
+    const waiting = { kind: 'waiting', state: promoted } as const
+    expect(withState(running, promoted)).toEqual(waiting)
+    expect(withState(waiting, promoted)).toEqual(waiting)
+    expect(withState(waiting, rolledBack)).toEqual(ended)
+    expect(asConcluded(waiting)).toEqual({ kind: 'ended', state: promoted, isDrainChecked: false })
+    expect(asConcluded(unsafe)).toBe(unsafe)
+  })
+
+  test('is handed over with the time that its guard waits, unless it is rolled back later', () => {
+    const handedOver = asHandedOver(held, start, 3_600_000)
+    expect(handedOver).toEqual({ kind: 'handed-over', state: held, resumable: start, resumeWithinMs: 3_600_000 })
+    expect(resumableState(handedOver as EndedStatus)).toBe(start)
+    expect(withState(handedOver, rolledBack)).toEqual(ended)
   })
 
   test('is interrupted by a cancel, and keeps the state to resume from and the error so far', () => {

@@ -12,11 +12,11 @@ const reading = new Map([['istio_requests_total{a="b"}', 1]])
 function recorder(
   answer: CounterReader = (pods) => Promise.resolve(new Map(pods.map(({ metadata }) => [metadata.name, reading]))),
 ) {
-  const reads: { pods: string[]; timed: string[] }[] = []
-  const read: CounterReader = (pods, needsTimes = () => true) => {
+  const reads: { pods: string[]; withDurations: string[] }[] = []
+  const read: CounterReader = (pods, needsDurations = () => true) => {
     const names = (some: readonly Pod[]) => some.map(({ metadata }) => metadata.name)
-    reads.push({ pods: names(pods), timed: names(pods.filter(needsTimes)) })
-    return answer(pods, needsTimes)
+    reads.push({ pods: names(pods), withDurations: names(pods.filter(needsDurations)) })
+    return answer(pods, needsDurations)
   }
   return { read: sharedReader(read), reads }
 }
@@ -24,7 +24,7 @@ function recorder(
 test('promotions that sample at the same moment read each pod once, and each gets the pods that it asked for', async () => {
   const { read, reads } = recorder()
   const answers = await Promise.all([read([a, b], (each) => each === a), read([b, c], (each) => each === c)])
-  expect(reads).toEqual([{ pods: ['a', 'b', 'c'], timed: ['a', 'c'] }])
+  expect(reads).toEqual([{ pods: ['a', 'b', 'c'], withDurations: ['a', 'c'] }])
   expect(answers.map((each) => [...each.keys()])).toEqual([
     ['a', 'b'],
     ['b', 'c'],
@@ -36,8 +36,8 @@ test('the next sample is a reading of its own, with the durations that any promo
   await read([a], () => true)
   await read([a], () => false)
   expect(reads).toEqual([
-    { pods: ['a'], timed: ['a'] },
-    { pods: ['a'], timed: ['a'] },
+    { pods: ['a'], withDurations: ['a'] },
+    { pods: ['a'], withDurations: ['a'] },
   ])
 })
 

@@ -4,7 +4,7 @@ import type { Split } from '../policies/routes.ts'
 import type { Promotion } from './controller/context.ts'
 import type { DrainTarget } from './controller/undrained.ts'
 import { isHeldAsPlanned } from './state/ending.ts'
-import type { HandOver } from './state/hand-over.ts'
+import type { HandOverRequest } from './state/hand-over.ts'
 import type { State } from './state/types.ts'
 import type { VersionSelectors } from './workload/selectors.ts'
 
@@ -31,7 +31,7 @@ export type FollowedRollout = { type: 'argo-rollouts' | 'flagger'; name: string;
 )
 
 /** A promotion under way, whoever moves its traffic. None of its methods rejects. */
-export type Run = {
+export type ActivePromotion = {
   plan: CanaryConfig
   split: Split
   selectors: VersionSelectors
@@ -41,8 +41,8 @@ export type Run = {
   where?: string | undefined
   /** It has not ended, or a decision is not written yet. */
   isBusy: boolean
-  /** It is in the middle of a long step, and nothing leans against the canary: the next sample may come later. */
-  isCalm: boolean
+  /** It is in the middle of a long step, and hardly any evidence is against the canary: the next sample may come later. */
+  isSteady: boolean
   /** False if its traffic should return to stable and that is not written. */
   isSafe: boolean
   /** Another process has taken it over, or it could not be made safe: its verdict no longer says what the traffic does. */
@@ -57,13 +57,13 @@ export type Run = {
   rollBack(reason: string, rolledBackWith?: string): Promise<void>
   cancel(reason: string): Promise<void>
   /** Undefined if a controller moves the traffic: it goes on without the run. */
-  handOver?(how: HandOver): Promise<void>
+  handOver?(how: HandOverRequest): Promise<void>
   /** The same for one that is promoted, and waits for other clusters. */
-  handOverPromoted?(how: HandOver): void
+  handOverPromoted?(how: HandOverRequest): void
   conclude(how: { fast: boolean }): Promise<Promotion>
 }
 
-/** There is nothing to promote. `weight`: the canary's, in per cent. `error`: why it keeps traffic that should go back. */
+/** There is nothing to promote. `weight`: the canary's, in per cent. `error`: why it keeps traffic that should be rolled back. */
 export type Idle = { idle: string; plan: CanaryConfig; weight: number; error?: string }
 
 /**
@@ -79,16 +79,30 @@ export type PromotionProgress = {
   where?: string | undefined
 }
 
-export const isPromoted = ({ state }: Run) => state.phase === 'ended' && state.verdict === 'promoted'
+export const isPromoted = ({ state }: ActivePromotion) => state.phase === 'ended' && state.verdict === 'promoted'
 
-export const whatFailed = ({ plan, isLost }: Run) =>
+export const describeFailure = ({ plan, isLost }: ActivePromotion) =>
   isLost ? `the promotion of ${plan.service} was lost` : `the canary of ${plan.service} was not promoted`
 
-export function hasFailed({ state, isLost }: Run): boolean {
+export function hasFailed({ state, isLost }: ActivePromotion): boolean {
   return isLost || (state.phase === 'ended' && state.verdict !== 'promoted' && !isHeldAsPlanned(state))
 }
 
 /** Of several, one that does not keep its weight: it decides about the others. */
-export const firstFailed = (runs: Run[]) => runs.find((run) => hasFailed(run) && !isHeld(run)) ?? runs.find(hasFailed)
+export const decisiveFailure = (runs: ActivePromotion[]) =>
+  runs.find((run) => hasFailed(run) && !isHeld(run)) ?? runs.find(hasFailed)
 
-export const isHeld = ({ state, isLost }: Run) => !isLost && state.phase === 'ended' && state.verdict === 'held'
+export const isHeld = ({ state, isLost }: ActivePromotion) =>
+  !isLost && state.phase === 'ended' && state.verdict === 'held'
+
+const heartbeatMs = 2_000
+
+/** Renews the Leases of the running promotions while `work` takes longer than a moment. */
+export async function withHeartbeat<T>(runs: ActivePromotion[], work: Promise<T>): Promise<T> {
+  const timer = setInterval(() => runs.forEach((run) => void run.heartbeat()), heartbeatMs)
+  try {
+    return await work
+  } finally {
+    clearInterval(timer)
+  }
+}

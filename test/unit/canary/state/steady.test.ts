@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { calmInterval, isCalm } from '../../../../src/canary/state/calm.ts'
+import { steadyPollInterval, isSteady } from '../../../../src/canary/state/steady.ts'
 import { explainChecks, next } from '../../../../src/canary/state/machine.ts'
 import { initialState } from '../../../../src/canary/state/start.ts'
 import type { Observation, State } from '../../../../src/canary/state/types.ts'
@@ -22,10 +22,10 @@ function calmAfter(seconds: number, last: Observation): boolean {
   }
   for (let second = 1; second <= seconds; second++) sampleAt(second, observe(1))
   sampleAt(seconds + 1, last)
-  return isCalm(plan, state, explainChecks(plan, state), last, (seconds + 1) * 1_000)
+  return isSteady(plan, state, explainChecks(plan, state), last, (seconds + 1) * 1_000)
 }
 
-describe('a step is calm', () => {
+describe('a step is steady', () => {
   test('after its first five minutes, if a sample shows nothing bad', () => {
     expect(calmAfter(310, observe(1))).toBe(true)
     expect(calmAfter(290, observe(1))).toBe(false)
@@ -48,7 +48,7 @@ describe('a step is calm', () => {
 
   test('not before it has begun', () => {
     const state = initialState(plan, 0, 0)
-    expect(isCalm(plan, state, explainChecks(plan, state), observe(0), 900_000)).toBe(false)
+    expect(isSteady(plan, state, explainChecks(plan, state), observe(0), 900_000)).toBe(false)
   })
 })
 
@@ -57,6 +57,6 @@ test.each([
   [1_000, 5_000],
   [2_000, 5_000],
   [30_000, 30_000],
-])('while it is calm, a pollInterval of %d ms becomes %d ms', (pollInterval, longer) => {
-  expect(calmInterval({ pollInterval })).toBe(longer)
+])('while it is steady, a pollInterval of %d ms becomes %d ms', (pollInterval, longer) => {
+  expect(steadyPollInterval({ pollInterval })).toBe(longer)
 })

@@ -1,21 +1,21 @@
 import { describe, expect, test } from 'vitest'
-import { createPace } from '../../../src/cluster/pace.ts'
+import { createRateLimiter } from '../../../src/cluster/rate-limiter.ts'
 
 /** A clock that jumps to the end of each sleep. `at`: when each piece of work began, in ms. */
 function world(options: { requestsPerSecond?: number; concurrency?: number } = {}) {
   let now = 10_000
   const clock = { now: () => now, sleep: (ms: number) => Promise.resolve(void (now += ms)) }
   const at: number[] = []
-  const pace = createPace({ ...options, clock })
-  const work = () => pace.inTurn(() => Promise.resolve(void at.push(now - 10_000)))
+  const limiter = createRateLimiter({ ...options, clock })
+  const work = () => limiter.schedule(() => Promise.resolve(void at.push(now - 10_000)))
   const workTimes = async (count: number) => {
     for (let i = 0; i < count; i++) await work()
     return at
   }
-  return { pace, work, workTimes }
+  return { limiter, work, workTimes }
 }
 
-describe('the pace of requests', () => {
+describe('the rate of requests', () => {
   test('lets as many begin at once as one second allows, and then one after the other', async () => {
     expect(await world({ requestsPerSecond: 4 }).workTimes(8)).toEqual([0, 0, 0, 0, 0, 250, 500, 750])
   })
@@ -25,21 +25,23 @@ describe('the pace of requests', () => {
   })
 
   test('makes the others wait longer for a request that did not wait', async () => {
-    const { pace, workTimes } = world({ requestsPerSecond: 2 })
-    for (let i = 0; i < 4; i++) pace.count()
+    const { limiter, workTimes } = world({ requestsPerSecond: 2 })
+    for (let i = 0; i < 4; i++) limiter.countUrgent()
     expect(await workTimes(2)).toEqual([1_000, 1_500])
   })
 
   test('makes them wait for a second at most for any number of requests that did not wait', async () => {
-    const { pace, workTimes } = world({ requestsPerSecond: 1 })
-    for (let i = 0; i < 100; i++) pace.count()
+    const { limiter, workTimes } = world({ requestsPerSecond: 1 })
+    for (let i = 0; i < 100; i++) limiter.countUrgent()
     expect(await workTimes(2)).toEqual([1_000, 2_000])
   })
 
   test('takes no place for work that would begin too late', async () => {
-    const { pace, work, workTimes } = world({ requestsPerSecond: 1 })
+    const { limiter, work, workTimes } = world({ requestsPerSecond: 1 })
     await workTimes(2)
-    await expect(pace.inTurn(() => Promise.resolve(), 500)).rejects.toThrow('`limits.requestsPerSecond`')
+    await expect(limiter.schedule(() => Promise.resolve(), 500)).rejects.toThrow(
+      'more than `limits.requestsPerSecond` (1) requests are waiting; raise it',
+    )
     expect(await workTimes(1)).toEqual([0, 0, 1_000])
     await work()
   })
@@ -51,27 +53,39 @@ describe('the pace of requests', () => {
       now: () => now,
       sleep: (ms: number) => {
         now += ms
-        pace.pause(extend.shift() ?? 0)
+        limiter.pauseFor(extend.shift() ?? 0)
         return Promise.resolve()
       },
     }
-    const pace = createPace({ clock })
-    pace.pause(1_000)
-    await pace.inTurn(() => Promise.resolve())
+    const limiter = createRateLimiter({ clock })
+    limiter.pauseFor(1_000)
+    await limiter.schedule(() => Promise.resolve())
     expect(now).toBe(3_000)
-    pace.pause(1_000)
+    limiter.pauseFor(1_000)
     extend.push(2_000)
-    await expect(pace.inTurn(() => Promise.resolve(), 1_500)).rejects.toThrow('busy')
+    await expect(limiter.schedule(() => Promise.resolve(), 1_500)).rejects.toThrow(
+      'the API server is busy (429) and asks to wait longer than this request may',
+    )
+  })
+
+  test('names no key that the user has not set when the API server is slow', async () => {
+    let now = 0
+    const clock = { now: () => now, sleep: (ms: number) => Promise.resolve(void (now += ms)) }
+    const limiter = createRateLimiter({ concurrency: 1, clock })
+    const slow = limiter.schedule(() => Promise.resolve(void (now += 5_000)))
+    const next = limiter.schedule(() => Promise.resolve(), 1_000)
+    await slow
+    await expect(next).rejects.toThrow('1 requests are under way, and the API server answers too late')
   })
 
   test('begins nothing while a busy server asks for a pause', async () => {
-    const { pace, workTimes } = world()
-    pace.pause(3_000)
+    const { limiter, workTimes } = world()
+    limiter.pauseFor(3_000)
     expect(await workTimes(2)).toEqual([3_000, 3_000])
   })
 
   test('lets only so many run at a time, also after one of them has failed', async () => {
-    const { pace } = world({ concurrency: 2 })
+    const { limiter } = world({ concurrency: 2 })
     let [running, most] = [0, 0]
     const work = async (fails: boolean) => {
       most = Math.max(most, ++running)
@@ -79,7 +93,9 @@ describe('the pace of requests', () => {
       running--
       if (fails) throw new Error('no answer')
     }
-    const outcomes = await Promise.allSettled(Array.from({ length: 9 }, (_, i) => pace.inTurn(() => work(i % 3 === 0))))
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: 9 }, (_, i) => limiter.schedule(() => work(i % 3 === 0))),
+    )
     expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(6)
     expect(most).toBe(2)
   })

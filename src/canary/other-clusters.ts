@@ -1,0 +1,81 @@
+// What the promotions of one cluster of a fleet say to those of the others, and how they wait for them.
+import type { Clock } from '../runtime/clock.ts'
+import {
+  decisiveFailure,
+  describeFailure,
+  isHeld,
+  isPromoted,
+  withHeartbeat,
+  type ActivePromotion,
+} from './active-promotion.ts'
+import type { HandOverSchedule } from './state/hand-over.ts'
+
+/**
+ * How the promotions of a cluster have ended. `rollsBackOthers`: those of the other clusters have to be rolled back.
+ * `handedOver`: the next run continues them, so those of the others are not over either.
+ */
+export type ClusterOutcome = { failure?: string; rollsBackOthers?: boolean; handedOver?: boolean }
+
+/** The promotions of the same run in the other clusters of a fleet. */
+export type OtherClusters = {
+  /** What has failed there, so that the promotions here have to be rolled back; undefined while nothing has. */
+  failure: () => { cluster: string; reason: string } | undefined
+  /** Says how the promotions here have ended; resolves when those of all clusters have, or one has failed. */
+  report: (outcome: ClusterOutcome) => Promise<void>
+  /** No cluster rolls another one back any more: each finishes by itself, whatever happens elsewhere. */
+  isFinal: () => boolean
+}
+
+/** The promotions here. `isOutOfTime`: the time of the run ended before all could start. */
+type OwnPromotions = {
+  runs: ActivePromotion[]
+  isOutOfTime: boolean
+  deps: { signal: AbortSignal; clock: Clock; runsUntil?: HandOverSchedule | undefined }
+}
+
+export function outcomeOf({ runs, isOutOfTime }: OwnPromotions): ClusterOutcome {
+  const failed = decisiveFailure(runs)
+  if (failed) return { failure: describeFailure(failed), rollsBackOthers: !isHeld(failed) }
+  return { handedOver: isOutOfTime || runs.some(({ isHandedOver }) => isHandedOver === true) }
+}
+
+const waitPollMs = 2_000
+
+/**
+ * Looks now and then whether what was promoted here is still so, and tells the others if it is not. `reported`: the wait
+ * for them.
+ */
+export async function watchWhileWaiting(
+  own: OwnPromotions,
+  others: OtherClusters,
+  reported: Promise<void>,
+): Promise<void> {
+  const { runs, deps } = own
+  const { signal, clock, runsUntil } = deps
+  const isOver = reported.then(
+    () => true,
+    () => true,
+  )
+  const look = async () => {
+    await clock.sleep(waitPollMs, signal)
+    await Promise.all(runs.map((run) => run.tick()))
+    return false
+  }
+  const unlessAborted = (problem: unknown) => {
+    if (!signal.aborted) throw problem
+    return true
+  }
+  while (!(await withHeartbeat(runs, Promise.race([isOver, look().catch(unlessAborted)])))) {
+    const outcome = outcomeOf(own)
+    if (outcome.rollsBackOthers) void others.report(outcome).catch(() => undefined)
+    if (runsUntil && clock.now() >= runsUntil.latestAt) return
+  }
+}
+
+/** The time of the run ended before all clusters had promoted theirs. */
+export function handOverPromoted(runs: ActivePromotion[], others: OtherClusters, schedule: HandOverSchedule): void {
+  const promoted = runs.filter(isPromoted)
+  if (promoted.length === 0) return
+  void others.report({ handedOver: true }).catch(() => undefined)
+  promoted.forEach((run) => run.handOverPromoted?.({ ...schedule, isLast: true }))
+}

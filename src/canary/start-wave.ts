@@ -1,0 +1,95 @@
+// Starts the promotions of a wave. Where nothing may begin any more, it rolls back what an earlier run has left under way.
+import type { CanaryConfig } from '../config/schema.ts'
+import { splitOf } from '../policies/routes.ts'
+import { messageOf } from '../runtime/errors.ts'
+import {
+  decisiveFailure,
+  describeFailure,
+  isHeld,
+  withHeartbeat,
+  type ActivePromotion,
+  type Idle,
+} from './active-promotion.ts'
+import { whySkipped } from './controller/skip.ts'
+import { startPromotion } from './controller/start.ts'
+import { skippedState } from './state/start.ts'
+import { readAnyWeight, readWeight } from './traffic/router.ts'
+import type { Waves } from './waves.ts'
+
+/** @throws Error if a promotion cannot start */
+export async function startWave(waves: Waves, plans: CanaryConfig[]): Promise<void> {
+  const { config, deps, runs, skipped } = waves
+  const obstacle = findObstacle(waves)
+  waves.isOutOfTime ||= obstacle?.isOutOfTime === true
+  for (const plan of plans) {
+    deps.signal.throwIfAborted()
+    const started = await startPlan(waves, plan, obstacle)
+    if ('idle' in started) {
+      const { idle, plan, weight, error } = started
+      const state = skippedState(plan, weight, deps.clock.now(), idle)
+      const open = error === undefined ? {} : { verdict: 'inconclusive' as const, error }
+      skipped.push({ ...state, ...open, plan, namespace: config.namespace })
+    } else runs.push(started)
+    deps.intent(runs.map(({ intent }) => intent))
+  }
+}
+
+/**
+ * Why no promotion begins any more. `rollsBackEarlierRun`: what an earlier run has left under way is rolled back, because
+ * of `cause`. `isOutOfTime`: the next run continues.
+ */
+type Obstacle = { reason: string; rollsBackEarlierRun: boolean; cause?: string; isOutOfTime?: boolean }
+
+function findObstacle({ config: { together }, deps, runs }: Waves): Obstacle | undefined {
+  const { others, fleetFailure, runsUntil, clock } = deps
+  const failed = decisiveFailure(runs)
+  if (failed)
+    return {
+      reason: describeFailure(failed),
+      rollsBackEarlierRun: together && !isHeld(failed),
+      cause: failed.plan.service,
+    }
+  if (fleetFailure !== undefined) return { reason: fleetFailure, rollsBackEarlierRun: true }
+  const other = together ? others?.failure() : undefined
+  if (other)
+    return {
+      reason: `${other.reason} in the cluster ${other.cluster}`,
+      rollsBackEarlierRun: true,
+      cause: other.cluster,
+    }
+  return runsUntil && clock.now() >= runsUntil.at
+    ? { reason: `${runsUntil.why}; the next run continues`, rollsBackEarlierRun: false, isOutOfTime: true }
+    : undefined
+}
+
+async function startPlan(
+  waves: Waves,
+  plan: CanaryConfig,
+  obstacle: Obstacle | undefined,
+): Promise<ActivePromotion | Idle> {
+  const { cluster, config, deps, watched, runs } = waves
+  if (plan.engine.type !== 'builtin')
+    return obstacle ? { idle: obstacle.reason, plan, weight: 0 } : withHeartbeat(runs, deps.follow(plan, watched, deps))
+  const weight = await (obstacle ? readAnyWeight : readWeight)(cluster, splitOf(config, plan))
+  if (obstacle && (!obstacle.rollsBackEarlierRun || weight === 0)) return { idle: obstacle.reason, plan, weight }
+  const idle = deps.whyIdle?.(plan.service) ?? (await whySkipped(cluster, config, plan, weight, watched))
+  if (idle !== undefined) return { idle: obstacle?.reason ?? idle, plan, weight }
+  const started = withHeartbeat(runs, startPromotion(cluster, config, plan, watched, deps))
+  return obstacle ? takeOverAndRollBack(started, plan, weight, obstacle) : started
+}
+
+async function takeOverAndRollBack(
+  started: Promise<ActivePromotion>,
+  plan: CanaryConfig,
+  weight: number,
+  { reason, cause }: Obstacle,
+): Promise<ActivePromotion | Idle> {
+  try {
+    const run = await started
+    await run.rollBack(`rolled back because ${reason}`, cause)
+    return run
+  } catch (problem) {
+    const error = `${reason}, but the canary keeps its weight ${weight} from an earlier run: ${messageOf(problem)}`
+    return { idle: error, plan, weight, error: `${error}; run the stage rollback` }
+  }
+}

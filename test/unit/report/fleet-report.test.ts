@@ -1,0 +1,160 @@
+// The report of a fleet, and what is made from it: headline, summary, page, comment and JUnit.
+import { expect, test } from 'vitest'
+import { junit } from '../../../src/cli/junit.ts'
+import { commentBody } from '../../../src/report/comment.ts'
+import type { ExperimentReport } from '../../../src/report/experiment-report.ts'
+import { fleetReport } from '../../../src/report/fleet-report.ts'
+import { headlineText } from '../../../src/report/headline.ts'
+import { htmlPage } from '../../../src/report/html/page.ts'
+import { outputsOf } from '../../../src/report/outputs.ts'
+import { emptyReport, type PromotionReport, type Report } from '../../../src/report/report.ts'
+import { summary } from '../../../src/report/summary.ts'
+
+const promotion = (verdict: PromotionReport['verdict'], more: object = {}): PromotionReport => ({
+  service: 'backend',
+  stable: 'v1',
+  canary: 'v2',
+  verdict,
+  weight: verdict === 'promoted' ? 100 : 0,
+  reason: `it was ${verdict}`,
+  steps: [],
+  checks: [],
+  requestsObserved: 10,
+  userRequests: { total: 20, failed: 0 },
+  ...more,
+})
+
+function reportOf(promotion: PromotionReport, error?: string): Report {
+  const began = new Date()
+  const { verdict, weight, reason } = promotion
+  const change = { kind: 'VirtualService', namespace: 'shop', name: 'backend', action: 'changed' } as const
+  const base = {
+    ...emptyReport('shop', began, false),
+    changes: [change],
+    promotions: [promotion],
+    verdict,
+    weight,
+    reason,
+  }
+  return error === undefined ? base : { ...base, outcome: 'failure', error }
+}
+
+test('the report of a fleet has the worst verdict, that of who failed and not of who was rolled back with it', () => {
+  const rolledBackToo = promotion('rolled-back', { rolledBackWith: 'us' })
+  const report = fleetReport(
+    [
+      { name: 'eu', wave: 1, report: reportOf(rolledBackToo, 'rolled back, too') },
+      { name: 'us', wave: 2, report: reportOf(promotion('rolled-back'), 'half of the requests failed') },
+    ],
+    new Date(),
+  )
+  expect(report).toMatchObject({
+    outcome: 'failure',
+    verdict: 'rolled-back',
+    reason: 'us: it was rolled-back',
+    error: 'eu: rolled back, too\nus: half of the requests failed',
+    promotions: [{ cluster: 'eu' }, { cluster: 'us' }],
+  })
+  // The same object in each of two clusters.
+  expect(outputsOf(report, {})).toMatchObject({ changed: 2, 'requests-observed': 20, verdict: 'rolled-back' })
+  expect(summary(report)).toContain('## ⛔ eu: rolled-back; us: rolled-back')
+  expect(summary(report)).toContain('<details><summary>us</summary>')
+})
+
+test('the headline of a plan counts what would change in all clusters', () => {
+  const row = { action: 'create', kind: 'VirtualService', namespace: 'shop', name: 'backend', diff: [] } as const
+  const planned = { ...emptyReport('shop', new Date(), true), plan: [{ ...row, diff: [] }] }
+  const clusters = ['eu', 'us'].map((name) => ({ name, wave: 1, report: planned }))
+  expect(headlineText(fleetReport(clusters, new Date()))).toBe('📋 2 objects would change; nothing was changed')
+})
+
+test('the page and the comment name the cluster of each promotion and plan', () => {
+  const row = { action: 'create', kind: 'VirtualService', namespace: 'shop', name: 'backend', diff: ['+ a'] } as const
+  const of = (verdict: PromotionReport['verdict']) => ({
+    ...reportOf(promotion(verdict)),
+    plan: [{ ...row, diff: ['+ a'] }],
+  })
+  const clusters = [
+    { name: 'eu', wave: 1, report: of('promoted') },
+    { name: 'us', wave: 2, report: of('held') },
+  ]
+  const report = fleetReport(clusters, new Date())
+  const page = htmlPage(report, { script: '', style: '' })
+  expect(page).toContain('<h1>eu: promoted; us: held</h1>')
+  expect(page).toContain('v2 of backend in us is held')
+  expect(page).toContain('us: Applied policies')
+  const comment = commentBody(report, '<!-- marker -->', {})
+  expect(comment).toContain('Canary v2 of backend in us: **held**')
+  expect(comment).toContain('<summary>us: Policies: 1 object changed</summary>')
+})
+
+test('a fleet is promoted only if each cluster is, also where a run ended before its promotion', () => {
+  const failed: Report = {
+    ...emptyReport('shop', new Date(), false),
+    outcome: 'failure',
+    verdict: 'skipped',
+    error: 'no API server',
+  }
+  const of = (...reports: Report[]) =>
+    fleetReport(
+      reports.map((report, i) => ({ name: `c${i}`, wave: 1, report })),
+      new Date(),
+    )
+  expect(of(reportOf(promotion('promoted')), failed)).toMatchObject({ verdict: 'skipped', outcome: 'failure' })
+  const before = reportOf(promotion('skipped', { weight: 100 }))
+  expect(of(before, reportOf(promotion('promoted')))).toMatchObject({ verdict: 'promoted' })
+  expect(of(before, before)).toMatchObject({ verdict: 'skipped', outcome: 'success' })
+})
+
+test('a summary that is too long leaves out the details of clusters, first of those that succeeded', () => {
+  const long = (verdict: PromotionReport['verdict'], error?: string) => ({
+    ...reportOf(promotion(verdict), error),
+    rendered: 'x'.repeat(140_000),
+  })
+  const clusters = Array.from({ length: 12 }, (_, i) => ({ name: `c${i}`, wave: 1, report: long('promoted') }))
+  clusters.push({ name: 'us', wave: 2, report: long('rolled-back', 'half of the requests failed') })
+  const text = summary(fleetReport(clusters, new Date()))
+  expect(Buffer.byteLength(text)).toBeLessThan(1024 * 1024)
+  const isLeftOut = (name: string) =>
+    text
+      .split(`<summary>${name}</summary>`)[1]!
+      .split('</details>')[0]!
+      .includes('Left out, because GitHub shows 1 MiB')
+  expect([isLeftOut('c0'), isLeftOut('c11'), isLeftOut('us')]).toEqual([false, true, false])
+  expect(text).toContain('| us | 2 | ⛔ |')
+})
+
+test('the report names the cluster of each experiment, the traces of all, and the version of a mesh that is the same everywhere', () => {
+  const experiment = { name: 'slow', verdict: 'resilient', reason: 'users saw nothing' } as ExperimentReport
+  const of = (version: string, traceId: string): Report => ({
+    ...reportOf(promotion('promoted')),
+    experiments: [experiment],
+    mesh: { version, action: 'unchanged' },
+    traceId,
+  })
+  const fleet = (...versions: string[]) =>
+    fleetReport(
+      versions.map((version, i) => ({ name: `c${i}`, wave: 1, report: of(version, `trace${i}`) })),
+      new Date(),
+    )
+  expect(fleet('1.31.0', '1.31.0')).toMatchObject({
+    experiments: [{ cluster: 'c0' }, { cluster: 'c1' }],
+    traceId: 'trace0 trace1',
+    mesh: { version: '1.31.0' },
+  })
+  expect(fleet('1.31.0', '1.30.2')).not.toHaveProperty('mesh')
+})
+
+test('JUnit shows the cluster of each promotion, and which of them failed', () => {
+  const error = 'the canary of backend was not promoted (rolled-back): it was rolled-back'
+  const report = fleetReport(
+    [
+      { name: 'eu', wave: 1, report: reportOf(promotion('promoted')) },
+      { name: 'us', wave: 2, report: reportOf(promotion('rolled-back'), error) },
+    ],
+    new Date(),
+  )
+  const text = junit(report)
+  expect(text).toContain('tests="2" failures="1"')
+  expect(text).toContain('classname="mesh-canary.us.shop.backend"')
+})
