@@ -91,10 +91,9 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
 }
 
 function clusterOfFleet({ host, connection }: StageContext): PromotionDeps['clusterOfFleet'] {
+  if (host.cluster === undefined) return undefined
   const { kubeconfig, context } = connection
-  return host.cluster === undefined
-    ? undefined
-    : { name: host.cluster, context, ...(kubeconfig === undefined ? {} : { kubeconfig }) }
+  return { name: host.cluster, context, ...(kubeconfig === undefined ? {} : { kubeconfig }) }
 }
 
 /** The rest of the time is for the last writes, the report, and what the stage does after the promotions. */
