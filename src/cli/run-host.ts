@@ -5,6 +5,7 @@ import { progressView } from '../canary/state/progress-view.ts'
 import type { Config } from '../config/schema.ts'
 import type { FleetHost } from '../fleet/run-fleet.ts'
 import { recordFleetPostState, type PostState } from '../post.ts'
+import { withCluster } from '../runtime/cluster-text.ts'
 import { readGuardProgram, runName, tempDir } from '../runtime/environment.ts'
 import { createRedactor } from '../runtime/redaction.ts'
 import { abortOnSignals } from '../runtime/signals.ts'
@@ -76,7 +77,7 @@ function liveLines(promotions: PromotionProgress[], redact: (line: string) => st
   return promotions
     .flatMap(({ cluster, plan, state, where }) => {
       const [first = '', ...rest] = progressLines(progressView(plan, state, now), where)
-      return [cluster === undefined ? first : `${cluster}: ${first}`, ...rest]
+      return [withCluster(cluster, first), ...rest]
     })
     .map(redact)
 }
