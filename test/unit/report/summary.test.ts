@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { PromotionReport, Report } from '../../../src/report/report.ts'
 import { summary } from '../../../src/report/summary.ts'
@@ -293,6 +295,13 @@ test.each(['\r', '\r\n', '\n'])(
     expect(text).not.toContain('\r')
   },
 )
+
+test('the example in the documentation is the summary of a real run', () => {
+  const root = resolve(import.meta.dirname, '../../..')
+  const report = JSON.parse(readFileSync(resolve(root, 'test/fixtures/reports/promoted.json'), 'utf8')) as Report
+  const [, example] = readFileSync(resolve(root, 'docs/example-summary.md'), 'utf8').split(' -->\n\n')
+  expect(example).toBe(summary(report))
+})
 
 test('a manifest cannot end the block of code that shows it', () => {
   const fences = summary({ ...nothing, rendered: 'a: |\n  `````\n  # heading\n' }).match(/^ *`{5}/gm)
