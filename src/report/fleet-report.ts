@@ -46,10 +46,12 @@ export function fleetReport(clusters: ClusterResult[], began: Date): Report {
 }
 
 function verdictOf(clusters: ClusterResult[]): Pick<Report, 'verdict' | 'weight' | 'reason'> {
-  const of = clusters.flatMap(({ name, report }) => outcomeIn(report).map((outcome) => ({ ...outcome, cluster: name })))
+  const outcomes = clusters.flatMap(({ name, report }) =>
+    outcomeIn(report).map((outcome) => ({ ...outcome, cluster: name })),
+  )
   // What an earlier run has promoted makes the fleet no less promoted.
-  const now = of.filter(({ verdict, isDone }) => !(verdict === 'skipped' && isDone))
-  const worst = worstPromotion(now) ?? of[0]
+  const now = outcomes.filter(({ verdict, isDone }) => !(verdict === 'skipped' && isDone))
+  const worst = worstPromotion(now) ?? outcomes[0]
   if (!worst) return {}
   return { verdict: worst.verdict, weight: worst.weight, reason: withCluster(worst.cluster, worst.reason) }
 }

@@ -39,15 +39,15 @@ function observedShare({ split, weight }: StepReport): string {
 
 export function checkTable({ checks, canary, stable }: PromotionReport): TextTable {
   const counts = ({ violations, requests }: LimitCounts) => `${violations} of ${requests}`
-  const of = (evidence: number, limit: number) => `${evidenceText(evidence)} of ${evidenceText(limit)}`
+  const ofLimit = (evidence: number, limit: number) => `${evidenceText(evidence)} of ${evidenceText(limit)}`
   return {
     heads: ['Check', canary, stable, 'Evidence against', 'Evidence for', 'Verdict'],
     rows: checks.map((each) => [
       each.check,
       counts(each.canary),
       counts(each.stable),
-      of(each.failEvidence, each.failThreshold),
-      of(each.passEvidence, each.passThreshold),
+      ofLimit(each.failEvidence, each.failThreshold),
+      ofLimit(each.passEvidence, each.passThreshold),
       each.verdict,
     ]),
   }

@@ -114,15 +114,15 @@ const ownerIn = ({ config_data: data }: Known) => data?.[ownerKey] ?? {}
 export function wasCreatedByConfig(
   { owner: { namespace } }: TykRoute,
   names: readonly string[],
-  of: TykDefinition,
+  definition: TykDefinition,
 ): boolean {
-  const { owner = '', namespace: place, id } = ownerIn(of)
-  return names.includes(owner) && place === namespace && id === of.api_id
+  const { owner = '', namespace: place, id } = ownerIn(definition)
+  return names.includes(owner) && place === namespace && id === definition.api_id
 }
 
-/** `of`: of this config. */
-export function wasCreatedForNamespace({ owner: { uid } }: TykRoute, of: TykDefinition): boolean {
-  return uid !== undefined && ownerIn(of).uid === uid
+/** `definition`: of this config. */
+export function wasCreatedForNamespace({ owner: { uid } }: TykRoute, definition: TykDefinition): boolean {
+  return uid !== undefined && ownerIn(definition).uid === uid
 }
 
 export function routingOf({ domain, listenPath, stripListenPath, target }: TykRoute): TykRouting {
@@ -141,14 +141,14 @@ export function lastVerifiedRouting(definition: TykDefinition): TykRouting | und
 /** A listen path without the slashes at its end. */
 export const pathOf = (text = '') => text.replace(/\/+$/, '')
 
-export function isAtSamePlace({ domain, listenPath }: TykRouting, of: TykDefinition): boolean {
-  const { domain: other = '', proxy } = of as Known
+export function isAtSamePlace({ domain, listenPath }: TykRouting, definition: TykDefinition): boolean {
+  const { domain: other = '', proxy } = definition as Known
   return domain === other && pathOf(proxy?.listen_path) === pathOf(listenPath)
 }
 
 /** It leads the same requests to the same address. */
-export function isSameRouting(routing: TykRouting, of: TykDefinition): boolean {
-  return isAtSamePlace(routing, of) && (of as Known).proxy?.target_url === routing.target
+export function isSameRouting(routing: TykRouting, definition: TykDefinition): boolean {
+  return isAtSamePlace(routing, definition) && (definition as Known).proxy?.target_url === routing.target
 }
 
 /** Another definition that gets the same requests: which of them answers is not defined. */

@@ -96,7 +96,8 @@ function observedShares(timeline: TimelineReport): (number | null)[] {
 
 function rateChart({ canary, stable }: PromotionReport, timeline: TimelineReport): OverTime {
   const all = windows(timeline)
-  const rates = (of: 'canary' | 'stable') => all.map((window) => round(window[of] / Math.max(window.seconds, 0.001), 2))
+  const rates = (version: 'canary' | 'stable') =>
+    all.map((window) => round(window[version] / Math.max(window.seconds, 0.001), 2))
   const [ofCanary, ofStable] = [rates('canary'), rates('stable')]
   return {
     title: 'Requests by version',

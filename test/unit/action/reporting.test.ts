@@ -394,7 +394,7 @@ describe('a deployment that GitHub hears of late', () => {
     ])
   })
 
-  test('does not, either, when its post step tells it', async () => {
+  test('makes neither itself green nor the newer one inactive when its post step reports it', async () => {
     const api = await github()
     await (await begin(api)).end(report(), {}, later)
     const left = leftReports()
@@ -433,7 +433,9 @@ describe('a deployment that GitHub hears of late', () => {
       'promoted by its controller alone',
       'deployment: production',
       {
-        ...{ outcome: 'failure', error: 'x', verdict: 'inconclusive' },
+        outcome: 'failure',
+        error: 'x',
+        verdict: 'inconclusive',
         promotions: canaryThat({ verdict: 'inconclusive', engineVerdict: 'promoted' }),
       },
       ['inactive', 'failure'],

@@ -10,9 +10,14 @@ const tally = () => ({ requests: samples.map((i) => 12_345.5 + i), failures: sam
 const step = samples.map((i) => (i < 101 ? 0 : 1))
 const promotion = promotionReportOf({
   timeline: {
-    ...{ seconds: samples.map((i) => i * 30.123), lasted: samples.map(() => 30.123), step },
+    seconds: samples.map((i) => i * 30.123),
+    lasted: samples.map(() => 30.123),
+    step,
     weight: step.map((each) => (each === 0 ? 10 : 50)),
-    ...{ canary: tally(), stable: tally(), users: tally(), evidence: {} },
+    canary: tally(),
+    stable: tally(),
+    users: tally(),
+    evidence: {},
   },
 })
 const page = (canaries: number) => {
