@@ -28,7 +28,7 @@ const none: GithubReporting = { connected: () => undefined, end: () => Promise.r
 
 /** Everything of GitHub's API is loaded only for runs that ask for it. */
 export async function startReporting(config: Config, env: NodeJS.ProcessEnv): Promise<GithubReporting> {
-  const keys = keysOf({ comment: config.comment || undefined, deployment: config.deployment })
+  const keys = keysOf(config)
   if (keys === '') return none
   const run = githubRun(env)
   const obstacle = obstacleTo(config, run)
@@ -44,7 +44,7 @@ export async function startReporting(config: Config, env: NodeJS.ProcessEnv): Pr
 
 /** Those that are set, as they begin a line of the log. */
 function keysOf(set: { comment?: unknown; deployment?: unknown }): string {
-  return (['comment', 'deployment'] as const).filter((key) => set[key] !== undefined).join(', ')
+  return (['comment', 'deployment'] as const).filter((key) => set[key]).join(', ')
 }
 
 /** `run`: or the variables without which it is not known. */
@@ -95,8 +95,9 @@ class RunReporting implements GithubReporting {
     if (!isLeft()) await this.deployment
     const { deliver, reportingSignal } = await import('./pending-reports.ts')
     await this.prepare(report, files)
-    if (isLeft())
-      return core.info(`${keysOf(this.outbox.content)}: left to the post step, which sees to the traffic first`)
+    const keys = keysOf(this.outbox.content)
+    if (keys === '') return
+    if (isLeft()) return core.info(`${keys}: left to the post step, which sees to the traffic first`)
     await deliver(this.outbox, {
       token: this.config.githubToken!,
       signal: reportingSignal(cancelled),

@@ -56,7 +56,7 @@ function promotionPart(report: PromotionReport, isOneOfSeveral: boolean): string
   const { verdict, reason, userRequests, engineVerdict } = report
   // No line begins with a name, because GitLab takes a slash there for a command.
   const name = isOneOfSeveral ? `Canary ${plainText(canaryName(report))}: ` : ''
-  const controller = engineVerdict === undefined ? '' : `the controller: ${engineVerdict}; `
+  const controller = engineVerdict === undefined ? '' : `the controller: ${verdictName(engineVerdict)}; `
   const requests = `${userRequests.failed} of ${userRequests.total} requests of users failed`
   return [`${name}**${verdictName(verdict)}**: ${plainText(reason)} (${controller}${requests})`, chart(report)]
     .filter(Boolean)

@@ -30,7 +30,7 @@ function promotionFacts(report: PromotionReport): Markup {
   const { total, failed } = userRequests
   return facts([
     ['canary', `${canary} beside ${stable}`],
-    ['verdict of the controller', engineVerdict],
+    ['verdict of the controller', engineVerdict && verdictName(engineVerdict)],
     ['weight at the end', `${weight}%`],
     ['requests to the canary', String(requestsObserved)],
     ['requests of users', String(total)],

@@ -542,6 +542,9 @@ describe('reporting', () => {
     const broken = { ...report(), promotions: undefined } as unknown as Report
     await runOnce('deployment: production\ncomment: true', environment(api), broken)
     expect(printed).toContain('::warning title=GitHub::comment, deployment: ')
+    printed = ''
+    await runOnce('deployment: production', environment(api), broken)
+    expect(printed).toContain('::warning title=GitHub::deployment: ')
   })
 
   test('waits until the post step has seen to the traffic', async () => {
