@@ -10,17 +10,17 @@ import {
 import type { Github } from './octokit.ts'
 
 /**
- * What is still to be told. `number`: of the run's own deployment. `isLate`: it was created at the end, so its number does not say when the
- * run began. `isTold`: it has its last status, or the run has no deployment of its own. `replaces`: why the older deployments have no
- * traffic any more, if so.
+ * What is still to be told. `deploymentId`: of the run's own deployment. `isCreatedLate`: at the end, so its id does not say when the run
+ * began. `hasFinalStatus`: or the run has no deployment of its own. `whyOlderAreInactive`: why the older deployments have no traffic any
+ * more, if so.
  */
 export type DeploymentEnd = {
   target: DeploymentTarget
-  number?: number
-  isLate?: true
+  deploymentId?: number
+  isCreatedLate?: true
   status?: DeploymentStatus
-  isTold?: true
-  replaces?: string
+  hasFinalStatus?: true
+  whyOlderAreInactive?: string
 }
 
 const overtakenStatus: DeploymentStatus = { state: 'inactive', description: 'A later deployment has replaced it' }
@@ -37,12 +37,12 @@ export async function endDeployment(
   end: DeploymentEnd,
   save: (done: Partial<DeploymentEnd>) => void,
 ): Promise<void> {
-  const own = end.isTold ? end : await tellOwn(github, end, save)
-  const { target, number, replaces: description } = own
+  const own = end.hasFinalStatus ? end : await writeOwnStatus(github, end, save)
+  const { target, deploymentId, whyOlderAreInactive: description } = own
   if (description === undefined) return
   const all = await ownDeployments(github, target)
   if (isOvertaken(own, all)) {
-    if (stateOf(number, all) === 'SUCCESS') await setStatus(github, target, number!, overtakenStatus)
+    if (stateOf(deploymentId, all) === 'SUCCESS') await setStatus(github, target, deploymentId!, overtakenStatus)
     return
   }
   const replaced = all.filter(
@@ -52,44 +52,45 @@ export async function endDeployment(
 }
 
 /** Creates the deployment if that was not possible before. */
-async function tellOwn(
+async function writeOwnStatus(
   github: Github,
   end: DeploymentEnd,
   save: (done: Partial<DeploymentEnd>) => void,
 ): Promise<DeploymentEnd> {
   const { target, status } = end
   const all = await ownDeployments(github, target)
-  const found: DeploymentEnd = end.number === undefined ? { ...end, ...unanswered(target, all), isLate: true } : end
+  const found: DeploymentEnd =
+    end.deploymentId === undefined ? { ...end, ...unanswered(target, all), isCreatedLate: true } : end
   const isGreen = status?.state === 'success' || status?.state === 'in_progress'
   const last = isGreen && isOvertaken(found, all) ? overtakenStatus : status!
-  const own = { ...found, number: found.number ?? (await createDeployment(github, target)) }
+  const own = { ...found, deploymentId: found.deploymentId ?? (await createDeployment(github, target)) }
   save(own)
-  if (last.state !== 'inactive' || stateOf(own.number, all) !== 'INACTIVE')
-    await setStatus(github, target, own.number, last)
-  save({ isTold: true })
+  if (last.state !== 'inactive' || stateOf(own.deploymentId, all) !== 'INACTIVE')
+    await setStatus(github, target, own.deploymentId, last)
+  save({ hasFinalStatus: true })
   return own
 }
 
 /** GitHub has created this run's deployment, but its answer was lost. The times are exact to a second or two. */
-function unanswered({ run, began }: DeploymentTarget, all: Deployment[]): { number?: number } {
+function unanswered({ run, began }: DeploymentTarget, all: Deployment[]): { deploymentId?: number } {
   const isOurs = ({ sha, state, createdAt }: Deployment) =>
     sha === run.sha && state === undefined && createdAt > Date.parse(began) - 2_000
   const found = all.find(isOurs)
-  return found ? { number: found.id } : {}
+  return found ? { deploymentId: found.id } : {}
 }
 
 /** Another run's deployment is newer, and has or had the traffic. Of a deployment that was created late, nobody could have said so. */
 function isOvertaken(own: DeploymentEnd, all: Deployment[]): boolean {
-  const newer = all.filter((each) => each.id !== own.number && !isOlder(own, each))
-  if (own.isLate) return newer.length > 0
-  return newer.some(({ state }) => state === 'SUCCESS') || stateOf(own.number, all) === 'INACTIVE'
+  const newer = all.filter((each) => each.id !== own.deploymentId && !isOlder(own, each))
+  if (own.isCreatedLate) return newer.length > 0
+  return newer.some(({ state }) => state === 'SUCCESS') || stateOf(own.deploymentId, all) === 'INACTIVE'
 }
 
-function isOlder({ number, isLate, target }: DeploymentEnd, { id, createdAt }: Deployment): boolean {
-  if (number !== undefined && !isLate) return id < number
-  return id !== number && createdAt <= Date.parse(target.began)
+function isOlder({ deploymentId, isCreatedLate, target }: DeploymentEnd, { id, createdAt }: Deployment): boolean {
+  if (deploymentId !== undefined && !isCreatedLate) return id < deploymentId
+  return id !== deploymentId && createdAt <= Date.parse(target.began)
 }
 
-function stateOf(number: number | undefined, all: Deployment[]): string | undefined {
-  return all.find(({ id }) => id === number)?.state
+function stateOf(deploymentId: number | undefined, all: Deployment[]): string | undefined {
+  return all.find(({ id }) => id === deploymentId)?.state
 }

@@ -1,20 +1,21 @@
 // The GitHub Deployment of a promotion: created when it begins, and told how it ended.
 import type { Report } from '../report/report.ts'
-import { cutText } from '../report/cut-text.ts'
+import { verdictName } from '../report/headline.ts'
+import { cutText } from '../runtime/cut-text.ts'
 import type { GithubRun } from './github-run.ts'
 import type { Github } from './octokit.ts'
 
 /** So many deployments of a config are looked at, the newest first: a page of GitHub's API. */
-const mostDeployments = 100
-const longestDescription = 140
+const deploymentLimit = 100
+const descriptionLength = 140
 /** How the description of a held promotion begins. The run that continues it finds it by that. */
 export const heldPrefix = 'held: '
 
-/** `id`: which config, namespace and cluster it is of (see `reportId`). `began`: when the run did, as ISO 8601. */
+/** `reportId`: which config, namespace and cluster it is of. `began`: when the run did, as ISO 8601. */
 export type DeploymentTarget = {
   run: GithubRun
   environment: string
-  id: string
+  reportId: string
   began: string
   logUrl?: string | undefined
 }
@@ -26,7 +27,7 @@ export type DeploymentStatus = {
 
 /**
  * Creates a deployment that is in progress, or goes on with the one that an earlier run of this commit has held, if it is the newest.
- * `onId`: called with its number before it has a status.
+ * `onId`: called with its id before it has a status.
  * @throws the API's error
  */
 export async function startDeployment(
@@ -49,14 +50,14 @@ function isHeld({ state, description }: Deployment): boolean {
 /** Not repeated after an error: GitHub may have created it nevertheless. */
 export async function createDeployment(
   { octokit }: Github,
-  { run, environment, id }: DeploymentTarget,
+  { run, environment, reportId }: DeploymentTarget,
 ): Promise<number> {
   const { owner, repo, sha } = run
   const { data } = await octokit.rest.repos.createDeployment({
     owner,
     repo,
     ref: sha,
-    task: taskOf(id),
+    task: taskOf(reportId),
     environment,
     production_environment: environment === 'production',
     description: 'A canary, promoted by evidence',
@@ -68,7 +69,7 @@ export async function createDeployment(
 }
 
 /** GitHub lists deployments by task, so those of other configs do not count. */
-const taskOf = (id: string) => `mesh-canary:${id}`
+const taskOf = (reportId: string) => `mesh-canary:${reportId}`
 
 /** `createdAt`: in milliseconds, by the clock of this machine. `state`: as GraphQL names it; undefined if it has no status. */
 export type Deployment = { id: number; sha: string; createdAt: number; state: string | undefined; description: string }
@@ -82,9 +83,9 @@ const statusQuery = `query ($ids: [ID!]!) {
 /** The newest deployments first. */
 export async function ownDeployments(
   { octokit, persistently }: Github,
-  { run: { owner, repo }, environment, id }: DeploymentTarget,
+  { run: { owner, repo }, environment, reportId }: DeploymentTarget,
 ): Promise<Deployment[]> {
-  const asked = { owner, repo, task: taskOf(id), environment, per_page: mostDeployments }
+  const asked = { owner, repo, task: taskOf(reportId), environment, per_page: deploymentLimit }
   const { data, headers } = await persistently(() => octokit.rest.repos.listDeployments(asked))
   if (data.length === 0) return []
   const aheadMs = headers.date === undefined ? 0 : Date.parse(headers.date) - Date.now()
@@ -92,9 +93,9 @@ export async function ownDeployments(
   // One request for all of them, because each of them would need its own otherwise.
   const { nodes } = await persistently(() => octokit.graphql<Nodes>(statusQuery, { ids }))
   const statuses = new Map(nodes.flatMap((node) => (node ? [[node.databaseId, node.latestStatus]] : [])))
-  return data.map(({ id: number, sha, created_at: createdAt }) => {
-    const { state, description } = statuses.get(number) ?? {}
-    return { id: number, sha, createdAt: Date.parse(createdAt) - aheadMs, state, description: description ?? '' }
+  return data.map(({ id, sha, created_at: createdAt }) => {
+    const { state, description } = statuses.get(id) ?? {}
+    return { id, sha, createdAt: Date.parse(createdAt) - aheadMs, state, description: description ?? '' }
   })
 }
 
@@ -102,16 +103,16 @@ export async function ownDeployments(
 export async function setStatus(
   { octokit, persistently }: Github,
   { run: { owner, repo }, logUrl }: DeploymentTarget,
-  id: number,
+  deploymentId: number,
   { state, description, environmentUrl }: DeploymentStatus,
 ): Promise<void> {
   await persistently(() =>
     octokit.rest.repos.createDeploymentStatus({
       owner,
       repo,
-      deployment_id: id,
+      deployment_id: deploymentId,
       state,
-      description: cutText(description, longestDescription),
+      description: cutText(description, descriptionLength),
       ...(logUrl === undefined ? {} : { log_url: logUrl }),
       ...(environmentUrl === undefined ? {} : { environment_url: environmentUrl }),
       // GitHub would do it for the deployments of other configs, too, and never for the production environment.
@@ -129,7 +130,7 @@ export function endStatus({ verdict, reason = '', outcome, error = '', promotion
   if (outcome === 'failure' && verdict === 'promoted')
     return { state: 'failure', description: `promoted, but the run failed: ${why}` }
   if (outcome === 'failure' || verdict === undefined || verdict === 'rolled-back' || verdict === 'inconclusive')
-    return { state: 'failure', description: verdict === undefined ? why : `${verdict}: ${reason || why}` }
+    return { state: 'failure', description: verdict === undefined ? why : `${verdictName(verdict)}: ${reason || why}` }
   if (verdict === 'held') return { state: 'in_progress', description: `${heldPrefix}${reason}` }
   const promoted = promotions.find((each) => each.verdict === 'promoted')
   if (verdict === 'promoted' || promoted) return { state: 'success', description: promoted?.reason ?? reason }

@@ -16,11 +16,17 @@ export type GithubRun = {
 type Branch = { sha?: string; repo?: { full_name?: string } | null }
 type Payload = { pull_request?: { number: number; head?: Branch; base?: Branch } }
 
-/** Undefined where the runner has not set what it always sets. */
-export function githubRun(env: NodeJS.ProcessEnv): GithubRun | undefined {
+/** Or the variables that the runner always sets, and has not. */
+export function githubRun(env: NodeJS.ProcessEnv): GithubRun | string[] {
   const { GITHUB_REPOSITORY: repository = '', GITHUB_SHA: sha, GITHUB_API_URL: apiUrl, GITHUB_EVENT_NAME: event } = env
   const [owner, repo] = repository.split('/')
-  if (!owner || !repo || !sha || !apiUrl || !event) return undefined
+  if (!owner || !repo || !sha || !apiUrl || !event)
+    return Object.entries({
+      GITHUB_REPOSITORY: owner && repo,
+      GITHUB_SHA: sha,
+      GITHUB_API_URL: apiUrl,
+      GITHUB_EVENT_NAME: event,
+    }).flatMap(([name, value]) => (value ? [] : [name]))
   const { pull_request: pull } = payloadOf(env['GITHUB_EVENT_PATH'])
   return {
     apiUrl,

@@ -33,7 +33,7 @@ async function main(): Promise<void> {
     import('./reporting.ts'),
   ])
   const reporting = await startReporting(config, process.env)
-  const { isOpen, ...runHost } = host(config, reporting.connected)
+  const { isOpen, ...runHost } = host(config, reporting)
   const report = await runFleet(config, runHost)
   const files = await publish(report, jsonFile, config.htmlReport)
   // Last, because neither the outputs nor the traffic may wait for GitHub's API.
@@ -51,7 +51,7 @@ function load(): Config | undefined {
 }
 
 /** `isOpen`: whether the post step has traffic or a fault to put back. */
-function host(config: Config, connected: GithubReporting['connected']): FleetHost & { isOpen: () => boolean } {
+function host(config: Config, reporting: GithubReporting): FleetHost & { isOpen: () => boolean } {
   let left: PostState = {}
   const save = postStateSaver(tempDir())
   const { onCancel, onConnected, ...postHooks } = recordFleetPostState(config, (state) => {
@@ -64,7 +64,7 @@ function host(config: Config, connected: GithubReporting['connected']): FleetHos
     isOpen: () => hasLeftTraffic(left),
     onConnected: (target) => {
       onConnected(target)
-      connected(target.server, signal)
+      reporting.connected(target.server, signal)
     },
     signal,
     tempDir: tempDir(),
@@ -91,25 +91,22 @@ export function withoutRunnerCommands(text: string): string {
 
 /** Finishes what main could not, and removes what main wrote. */
 async function postStep(): Promise<void> {
-  const info = (line: string) => core.info(withoutRunnerCommands(line))
-  let isHeld = false
-  const finish = async () => {
-    const left = takePostState()
-    isHeld = holdsWeights(left)
-    return runPost(left, info)
-  }
-  const outcome = await finish().then(
-    (lines) => {
-      for (const line of lines) core.warning(line)
-      return lines[0]
-    },
-    (error: unknown) => {
-      fail(messageOf(error), 'Rollback')
-      isHeld = false
-      // The runner masks secrets in its log, but not in what goes to GitHub's API.
-      return 'The run ended before its promotion, and the post step failed: its log says what is left'
-    },
-  )
+  const { outcome, isHeld } = await finishRun()
   const { finishReporting } = await import('./reporting.ts')
   await finishReporting(outcome, isHeld)
+}
+
+/** `outcome`: what it has done about a promotion that the run did not end. `isHeld`: that is to leave it for the next run. */
+async function finishRun(): Promise<{ outcome: string | undefined; isHeld: boolean }> {
+  try {
+    const left = takePostState()
+    const lines = await runPost(left, (line) => core.info(withoutRunnerCommands(line)))
+    for (const line of lines) core.warning(line)
+    return { outcome: lines[0], isHeld: holdsWeights(left) }
+  } catch (problem) {
+    fail(messageOf(problem), 'Post step')
+    // The runner masks secrets in its log, but not in what goes to GitHub's API.
+    const outcome = 'The run ended in the middle of its promotion, and the post step failed; its log says what is left'
+    return { outcome, isHeld: false }
+  }
 }

@@ -44,7 +44,7 @@ export class Outbox {
   }
 
   /** What has been done about the deployment, unless that was given up. */
-  change(done: Partial<DeploymentEnd>): void {
+  changeDeployment(done: Partial<DeploymentEnd>): void {
     const { deployment } = this.pending
     if (deployment) this.set({ deployment: { ...deployment, ...done } })
   }
@@ -59,16 +59,16 @@ export function endedDeployment(
   environmentUrl: string | undefined,
   rollback: DeploymentTarget | undefined,
 ): DeploymentEnd | undefined {
-  const replaces = whyReplaced(report)
-  const older = replaces === undefined ? {} : { replaces }
-  if (!begun) return rollback && replaces !== undefined ? { target: rollback, isTold: true, replaces } : undefined
+  const why = whyOlderAreInactive(report)
+  const older = why === undefined ? {} : { whyOlderAreInactive: why }
+  if (!begun) return rollback && why !== undefined ? { target: rollback, hasFinalStatus: true, ...older } : undefined
   const status = endStatus(report)
   const isActive = status.state === 'success' || status.state === 'in_progress'
   return { ...begun, status: { ...status, ...(isActive ? { environmentUrl } : {}) }, ...older }
 }
 
 /** Why users are not on the version from before any more, whatever else the run came to; undefined if they are. */
-function whyReplaced({ verdict, reason = '', promotions, returned = [] }: Report): string | undefined {
+function whyOlderAreInactive({ verdict, reason = '', promotions, returned = [] }: Report): string | undefined {
   const isPromoted = promotions.some((each) => [each.verdict, each.engineVerdict].includes('promoted'))
   if (isPromoted || verdict === 'promoted') return 'A later deployment has replaced it'
   return returned.length > 0 ? reason : undefined
@@ -136,7 +136,7 @@ export function warn(text: string): void {
   core.warning(text, { title: 'GitHub' })
 }
 
-const unknownEnd = 'The run ended before it said how its promotion ended'
+const unknownEnd = 'The run ended without reporting how its promotion ended'
 
 function deliverDeployment(
   github: Github,
@@ -145,7 +145,7 @@ function deliverDeployment(
   { outcome = unknownEnd, isHeld = false }: Delivery,
 ): Promise<void> {
   const unknown = { state: 'failure' as const, description: `${isHeld ? heldPrefix : ''}${outcome}` }
-  return endDeployment(github, { status: unknown, ...pending }, (done) => outbox.change(done))
+  return endDeployment(github, { status: unknown, ...pending }, (done) => outbox.changeDeployment(done))
 }
 
 async function deliverComment(github: Github, { run, marker, file }: PendingComment): Promise<void> {

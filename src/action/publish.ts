@@ -1,11 +1,13 @@
 // Publishes the report of a run on GitHub: outputs, files and annotations. Each is written whatever happens to the
 // others, and the outputs come first, because the pipeline branches on them.
 import * as core from '@actions/core'
+import { verdictName } from '../report/headline.ts'
 import { outputsOf, type ReportFiles } from '../report/outputs.ts'
 import { worstPromotion, type Report } from '../report/report.ts'
 import { summary } from '../report/summary.ts'
 import { writeHtml } from '../report/write-html.ts'
 import { writeText } from '../report/write.ts'
+import { withCluster } from '../runtime/cluster-text.ts'
 import { messageOf } from '../runtime/errors.ts'
 
 /** `file`: the path of the JSON report. Returns the files that were written. */
@@ -15,7 +17,7 @@ export async function publish(report: Report, file: string, htmlFile?: string): 
   if (fault === undefined) setOutput('report', file)
   else fail(`report: ${fault}`, 'Report')
   const html = htmlFile === undefined ? undefined : await publishHtml(report, htmlFile)
-  const files = { json: file, html }
+  const files = { json: fault === undefined ? file : undefined, html }
   writeSummary(report, files)
   annotate(report)
   return files
@@ -44,10 +46,10 @@ function writeSummary(report: Report, files: ReportFiles): void {
 }
 
 function annotate({ error, promotions }: Report): void {
-  if (error !== undefined) fail(error, worstPromotion(promotions)?.verdict ?? 'Failed')
+  if (error !== undefined) fail(error, verdictName(worstPromotion(promotions)?.verdict ?? 'Failed'))
   else
     for (const { cluster, canary, verdict, reason } of promotions)
-      core.notice(reason, { title: `${cluster === undefined ? '' : `${cluster}: `}${canary}: ${verdict}` })
+      core.notice(reason, { title: withCluster(cluster, `${canary}: ${verdictName(verdict)}`) })
 }
 
 /** One annotation a sentence; the step fails. */

@@ -1,5 +1,5 @@
 // One comment on the pull request of a run, which later runs replace.
-import { commentChange } from '../report/comment.ts'
+import { replaceComment } from '../report/replace-comment.ts'
 import type { GithubRun } from './github-run.ts'
 import type { Github } from './octokit.ts'
 
@@ -28,13 +28,14 @@ export async function writeComment(
 ): Promise<boolean> {
   const { octokit, persistently } = github
   const where = { owner, repo, issue_number: pullRequest }
-  const { update, remove, isOutdated } = commentChange(await ownComments(github, where, marker), body)
-  if (isOutdated) return false
-  // Not repeated after an error: GitHub may have written the comment nevertheless.
-  if (update === undefined) await octokit.rest.issues.createComment({ ...where, body })
-  else await persistently(() => octokit.rest.issues.updateComment({ owner, repo, comment_id: update, body }))
-  for (const id of remove) await persistently(() => octokit.rest.issues.deleteComment({ owner, repo, comment_id: id }))
-  return true
+  const { createComment, updateComment, deleteComment } = octokit.rest.issues
+  const api = {
+    own: (marker: string) => ownComments(github, where, marker),
+    create: (body: string) => createComment({ ...where, body }),
+    update: (id: number, body: string) => persistently(() => updateComment({ owner, repo, comment_id: id, body })),
+    remove: (id: number) => persistently(() => deleteComment({ owner, repo, comment_id: id })),
+  }
+  return replaceComment(api, marker, body)
 }
 
 /** A comment of somebody else with the same marker stays as it is. */
@@ -46,7 +47,8 @@ async function ownComments(
   const { viewer } = await persistently(() =>
     octokit.graphql<{ viewer: { login: string } }>('query { viewer { login } }'),
   )
-  const all = await octokit.paginate(octokit.rest.issues.listComments, { ...where, per_page: 100 })
+  const { listComments } = octokit.rest.issues
+  const all = await persistently(() => octokit.paginate(listComments, { ...where, per_page: 100 }))
   return all.flatMap(({ id, body = '', user }) =>
     body.startsWith(marker) && user?.login === viewer.login ? [{ id, body }] : [],
   )

@@ -3,9 +3,11 @@
 import * as core from '@actions/core'
 import { stagesOf } from '../config/stages.ts'
 import type { Config } from '../config/schema.ts'
-import { commentBody, markerOf, reportId } from '../report/comment.ts'
+import { commentBody } from '../report/comment.ts'
 import { environmentUrl } from '../report/environment-url.ts'
 import type { ReportFiles } from '../report/outputs.ts'
+import { markerOf } from '../report/replace-comment.ts'
+import { reportId } from '../report/report-id.ts'
 import type { Report } from '../report/report.ts'
 import { jobName, runPage, tempDir } from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
@@ -26,73 +28,118 @@ const none: GithubReporting = { connected: () => undefined, end: () => Promise.r
 
 /** Everything of GitHub's API is loaded only for runs that ask for it. */
 export async function startReporting(config: Config, env: NodeJS.ProcessEnv): Promise<GithubReporting> {
-  const asked = [...(config.comment ? ['comment'] : []), ...(config.deployment === undefined ? [] : ['deployment'])]
-  if (asked.length === 0) return none
+  const keys = keysOf(config)
+  if (keys === '') return none
   const run = githubRun(env)
-  const obstacle = obstacleTo(config, run, asked.join(', '))
-  if (!obstacle) return reporting(config, run!, jobName(env), new (await import('./pending-reports.ts')).Outbox())
-  if (obstacle.isQuiet) core.info(obstacle.text)
-  else core.warning(obstacle.text, { title: 'GitHub' })
+  const obstacle = obstacleTo(config, run)
+  if (!obstacle && !Array.isArray(run)) {
+    const { Outbox } = await import('./pending-reports.ts')
+    return new RunReporting(config, run, jobName(env), new Outbox())
+  }
+  const text = `${keys}: ${obstacle?.text}`
+  if (obstacle?.isQuiet) core.info(text)
+  else core.warning(text, { title: 'GitHub' })
   return none
 }
 
+/** Those that are set, as they begin a line of the log. */
+function keysOf(set: { comment?: unknown; deployment?: unknown }): string {
+  return (['comment', 'deployment'] as const).filter((key) => set[key]).join(', ')
+}
+
+/** `run`: or the variables without which it is not known. */
 function obstacleTo(
   { githubToken }: Config,
-  run: GithubRun | undefined,
-  keys: string,
+  run: GithubRun | string[],
 ): { text: string; isQuiet: boolean } | undefined {
-  if (!run)
-    return { text: `${keys}: this runner does not say what GitHub runs; nothing is written there`, isQuiet: false }
-  if (run.isFork)
-    return { text: `${keys}: nothing for the pull request of a fork, whose token may only read`, isQuiet: true }
+  if (Array.isArray(run))
+    return { text: `nothing is written, because this runner does not set ${run.join(', ')}`, isQuiet: false }
+  if (run.isFork) return { text: 'nothing for the pull request of a fork, whose token may only read', isQuiet: true }
   if (githubToken === undefined)
-    return { text: `${keys}: there is no token; set \`github-token: \${{ github.token }}\``, isQuiet: false }
+    return { text: 'there is no token; set `github-token: ${{ github.token }}`', isQuiet: false }
   return undefined
 }
 
-function reporting(config: Config, run: GithubRun, job: string | undefined, outbox: Outbox): GithubReporting {
-  const { deployment: environment } = config
-  const began = new Date().toISOString()
-  const stages = environment === undefined || config.dryRun ? [] : stagesOf(config)
-  const id = (server: string | undefined) => reportId(config, { server, job })
-  const target = (server: string | undefined): DeploymentTarget => ({
-    ...{ run, environment: environment!, began, logUrl: runPage() },
-    id: id(server),
-  })
-  let begun: Promise<void> | undefined
-  /** From here on the post step knows of the deployment, whether GitHub has created it or not. */
-  const announce = (server: string | undefined) => outbox.set({ deployment: { target: target(server) } })
-  const connected: GithubReporting['connected'] = (server, cancelled) => {
-    if (!stages.includes('promote') || begun) return
-    announce(server)
-    begun = beginDeployment(config.githubToken!, target(server), outbox, cancelled)
+/** Of one run, whose token and place on GitHub are known. */
+class RunReporting implements GithubReporting {
+  private readonly config: Config
+  private readonly run: GithubRun
+  private readonly job: string | undefined
+  private readonly outbox: Outbox
+  private readonly began = new Date().toISOString()
+  /** The deployment under way; undefined if the run has none, or has not reached its cluster. */
+  private deployment: Promise<void> | undefined
+
+  constructor(config: Config, run: GithubRun, job: string | undefined, outbox: Outbox) {
+    this.config = config
+    this.run = run
+    this.job = job
+    this.outbox = outbox
   }
-  const prepare = async (report: Report, files: ReportFiles) => {
+
+  connected(server: string, cancelled: AbortSignal): void {
+    if (!this.deploys('promote') || this.deployment) return
+    this.announceDeployment(server)
+    this.deployment = beginDeployment(this.config.githubToken!, this.target(server), this.outbox, cancelled)
+  }
+
+  async end(report: Report, files: ReportFiles, how: End): Promise<void> {
+    await this.deliver(report, files, how).catch((problem: unknown) =>
+      core.warning(`${keysOf(this.config)}: ${messageOf(problem)}`, { title: 'GitHub' }),
+    )
+  }
+
+  private async deliver(report: Report, files: ReportFiles, { cancelled, isLater }: End): Promise<void> {
+    // The post step must not wait for GitHub. What it answers meanwhile reaches the outbox, too.
+    const isLeft = () => isLater || cancelled.aborted
+    if (!isLeft()) await this.deployment
+    const { deliver, reportingSignal } = await import('./pending-reports.ts')
+    await this.prepare(report, files)
+    const keys = keysOf(this.outbox.content)
+    if (keys === '') return
+    if (isLeft()) return core.info(`${keys}: left to the post step, which sees to the traffic first`)
+    await deliver(this.outbox, {
+      token: this.config.githubToken!,
+      signal: reportingSignal(cancelled),
+      isLast: false,
+    })
+  }
+
+  /** Puts into the outbox what is to be told. */
+  private async prepare(report: Report, files: ReportFiles): Promise<void> {
     const { endedDeployment, pendingComment, warn } = await import('./pending-reports.ts')
-    if (stages.includes('promote') && !begun) announce(report.server)
-    const environment = environmentUrl(config, report)
-    const rollback = stages.includes('rollback') ? target(report.server) : undefined
-    outbox.set({ deployment: endedDeployment(outbox.content.deployment, report, environment, rollback) })
+    if (this.deploys('promote') && !this.deployment) this.announceDeployment(report.server)
+    const environment = environmentUrl(this.config, report)
+    const rollback = this.deploys('rollback') ? this.target(report.server) : undefined
+    this.outbox.set({ deployment: endedDeployment(this.outbox.content.deployment, report, environment, rollback) })
+    if (!this.config.comment) return
     try {
-      const links = { ...files, environment, run: runPage(), commit: run.sha }
-      const marker = markerOf(id(report.server))
-      const body = commentBody(report, marker, links)
-      if (config.comment) outbox.set({ comment: pendingComment(run, marker, body, tempDir()) })
+      const marker = markerOf(this.reportId(report.server))
+      const body = commentBody(report, marker, { ...files, environment, run: runPage(), commit: this.run.sha })
+      this.outbox.set({ comment: pendingComment(this.run, marker, body, tempDir()) })
     } catch (problem) {
       warn(`comment: ${messageOf(problem)}`)
     }
   }
-  const end: GithubReporting['end'] = async (report, files, { cancelled, isLater }) => {
-    // The post step must not wait for GitHub. What it answers meanwhile reaches the outbox, too.
-    const isLeft = () => isLater || cancelled.aborted
-    if (!isLeft()) await begun
-    await prepare(report, files)
-    if (isLeft()) return core.info('comment, deployment: left to the post step, which sees to the traffic first')
-    const { deliver, reportingSignal } = await import('./pending-reports.ts')
-    await deliver(outbox, { token: config.githubToken!, signal: reportingSignal(cancelled), isLast: false })
+
+  private deploys(stage: 'promote' | 'rollback'): boolean {
+    const { deployment, dryRun } = this.config
+    return deployment !== undefined && !dryRun && stagesOf(this.config).includes(stage)
   }
-  const warn = (problem: unknown) => core.warning(`comment, deployment: ${messageOf(problem)}`, { title: 'GitHub' })
-  return { connected, end: (...how) => end(...how).catch(warn) }
+
+  /** From here on the post step knows of the deployment, whether GitHub has created it or not. */
+  private announceDeployment(server: string | undefined): void {
+    this.outbox.set({ deployment: { target: this.target(server) } })
+  }
+
+  private target(server: string | undefined): DeploymentTarget {
+    const { run, began } = this
+    return { run, environment: this.config.deployment!, began, logUrl: runPage(), reportId: this.reportId(server) }
+  }
+
+  private reportId(server: string | undefined): string {
+    return reportId(this.config, { server, job: this.job })
+  }
 }
 
 /** Never rejects. What GitHub may do later stays in the outbox. */
@@ -109,7 +156,7 @@ async function beginDeployment(
   ])
   const github = connectGithub(token, target.run.apiUrl, reports.reportingSignal(cancelled))
   try {
-    await startDeployment(github, target, (number) => outbox.change({ number }))
+    await startDeployment(github, target, (deploymentId) => outbox.changeDeployment({ deploymentId }))
   } catch (problem) {
     const text = explainGithubError(problem, 'deployment', reports.deploymentPermission)
     if (isTransient(problem)) return core.info(`${text}; the run tries again at its end`)
@@ -125,7 +172,8 @@ export async function finishReporting(outcome: string | undefined, isHeld = fals
   // Most runs have told everything, or nothing was asked: then the client of the API is not loaded.
   if (['', '{}'].includes(core.getState('reports'))) return
   const { deliver, Outbox, reportingSignal, savedReports, warn } = await import('./pending-reports.ts')
+  const saved = savedReports()
   const token = core.getInput('github-token')
-  if (token === '') return warn('comment, deployment: the post step has no token; give it as the input `github-token`')
-  await deliver(new Outbox(savedReports()), { token, signal: reportingSignal(), isLast: true, outcome, isHeld })
+  if (token === '') return warn(`${keysOf(saved)}: the post step has no token; give it as the input \`github-token\``)
+  await deliver(new Outbox(saved), { token, signal: reportingSignal(), isLast: true, outcome, isHeld })
 }

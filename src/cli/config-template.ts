@@ -63,6 +63,13 @@ function istioLines({ istio }: DiscoveredCluster): string[] {
       '# The control plane. The cluster has none, so `run` installs this one.',
       `istio: { version: ${defaultVersion}, profile: default }`,
     ]
+  if (typeof istio === 'string')
+    return [
+      '# The control plane. Whether the cluster has one cannot be read:',
+      `# ${oneLine(istio)}`,
+      '# With this section, `run` installs or changes it.',
+      `# istio: { version: ${defaultVersion}, profile: default }`,
+    ]
   const revision = istio.revision === defaultRevision ? '' : `revision: ${istio.revision}, `
   return [
     `# The control plane. Istio ${istio.version} is installed and stays as it is.`,
@@ -86,6 +93,12 @@ function workloadLines(workloads: Workload[]): string[] {
 }
 
 function mtlsLines({ peerAuthentications }: DiscoveredCluster): string[] {
+  if (typeof peerAuthentications === 'string')
+    return [
+      '# Mutual TLS. Whether the namespace has a PeerAuthentication already cannot be read:',
+      `# ${oneLine(peerAuthentications)}`,
+      '# mtls: permissive',
+    ]
   if (peerAuthentications.length === 0)
     return [
       '# Callers without a sidecar are still accepted. Use `strict` once all callers have one.',
@@ -186,6 +199,11 @@ function exposeComment(service: ServiceCandidate | undefined): string[] {
     '# To expose a service through the ingress gateway:',
     `# expose: { ${name}: { port: ${port}, hosts: [${name}.example.com] } }`,
   ]
+}
+
+/** A comment has one line. */
+function oneLine(text: string): string {
+  return text.replace(/[\s\p{Cc}]+/gu, ' ').trim()
 }
 
 function titleOf({ kind, metadata }: KubeObject): string {

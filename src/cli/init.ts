@@ -1,7 +1,7 @@
 // `init`: writes a config template from the objects in a namespace. It only reads from the cluster.
 import { writeFileSync } from 'node:fs'
 import { createClient, type Cluster } from '../cluster/client.ts'
-import { ApiError, emptyWhenUnread } from '../cluster/api-error.ts'
+import { ApiError, isNotFound } from '../cluster/api-error.ts'
 import { connection } from '../cluster/connect.ts'
 import type { KubeObject, Service, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
@@ -11,6 +11,7 @@ import { listControlPlanes } from '../mesh/revisions.ts'
 import { expectsSidecar } from '../mesh/sidecar.ts'
 import { readLive } from '../policies/live-routes.ts'
 import { tempDir } from '../runtime/environment.ts'
+import { messageOf } from '../runtime/errors.ts'
 import { preflight } from '../stages/preflight.ts'
 import { configTemplate } from './config-template.ts'
 import type { DiscoveredCluster } from './service-candidates.ts'
@@ -61,19 +62,24 @@ async function discover(cluster: Cluster, namespace: string): Promise<Discovered
     selectWorkloads(cluster, namespace, 'all'),
     cluster.list<Service>('Service', namespace),
     readLive(cluster, namespace),
-    cluster.list<KubeObject>('PeerAuthentication', namespace).catch(emptyWhenUnread),
-    listControlPlanes(cluster).catch(() => []),
+    cluster.list<KubeObject>('PeerAuthentication', namespace).catch(noneOrWhy),
+    listControlPlanes(cluster).catch(noneOrWhy),
   ])
   // The newest of several, because the namespace moves to that one if it has not yet.
-  const istio = controlPlanes.at(-1)
+  const istio = typeof controlPlanes === 'string' ? controlPlanes : controlPlanes.at(-1)
   return {
     namespace,
     workloads: workloads.filter(wantsSidecar),
     services,
     live,
     peerAuthentications,
-    ...(istio ? { istio } : {}),
+    ...(istio === undefined ? {} : { istio }),
   }
+}
+
+/** What the cluster has no kind for is none; what cannot be read may be there. */
+function noneOrWhy(problem: unknown): [] | string {
+  return isNotFound(problem) ? [] : messageOf(problem)
 }
 
 /** True if the workload's pods will expect a sidecar. */

@@ -46,8 +46,8 @@ function casesOfRun({ namespace, error, seconds, stages, promotions, experiments
         ...(outcome === 'failed' ? { failure: error ?? 'failed' } : {}),
       }),
     ),
-    ...promotions.map((promotion) => promoted(promotion, namespace, error)),
-    ...experiments.map((each) => experimented(each, namespace)),
+    ...promotions.map((promotion) => promotionCase(promotion, namespace)),
+    ...experiments.map((each) => experimentCase(each, namespace)),
   ]
   const isCovered = cases.some(({ failure }) => failure !== undefined) || (error === undefined && cases.length > 0)
   return isCovered
@@ -55,20 +55,20 @@ function casesOfRun({ namespace, error, seconds, stages, promotions, experiments
     : [...cases, { group: namespace, name: 'run', seconds, ...(error === undefined ? {} : { failure: error }) }]
 }
 
-/** A failed promotion has a line in the run's error. A promotion that is held as planned has none. */
-function promoted({ service, canary, verdict, reason, steps }: PromotionReport, namespace: string, error = ''): Case {
-  const failures = error.split('\n').filter((line) => line.startsWith(`the canary of ${service} `))
+/** A promotion that is held as planned has not failed. */
+function promotionCase(promotion: PromotionReport, namespace: string): Case {
+  const { service, canary, verdict, reason, steps, errors = [] } = promotion
   const seconds = steps.reduce((sum, step) => sum + step.seconds, 0)
   return {
     group: `${namespace}.${service}`,
     name: `promote ${canary}`,
     seconds,
-    ...(failures.length > 0 ? { failure: failures.join('\n') } : {}),
-    ...(failures.length === 0 && verdict === 'skipped' ? { skipped: reason } : {}),
+    ...(errors.length > 0 ? { failure: errors.join('\n') } : {}),
+    ...(errors.length === 0 && verdict === 'skipped' ? { skipped: reason } : {}),
   }
 }
 
-function experimented({ name, service, verdict, reason, timeline }: ExperimentReport, namespace: string): Case {
+function experimentCase({ name, service, verdict, reason, timeline }: ExperimentReport, namespace: string): Case {
   return {
     group: `${namespace}.${service}`,
     name: `experiment ${name}`,

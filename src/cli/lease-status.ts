@@ -14,6 +14,7 @@ import {
   stateAnnotation,
 } from '../canary/ownership/lease-object.ts'
 import type { Lease } from '../cluster/objects.ts'
+import { verdictName } from '../report/headline.ts'
 import { detailLines, positionLine, progressLine } from './progress-lines.ts'
 import { savedViewOf, type SavedView } from './saved-view.ts'
 
@@ -84,7 +85,8 @@ function workOfRun(lease: Lease, saved: SavedView | undefined, now: number, sile
   if (lease.metadata.annotations?.[stateAnnotation] === undefined) return same('a promotion that has not begun')
   if (!saved) return same('a promotion by another version of mesh-canary, which says no more here')
   const { state, shown } = saved
-  if (state.phase === 'ended') return same(`${state.verdict} at weight ${state.weight}%: ${state.reason}`)
+  if (state.phase === 'ended')
+    return same(`${verdictName(state.verdict ?? 'ended')} at weight ${state.weight}%: ${state.reason}`)
   if (!shown) return same(`${state.phase}, weight ${state.weight}%`)
   const { canary, stable, phase, stage, stages, weight } = shown
   const versions = `${canary} beside ${stable}`

@@ -1,11 +1,15 @@
 // One note on the merge request of a GitLab job, which later jobs replace. No verdict depends on it.
-import { commentBody, commentChange, markerOf, reportId } from '../report/comment.ts'
+import { commentBody } from '../report/comment.ts'
 import { environmentUrl } from '../report/environment-url.ts'
 import type { ReportFiles } from '../report/outputs.ts'
+import { markerOf, replaceComment, type CommentApi } from '../report/replace-comment.ts'
+import { reportId } from '../report/report-id.ts'
 import type { Report } from '../report/report.ts'
+import { cutText } from '../runtime/cut-text.ts'
 import type { Config } from '../config/schema.ts'
 import { jobName, runPage } from '../runtime/environment.ts'
 import { fetchFailure } from '../runtime/errors.ts'
+import { retry } from '../runtime/retry.ts'
 import type { Terminal } from './terminal.ts'
 
 /** Of one request, and of all of them. */
@@ -34,12 +38,9 @@ export async function writeNote(
     const marker = markerOf(reportId(config, { server: report.server, job: jobName(env) }))
     const where = { environment: environmentUrl(config, report), commit: env['CI_COMMIT_SHA'] }
     const links = { ...files, ...where, run: runPage(env) }
-    const isWritten = await replaceNote(
-      gitlab(api, token),
-      `/projects/${encodeURIComponent(project)}/merge_requests/${number}/notes`,
-      marker,
-      commentBody(report, marker, links),
-    )
+    const notes = `/projects/${encodeURIComponent(project)}/merge_requests/${number}/notes`
+    const body = commentBody(report, marker, links)
+    const isWritten = await replaceComment(notesApi(gitlab(api, token), notes), marker, body)
     info(`comment: the merge request !${number} shows ${isWritten ? 'the' : 'a later'} result`)
   } catch (problem) {
     warning(`comment: ${fetchFailure(problem)}`)
@@ -61,10 +62,10 @@ type Request = (
   body?: object,
 ) => Promise<{ data: unknown; next: string }>
 
-/** Each call rejects with a sentence that says what to do. */
+/** Each call rejects with a sentence that says what to do. All but POST are repeated after errors of the server and of the network. */
 function gitlab(api: string, token: string): Request {
   const limit = AbortSignal.timeout(limitMs)
-  return async (method, path, body) => {
+  const send: Request = async (method, path, body) => {
     const response = await fetch(`${api}${path}`, {
       method,
       headers: { 'private-token': token, 'content-type': 'application/json' },
@@ -73,10 +74,25 @@ function gitlab(api: string, token: string): Request {
       signal: AbortSignal.any([limit, AbortSignal.timeout(timeoutMs)]),
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     })
-    if (!response.ok) throw new Error(refusal(response.status, await response.text()))
-    // A deletion has no answer.
-    const data: unknown = response.status === 204 ? undefined : await response.json()
+    // A request that is repeated may find that it was answered before.
+    const isGone = method === 'DELETE' && response.status === 404
+    if (!response.ok && !isGone) throw new Refusal(response.status, await response.text())
+    const data: unknown = response.status === 204 || isGone ? undefined : await response.json()
     return { data, next: response.headers.get('x-next-page') ?? '' }
+  }
+  const isTransient = (problem: unknown) => !(problem instanceof Refusal) || problem.status >= 500
+  return (method, path, body) =>
+    method === 'POST'
+      ? send(method, path, body)
+      : retry(() => send(method, path, body), { attempts: 3, firstDelayMs: 500, isTransient, signal: limit })
+}
+
+class Refusal extends Error {
+  readonly status: number
+
+  constructor(status: number, text: string) {
+    super(refusal(status, text))
+    this.status = status
   }
 }
 
@@ -84,18 +100,20 @@ function refusal(status: number, text: string): string {
   if (status === 401) return 'GitLab does not accept GITLAB_TOKEN; it may have expired'
   if (status === 403 || status === 404)
     return `GITLAB_TOKEN may not do that (${status}); it needs the scope \`api\` and the role Reporter or higher in this project`
-  return `GitLab answers ${status}: ${text.slice(0, 200)}`
+  return `GitLab answers ${status}: ${cutText(text, 200)}`
 }
 
-/** A note of somebody else with the same marker stays as it is. Returns false if it shows a later result already. */
-async function replaceNote(request: Request, notes: string, marker: string, body: string): Promise<boolean> {
-  const { update, remove, isOutdated } = commentChange(await ownNotes(request, notes, marker), body)
-  if (isOutdated) return false
-  await (update === undefined ? request('POST', notes, { body }) : request('PUT', `${notes}/${update}`, { body }))
-  for (const id of remove) await request('DELETE', `${notes}/${id}`)
-  return true
+/** `notes`: the path of those of the merge request. */
+function notesApi(request: Request, notes: string): CommentApi {
+  return {
+    own: (marker) => ownNotes(request, notes, marker),
+    create: (body) => request('POST', notes, { body }),
+    update: (id, body) => request('PUT', `${notes}/${id}`, { body }),
+    remove: (id) => request('DELETE', `${notes}/${id}`),
+  }
 }
 
+/** A note of somebody else with the same marker stays as it is. */
 async function ownNotes(request: Request, notes: string, marker: string): Promise<Note[]> {
   const me = (await request('GET', '/user')).data as { id: number }
   const own: Note[] = []

@@ -70,7 +70,7 @@ export function readInputs(command: Command, env: NodeJS.ProcessEnv): NodeJS.Pro
 
 function rejectUnknownVariables(known: string[], env: NodeJS.ProcessEnv): void {
   const unknown = Object.keys(env).find((name) => name.startsWith(prefix) && !known.includes(name))
-  if (unknown !== undefined) throw new ConfigError(`the variable ${unknown}: is not known${nearest(unknown, known)}`)
+  if (unknown !== undefined) throw new ConfigError(`the variable ${unknown} is unknown${nearest(unknown, known)}`)
 }
 
 /** True for a kubeconfig in YAML, JSON, or either of them in base64. */

@@ -16,6 +16,9 @@ export function outputOptions(): Option[] {
       .default('text'),
     new Option('--outputs <file>', 'Writes the outputs as variables (dotenv): MESH_VERDICT, MESH_WEIGHT, …'),
     new Option('--summary <file>', 'Writes the summary as Markdown.'),
-    new Option('--junit <file>', 'Writes a JUnit report with a test for each stage and each promotion.'),
+    new Option(
+      '--junit <file>',
+      'Writes a JUnit report with a test for each stage, each promotion and each experiment.',
+    ),
   ]
 }

@@ -33,7 +33,7 @@ Every option is also an input of the action, a key of the config file, and an en
 Pass secrets in variables or files, because other users of the machine can read options.
 
 Exit codes: 0 success: done, promoted, or nothing to do; 1 failure: failed, rolled back, fragile, or inconclusive;
-2 rejected: the input is wrong, and nothing changed; 130 or 143 cancelled by SIGINT or SIGTERM, and rolled back
+2 rejected: the input is wrong, and nothing changed; 129, 130 or 143 cancelled by SIGHUP, SIGINT or SIGTERM, and rolled back
 (or held, with \`onCancel: hold\`).`
 
 const convertFooter = `

@@ -1,10 +1,14 @@
 // A promotion under way in a few lines of text: its step, what both versions served, and how strong the evidence is. Pure.
+import { verdictName } from '../report/headline.ts'
+import { plural } from '../runtime/plural.ts'
+import { evidenceText } from '../statistics/evidence.ts'
+import { percent, successRate } from '../statistics/percent.ts'
 import type { ProgressView } from '../canary/state/progress-view.ts'
 
 /** `where`: what the controller says that moves the traffic, if one does; the steps of the plan are not its steps. */
 export function progressLines(view: ProgressView, where?: string): string[] {
   const { service, canary, verdict } = view
-  if (verdict !== undefined) return [`${canary} of ${service}: ${verdict}, weight ${view.weight}%`]
+  if (verdict !== undefined) return [`${canary} of ${service}: ${verdictName(verdict)}, weight ${view.weight}%`]
   return [`${canary} of ${service}: ${where ?? progressLine(view)}`, ...detailLines(view)]
 }
 
@@ -39,14 +43,14 @@ export function detailLines({
   served,
   checks,
 }: Pick<ProgressView, 'canary' | 'stable' | 'served'> & { checks: readonly Evidence[] }): string[] {
-  const part = (name: string, { requests, failures }: { requests: number; failures: number }) =>
-    requests === 0 ? `${name} no requests` : `${name} ${successRate(requests, failures)} of ${requests}`
+  const part = (name: string, tally: { requests: number; failures: number }) => {
+    const rate = successRate(tally)
+    return rate === undefined
+      ? `${name} no requests`
+      : `${name} ${percent(rate)} of ${plural(tally.requests, 'request')}`
+  }
   const succeeded = [part(canary, served.canary), part(stable, served.stable), part('users', served.users)]
-  return [`  succeeded ${succeeded.join(' · ')}`, ...evidenceLines(checks)]
-}
-
-function successRate(requests: number, failures: number): string {
-  return `${Number((((requests - failures) / requests) * 100).toFixed(2))}%`
+  return [`  success   ${succeeded.join(' · ')}`, ...evidenceLines(checks)]
 }
 
 /** The parts against the canary add up; each check has to pass by itself, so the weakest one is shown. */
@@ -57,8 +61,8 @@ function evidenceLines(checks: readonly Evidence[]): string[] {
   const weakest = checks.reduce((least, each) => (share(each) < share(least) ? each : least), first)
   const { check, passEvidence, passThreshold } = weakest
   return [
-    `  against   ${bar(against, first.failThreshold)} ${shown(against)}, rolls back at ${shown(first.failThreshold)}`,
-    `  for       ${bar(passEvidence, passThreshold)} ${shown(passEvidence)}, passes at ${shown(passThreshold)} (${check})`,
+    `  against   ${bar(against, first.failThreshold)} ${evidenceText(against)}, rolls back at ${evidenceText(first.failThreshold)}`,
+    `  for       ${bar(passEvidence, passThreshold)} ${evidenceText(passEvidence)}, passes at ${evidenceText(passThreshold)} (${check})`,
   ]
 }
 
@@ -71,8 +75,4 @@ function bar(evidence: number, limit: number): string {
   const part = limit > 1 ? Math.log(Math.max(1, evidence)) / Math.log(limit) : Number(evidence >= limit)
   const filled = Math.round(width * Math.min(1, part))
   return `${'█'.repeat(filled)}${'░'.repeat(width - filled)}`
-}
-
-function shown(value: number): string {
-  return value >= 10_000 ? value.toExponential(1) : String(Number(value.toPrecision(3)))
 }

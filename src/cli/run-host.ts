@@ -6,6 +6,7 @@ import type { Config } from '../config/schema.ts'
 import type { FleetHost } from '../fleet/run-fleet.ts'
 import { recordFleetPostState } from '../fleet/post-state.ts'
 import type { PostState } from '../post.ts'
+import { withCluster } from '../runtime/cluster-text.ts'
 import { readGuardProgram, runName, tempDir } from '../runtime/environment.ts'
 import { createRedactor } from '../runtime/redaction.ts'
 import { abortOnSignals } from '../runtime/signals.ts'
@@ -77,7 +78,7 @@ function liveLines(promotions: PromotionProgress[], redact: (line: string) => st
   return promotions
     .flatMap(({ cluster, plan, state, where }) => {
       const [first = '', ...rest] = progressLines(progressView(plan, state, now), where)
-      return [cluster === undefined ? first : `${cluster}: ${first}`, ...rest]
+      return [withCluster(cluster, first), ...rest]
     })
     .map(redact)
 }

@@ -1,11 +1,15 @@
 // Where a run writes its results: files, and the last lines on the screen.
 import { resolve } from 'node:path'
 import { ConfigError } from '../config/error.ts'
-import { outputsOf } from '../report/outputs.ts'
+import { countChanges } from '../report/count-changes.ts'
+import { experimentTone, toneOf, verdictName, workText, type Headline } from '../report/headline.ts'
+import { outputsOf, type ReportFiles } from '../report/outputs.ts'
 import type { Report } from '../report/report.ts'
 import { summary } from '../report/summary.ts'
 import { faultOfHtmlPath, writeHtml } from '../report/write-html.ts'
 import { prepareFile, writeText } from '../report/write.ts'
+import { withCluster } from '../runtime/cluster-text.ts'
+import { plural } from '../runtime/plural.ts'
 import { dotenv } from './dotenv.ts'
 import { junit } from './junit.ts'
 import type { OutputOptions } from './output-options.ts'
@@ -35,47 +39,59 @@ function othersOf({ report, outputs, summary, junit }: { [name in keyof Files]?:
   return { 'the JSON report': report, '--outputs': outputs, '--summary': summary, '--junit': junit }
 }
 
-/** Writes what it can. Returns false if a file could not be written, other than the HTML report. */
-export async function publish(
+/**
+ * Writes what it can. `written`: the reports that are there. `isComplete`: every file could be written, other than the HTML report.
+ */
+export async function writeResults(
   report: Report,
   files: Files,
   output: OutputOptions['output'],
   lines: Terminal,
-): Promise<boolean> {
+): Promise<{ written: ReportFiles; isComplete: boolean }> {
   const json = `${JSON.stringify(report, null, 2)}\n`
-  const { 'html-report': html, ...others } = files
-  const htmlFault = html === undefined ? undefined : await writeHtml(html, report)
-  const paths = { json: files.report, html: htmlFault === undefined ? html : undefined }
-  const outputs = outputsOf(report, paths)
-  const texts: Record<FileName, () => string> = {
-    report: () => json,
-    outputs: () => dotenv(outputs),
-    summary: () => summary(report, paths),
-    junit: () => junit(report),
-  }
   if (output === 'json') process.stdout.write(json)
-  const faults = (Object.entries(others) as [FileName, string][]).flatMap(([name, file]) => {
-    const fault = writeText(file, texts[name]())
-    return fault === undefined ? [] : [`--${name}: ${fault}`]
-  })
-  printResult(report, outputs['changed'], lines)
+  const faults: string[] = []
+  const write = (name: FileName, text: () => string): string | undefined => {
+    const file = files[name]
+    const fault = file === undefined ? undefined : writeText(file, text())
+    if (fault === undefined) return file
+    faults.push(`--${name}: ${fault}`)
+    return undefined
+  }
+  const { 'html-report': html } = files
+  const htmlFault = html === undefined ? undefined : await writeHtml(html, report)
+  // Before the others, which name those that were written.
+  const written = { json: write('report', () => json), html: htmlFault === undefined ? html : undefined }
+  write('outputs', () => dotenv(outputsOf(report, written)))
+  write('summary', () => summary(report, written))
+  write('junit', () => junit(report))
+  printResult(report, lines)
   if (htmlFault !== undefined) lines.warning(htmlFault)
   faults.forEach(lines.error)
-  return faults.length === 0
+  return { written, isComplete: faults.length === 0 }
 }
 
-function printResult(report: Report, changed: string | number | boolean | undefined, lines: Terminal): void {
-  if (report.error !== undefined) return lines.error(report.error)
-  const place = (cluster: string | undefined) => (cluster === undefined ? '' : `${cluster}: `)
-  for (const { service, canary, verdict, reason, cluster } of report.promotions)
-    lines.success(`${place(cluster)}${canary} of ${service}: ${verdict}: ${reason}`)
-  for (const { name, verdict, reason, cluster } of report.experiments ?? [])
-    lines.success(`${place(cluster)}${name}: ${verdict}: ${reason}`)
-  lines.success(`done in ${report.seconds.toFixed(1)} s${changeCount(report, changed)}`)
+function printResult(report: Report, { error, success, info }: Terminal): void {
+  if (report.error !== undefined) return error(report.error)
+  const print = (tone: Headline['tone'], line: string) => (tone === 'good' ? success : info)(line)
+  for (const promotion of report.promotions) {
+    const { cluster, service, canary, verdict, reason } = promotion
+    print(toneOf(promotion), withCluster(cluster, `${canary} of ${service}: ${verdictName(verdict)}: ${reason}`))
+  }
+  for (const experiment of report.experiments ?? []) {
+    const { cluster, name, verdict, reason } = experiment
+    print(experimentTone(experiment), withCluster(cluster, `${name}: ${verdict}: ${reason}`))
+  }
+  success(`done in ${report.seconds.toFixed(1)} s${workDone(report)}`)
 }
 
-/** Nothing for a report that only rendered the objects, without a cluster. */
-function changeCount({ rendered, dryRun }: Report, changed: string | number | boolean | undefined): string {
-  if (rendered !== undefined) return ''
-  return `: ${String(changed)} ${dryRun ? 'would be changed' : 'changed'}`
+/** Nothing for a report that only rendered the objects, and beside a verdict, nothing without a change. */
+function workDone(report: Report): string {
+  const { rendered, dryRun, promotions, experiments = [], clusters = [] } = report
+  const count = countChanges(report)
+  const hasVerdict = promotions.length + experiments.length > 0
+  if (rendered !== undefined || (hasVerdict && count === 0)) return ''
+  if (dryRun) return count === 0 ? ': nothing would change' : `: ${plural(count, 'change')} would be made`
+  if (clusters.length === 0) return `: ${workText(report)}`
+  return `: ${clusters.map(({ name, report }) => withCluster(name, workText(report))).join('; ')}`
 }

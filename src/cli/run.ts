@@ -4,13 +4,14 @@ import { ConfigError } from '../config/error.ts'
 import type { Config } from '../config/schema.ts'
 import { runFleet } from '../fleet/run-fleet.ts'
 import { runPost } from '../post.ts'
+import type { ReportFiles } from '../report/outputs.ts'
 import type { Report } from '../report/report.ts'
 import { debugStack, defectMessage } from '../runtime/defect.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { writeNote } from './merge-request-note.ts'
 import type { OutputOptions } from './output-options.ts'
 import { createRunHost, type RunHost } from './run-host.ts'
-import { checkWritable, publish } from './run-output.ts'
+import { checkWritable, writeResults } from './run-output.ts'
 import { createTempDir } from './temp-dir.ts'
 import { terminal, type Terminal } from './terminal.ts'
 
@@ -24,11 +25,12 @@ export async function runCommand(config: Config, options: OutputOptions): Promis
   // An uncaught exception also ends the run, but only after the traffic is safe.
   const uncaught = new Promise<never>((_, reject) => process.once('uncaughtException', reject))
   let code = 1
-  let report: Report | undefined
+  let results: { report: Report; written: ReportFiles } | undefined
   try {
-    report = await Promise.race([runFleet(config, runHost.host), uncaught]).finally(() => lines.live([]))
-    const isPublished = await publish(report, paths, output, lines)
-    code = exitCode(report, runHost.stoppedBy()) || (isPublished ? 0 : 1)
+    const report = await Promise.race([runFleet(config, runHost.host), uncaught]).finally(() => lines.live([]))
+    const { written, isComplete } = await writeResults(report, paths, output, lines)
+    results = { report, written }
+    code = exitCode(report, runHost.stoppedBy()) || (isComplete ? 0 : 1)
   } catch (error) {
     const isForeseen = error instanceof ConfigError
     lines.error(runHost.redact(isForeseen ? error.message : defectMessage(error)))
@@ -37,7 +39,7 @@ export async function runCommand(config: Config, options: OutputOptions): Promis
   }
   const isSafe = await runPostStep(runHost, lines)
   // Last, because the traffic must not wait for GitLab's API.
-  if (report) await writeNote(config, report, { json: paths.report, html: paths['html-report'] }, process.env, lines)
+  if (results) await writeNote(config, results.report, results.written, process.env, lines)
   return isSafe ? code : code || 1
 }
 
@@ -59,7 +61,7 @@ export function exitCode(
 ): number {
   if (error === undefined) return 0
   if (stoppedBy !== undefined) return codeOf(stoppedBy)
-  return stages.every(({ name }) => /(^|: )check$/.test(name)) ? 2 : 1
+  return stages.every(({ name }) => name === 'check') ? 2 : 1
 }
 
 /** The exit code that shells use for a signal. */

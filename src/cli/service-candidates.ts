@@ -13,9 +13,10 @@ export type DiscoveredCluster = {
   workloads: Workload[]
   services: Service[]
   live: LiveRoutes
-  peerAuthentications: KubeObject[]
-  /** The installed control plane. */
-  istio?: Pick<ControlPlane, 'version' | 'revision'>
+  /** As text: why they cannot be read. */
+  peerAuthentications: KubeObject[] | string
+  /** The installed control plane. As text: why it is not known whether there is one. */
+  istio?: Pick<ControlPlane, 'version' | 'revision'> | string
 }
 
 /**

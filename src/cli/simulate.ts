@@ -10,6 +10,7 @@ import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { Simulation } from '../report/simulation-report.ts'
 import { faultOfHtmlPath, writeHtml } from '../report/write-html.ts'
 import { writeText } from '../report/write.ts'
+import { withCluster } from '../runtime/cluster-text.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { tempDir } from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
@@ -18,7 +19,7 @@ import { chancesOf, stableFailing } from '../simulate/chances.ts'
 import { chancesTable } from '../simulate/table.ts'
 import { percent } from '../statistics/percent.ts'
 import { createTempDir } from './temp-dir.ts'
-import { terminal } from './terminal.ts'
+import { terminal, type Terminal } from './terminal.ts'
 
 export type SimulateOptions = { rate?: string; runs: string; chart?: string }
 
@@ -29,50 +30,62 @@ export async function simulateConfig(config: Config, options: SimulateOptions): 
   const runs = numberOf('--runs', options.runs, 'a whole number of promotions from 10, such as 400', 10, 1_000_000, 1)
   const given = options.rate === undefined ? undefined : rateOf(options.rate)
   const htmlFile = checkHtml(config)
-  const { info, warning } = terminal(process.stdout, process.env)
+  if (given === undefined) createTempDir()
+  const lines = terminal(process.stdout, process.env)
   const simulations: Simulation[] = []
   const cases = casesOf(config, given !== undefined)
-  for (const { place, name, config, plan } of cases) {
-    const rate = given ?? (await liveRate(config, plan))
-    const title = `${place}${plan.service}: ${Number(rate.toFixed(1))} requests a second, steps ${plan.steps.join(', ')}`
-    const chances = chancesOf(plan, rate, runs)
-    info(`${title}; stable fails ${percent(stableFailing(plan), 1)} of its requests`)
-    info(`${runs} simulated promotions for each failure rate of the canary`)
-    notSimulated(plan).forEach(info)
-    info(chancesTable(chances))
-    const tooLittle = describeTooLittleTraffic(plan, rate)
-    if (tooLittle !== undefined) warning(tooLittle)
-    simulations.push({
-      ...{
-        service: `${place}${plan.service}`,
-        stable: plan.stable.name,
-        canary: plan.canary.name,
-        rate,
-        runs,
-        steps: plan.steps,
-      },
-      ...{ stableFailing: stableFailing(plan), chances },
-      notes: [...notSimulated(plan), ...(tooLittle === undefined ? [] : [tooLittle])],
-    })
-    if (options.chart !== undefined)
-      writeChart(cases.length === 1 ? options.chart : chartFile(options.chart, name), chancesChart(title, chances))
+  for (const each of cases) {
+    const simulation = simulate(each, given ?? (await liveRate(each)), runs)
+    print(simulation, each, lines)
+    simulations.push(simulation)
+    if (options.chart === undefined) continue
+    const file = cases.length === 1 ? options.chart : chartFile(options.chart, each.name)
+    writeChart(file, chancesChart(titleOf(simulation), simulation.chances))
   }
   if (htmlFile !== undefined) await writePage(htmlFile, config, simulations)
   return 0
 }
 
-/** `place`: before the title. `name`: in the names of files. */
-type Case = { place: string; name: string; config: Config; plan: CanaryConfig }
+/** `rate`: requests of users per second. */
+function simulate({ cluster, plan }: Case, rate: number, runs: number): Simulation {
+  return {
+    service: withCluster(cluster, plan.service),
+    stable: plan.stable.name,
+    canary: plan.canary.name,
+    rate,
+    runs,
+    steps: plan.steps,
+    stableFailing: stableFailing(plan),
+    chances: chancesOf(plan, rate, runs),
+    notes: [...notSimulated(plan), describeTooLittleTraffic(plan, rate)].filter((note) => note !== undefined),
+  }
+}
+
+function titleOf({ service, rate, steps }: Simulation): string {
+  return `${service}: ${Number(rate.toFixed(1))} requests a second, steps ${steps.join(', ')}`
+}
+
+function print(simulation: Simulation, { plan }: Case, { info, warning }: Terminal): void {
+  info(`${titleOf(simulation)}; stable fails ${percent(simulation.stableFailing, 1)} of its requests`)
+  info(`${simulation.runs} simulated promotions for each failure rate of the canary`)
+  notSimulated(plan).forEach(info)
+  info(chancesTable(simulation.chances))
+  const tooLittle = describeTooLittleTraffic(plan, simulation.rate)
+  if (tooLittle !== undefined) warning(tooLittle)
+}
+
+/** `cluster`: of a fleet, or which of them. `name`: in the names of files. */
+type Case = { cluster: string | undefined; name: string; config: Config; plan: CanaryConfig }
 
 /** In a fleet, each cluster has its own rate. `hasRate`: the same for all, and so are the chances. */
 function casesOf(config: Config, hasRate: boolean): Case[] {
   const fleet = fleetOf(config)
-  const casesIn = (config: Config, place: string, prefix: string) =>
-    canariesOf(config).map((plan) => ({ place, name: `${prefix}${plan.service}`, config, plan }))
+  const casesIn = (config: Config, cluster: string | undefined, prefix: string) =>
+    canariesOf(config).map((plan) => ({ cluster, name: `${prefix}${plan.service}`, config, plan }))
   const [first] = fleet
-  if (!first) return casesIn(config, '', '')
-  if (hasRate) return casesIn(first.config, `each of ${fleet.length} clusters: `, '')
-  return fleet.flatMap(({ name, config }) => casesIn(config, `${name}: `, `${name}-`))
+  if (!first) return casesIn(config, undefined, '')
+  if (hasRate) return casesIn(first.config, `each of ${fleet.length} clusters`, '')
+  return fleet.flatMap(({ name, config }) => casesIn(config, name, `${name}-`))
 }
 
 /** @throws ConfigError if the HTML report cannot go where the config says */
@@ -100,8 +113,7 @@ function numberOf(option: string, text: string, expected: string, least: number,
   throw new ConfigError(`${option}: expected ${expected}, but got ${JSON.stringify(text)}`)
 }
 
-async function liveRate(config: Config, plan: CanaryConfig): Promise<number> {
-  createTempDir()
+async function liveRate({ config, plan }: Case): Promise<number> {
   const measured = await measure(config, plan).catch((problem: unknown) => messageOf(problem))
   if (typeof measured === 'number' && measured > 0) return measured
   const why = typeof measured === 'number' ? `${plan.service} gets no requests now` : measured

@@ -6,6 +6,7 @@ import { managedByLabel, manager } from '../cluster/labels.ts'
 import type { Lease } from '../cluster/objects.ts'
 import { fleetOf } from '../config/fleet.ts'
 import type { Config } from '../config/schema.ts'
+import { withCluster } from '../runtime/cluster-text.ts'
 import { systemClock, type Clock } from '../runtime/clock.ts'
 import { tempDir } from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
@@ -30,7 +31,7 @@ export async function showStatus(config: Config, { watch }: { watch: boolean }):
     }
     const statuses = await read()
     linesOf(statuses).forEach(lines.info)
-    statuses.unread.forEach(({ problem }) => lines.error(problem))
+    problemsOf(statuses).forEach(lines.error)
     return statuses.unread.length === 0 ? 0 : 1
   } catch (problem) {
     lines.error(messageOf(problem))
@@ -41,18 +42,24 @@ export async function showStatus(config: Config, { watch }: { watch: boolean }):
 /** `scope`: where they were looked for, in words. */
 type ClusterStatuses = { scope: string; all: LeaseStatus[] }
 
-/** `unread`: each cluster of a fleet that cannot be read, and why, in one sentence. */
-export type Statuses = ClusterStatuses & { unread: { title: string; problem: string }[] }
+/** `cluster`: of a fleet. */
+type InFleet = { cluster?: string | undefined }
 
-/** Where to look. `title`: of a cluster of a fleet, before each of its lines. */
-export type Place = { title: string; read: () => Promise<ClusterStatuses> }
+/** `unread`: each cluster that cannot be read, and why. */
+export type Statuses = {
+  scope: string
+  all: (InFleet & LeaseStatus)[]
+  unread: (InFleet & { problem: string })[]
+}
+
+export type Place = InFleet & { read: () => Promise<ClusterStatuses> }
 
 /** Each cluster is read with one client. @throws ConfigError */
 function readerOfAll(config: Config): () => Promise<Statuses> {
   const fleet = fleetOf(config)
-  const places = (fleet.length === 0 ? [{ name: '', config }] : fleet).map(({ name, config }) => {
+  const places = (fleet.length === 0 ? [{ name: undefined, config }] : fleet).map(({ name, config }) => {
     const cluster = createClient(connection(config.kubeconfig, config.context, tempDir()), config.limits)
-    return { title: name === '' ? '' : `${name}: `, read: () => readStatus(cluster, config.namespace) }
+    return { cluster: name, read: () => readStatus(cluster, config.namespace) }
   })
   return () => readAll(places)
 }
@@ -62,27 +69,26 @@ export async function readAll(places: readonly Place[]): Promise<Statuses> {
   const found = await Promise.all(places.map(readPlace))
   const unread = found.filter((each) => 'problem' in each)
   const read = found.filter((each) => 'all' in each)
-  if (read.length === 0) throw new Error(unread.map(({ problem }) => problem).join('\n'))
-  const scopes = read.map(({ title, scope }) => (title === '' ? scope : `${scope} ${title.slice(0, -2)}`))
+  if (read.length === 0) throw new Error(problemsOf({ unread }).join('\n'))
   return {
-    scope: scopes.join(', '),
-    all: read.flatMap(({ title, all }) => all.map((each) => titled(title, each))),
+    scope: read.map(({ cluster, scope }) => (cluster === undefined ? scope : `${scope} ${cluster}`)).join(', '),
+    all: read.flatMap(({ cluster, all }) => all.map((each) => ({ cluster, ...each }))),
     unread,
   }
 }
 
-type Found = { title: string } & (ClusterStatuses | { problem: string })
+type Found = InFleet & (ClusterStatuses | { problem: string })
 
-async function readPlace({ title, read }: Place): Promise<Found> {
+async function readPlace({ cluster, read }: Place): Promise<Found> {
   try {
-    return { title, ...(await read()) }
+    return { cluster, ...(await read()) }
   } catch (problem) {
-    return { title, problem: `${title}the promotions cannot be read: ${messageOf(problem)}` }
+    return { cluster, problem: `the promotions cannot be read: ${messageOf(problem)}` }
   }
 }
 
-function titled(title: string, { name, about, line, lines: [first = '', ...rest] }: LeaseStatus): LeaseStatus {
-  return { name: `${title}${name}`, about, line: `${title}${line}`, lines: [`${title}${first}`, ...rest] }
+function problemsOf({ unread }: Pick<Statuses, 'unread'>): string[] {
+  return unread.map(({ cluster, problem }) => withCluster(cluster, problem))
 }
 
 /** In the whole cluster, or with fewer rights in the one namespace. */
@@ -105,11 +111,12 @@ function none(scope: string): string {
 }
 
 function notShown(scope: string): string {
-  return `shown is what has a Lease ${scope}; rollouts that Argo Rollouts or Flagger move have none`
+  return `\`status\` shows what has a Lease ${scope}; rollouts of Argo Rollouts and Flagger have none, so they are missing`
 }
 
 function linesOf({ scope, all }: Statuses): string[] {
-  return [...(all.length === 0 ? [none(scope)] : all.flatMap(({ lines }) => lines)), notShown(scope)]
+  const shown = all.flatMap(({ cluster, lines: [first = '', ...rest] }) => [withCluster(cluster, first), ...rest])
+  return [...(all.length === 0 ? [none(scope)] : shown), notShown(scope)]
 }
 
 /**
@@ -124,7 +131,6 @@ export async function watchStatus(
 ): Promise<void> {
   const log = changeLog(info)
   const isNewFailure = newsFilter()
-  const problemsOf = (status: Statuses) => status.unread.map(({ problem }) => problem)
   const show = (status: Statuses) =>
     isLive ? live([...linesOf(status), ...problemsOf(status)]) : log(status, clock.now())
   const warn = (failure: string | undefined) => {
@@ -151,22 +157,28 @@ export async function watchStatus(
   live([])
 }
 
+function titleOf({ cluster, name }: InFleet & LeaseStatus): string {
+  return withCluster(cluster, name)
+}
+
 /** Logs what is new. The function takes the time in milliseconds. */
 export function changeLog(info: (line: string) => void): (status: Statuses, now: number) => void {
-  const filters = new Map<string, ReturnType<typeof newsFilter>>()
+  const isNewNone = newsFilter()
+  const followed = new Map<string, InFleet & { isNews: ReturnType<typeof newsFilter> }>()
   return ({ scope, all, unread }, now) => {
-    const shown = all.length === 0 ? [{ name: '', about: 'none', line: none(scope) }] : all
-    for (const { name, about, line } of shown) {
-      const isNews = filters.get(name) ?? newsFilter()
-      filters.set(name, isNews)
-      if (isNews(about, now)) info(line)
+    if (isNewNone(all.length === 0 ? 'none' : undefined, now) && all.length === 0) info(none(scope))
+    const shown = new Set(all.map(titleOf))
+    for (const status of all) {
+      const { cluster, about, line } = status
+      const { isNews } = followed.get(titleOf(status)) ?? { isNews: newsFilter() }
+      followed.set(titleOf(status), { cluster, isNews })
+      if (isNews(about, now)) info(withCluster(cluster, line))
     }
-    // What cannot be read may go on.
-    const isKnown = (name: string) =>
-      shown.some((status) => status.name === name) || unread.some(({ title }) => name !== '' && name.startsWith(title))
-    for (const name of [...filters.keys()].filter((each) => !isKnown(each))) {
-      if (name !== '') info(`${name}: ended`)
-      filters.delete(name)
+    for (const [title, { cluster }] of followed) {
+      // What cannot be read may go on.
+      if (shown.has(title) || unread.some((each) => each.cluster === cluster)) continue
+      info(`${title}: ended`)
+      followed.delete(title)
     }
   }
 }

@@ -64,7 +64,7 @@ export const inputs: Record<string, Input> = {
     path: ['edge'],
     yaml: true,
     example:
-      'tyk: { url: https://api.example.com, secret: "${{ secrets.TYK_SECRET }}", proof: { key: "${{ secrets.TYK_KEY }}" } }',
+      'tyk: { url: https://api.example.com, secret: "${{ secrets.TYK_SECRET }}", probe: { key: "${{ secrets.TYK_KEY }}" } }',
   },
   telemetry: { path: ['telemetry'], yaml: true, example: '{ accessLogs: true, tracing: 1% }' },
   observability: {

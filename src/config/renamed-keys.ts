@@ -7,6 +7,7 @@ export const renamedKeys: Record<string, string> = {
   'canary.tick': 'pollInterval',
   'canary.checks.falseAlarm': 'falseRollback',
   'verify.deep': 'trafficChecks',
+  'edge.tyk.proof': 'probe',
 }
 
 export const renamedInputs: Record<string, string> = { deep: 'traffic-checks' }

@@ -11,7 +11,7 @@ export function secretsInConfig(config: Config): string[] {
       jwksUri === undefined ? [] : secretsInMirror(jwksUri),
     ),
     ...secretsOfObservability(config),
-    ...[config.edge?.tyk.secret, config.edge?.tyk.proof.key].flatMap((secret) => secret ?? []),
+    ...[config.edge?.tyk.secret, config.edge?.tyk.probe.key].flatMap((secret) => secret ?? []),
     ...allCanariesOf(config).flatMap(({ prometheus, webhooks }) => [
       ...(prometheus?.token === undefined ? [] : [prometheus.token]),
       ...(prometheus?.address === undefined ? [] : secretsInAddress(prometheus.address)),

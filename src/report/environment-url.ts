@@ -1,5 +1,6 @@
 // Where users reach what a run has deployed. Pure.
 import type { Config } from '../config/schema.ts'
+import { isLocalUrl } from '../runtime/local-address.ts'
 import type { Report } from './report.ts'
 
 /**
@@ -10,16 +11,17 @@ export function environmentUrl(
   { edge, expose = {} }: Pick<Config, 'edge' | 'expose'>,
   { cluster }: Pick<Report, 'cluster'>,
 ): string | undefined {
-  if (edge?.tyk.enabled) return ofTyk(edge.tyk)
   const ingress = cluster?.ingress.http
-  if (ingress !== undefined && !/^(127\.|localhost|\[::1\])/.test(ingress)) return `http://${ingress}`
-  const named = Object.values(expose).flatMap(({ hosts, tls }) =>
+  const exposed = Object.values(expose).flatMap(({ hosts, tls }) =>
     hosts.filter((host) => !host.includes('*')).map((host) => `${tls ? 'https' : 'http'}://${host}`),
   )
-  return named[0]
+  const all = edge?.tyk.enabled
+    ? [urlOfTyk(edge.tyk)]
+    : [...(ingress === undefined ? [] : [`http://${ingress}`]), ...exposed]
+  return all.find((url) => !isLocalUrl(url))
 }
 
-function ofTyk({ url, domain, listenPath }: NonNullable<Config['edge']>['tyk']): string {
+function urlOfTyk({ url, domain, listenPath }: NonNullable<Config['edge']>['tyk']): string {
   const joined = `${url}${listenPath}`
   if (domain === undefined || !URL.canParse(joined)) return joined
   const address = new URL(joined)

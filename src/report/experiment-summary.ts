@@ -1,21 +1,22 @@
 // The part of the job summary about one experiment: its verdict, its timeline, and what the mesh did. Pure.
-import { escape, section, table } from './markdown.ts'
+import { bullets, escape, section, table } from './markdown.ts'
+import { experimentName } from './headline.ts'
 import type { ExperimentReport, UserReport } from './experiment-report.ts'
 
 export function experimentSection(report: ExperimentReport): string {
-  const { name, service, fault, verdict, reason, before, during, findings, advice, problem } = report
+  const { service, fault, verdict, reason, before, during, findings, advice, problem } = report
   const parts = [
     `**${verdict}**: ${escape(reason)}`,
-    problem === undefined ? '' : `**Not recovered for sure:** ${escape(problem)}`,
+    problem === undefined ? '' : `**Recovery not confirmed:** ${escape(problem)}`,
     timeline(report),
     table(
       ['Users of ' + service, 'Requests', 'failed', 'p99 ms'],
       [userRow('before the fault', before), userRow('while it acted', during)],
     ),
-    bullets(findings),
-    advice.length > 0 ? `What would help:\n\n${bullets(advice)}` : '',
+    findings.length > 0 ? `Findings:\n\n${bullets(findings)}` : '',
+    advice.length > 0 ? `Advice:\n\n${bullets(advice)}` : '',
   ]
-  return section(`Experiment ${escape(name)}: ${fault}`, parts.filter(Boolean).join('\n\n'))
+  return section(`Experiment ${escape(experimentName(report))}: ${fault}`, parts.filter(Boolean).join('\n\n'))
 }
 
 function timeline({ timeline, secondsToRecovered }: ExperimentReport): string {
@@ -34,8 +35,4 @@ function timeline({ timeline, secondsToRecovered }: ExperimentReport): string {
 
 function userRow(when: string, { requests, failures, p99Ms }: UserReport): string[] {
   return [when, `${requests}`, `${failures}`, p99Ms === undefined ? '–' : `${p99Ms}`]
-}
-
-function bullets(lines: readonly string[]): string {
-  return lines.map((line) => `- ${escape(line)}`).join('\n')
 }

@@ -1,4 +1,5 @@
 // The report of a run over several clusters: one verdict, and the report of each cluster. Pure.
+import { withCluster } from '../runtime/cluster-text.ts'
 import { emptyReport, worstPromotion, type ClusterResult, type PromotionReport, type Report } from './report.ts'
 
 /**
@@ -8,7 +9,7 @@ import { emptyReport, worstPromotion, type ClusterResult, type PromotionReport, 
 export function fleetReport(clusters: ClusterResult[], began: Date): Report {
   const reports = clusters.map(({ report }) => report)
   const named = (texts: (report: Report) => string[]) =>
-    clusters.flatMap(({ name, report }) => texts(report).map((text) => `${name}: ${text}`))
+    clusters.flatMap(({ name, report }) => texts(report).map((text) => withCluster(name, text)))
   const errors = named(({ error }) => error?.split('\n') ?? [])
   const commits = reports.flatMap((report) => report.commits ?? [])
   const istioctl = reports.find((report) => report.istioctl)?.istioctl
@@ -27,9 +28,7 @@ export function fleetReport(clusters: ClusterResult[], began: Date): Report {
     ),
     seconds: (Date.now() - began.getTime()) / 1000,
     outcome: errors.length === 0 ? 'success' : 'failure',
-    stages: clusters.flatMap(({ name, report }) =>
-      report.stages.map((stage) => ({ ...stage, name: `${name}: ${stage.name}` })),
-    ),
+    stages: clusters.flatMap(({ name, report }) => report.stages.map((stage) => ({ ...stage, cluster: name }))),
     warnings: named(({ warnings }) => warnings),
     promotions: clusters.flatMap(({ name, report }) =>
       report.promotions.map((promotion) => ({ ...promotion, cluster: name })),
@@ -47,12 +46,14 @@ export function fleetReport(clusters: ClusterResult[], began: Date): Report {
 }
 
 function verdictOf(clusters: ClusterResult[]): Pick<Report, 'verdict' | 'weight' | 'reason'> {
-  const of = clusters.flatMap(({ name, report }) => outcomeIn(report).map((outcome) => ({ ...outcome, cluster: name })))
+  const outcomes = clusters.flatMap(({ name, report }) =>
+    outcomeIn(report).map((outcome) => ({ ...outcome, cluster: name })),
+  )
   // What an earlier run has promoted makes the fleet no less promoted.
-  const now = of.filter(({ verdict, isDone }) => !(verdict === 'skipped' && isDone))
-  const worst = worstPromotion(now) ?? of[0]
+  const now = outcomes.filter(({ verdict, isDone }) => !(verdict === 'skipped' && isDone))
+  const worst = worstPromotion(now) ?? outcomes[0]
   if (!worst) return {}
-  return { verdict: worst.verdict, weight: worst.weight, reason: `${worst.cluster}: ${worst.reason}` }
+  return { verdict: worst.verdict, weight: worst.weight, reason: withCluster(worst.cluster, worst.reason) }
 }
 
 type Outcome = Pick<PromotionReport, 'verdict' | 'weight' | 'reason' | 'rolledBackWith'> & { isDone: boolean }

@@ -1,7 +1,8 @@
 // What a run came to, in one sentence. Pure.
+import { inCluster, withCluster } from '../runtime/cluster-text.ts'
+import { cutText } from '../runtime/cut-text.ts'
 import { plural } from '../runtime/plural.ts'
 import { countDistinct } from './count-changes.ts'
-import { cutText } from './cut-text.ts'
 import { worstExperiment, type ExperimentReport } from './experiment-report.ts'
 import { worstPromotion, type ClusterResult, type PromotionReport, type Report } from './report.ts'
 
@@ -21,7 +22,7 @@ export function headline(report: Report): Headline {
   }
   if (dryRun) return ofPlan(report)
   if (report.verdict !== undefined) return ofRollback(report, report.verdict)
-  return { tone: 'good', verdict: 'done', sentence: workSentence(report) }
+  return { tone: 'good', verdict: 'done', sentence: sentenceOf([workText(report)]) }
 }
 
 /** How each cluster has ended, or all that would change. */
@@ -29,13 +30,14 @@ function ofFleet({ reason, ...report }: Report, clusters: ClusterResult[]): Head
   if (report.dryRun && report.outcome === 'success')
     return ofPlan({
       ...report,
-      stages: clusters.flatMap(({ report }) => report.stages),
       plan: clusters.flatMap(({ report }) => report.plan ?? []),
       meshPlan: clusters.flatMap(({ report }) => report.meshPlan ?? []),
       removed: clusters.flatMap(({ report }) => report.removed ?? []),
     })
-  const verdict = report.verdict ?? (report.outcome === 'success' ? 'done' : 'failed')
-  const sentence = clusters.map(({ name, report }) => `${name}: ${report.verdict ?? report.outcome}`).join('; ')
+  const nameOf = ({ verdict }: Pick<Report, 'verdict'>, alone: string) =>
+    verdict === undefined ? alone : verdictName(verdict)
+  const verdict = nameOf(report, report.outcome === 'success' ? 'done' : 'failed')
+  const sentence = clusters.map(({ name, report }) => withCluster(name, nameOf(report, report.outcome))).join('; ')
   const tone =
     report.outcome === 'failure' ? 'bad' : report.verdict === undefined ? 'good' : toneOf({ verdict: report.verdict })
   return { tone, verdict, sentence, ...(reason === undefined ? {} : { reason }) }
@@ -47,10 +49,10 @@ const icons = { good: '✅', bad: '⛔', open: '⚪' }
 export function headlineText(report: Report): string {
   const { tone, verdict, sentence } = headline(report)
   const icon = verdict === 'plan' ? '📋' : icons[report.outcome === 'failure' ? 'bad' : tone]
-  return `${icon} ${cutText(sentence, mostCharacters)}`
+  return `${icon} ${cutText(sentence, sentenceLength)}`
 }
 
-const mostCharacters = 200
+const sentenceLength = 200
 
 /** A verdict without a promotion is that of the stage rollback. */
 function ofRollback(report: Report, verdict: PromotionReport['verdict']): Headline {
@@ -65,6 +67,11 @@ function ofRollback(report: Report, verdict: PromotionReport['verdict']): Headli
 
 function more(rest: string[]): { reason?: string } {
   return rest.length > 0 ? { reason: rest.join(' ') } : {}
+}
+
+/** In a fleet with its cluster. */
+export function experimentName({ cluster, name }: Pick<ExperimentReport, 'cluster' | 'name'>): string {
+  return inCluster(name, cluster)
 }
 
 export function experimentTone({ verdict, recovery }: ExperimentReport): Headline['tone'] {
@@ -92,13 +99,14 @@ export function toneOf({ verdict }: Pick<PromotionReport, 'verdict'>): Headline[
   return verdict === 'rolled-back' ? 'bad' : 'open'
 }
 
-export function verdictName(verdict: PromotionReport['verdict']): string {
+/** A verdict for people. Outputs and the JSON report have its code. */
+export function verdictName(verdict: string): string {
   return verdict === 'rolled-back' ? 'rolled back' : verdict
 }
 
 /** In a fleet with its cluster. */
 export function canaryName({ cluster, service, canary }: PromotionReport): string {
-  return `${canary} of ${service}${cluster === undefined ? '' : ` in ${cluster}`}`
+  return inCluster(`${canary} of ${service}`, cluster)
 }
 
 export function promotionSentence(report: PromotionReport): string {
@@ -139,13 +147,16 @@ function ofPlan({ rendered, stages, plan = [], meshPlan = [], removed = [] }: Re
     ...(would > 0 ? [`${plural(would, 'object')} would change`] : []),
     ...acting.map(({ name }) => `the stage ${name} would make changes`),
   ]
-  const isCompared = stages.some(({ name }) => comparing.includes(name)) || would > 0
   const isMoving = stages.some(({ name }) => moving.includes(name))
-  const alone = isMoving ? 'A dry run moves no traffic' : 'Nothing was compared with the config'
+  const isCompared = stages.some(({ name }) => comparing.includes(name)) || would > 0
   const found = parts.length === 0 ? 'No difference from the config was found' : sentenceOf(parts)
-  const change = isCompared ? `${found}${isMoving ? ', and a dry run moves no traffic' : ''}` : alone
-  const sentence = rendered === undefined ? change : 'The objects of the config, without a cluster to compare them with'
-  return { tone: 'open', verdict: 'plan', sentence: `${sentence}; nothing was changed` }
+  const sentences = [
+    ...(rendered === undefined ? [] : ["Rendered the config's objects; there is no cluster to compare them with"]),
+    ...(isCompared ? [`${found}${isMoving ? ', and a dry run moves no traffic' : ''}`] : []),
+    ...(isMoving ? ['A dry run moves no traffic'] : []),
+    'This dry run has no stage that compares the config with the cluster',
+  ]
+  return { tone: 'open', verdict: 'plan', sentence: `${sentences[0]}; nothing was changed` }
 }
 
 function sentenceOf(parts: string[]): string {
@@ -160,10 +171,10 @@ function removalSentence({ removed = [], restarted }: Report): string {
 
 const restartsOf = ({ length }: string[]) => `${plural(length, 'workload')} restarted`
 
-/** Its parts are what `countChanges` counts. */
-function workSentence(report: Report): string {
+/** What the run changed; its parts are what `countChanges` counts. */
+export function workText(report: Report): string {
   const { stages, changes, restarted, removed = [], mesh, cluster } = report
-  if (stages.some(({ name }) => name === 'uninstall')) return sentenceOf([removalSentence(report)])
+  if (stages.some(({ name }) => name === 'uninstall')) return removalSentence(report)
   const changed = countDistinct(changes)
   const parts = [
     ...(cluster?.action === 'created' ? [`the cluster ${cluster.name} created`] : []),
@@ -172,5 +183,8 @@ function workSentence(report: Report): string {
     ...(restarted.length > 0 ? [restartsOf(restarted)] : []),
     ...(removed.length > 0 ? [`${removed.join(', ')} removed`] : []),
   ]
-  return parts.length === 0 ? 'Nothing had to be changed' : sentenceOf(parts)
+  if (parts.length > 0) return parts.join(', ')
+  // The stage plan shows them also in a run that has no stage that would make them.
+  const planned = (report.plan ?? []).length + (report.meshPlan ?? []).length
+  return planned > 0 ? `${plural(planned, 'object')} would change; nothing was changed` : 'nothing had to be changed'
 }

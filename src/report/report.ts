@@ -12,6 +12,7 @@ import type { Installed } from '../mesh/install.ts'
 import type { Change } from '../policies/apply.ts'
 import type { ChangeAction } from '../policies/plan.ts'
 import { interval, plausible } from '../statistics/binomial.ts'
+import { inPercent } from '../statistics/percent.ts'
 import type { TelemetryRow } from '../verify/telemetry/types.ts'
 import type { TrafficCheckRow } from '../verify/traffic-checks.ts'
 import type { PodRow } from '../verify/pods.ts'
@@ -20,7 +21,8 @@ import type { MtlsRow } from '../verify/mtls-probe.ts'
 import type { ExperimentReport } from './experiment-report.ts'
 
 type StageKind = Stage['kind']
-export type StageResult = { name: string; seconds: number; outcome: 'done' | 'unchanged' | 'failed' }
+/** `cluster`: of a fleet. */
+export type StageResult = { name: string; seconds: number; outcome: 'done' | 'unchanged' | 'failed'; cluster?: string }
 
 export type PlanRow = { action: ChangeAction; kind: string; namespace: string; name: string; diff: string[] }
 
@@ -74,6 +76,8 @@ export type PromotionReport = {
   adopted?: boolean
   /** The cluster of a fleet. */
   cluster?: string
+  /** Its lines in the run's `error`, if it has failed. */
+  errors?: string[]
 }
 
 /**
@@ -114,9 +118,9 @@ export type Report = {
   pods: PodRow[]
   /** One sentence each. */
   warnings: string[]
-  /** The changes of the control plane; made unless it was a dry run. */
+  /** The changes of the control plane that the run found. `mesh` says whether it has made them. */
   meshPlan?: PlanRow[]
-  /** The changes of the policies; applied unless it was a dry run. */
+  /** The changes of the policies and of what goes with them that the run found. `changes` has those that it has made. */
   plan?: PlanRow[]
   /** Weights that stay as they are in the cluster although a file says something else, one sentence each. */
   keptWeights?: string[]
@@ -143,7 +147,7 @@ export type Report = {
   commits?: { service: string; images: string[]; patch?: string }[]
   /** The run's trace, if a collector has it. Of a fleet: those of its clusters, with spaces between. */
   traceId?: string
-  /** Of a run over several clusters; `stages` then name their cluster. */
+  /** Of a run over several clusters. */
   clusters?: ClusterResult[]
   /** Why the run failed: one sentence per line. */
   error?: string
@@ -230,8 +234,6 @@ function split(step: Step, confidence: number): Pick<StepReport, 'split'> {
     },
   }
 }
-
-const inPercent = (share: number) => Math.round(share * 10_000) / 100
 
 type Ranked = Pick<PromotionReport, 'verdict' | 'rolledBackWith'>
 

@@ -1,20 +1,33 @@
 // The job summary: a report as GitHub-flavoured Markdown, the verdict first. Pure.
 import { plural } from '../runtime/plural.ts'
 import { experimentSection } from './experiment-summary.ts'
-import { headlineText } from './headline.ts'
-import { codeBlock, escape, foldedSection, joinWithin, leftOutNote, section, table } from './markdown.ts'
+import { countDistinct } from './count-changes.ts'
+import { cutText } from '../runtime/cut-text.ts'
+import { headlineText, verdictName } from './headline.ts'
+import {
+  bullets,
+  codeBlock,
+  escape,
+  folded,
+  foldedSection,
+  joinWithin,
+  leftOutNote,
+  section,
+  table,
+} from './markdown.ts'
 import type { ReportFiles } from './outputs.ts'
-import { planLines, withoutCreated } from './plan-lines.ts'
+import { meshState, objectName, planLines, planTitle, policyState, removedTitle, withoutCreated } from './plan-rows.ts'
+import { podState } from './pod-state.ts'
 import { promotionSection } from './promotion-summary.ts'
 import type { ClusterResult, PlanRow, Report } from './report.ts'
 
 /** GitHub shows no summary at all of a step that writes more than 1 MiB. */
-const mostBytes = 1_000_000
+const summaryLimitBytes = 1_000_000
 
 /** `files`: where the reports are, which have what does not fit here. */
 export function summary(report: Report, files: ReportFiles = {}): string {
   const { promotions, clusters } = report
-  if (clusters) return fleetSummary(report, clusters)
+  if (clusters) return fleetSummary(report, clusters, files)
   const parts = [
     `## ${escape(headlineText(report))}`,
     errors(report),
@@ -22,8 +35,8 @@ export function summary(report: Report, files: ReportFiles = {}): string {
     ...(report.experiments ?? []).map(experimentSection),
     facts(report, files),
     warnings(report),
-    plan('Control plane', withoutCreated(report.meshPlan)),
-    plan('Policies', report.plan),
+    plan(planTitle('control plane', meshState(report)), withoutCreated(report.meshPlan)),
+    plan(planTitle('policies', policyState(report)), report.plan),
     keptWeights(report),
     rendered(report),
     changes(report),
@@ -34,46 +47,46 @@ export function summary(report: Report, files: ReportFiles = {}): string {
     removed(report),
     stages(report),
   ]
-  return joinWithin(mostBytes, parts.filter(Boolean), (leftOut) => describeLeftOut(leftOut, files))
+  return joinWithin(summaryLimitBytes, parts.filter(Boolean), (leftOut) => describeLeftOut(leftOut, files))
 }
 
 /** What holds for all clusters first, then the summary of each, folded. */
-function fleetSummary(report: Report, clusters: ClusterResult[]): string {
-  const rows = clusters.map(({ name, wave, report: { outcome, verdict = '', reason = '', error = '' } }) => [
+function fleetSummary(report: Report, clusters: ClusterResult[], files: ReportFiles): string {
+  const rows = clusters.map(({ name, wave, report: { outcome, verdict, reason = '', error = '' } }) => [
     name,
     `${wave}`,
     outcome === 'success' ? '✅' : '⛔',
-    verdict,
+    verdict === undefined ? '' : verdictName(verdict),
     reason || error.split('\n')[0]!,
   ])
   const head = [
     `## ${escape(headlineText(report))}`,
     errors(report),
     table(['Cluster', 'Wave', '', 'Verdict', 'Reason'], rows),
+    files.html === undefined ? '' : `HTML report: ${escape(files.html)}`,
   ]
-  const parts = [...head, ...fleetDetails(clusters, mostBytes - sizeOf(head.join('')))]
+  const parts = [...head, ...fleetDetails(clusters, files, summaryLimitBytes - sizeOf(head.join('')))]
   return `${parts.filter(Boolean).join('\n\n')}\n`
 }
 
 const sizeOf = (text: string) => Buffer.byteLength(text)
 
 /** In the order of the clusters. If there is no room for all, those that failed get it first. */
-function fleetDetails(clusters: ClusterResult[], roomBytes: number): string[] {
-  const details = new Map(clusters.map(({ name, report }) => [name, folded(name, summary(report))]))
+function fleetDetails(clusters: ClusterResult[], files: ReportFiles, roomBytes: number): string[] {
+  const leftOut = (name: string) => folded(escape(name), describeLeftOut(1, files))
+  const details = new Map(
+    clusters.map(({ name, report }) => [name, folded(escape(name), summary(report, { json: files.json }))]),
+  )
   const byNeed = clusters.toSorted(
     (a, b) => Number(a.report.outcome === 'success') - Number(b.report.outcome === 'success'),
   )
-  let room = roomBytes - clusters.length * 250
+  let room = clusters.reduce((left, { name }) => left - sizeOf(`${leftOut(name)}\n\n`), roomBytes)
   for (const { name } of byNeed) {
     const size = sizeOf(details.get(name)!)
-    if (size > room) details.set(name, folded(name, 'Left out, because GitHub shows 1 MiB at most; the report has it.'))
+    if (size > room) details.set(name, leftOut(name))
     else room -= size
   }
   return [...details.values()]
-}
-
-function folded(name: string, text: string): string {
-  return `<details><summary>${escape(name)}</summary>\n\n${text}\n</details>`
 }
 
 function describeLeftOut(count: number, { html, json }: ReportFiles): string {
@@ -83,13 +96,13 @@ function describeLeftOut(count: number, { html, json }: ReportFiles): string {
 }
 
 /** Of an error, enough to act on: the reports have it whole. */
-const mostErrors = 50
-const mostCharacters = 4_000
+const errorLimit = 50
+const errorLength = 4_000
 
 function errors({ error }: Report): string {
   const lines = error?.split('\n') ?? []
-  const shown = lines.slice(0, mostErrors).map((line) => escape(line.slice(0, mostCharacters)))
-  const more = lines.length > mostErrors ? [`… and ${lines.length - mostErrors} more`] : []
+  const shown = lines.slice(0, errorLimit).map((line) => escape(cutText(line, errorLength)))
+  const more = lines.length > errorLimit ? [`… and ${lines.length - errorLimit} more`] : []
   return [...shown, ...more].map((line) => `> ${line}`).join('\n>\n')
 }
 
@@ -98,7 +111,7 @@ function facts(report: Report, { html }: ReportFiles): string {
   const rows: [string, string][] = []
   // Of one promotion, its own section says it.
   if (verdict && promotions.length !== 1)
-    rows.push(['Verdict', `**${verdict}**${reason === undefined ? '' : `: ${escape(reason)}`}`])
+    rows.push(['Verdict', `**${verdictName(verdict)}**${reason === undefined ? '' : `: ${escape(reason)}`}`])
   if (cluster) rows.push(['Cluster', escape(clusterOf(cluster))])
   if (mesh) rows.push(['Mesh', meshOf(mesh)])
   if (istioctl) {
@@ -106,7 +119,7 @@ function facts(report: Report, { html }: ReportFiles): string {
     rows.push(['istioctl', `${istioctl.version}, ${origin}`])
   }
   rows.push(['Restarted', restarted.length > 0 ? restarted.join(', ') : 'nothing'])
-  rows.push(['Objects changed', String(changes.length)])
+  rows.push(['Objects changed', String(countDistinct(changes))])
   if (traceId !== undefined) rows.push(['Trace', traceId])
   if (html !== undefined) rows.push(['HTML report', escape(html)])
   return table(['', ''], rows, (cell) => cell)
@@ -127,16 +140,13 @@ function clusterOf({ name, action, kubernetes, nodes, ingress, logs }: NonNullab
   return facts.filter(Boolean).join(', ')
 }
 
-function bullets(lines: readonly string[]): string {
-  return lines.map((line) => `- ${escape(line)}`).join('\n')
-}
-
 function warnings({ warnings }: Report): string {
   return warnings.length > 0 ? section('Warnings', bullets(warnings)) : ''
 }
 
-function removed({ removed }: Report): string {
-  return removed ? foldedSection('Removed', bullets(removed)) : ''
+function removed(report: Report): string {
+  const { removed = [] } = report
+  return removed.length > 0 ? foldedSection(removedTitle(report), bullets(removed)) : ''
 }
 
 function plan(title: string, rows: PlanRow[] = []): string {
@@ -154,19 +164,14 @@ function rendered({ rendered }: Report): string {
 
 function changes({ changes }: Report): string {
   if (changes.length === 0) return ''
-  const rows = changes.map(({ kind, namespace, name, action }) => [kind, `${namespace}/${name}`, action])
+  const rows = changes.map((change) => [change.kind, objectName(change), change.action])
   return foldedSection('Changes', table(['Kind', 'Object', 'Action'], rows))
 }
 
 function pods({ pods }: Report): string {
   if (pods.length === 0) return ''
-  const rows = pods.map(({ name, ready, sidecar, ok, cause }) => [
-    name,
-    ready,
-    sidecar,
-    ok ? '✓' : (cause ?? 'judged by the promotion'),
-  ])
-  return foldedSection('Pods', table(['Pod', 'Ready', 'Sidecar', ''], rows))
+  const rows = pods.map((pod) => [pod.name, pod.ready, pod.sidecar, podState(pod).text])
+  return foldedSection('Pods', table(['Pod', 'Ready', 'Sidecar', 'State'], rows))
 }
 
 function mtls({ mtls }: Report): string {

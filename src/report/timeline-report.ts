@@ -22,9 +22,9 @@ type TallyLists = { requests: number[]; failures: number[] }
 
 /** `startedAt`: when the promotion began, in milliseconds since the epoch. */
 export function timelineReport(timeline: Timeline, startedAt: number): TimelineReport {
-  const tallies = (of: 'canary' | 'stable' | 'users'): TallyLists => ({
-    requests: timeline.map((sample) => shownCount(sample[of].requests)),
-    failures: timeline.map((sample) => shownCount(sample[of].failures)),
+  const tallies = (whose: 'canary' | 'stable' | 'users'): TallyLists => ({
+    requests: timeline.map((sample) => shownCount(sample[whose].requests)),
+    failures: timeline.map((sample) => shownCount(sample[whose].failures)),
   })
   return {
     seconds: timeline.map(({ at }) => (at - startedAt) / 1000),

@@ -1,6 +1,7 @@
 // Which proxy a request goes through, by the variables that curl, Go and istioctl read: HTTPS_PROXY, HTTP_PROXY and
 // NO_PROXY, in either case. Pure.
 import { BlockList, isIP } from 'node:net'
+import { isLocalHost } from './local-address.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -8,7 +9,8 @@ type Environment = Readonly<Record<string, string | undefined>>
 export function proxyFor(url: URL, env: Environment): string | undefined {
   const scheme = url.protocol === 'https:' ? 'https' : 'http'
   const proxy = variable(env, `${scheme}_proxy`)
-  if (proxy === undefined || isLocal(url) || bypasses(url, variable(env, 'no_proxy') ?? '')) return undefined
+  if (proxy === undefined || isLocalHost(url.hostname) || bypasses(url, variable(env, 'no_proxy') ?? ''))
+    return undefined
   return /^\w+:\/\//.test(proxy) ? proxy : `http://${proxy}`
 }
 
@@ -18,11 +20,6 @@ function variable(env: Environment, name: string): string | undefined {
 
 function hostOf({ hostname }: URL): string {
   return hostname.replace(/^\[|\]$/g, '').toLowerCase()
-}
-
-function isLocal(url: URL): boolean {
-  const host = hostOf(url)
-  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 }
 
 /** `list`: names with all names below them, addresses, networks such as 10.0.0.0/8, each with or without a port, or *. */

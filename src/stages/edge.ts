@@ -1,37 +1,38 @@
-// The stage edge: the API definition in Tyk that leads to the ingress gateway, and one request that proves it.
+// The stage edge: the API definition in Tyk that leads to the ingress gateway, and one request that shows whether users get through it.
 import { tykHost } from '../config/edge.ts'
 import { markOf, pathOf, type TykDefinition } from '../edge/tyk/definition.ts'
-import { applyTyk, planTyk, recordProof, titleOfApi, undoTyk, type TykPlan } from '../edge/tyk/plan.ts'
-import { proveTyk, type Proof } from '../edge/tyk/proof.ts'
+import { applyTyk, recordVerified, undoTyk } from '../edge/tyk/apply.ts'
+import { planTyk, titleOfApi, type TykPlan } from '../edge/tyk/plan.ts'
+import { probeTyk, type ProbeResult } from '../edge/tyk/probe.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { warn, type StageContext, type StageOutcome } from './context.ts'
 
 const kind = 'Tyk API'
 
-/** `proofLimitMs`: how long Tyk may take to reload. @throws Error if Tyk refuses, or if users do not reach the application through it */
-export async function edge(context: StageContext, proofLimitMs = 30_000): Promise<StageOutcome> {
+/** `probeLimitMs`: how long Tyk may take to reload. @throws Error if Tyk refuses, or if users do not reach the application through it */
+export async function edge(context: StageContext, probeLimitMs = 30_000): Promise<StageOutcome> {
   const { config, cluster, recorder, host } = context
   const plan = await planTyk(cluster, config)
   report(context, plan)
   const { action } = plan
   if (config.dryRun) return { changed: action !== 'unchanged' }
   if (action !== 'unchanged') {
-    await applyProven(context, plan, proofLimitMs)
+    await applyVerified(context, plan, probeLimitMs)
     recorder.record({ changes: [{ ...nameOf(plan), action: doneAs[action] }] })
-    if (action !== 'delete') await recordProof(plan)
+    if (action !== 'delete') await recordVerified(plan)
     return { changed: true }
   }
   plan.others.forEach((other) => host.info(stays(other)))
   host.info('the API of Tyk is already as the config says: nothing changed')
-  if (config.edge!.tyk.enabled) await proveUnchanged(context, plan, proofLimitMs)
+  if (config.edge!.tyk.enabled) await verifyUnchanged(context, plan, probeLimitMs)
   return { changed: false }
 }
 
-/** What is not proved does not stay. */
-async function applyProven(context: StageContext, plan: TykPlan, limitMs: number): Promise<void> {
+/** What does not pass the probe does not stay. */
+async function applyVerified(context: StageContext, plan: TykPlan, limitMs: number): Promise<void> {
   try {
     await applyTyk(plan)
-    if (plan.action !== 'delete') conclude(context, plan, await prove(context, plan, limitMs))
+    if (plan.action !== 'delete') conclude(context, plan, await sendProbe(context, plan, limitMs))
   } catch (problem) {
     const done = await undoTyk(plan).catch((another: unknown) => `it could not be undone: ${messageOf(another)}`)
     throw new Error([messageOf(problem), done].filter(Boolean).join('; '))
@@ -39,12 +40,12 @@ async function applyProven(context: StageContext, plan: TykPlan, limitMs: number
 }
 
 /** A run that died between its change and the reload leaves a Tyk that serves something else than it says. */
-async function proveUnchanged(context: StageContext, plan: TykPlan, limitMs: number): Promise<void> {
-  const first = await prove(context, plan, 0)
+async function verifyUnchanged(context: StageContext, plan: TykPlan, limitMs: number): Promise<void> {
+  const first = await sendProbe(context, plan, 0)
   if (first.ok) return conclude(context, plan, first)
   await plan.api.reload()
   context.host.info(`${first.text}; so Tyk was told to reload`)
-  conclude(context, plan, await prove(context, plan, limitMs))
+  conclude(context, plan, await sendProbe(context, plan, limitMs))
 }
 
 /** Shows what would change; changes nothing. */
@@ -101,14 +102,18 @@ function report({ recorder, host }: StageContext, plan: TykPlan): void {
   diff.forEach((line) => host.info(`    ${line}`))
 }
 
-function prove({ config, host }: StageContext, { route, definition }: TykPlan, limitMs: number): Promise<Proof> {
-  const { url, proof } = config.edge!.tyk
-  const path = `${pathOf(route.listenPath)}${proof.path}`
-  const asked = { url, path, host: tykHost(config), mark: markOf(definition), key: proof.key }
-  return proveTyk(asked, { limitMs, signal: host.signal })
+function sendProbe(
+  { config, host }: StageContext,
+  { route, definition }: TykPlan,
+  limitMs: number,
+): Promise<ProbeResult> {
+  const { url, probe } = config.edge!.tyk
+  const path = `${pathOf(route.listenPath)}${probe.path}`
+  const asked = { url, path, host: tykHost(config), mark: markOf(definition), key: probe.key }
+  return probeTyk(asked, { limitMs, signal: host.signal })
 }
 
-function conclude({ recorder, host }: StageContext, { route }: TykPlan, { ok, text }: Proof): void {
+function conclude({ recorder, host }: StageContext, { route }: TykPlan, { ok, text }: ProbeResult): void {
   const { trafficChecks = [] } = recorder.current()
   recorder.record({ trafficChecks: [...trafficChecks, { service: route.name, what: 'edge', ok, text }] })
   host.info(text)

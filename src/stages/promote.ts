@@ -79,10 +79,10 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
   })
   telemetry.promotionsEnded(promotions.map(asProgress), systemClock.now())
   for (const promotion of promotions) await cleanUpUnused(context, promotion, releases.created)
-  const reports = promotions.map(promotionReport)
+  const reports = promotions.map(withErrors)
   const { verdict, weight, reason } = worstPromotion(reports)!
   recorder.record({ promotions: reports, verdict, weight, reason })
-  const errors = promotions.flatMap((each, i) => errorsOf(each, reports[i]!))
+  const errors = reports.flatMap((report) => report.errors ?? [])
   if (errors.length > 0) recorder.record({ error: errors.join('\n') })
   // After the report has its verdict: a Grafana that does not answer must not cost it.
   await annotator.end(promotions)
@@ -146,6 +146,12 @@ async function warnOfGitops(context: StageContext): Promise<void> {
   ).flat()
   const applications = await readApplications(cluster)
   warn(context, [...new Set(routes.flatMap((object) => gitopsWarnings(object, applications)))])
+}
+
+function withErrors(promotion: Promotion): PromotionReport {
+  const report = promotionReport(promotion)
+  const errors = errorsOf(promotion, report)
+  return errors.length === 0 ? report : { ...report, errors }
 }
 
 /**

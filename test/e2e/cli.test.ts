@@ -227,12 +227,12 @@ test('on a terminal, a promotion is one live block, `status` shows it from its L
   expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
   // The block is drawn again in its place, below a log that has each line once.
   expect(text).toMatch(/\u001b\[4A\u001b\[0J/)
-  expect(text).toMatch(/v2 of backend: step \d of 2, weight \d+%, .*at least \d+ s left\r\n {2}succeeded v2 /)
+  expect(text).toMatch(/v2 of backend: step \d of 2, weight \d+%, .*at least \d+ s left\r\n {2}success {3}v2 /)
   expect(text).toMatch(/ {2}against {3}[█░]{24} [\d.]+, rolls back at 100\r\n {2}for {7}[█░]{24} /)
   expect(text.match(/weight: v1 50, v2 50/g)).toHaveLength(1)
   const { out } = await status!
   expect(out).toMatch(
-    /^sample-app\/backend: v2 beside v1: step 1 of 2, weight 50%, .*at least \d+ s left\n {2}succeeded v2 /,
+    /^sample-app\/backend: v2 beside v1: step 1 of 2, weight 50%, .*at least \d+ s left\n {2}success {3}v2 /,
   )
   expect(out).toMatch(
     /\n {2}holder {4}process \d+ on .*, renewed \d+ s ago\n {2}guard {5}watches this run, and acts after \d+ s of silence\n/,
@@ -325,7 +325,7 @@ test('the steps of the Jenkinsfile plan, take the first steps, pass the gate and
   const [plan, first, gate, verdict, back] = outs
   expect([plan, first, gate, verdict, back]).toEqual(
     [
-      '0 would be changed',
+      'nothing would change',
       'v2 of backend: held',
       'v2 of backend: promoted',
       'promoted\n',

@@ -139,7 +139,7 @@ test('a run writes the HTML report that it is asked for, also if it fails', () =
   const file = join(home, 'report.html')
   const env = { INPUT_STAGES: 'plan', INPUT_SERVICES: 'a: { timeout: 1s }', 'INPUT_HTML-REPORT': file }
   expect(action({ ...env, RUNNER_TEMP: home }).out).toContain(`::set-output name=html-report::${file}`)
-  expect(readFileSync(file, 'utf8')).toMatch(/^<!doctype html>[^]*<h1>The objects of the config/)
+  expect(readFileSync(file, 'utf8')).toMatch(/^<!doctype html>[^]*<h1>Rendered the config&#39;s objects/)
   const failing = { ...env, INPUT_STAGES: 'verify', INPUT_KUBECONFIG: '/dev/null' }
   expect(action({ ...failing, RUNNER_TEMP: home }).code).toBe(1)
   expect(readFileSync(file, 'utf8')).toContain('<h1>The run failed: ')

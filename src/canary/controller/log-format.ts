@@ -1,6 +1,7 @@
 // The log lines of a promotion: one for each sample, each check and each action. Pure.
 import type { CanaryConfig } from '../../config/schema.ts'
 import type { CheckResult } from '../analysis/check-results.ts'
+import { evidenceText } from '../../statistics/evidence.ts'
 import { shownCount, type Tally } from '../analysis/request-counts.ts'
 import type { Action, Observation, State } from '../state/types.ts'
 
@@ -52,11 +53,7 @@ export function describeEvidence(result: CheckResult): string {
   const { check, canary, stable, failEvidence, failThreshold, passEvidence, passThreshold, verdict } = result
   const counts = `canary ${canary.violations}/${canary.requests}, stable ${stable.violations}/${stable.requests}`
   const evidence =
-    `evidence to fail ${eValue(failEvidence)} of ${eValue(failThreshold)}, ` +
-    `to pass ${eValue(passEvidence)} of ${eValue(passThreshold)}`
+    `evidence to fail ${evidenceText(failEvidence)} of ${evidenceText(failThreshold)}, ` +
+    `to pass ${evidenceText(passEvidence)} of ${evidenceText(passThreshold)}`
   return `  ${check}: ${counts}, ${evidence}: ${verdict}`
-}
-
-function eValue(value: number): string {
-  return value >= 1000 || (value > 0 && value < 0.01) ? value.toExponential(1) : value.toFixed(2)
 }

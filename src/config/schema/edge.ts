@@ -11,7 +11,7 @@ const domainName = z
   })
   .meta(publicValue)
 
-const proof = z.strictObject({
+const probe = z.strictObject({
   path: plainPath
     .prefault('/')
     .describe('Path of the request below `listenPath`. The application has to answer with a status below 400.'),
@@ -42,7 +42,7 @@ const tyk = z.strictObject({
     .describe(
       'Whether users need no key. Default: Tyk asks for a key at first, and later whatever is set there stays.',
     ),
-  proof: proof.prefault({}).describe('The request that shows that users reach the application through Tyk.'),
+  probe: probe.prefault({}).describe('The request that shows that users reach the application through Tyk.'),
 })
 
 export const edge = z.strictObject({

@@ -1,4 +1,5 @@
 // Tyk's gateway API: https://tyk.io/docs/tyk-rest-api/
+import { cutText } from '../../runtime/cut-text.ts'
 import { fetchFailure } from '../../runtime/errors.ts'
 import { retry } from '../../runtime/retry.ts'
 import type { TykDefinition } from './definition.ts'
@@ -15,7 +16,8 @@ export type TykApi = {
   reload: () => Promise<void>
 }
 
-export function tykApi(address: string, secret: string): TykApi {
+/** `key`: of the config, which has the address. */
+export function tykApi(key: string, address: string, secret: string): TykApi {
   const send = (method: string, path: string, body?: object) =>
     fetch(`${address}${path}`, {
       method,
@@ -28,30 +30,27 @@ export function tykApi(address: string, secret: string): TykApi {
   const ask = async (method: string, path: string, body?: object): Promise<Answer> => {
     // Each of these requests may be repeated, and Tyk may close an idle connection at the moment in which it is used again.
     const response = await retry(() => send(method, path, body), retries).catch((error: unknown) => {
-      throw new Error(
-        `edge.tyk.api: ${address} does not answer (${fetchFailure(error)}); check the address and the network`,
-      )
+      throw new Error(`${key}: ${address} does not answer (${fetchFailure(error)}); check the address and the network`)
     })
     return { status: response.status, body: parsed(await response.text().catch(() => '')) }
   }
   const askOrFail = async (method: string, path: string, body?: object): Promise<unknown> => {
     const answer = await ask(method, path, body)
-    if (answer.status !== 200 || answer.body === undefined) throw refusal(address, answer)
+    if (answer.status !== 200 || answer.body === undefined) throw refusal(key, address, answer)
     return answer.body
   }
   const one = (id: string) => `/tyk/apis/${encodeURIComponent(id)}`
   return {
     list: async () => {
       const all = await askOrFail('GET', '/tyk/apis')
-      if (!Array.isArray(all))
-        throw new Error(`edge.tyk.api: ${address} is not the gateway API of a Tyk; check the address`)
+      if (!Array.isArray(all)) throw new Error(`${key}: ${address} is not the gateway API of a Tyk; check the address`)
       return all as TykDefinition[]
     },
     create: async (definition) => void (await askOrFail('POST', '/tyk/apis', definition)),
     replace: async (definition) => void (await askOrFail('PUT', one(definition.api_id), definition)),
     remove: async (id) => {
       const answer = await ask('DELETE', one(id))
-      if (answer.status !== 200 && answer.status !== 404) throw refusal(address, answer)
+      if (answer.status !== 200 && answer.status !== 404) throw refusal(key, address, answer)
     },
     reload: async () => void (await askOrFail('GET', '/tyk/reload/group')),
   }
@@ -73,14 +72,14 @@ function parsed(text: string): unknown {
   }
 }
 
-function refusal(address: string, { status, body }: Answer): Error {
+function refusal(key: string, address: string, { status, body }: Answer): Error {
   const { message } = (body ?? {}) as { message?: unknown }
-  const said = typeof message === 'string' ? `: ${message.slice(0, 200)}` : ''
+  const said = typeof message === 'string' ? `: ${cutText(message, 200)}` : ''
   if (status === 401 || status === 403)
     return new Error(
-      `edge.tyk.secret: ${address} does not accept it (HTTP ${status}${said}); set the \`secret\` of Tyk's configuration`,
+      `edge.tyk.secret: ${address} does not accept the secret (HTTP ${status}${said}); set the \`secret\` of Tyk's configuration`,
     )
   return new Error(
-    `edge.tyk.api: ${address} refuses (HTTP ${status}${said}); check the address, and whether a Tyk Dashboard owns its API definitions`,
+    `${key}: ${address} refuses (HTTP ${status}${said}); check the address, and whether a Tyk Dashboard owns its API definitions`,
   )
 }

@@ -8,26 +8,29 @@ export type TykDefinition = Record<string, unknown> & { api_id: string; name: st
 /** Who has made a definition. `uid`: of the namespace, which tells clusters apart; absent while there is none. */
 export type TykOwner = { owner: string; namespace: string; uid?: string }
 
-/** The way of a request. `target`: the ingress gateway; empty if it is not known. */
-export type TykWay = { domain: string; listenPath: string; stripListenPath: boolean; target: string }
+/** Where requests come in, and where they go. `target`: the ingress gateway; empty if it is not known. */
+export type TykRouting = { domain: string; listenPath: string; stripListenPath: boolean; target: string }
 
-export type TykRoute = TykWay & { owner: TykOwner; name: string; keyless: boolean | undefined }
+export type TykRoute = TykRouting & { owner: TykOwner; name: string; keyless: boolean | undefined }
 
 /**
  * What Tyk keeps for us among the data for plugins. `id`: of the definition, because a copy that somebody makes in Tyk has these data,
- * too. `proved`: the way by which users last reached the application, as this program saw it.
+ * too. `lastVerified`: the routing by which users last reached the application, as this program saw it.
  */
-type Mark = TykOwner & { id: string; proved: Partial<TykWay> }
+type Mark = TykOwner & { id: string; lastVerified: Partial<TykRouting> }
 
-/** On every answer, with a mark that each change of the definition replaces: so the proof knows which one has answered. */
-export const proofHeader = 'x-mesh-canary-edge'
+/** On every answer, with a mark that each change of the definition replaces: so the probe knows which one has answered. */
+export const probeHeader = 'x-mesh-canary-edge'
 
 const ownerKey = 'mesh-canary'
 
 const injector = { name: 'header_injector' }
 
 /** What this program sets and keeps so. */
-function ownFields(route: TykRoute, { id, mark, proved }: { id: string; mark: string; proved?: TykWay }) {
+function ownFields(
+  route: TykRoute,
+  { id, mark, lastVerified }: { id: string; mark: string; lastVerified?: TykRouting },
+) {
   const { owner, name, listenPath, stripListenPath, domain, target, keyless } = route
   return {
     name,
@@ -41,8 +44,8 @@ function ownFields(route: TykRoute, { id, mark, proved }: { id: string; mark: st
       preserve_host_header: true,
       ...(target.startsWith('https:') ? { transport: { ssl_insecure_skip_verify: false } } : {}),
     },
-    version_data: { versions: { Default: { global_response_headers: { [proofHeader]: mark } } } },
-    config_data: { [ownerKey]: { ...owner, id, ...(proved ? { proved } : {}) } },
+    version_data: { versions: { Default: { global_response_headers: { [probeHeader]: mark } } } },
+    config_data: { [ownerKey]: { ...owner, id, ...(lastVerified ? { lastVerified } : {}) } },
     ...(keyless === undefined ? {} : { use_keyless: keyless }),
   }
 }
@@ -55,11 +58,11 @@ const initialFields = {
   version_data: { not_versioned: true, versions: { Default: { name: 'Default', use_extended_paths: true } } },
 }
 
-/** The definition as it should be, from the one that is there. `id`: of a new one. `proved`: by default what it was before. */
+/** The definition as it should be, from the one that is there. `id`: of a new one. `lastVerified`: by default what it was before. */
 export function wanted(
   route: TykRoute,
   live: TykDefinition | undefined,
-  { id: newId, ...more }: { id: string; mark: string; proved?: TykWay },
+  { id: newId, ...more }: { id: string; mark: string; lastVerified?: TykRouting },
 ): TykDefinition {
   const id = live?.api_id ?? newId
   const merged = merge(live ?? { api_id: id, ...initialFields }, ownFields(route, { id, ...more })) as TykDefinition
@@ -95,7 +98,7 @@ type Known = TykDefinition & {
 
 /** The mark that its answers have. */
 export function markOf(definition: TykDefinition | undefined): string | undefined {
-  return (definition as Known | undefined)?.version_data?.versions?.Default?.global_response_headers?.[proofHeader]
+  return (definition as Known | undefined)?.version_data?.versions?.Default?.global_response_headers?.[probeHeader]
 }
 
 export function asksForKey(definition: TykDefinition): boolean {
@@ -108,23 +111,27 @@ const ownerIn = ({ config_data: data }: Known) => data?.[ownerKey] ?? {}
  * True if this config has made it, for this namespace or another one of the same name. `names`: under which this config may have made
  * it.
  */
-export function isOfConfig({ owner: { namespace } }: TykRoute, names: readonly string[], of: TykDefinition): boolean {
-  const { owner = '', namespace: place, id } = ownerIn(of)
-  return names.includes(owner) && place === namespace && id === of.api_id
+export function wasCreatedByConfig(
+  { owner: { namespace } }: TykRoute,
+  names: readonly string[],
+  definition: TykDefinition,
+): boolean {
+  const { owner = '', namespace: place, id } = ownerIn(definition)
+  return names.includes(owner) && place === namespace && id === definition.api_id
 }
 
-/** `of`: of this config. */
-export function isOfNamespace({ owner: { uid } }: TykRoute, of: TykDefinition): boolean {
-  return uid !== undefined && ownerIn(of).uid === uid
+/** `definition`: of this config. */
+export function wasCreatedForNamespace({ owner: { uid } }: TykRoute, definition: TykDefinition): boolean {
+  return uid !== undefined && ownerIn(definition).uid === uid
 }
 
-export function wayOf({ domain, listenPath, stripListenPath, target }: TykRoute): TykWay {
+export function routingOf({ domain, listenPath, stripListenPath, target }: TykRoute): TykRouting {
   return { domain, listenPath, stripListenPath, target }
 }
 
 /** By which users last reached the application; undefined if this program has never seen that they do. */
-export function provedWay(definition: TykDefinition): TykWay | undefined {
-  const { domain, listenPath, stripListenPath, target } = ownerIn(definition).proved ?? {}
+export function lastVerifiedRouting(definition: TykDefinition): TykRouting | undefined {
+  const { domain, listenPath, stripListenPath, target } = ownerIn(definition).lastVerified ?? {}
   // Anybody with rights in Tyk may have written it.
   if (typeof stripListenPath !== 'boolean' || typeof domain !== 'string') return undefined
   if (typeof listenPath !== 'string' || typeof target !== 'string') return undefined
@@ -134,25 +141,25 @@ export function provedWay(definition: TykDefinition): TykWay | undefined {
 /** A listen path without the slashes at its end. */
 export const pathOf = (text = '') => text.replace(/\/+$/, '')
 
-export function isAtSamePlace({ domain, listenPath }: TykWay, of: TykDefinition): boolean {
-  const { domain: other = '', proxy } = of as Known
+export function isAtSamePlace({ domain, listenPath }: TykRouting, definition: TykDefinition): boolean {
+  const { domain: other = '', proxy } = definition as Known
   return domain === other && pathOf(proxy?.listen_path) === pathOf(listenPath)
 }
 
 /** It leads the same requests to the same address. */
-export function isSameWay(way: TykWay, of: TykDefinition): boolean {
-  return isAtSamePlace(way, of) && (of as Known).proxy?.target_url === way.target
+export function isSameRouting(routing: TykRouting, definition: TykDefinition): boolean {
+  return isAtSamePlace(routing, definition) && (definition as Known).proxy?.target_url === routing.target
 }
 
 /** Another definition that gets the same requests: which of them answers is not defined. */
-export function rivalOf(
-  way: TykWay,
+export function findConflictingApi(
+  routing: TykRouting,
   own: TykDefinition | undefined,
   all: readonly TykDefinition[],
 ): TykDefinition | undefined {
   return (all as Known[]).find((each) => {
     const { api_id: id, active, domain = '' } = each
-    const isAnyDomain = domain === '' || way.domain === ''
-    return id !== own?.api_id && active !== false && isAtSamePlace(isAnyDomain ? { ...way, domain } : way, each)
+    const isAnyDomain = domain === '' || routing.domain === ''
+    return id !== own?.api_id && active !== false && isAtSamePlace(isAnyDomain ? { ...routing, domain } : routing, each)
   })
 }

@@ -1,4 +1,5 @@
 // Writes an annotation to Grafana at each step of a promotion and at its verdict. The dashboards find them by their tags.
+import { withCluster } from '../../runtime/cluster-text.ts'
 import { unlessAborted } from '../../runtime/timeout.ts'
 import { dashboardTag } from '../dashboards/index.ts'
 import type { GrafanaApi } from './api.ts'
@@ -23,7 +24,7 @@ export type Annotation = { time: number; tags: string[]; text: string }
 /** All annotations of a promotion so far, in their order. */
 export function annotationsOf({ cluster, namespace, service, stable, canary, steps, ended }: Followed): Annotation[] {
   const tags = [dashboardTag, ...(cluster === undefined ? [] : [cluster]), namespace, service]
-  const title = `${cluster === undefined ? '' : `${cluster}: `}${service}: ${stable} → ${canary}`
+  const title = withCluster(cluster, `${service}: ${stable} → ${canary}`)
   return [
     ...steps.map(({ at, text }) => ({ time: at, tags, text: `${title}, ${text}` })),
     ...(ended

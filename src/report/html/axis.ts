@@ -7,9 +7,6 @@ export function niceMost(values: number[]): number {
   return ([1, 1.5, 2, 3, 4, 5, 6, 8].find((each) => each * power >= most) ?? 10) * power
 }
 
-/** A share from 0 to 1. */
-export const inPercent = (share: number) => round(100 * share, 2)
-
 export function round(value: number, digits: number): number {
   return Number(value.toFixed(digits))
 }

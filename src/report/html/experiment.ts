@@ -13,15 +13,15 @@ export function experimentBody(report: ExperimentReport): Markup {
   const { secondsToRecovered: recovered } = report
   return html`<p class="verdict ${experimentTone(report)}">${verdict}</p>
 <p>${reason}</p>
-${problem !== undefined && html`<p><b>Not recovered for sure:</b> ${problem}</p>`}
+${problem !== undefined && html`<p><b>Recovery not confirmed:</b> ${problem}</p>`}
 ${facts([
   ['service', service],
   ['fault', fault],
   ['users were back after', recovered === undefined ? undefined : `${recovered.toFixed(1)} s`],
 ])}
 ${table('Users', ['Users', 'Requests', 'failed', 'p99'], [row('before the fault', before), row('while it acted', during)])}
-${findings.length > 0 && html`<h3>What was seen</h3>${lines(findings)}`}
-${advice.length > 0 && html`<h3>What would help</h3>${lines(advice)}`}
+${findings.length > 0 && html`<h3>Findings</h3>${lines(findings)}`}
+${advice.length > 0 && html`<h3>Advice</h3>${lines(advice)}`}
 <h3>Phases</h3>
 ${table('Phases', ['Phase', 'From', 'Lasted'], phases)}`
 }

@@ -1,7 +1,8 @@
 // The latencies of both versions as histograms. Pure.
+import { inPercent } from '../../statistics/percent.ts'
 import type { Times } from '../../canary/analysis/request-counts.ts'
 import type { LatencyReport, PromotionReport } from '../report.ts'
-import { inPercent, niceMost } from './axis.ts'
+import { niceMost } from './axis.ts'
 import type { ChartSpec } from './chart-spec.ts'
 
 export function latencyChart(

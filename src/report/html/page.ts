@@ -1,5 +1,6 @@
 // The HTML report: one file that shows a run, and needs no network. Pure, but for the assets that it reads.
 import { createHash } from 'node:crypto'
+import { withCluster } from '../../runtime/cluster-text.ts'
 import type { ClusterResult, Report } from '../report.ts'
 import type { SimulationReport } from '../simulation-report.ts'
 import { readAssets, type Assets } from './assets.ts'
@@ -11,7 +12,7 @@ import { overview, promotionBody } from './promotion.ts'
 import { promotionCharts } from './promotion-charts.ts'
 import { runSections, type Section } from './run-sections.ts'
 import { simulationCharts, simulationHeadline, simulationSections } from './simulation.ts'
-import { canaryName, headline, type Headline } from '../headline.ts'
+import { canaryName, experimentName, headline, type Headline } from '../headline.ts'
 
 type Page = { head: Headline; about: string; sections: Section[]; charts: ChartSpec[] }
 
@@ -21,23 +22,23 @@ export function htmlPage(report: Report | SimulationReport, assets: Assets = rea
 }
 
 /** Of all charts over time, so that the page of many canaries has a few hundred KB. */
-const mostSamples = 2_400
+const sampleLimit = 2_400
 
 function runPage(report: Report): Page {
   const { promotions, startedAt, seconds, namespace, error } = report
-  const most = Math.floor(mostSamples / promotions.length)
+  const most = Math.floor(sampleLimit / promotions.length)
   const charts = promotions.map((promotion, i) => promotionCharts(promotion, `p${i}`, most))
   const isThinned = promotions.some(({ timeline }) => (timeline?.seconds.length ?? 0) > most)
   const links = promotions.map((_, i) => `promotion-${i}`)
   const isSeveral = promotions.length > 1
-  const of = promotions.map((promotion, i) => ({
+  const promotionSections = promotions.map((promotion, i) => ({
     id: links[i]!,
     title: isSeveral ? canaryName(promotion) : 'The promotion',
     body: promotionBody(promotion, charts[i]!, isSeveral),
   }))
   const experiments = (report.experiments ?? []).map((experiment, i) => ({
     id: `experiment-${i}`,
-    title: `Experiment ${experiment.name}${experiment.cluster === undefined ? '' : ` in ${experiment.cluster}`}`,
+    title: `Experiment ${experimentName(experiment)}`,
     body: experimentBody(experiment),
   }))
   return {
@@ -47,7 +48,7 @@ function runPage(report: Report): Page {
       ...(isSeveral
         ? [{ id: 'overview', title: 'Canaries', body: html`${overview(promotions, links)}${isThinned && thinnedNote}` }]
         : []),
-      ...of,
+      ...promotionSections,
       ...experiments,
       ...(promotions.length + experiments.length > 0 && error !== undefined
         ? [{ id: 'errors', title: 'Errors', body: errors(error) }]
@@ -63,7 +64,11 @@ const thinnedNote = html`<p class="muted">Of so many canaries, the charts leave 
 
 /** What the run did in a cluster of a fleet besides its promotions. */
 function clusterSections({ name, report }: ClusterResult): Section[] {
-  return runSections(report).map(({ id, title, body }) => ({ id: `${name}-${id}`, title: `${name}: ${title}`, body }))
+  return runSections(report).map(({ id, title, body }) => ({
+    id: `${name}-${id}`,
+    title: withCluster(name, title),
+    body,
+  }))
 }
 
 function errors(error: string): Markup {
@@ -119,7 +124,7 @@ ${reason !== undefined && html`<p class="reason">${reason}</p>`}
 </header>
 <nav aria-label="Sections"><ul>${sections.map(({ id, title }) => html`<li><a href="#${id}">${title}</a></li>`)}</ul></nav>
 <main id="main">
-<noscript><p>The charts need JavaScript. All tables are here without it.</p></noscript>
+<noscript><p>The charts, and the tables of their values, need JavaScript. All other tables are here without it.</p></noscript>
 ${sections.map(({ id, title, body }) => section(id, title, body))}
 </main>
 <div id="live" class="hidden" aria-live="polite"></div>

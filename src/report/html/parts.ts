@@ -33,7 +33,7 @@ export function folded(summary: string, body: Markup, isOpen = false): Markup {
 
 const openAttribute = html` open`
 
-/** The places of charts, which the script fills. */
+/** The places of charts, which the script fills. Without it there is no table to open. */
 export function chartPlaces(charts: readonly ChartSpec[]): Markup {
   if (charts.length === 0) return nothing
   return html`<div class="charts">${charts.map(place)}</div>`
@@ -43,7 +43,7 @@ function place({ id, title }: ChartSpec): Markup {
   return html`<figure id="${id}"><figcaption>${title}</figcaption>
 <div class="plot" tabindex="0" role="application" aria-roledescription="chart" aria-label="${title}. The arrow keys move through the values; the same values are in the table below."></div>
 <ul class="legend"></ul>
-<details><summary>Values as a table<span class="hidden">: ${title}</span></summary></details></figure>`
+<details hidden><summary>Values as a table<span class="hidden">: ${title}</span></summary></details></figure>`
 }
 
 /** Lines of a diff: the sign at the start says what the colour says. */

@@ -1,8 +1,10 @@
 // The charts of one promotion, from its report. Pure.
 import type { CheckResult } from '../../canary/analysis/check-results.ts'
+import { evidenceText } from '../../statistics/evidence.ts'
+import { inPercent } from '../../statistics/percent.ts'
 import type { PromotionReport, StepReport } from '../report.ts'
 import type { TimelineReport } from '../timeline-report.ts'
-import { inPercent, niceMost, round } from './axis.ts'
+import { niceMost, round } from './axis.ts'
 import type { ChartSpec, Series } from './chart-spec.ts'
 import { latencyChart } from './latency-chart.ts'
 import { successRates } from './success-rates.ts'
@@ -36,7 +38,8 @@ function shownSamples({ seconds, step }: TimelineReport, most: number): number[]
 function withSamples(chart: ChartSpec, shown: number[]): ChartSpec {
   const pick = <T>(values: T[]) => shown.map((i) => values[i]!)
   const series = chart.series.map(({ low, high, values, ...rest }) => ({
-    ...{ ...rest, values: pick(values) },
+    ...rest,
+    values: pick(values),
     ...(low && high ? { low: pick(low), high: pick(high) } : {}),
   }))
   return { ...chart, x: pick(chart.x), series }
@@ -93,7 +96,8 @@ function observedShares(timeline: TimelineReport): (number | null)[] {
 
 function rateChart({ canary, stable }: PromotionReport, timeline: TimelineReport): OverTime {
   const all = windows(timeline)
-  const rates = (of: 'canary' | 'stable') => all.map((window) => round(window[of] / Math.max(window.seconds, 0.001), 2))
+  const rates = (version: 'canary' | 'stable') =>
+    all.map((window) => round(window[version] / Math.max(window.seconds, 0.001), 2))
   const [ofCanary, ofStable] = [rates('canary'), rates('stable')]
   return {
     title: 'Requests by version',
@@ -167,8 +171,8 @@ function evidenceChart({ check, failThreshold, passThreshold }: CheckResult, tim
         { name: 'for the canary', role: 'for', draw: 'line', values: found.pass },
       ],
       limits: [
-        { name: `fails at ${failThreshold}`, role: 'against', value: failThreshold },
-        { name: `passes at ${passThreshold}`, role: 'for', value: passThreshold },
+        { name: `fails at ${evidenceText(failThreshold)}`, role: 'against', value: failThreshold },
+        { name: `passes at ${evidenceText(passThreshold)}`, role: 'for', value: passThreshold },
       ],
     },
   ]

@@ -1,4 +1,7 @@
 // What a run did besides its promotions, as sections of the page. Pure.
+import { countDistinct } from '../count-changes.ts'
+import { meshState, objectName, objectTitle, planTitle, policyState, removedTitle } from '../plan-rows.ts'
+import { podState } from '../pod-state.ts'
 import type { PlanRow, Report } from '../report.ts'
 import { html, nothing, type Markup } from './escape.ts'
 import { diff, facts, folded, lines, table, type Cell } from './parts.ts'
@@ -9,13 +12,13 @@ export type Section = { id: string; title: string; body: Markup }
 /** Those that have something to say. */
 export function runSections(report: Report): Section[] {
   const { dryRun, plan = [], meshPlan = [], changes, pods, warnings, keptWeights = [], removed = [] } = report
-  const would = dryRun ? 'Planned' : 'Applied'
+  const [policies, mesh] = [planTitle('policies', policyState(report)), planTitle('control plane', meshState(report))]
   const all: (Section | false)[] = [
     warnings.length > 0 && { id: 'warnings', title: 'Warnings', body: lines(warnings) },
-    plan.length > 0 && { id: 'policies', title: `${would} policies`, body: diffs(plan, dryRun) },
-    meshPlan.length > 0 && { id: 'control-plane', title: `${would} control plane`, body: diffs(meshPlan, false) },
+    plan.length > 0 && { id: 'policies', title: policies, body: diffs(plan, dryRun) },
+    meshPlan.length > 0 && { id: 'control-plane', title: mesh, body: diffs(meshPlan, false) },
     keptWeights.length > 0 && { id: 'kept', title: 'Kept weights', body: lines(keptWeights) },
-    removed.length > 0 && { id: 'removed', title: dryRun ? 'Would be removed' : 'Removed', body: lines(removed) },
+    removed.length > 0 && { id: 'removed', title: removedTitle(report), body: lines(removed) },
     report.rendered !== undefined && { id: 'objects', title: 'Objects', body: html`<pre>${report.rendered}</pre>` },
     changes.length > 0 && { id: 'changes', title: 'Changes', body: changeTable(report) },
     pods.length > 0 && { id: 'pods', title: 'Pods', body: podTable(report) },
@@ -30,24 +33,22 @@ function diffs(rows: PlanRow[], isOpen: boolean): Markup {
   return html`${rows.map((row) => objectDiff(row, isOpen))}`
 }
 
-function objectDiff({ action, kind, namespace, name, diff: changed }: PlanRow, isOpen: boolean): Markup {
-  const title = `${kind} ${namespace === '' ? '' : `${namespace}/`}${name}: ${action}`
+function objectDiff(row: PlanRow, isOpen: boolean): Markup {
+  const { action, diff: changed } = row
+  const title = `${objectTitle(row)}: ${action}`
   return changed.length === 0 ? html`<p>${title}</p>` : folded(title, diff(changed), isOpen)
 }
 
 function changeTable({ changes }: Report): Markup {
-  const rows = changes.map(({ kind, namespace, name, action }) => [kind, `${namespace}/${name}`, action])
+  const rows = changes.map((change) => [change.kind, objectName(change), change.action])
   return table('Changes', ['Kind', 'Object', 'Action'], rows)
 }
 
 function podTable({ pods }: Report): Markup {
-  const rows = pods.map(({ name, ready, sidecar, restarts, ok, cause }): Cell[] => [
-    name,
-    ready,
-    sidecar,
-    restarts,
-    ok ? html`<span class="good">✓ ready</span>` : html`<span class="bad">✗ ${cause ?? 'left to the promotion'}</span>`,
-  ])
+  const rows = pods.map((pod): Cell[] => {
+    const { tone, text } = podState(pod)
+    return [pod.name, pod.ready, pod.sidecar, pod.restarts, html`<span class="${tone}">${text}</span>`]
+  })
   return table('Pods', ['Pod', 'Ready', 'Sidecar', 'Restarts', 'State'], rows)
 }
 
@@ -62,7 +63,7 @@ function verification({ mtls = [], trafficChecks = [], telemetry = [] }: Report)
   const checkRows = trafficChecks.map(({ service, what, ok, text }): Cell[] => [service, what, mark(ok), text])
   const telemetryRows = telemetry.map(({ what, ok, text }): Cell[] => [what, mark(ok), text])
   const tables: [Cell[][], string, string, string[]][] = [
-    [mtlsRows, 'mtls', 'Mutual TLS', ['Pod', 'Port', 'Mode', 'A plaintext request is', 'As asked']],
+    [mtlsRows, 'mtls', 'Mutual TLS', ['Pod', 'Port', 'Mode', 'A plaintext request is', 'As configured']],
     [checkRows, 'traffic-checks', 'Traffic checks', ['Service', 'Policy', 'Holds', 'Observed']],
     [telemetryRows, 'telemetry', 'Telemetry', ['What', 'Arrives', 'Observed']],
   ]
@@ -85,7 +86,7 @@ function runFacts(report: Report): Markup {
     ['mesh', mesh && `Istio ${mesh.version}, ${mesh.action}`],
     ['istioctl', istioctl?.version],
     ['restarted', restarted.length > 0 ? restarted.join(', ') : 'nothing'],
-    ['objects changed', String(changes.length)],
+    ['objects changed', String(countDistinct(changes))],
     ['trace', traceId],
   ])}
 ${cost ? html`<p>${cost.text}</p>` : nothing}

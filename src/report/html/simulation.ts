@@ -8,11 +8,11 @@ import type { Section } from './run-sections.ts'
 import type { Headline } from '../headline.ts'
 
 export function simulationHeadline({ simulations }: SimulationReport): Headline {
-  const of = simulations.map(({ canary, service }) => `${canary} of ${service}`).join(', ')
+  const names = simulations.map(({ canary, service }) => `${canary} of ${service}`).join(', ')
   return {
     tone: 'open',
     verdict: 'simulation',
-    sentence: `The chances of ${of}`,
+    sentence: `The chances of ${names}`,
     reason: 'Simulated in virtual time, by the rules that decide about a real promotion. Nothing was changed.',
   }
 }

@@ -1,4 +1,5 @@
 // The share of successful requests over time, with what it may be by chance. Pure.
+import { inPercent } from '../../statistics/percent.ts'
 
 /** In per cent; null before the first request. */
 export type Rates = { values: (number | null)[]; low: (number | null)[]; high: (number | null)[] }
@@ -25,15 +26,15 @@ const z = 1.959964
  * Wilson's score interval (E. B. Wilson, 1927), in per cent. The exact one of statistics/binomial.ts, which decides
  * about steps, takes as long as there are failures, and a chart has hundreds of intervals.
  */
-function wilson(successes: number, of: number): { share: number; low: number; high: number } {
-  const share = successes / of
-  const middle = share + z ** 2 / (2 * of)
-  const reach = z * Math.sqrt((share * (1 - share)) / of + z ** 2 / (4 * of ** 2))
-  const scale = 1 + z ** 2 / of
-  const inPercent = (value: number) => Number((100 * Math.min(1, Math.max(0, value))).toFixed(3))
+function wilson(successes: number, all: number): { share: number; low: number; high: number } {
+  const share = successes / all
+  const middle = share + z ** 2 / (2 * all)
+  const reach = z * Math.sqrt((share * (1 - share)) / all + z ** 2 / (4 * all ** 2))
+  const scale = 1 + z ** 2 / all
+  const bound = (value: number) => inPercent(Math.min(1, Math.max(0, value)), 3)
   return {
-    share: inPercent(share),
-    low: inPercent((middle - reach) / scale),
-    high: inPercent((middle + reach) / scale),
+    share: bound(share),
+    low: bound((middle - reach) / scale),
+    high: bound((middle + reach) / scale),
   }
 }

@@ -31,9 +31,9 @@ test.each<[string, PostState, string[] | Error, [string | undefined, boolean]]>(
     'it failed, without the error, which may hold a secret',
     { intents, held: true },
     new Error('cannot reach https://user:secret@cluster.example'),
-    ['The run ended before its promotion, and the post step failed: its log says what is left', false],
+    ['The run ended in the middle of its promotion, and the post step failed; its log says what is left', false],
   ],
-])('%s', async (_, left, result, told) => {
+])('the post step tells GitHub how the promotion ended when %s', async (_, left, result, told) => {
   const exitCode = process.exitCode
   onTestFinished(() => void (process.exitCode = exitCode))
   vi.stubEnv('STATE_main', 'begun')

@@ -22,7 +22,7 @@ async function published(reportFile: string, summaryFile = join(folder, 'summary
   writeFileSync(outputFile, '')
   vi.stubEnv('GITHUB_OUTPUT', outputFile)
   vi.stubEnv('GITHUB_STEP_SUMMARY', summaryFile)
-  await publish(report, reportFile)
+  const files = await publish(report, reportFile)
   const read = (file: string) => {
     try {
       return readFileSync(file, 'utf8')
@@ -30,7 +30,7 @@ async function published(reportFile: string, summaryFile = join(folder, 'summary
       return ''
     }
   }
-  return { outputs: read(outputFile), summary: read(summaryFile), report: read(reportFile) }
+  return { files, outputs: read(outputFile), summary: read(summaryFile), report: read(reportFile) }
 }
 
 beforeEach(() => {
@@ -53,7 +53,7 @@ describe('the results of a run on GitHub', () => {
     const { outputs, summary, report: json } = await published(file)
     expect(outputs).toContain('rolled-back')
     expect(outputs).toContain(file)
-    expect(summary).toContain('**rolled-back**')
+    expect(summary).toContain('**rolled back**')
     expect(JSON.parse(json)).toMatchObject({ verdict: 'rolled-back' })
   })
 
@@ -64,10 +64,11 @@ describe('the results of a run on GitHub', () => {
   ])('lose nothing but the report when its path is one %s', async (_, path) => {
     writeFileSync(join(folder, 'a-file'), '')
     mkdirSync(join(folder, 'a-folder'))
-    const { outputs, summary } = await published(path())
+    const { files, outputs, summary } = await published(path())
+    expect(files.json).toBeUndefined()
     expect(outputs).toContain('rolled-back')
     expect(outputs).not.toContain(path())
-    expect(summary).toContain('**rolled-back**')
+    expect(summary).toContain('**rolled back**')
     expect(printed).toMatch(/::error title=Report::report: .* cannot be written \(\w+\); choose a path/)
     expect(printed).toContain('::error title=Failed::the canary of backend was not promoted')
     expect(process.exitCode).toBe(1)

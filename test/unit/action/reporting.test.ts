@@ -2,7 +2,8 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { finishReporting, startReporting } from '../../../src/action/reporting.ts'
-import { markerOf, reportId } from '../../../src/report/comment.ts'
+import { markerOf } from '../../../src/report/replace-comment.ts'
+import { reportId } from '../../../src/report/report-id.ts'
 import type { Config } from '../../../src/config/schema.ts'
 import { emptyReport, type Report } from '../../../src/report/report.ts'
 import { botLogin, startGithubApi, type GithubApi, type GithubApiOptions } from '../../github-api.ts'
@@ -276,7 +277,7 @@ describe('the deployment of a promotion', () => {
     await expect.poll(() => states(api), { timeout: 10_000 }).toEqual([['production', 'head', 'in_progress']])
     await runPostStep()
     expect(api.state.deployments[0]!.statuses.at(-1)!.description).toBe(
-      'The run ended before it said how its promotion ended',
+      'The run ended without reporting how its promotion ended',
     )
   })
 
@@ -289,7 +290,7 @@ describe('the deployment of a promotion', () => {
     api.recover()
     await runPostStep()
     expect(states(api)).toEqual([['production', 'head', 'in_progress', 'failure']])
-    expect(api.state.deployments[0]!.statuses.at(-1)!.description).toContain('rolled-back: every step')
+    expect(api.state.deployments[0]!.statuses.at(-1)!.description).toContain('rolled back: every step')
   })
 
   test('is known to the post step even if it has got no status', async () => {
@@ -393,7 +394,7 @@ describe('a deployment that GitHub hears of late', () => {
     ])
   })
 
-  test('does not, either, when its post step tells it', async () => {
+  test('makes neither itself green nor the newer one inactive when its post step reports it', async () => {
     const api = await github()
     await (await begin(api)).end(report(), {}, later)
     const left = leftReports()
@@ -432,7 +433,9 @@ describe('a deployment that GitHub hears of late', () => {
       'promoted by its controller alone',
       'deployment: production',
       {
-        ...{ outcome: 'failure', error: 'x', verdict: 'inconclusive' },
+        outcome: 'failure',
+        error: 'x',
+        verdict: 'inconclusive',
         promotions: canaryThat({ verdict: 'inconclusive', engineVerdict: 'promoted' }),
       },
       ['inactive', 'failure'],
@@ -539,6 +542,9 @@ describe('reporting', () => {
     const broken = { ...report(), promotions: undefined } as unknown as Report
     await runOnce('deployment: production\ncomment: true', environment(api), broken)
     expect(printed).toContain('::warning title=GitHub::comment, deployment: ')
+    printed = ''
+    await runOnce('deployment: production', environment(api), broken)
+    expect(printed).toContain('::warning title=GitHub::deployment: ')
   })
 
   test('waits until the post step has seen to the traffic', async () => {
@@ -605,6 +611,8 @@ describe('without the permissions', () => {
     await reportOn(configOf('comment: true'), environment(api))
     expect(printed).toContain('comment: there is no token; set `github-token: ${{ github.token }}`')
     await runOnce('comment: true', {})
-    expect(printed).toContain('comment: this runner does not say what GitHub runs')
+    expect(printed).toContain(
+      'comment: nothing is written, because this runner does not set GITHUB_REPOSITORY, GITHUB_SHA, GITHUB_API_URL, GITHUB_EVENT_NAME',
+    )
   })
 })

@@ -119,6 +119,19 @@ test.each([
   expect(configOf(uncommented).canary).toMatchObject({ service: 'backend', stable: { name: 'v1' } })
 })
 
+test('what cannot be read is not taken for absent: its section is a comment that says why', () => {
+  const { text } = configTemplate({
+    ...sample('app.yaml'),
+    istio: 'deployments is forbidden:\nUser "ci" cannot list',
+    peerAuthentications: 'peerauthentications is forbidden',
+  })
+  expect(configOf(text)).not.toHaveProperty('istio')
+  expect(configOf(text)).not.toHaveProperty('mtls')
+  expect(text).toContain('cannot be read:\n# deployments is forbidden: User "ci" cannot list\n')
+  expect(text).toContain('cannot be read:\n# peerauthentications is forbidden\n# mtls: permissive\n')
+  expect(text).not.toContain('The cluster has none')
+})
+
 test('an existing control plane and existing mutual TLS stay as they are', () => {
   const peer: KubeObject = {
     apiVersion: 'security.istio.io/v1',

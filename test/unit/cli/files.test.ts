@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { dotenv } from '../../../src/cli/dotenv.ts'
 import { junit } from '../../../src/cli/junit.ts'
-import { publish } from '../../../src/cli/run-output.ts'
+import { checkWritable, writeResults } from '../../../src/cli/run-output.ts'
 import type { Terminal } from '../../../src/cli/terminal.ts'
 import type { ExperimentReport } from '../../../src/report/experiment-report.ts'
 import { fleetReport } from '../../../src/report/fleet-report.ts'
@@ -41,6 +41,13 @@ test('the variables for GitLab have one line each, and no names of inputs', () =
   )
 })
 
+test('the variables for GitLab stay below its limit, and those that pipelines branch on come first', () => {
+  const long = Object.fromEntries(Array.from({ length: 10 }, (_, i) => [`image-${i}`, 'x'.repeat(900)]))
+  const text = dotenv({ ...long, changed: 1, reason: `${'x'.repeat(998)}😀😀`, weight: 0, verdict: 'held' })
+  expect(Buffer.byteLength(text)).toBeLessThanOrEqual(5_000)
+  expect(text).toMatch(/^MESH_VERDICT=held\nMESH_WEIGHT=0\nMESH_REASON=x+…\nMESH_CHANGED=1\nMESH_IMAGE_0=/)
+})
+
 test('the JUnit report has a test for each stage and each promotion, with the cause of a failure', () => {
   const text = junit({
     ...report,
@@ -52,7 +59,10 @@ test('the JUnit report has a test for each stage and each promotion, with the ca
       { name: 'promote', seconds: 11, outcome: 'done' },
     ],
     promotions: [
-      promotion('backend', 'rolled-back', 'bad'),
+      {
+        ...promotion('backend', 'rolled-back', 'bad'),
+        errors: ['the canary of backend was not promoted (rolled-back): of 10 <requests> & "answers"'],
+      },
       promotion('reviews', 'skipped', 'not its turn'),
       promotion('web', 'held', 'as planned'),
     ],
@@ -85,12 +95,31 @@ test('the last lines of a fleet name the cluster of each promotion and experimen
   const experiment = { name: 'slow', verdict: 'resilient', reason: 'users saw nothing' } as ExperimentReport
   const run: Report = { ...report, promotions: [promotion('backend', 'promoted', 'good')], experiments: [experiment] }
   const clusters = ['eu', 'us'].map((name) => ({ name, wave: 1, report: run }))
-  await publish(fleetReport(clusters, new Date()), {}, 'text', screen)
+  await writeResults(fleetReport(clusters, new Date()), {}, 'text', screen)
   expect(lines.slice(0, 4)).toEqual([
     'eu: v2 of backend: promoted: good',
     'us: v2 of backend: promoted: good',
     'eu: slow: resilient: users saw nothing',
     'us: slow: resilient: users saw nothing',
+  ])
+})
+
+test('only what has gone well is printed as a success, and the last line says what changed', async () => {
+  const lines: string[] = []
+  const terminal = {
+    info: (line: string) => void lines.push(line),
+    success: (line: string) => void lines.push(`success: ${line}`),
+    error: (line: string) => void lines.push(`error: ${line}`),
+  } as unknown as Terminal
+  const promotions = [promotion('web', 'held', 'as planned'), promotion('till', 'promoted', 'good')]
+  const change = { kind: 'VirtualService', namespace: 'shop', name: 'web', action: 'changed' } as const
+  await writeResults({ ...report, promotions, changes: [change], restarted: ['Deployment/a'] }, {}, 'text', terminal)
+  await writeResults({ ...report, dryRun: true }, {}, 'text', terminal)
+  expect(lines).toEqual([
+    'v2 of web: held: as planned',
+    'success: v2 of till: promoted: good',
+    'success: done in 12.5 s: 1 object changed, 1 workload restarted',
+    'success: done in 12.5 s: nothing would change',
   ])
 })
 
@@ -109,9 +138,18 @@ test('a file that cannot be written loses neither the others nor the verdict', a
     verdict: 'promoted',
     promotions: [promotion('backend', 'promoted', 'all passed')],
   }
-  expect(await publish(promoted, files, 'text', screen)).toBe(false)
+  const results = await writeResults(promoted, { ...files, 'html-report': '/dev/null/report.html' }, 'text', screen)
+  expect(results).toEqual({ written: {}, isComplete: false })
+  expect(readFileSync(files.outputs, 'utf8')).not.toMatch(/report/i)
   expect(readFileSync(files.outputs, 'utf8')).toContain('MESH_VERDICT=promoted')
   expect(readFileSync(files.summary, 'utf8')).toContain('**promoted**')
   expect(lines).toContain('v2 of backend: promoted: all passed')
   expect(lines.at(-1)).toMatch(/^--report: \/dev\/null\/report\.json cannot be written \(\w+\)/)
+})
+
+test('the HTML report does not share the path of another file', () => {
+  const html = join(tempFolder(), 'a.html')
+  expect(() => checkWritable({ 'html-report': html, summary: html })).toThrow(
+    `--html-report: ${html} is the path of --summary, too; choose another one`,
+  )
 })

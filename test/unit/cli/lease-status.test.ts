@@ -68,18 +68,16 @@ function leaseOf(
 test('the statuses of a fleet name their clusters, and one that cannot be read hides no other', async () => {
   const status = leaseStatus(leaseOf(stateAfter(10), 10), start + 13_000)
   const { all, unread, scope } = await readAll([
-    { title: 'eu: ', read: () => Promise.resolve({ scope: 'in the cluster', all: [status] }) },
-    { title: 'us: ', read: () => Promise.reject(new Error('connect ECONNREFUSED')) },
+    { cluster: 'eu', read: () => Promise.resolve({ scope: 'in the cluster', all: [status] }) },
+    { cluster: 'us', read: () => Promise.reject(new Error('connect ECONNREFUSED')) },
   ])
-  expect(all[0]!.name).toBe('eu: shop/backend')
-  expect(all[0]!.lines[0]).toMatch(/^eu: shop\/backend: v2 beside v1: step 1 of 3/)
-  expect(all[0]!.lines[1]).toBe(status.lines[1])
-  expect(unread).toEqual([{ title: 'us: ', problem: 'us: the promotions cannot be read: connect ECONNREFUSED' }])
+  expect(all).toEqual([{ cluster: 'eu', ...status }])
+  expect(unread).toEqual([{ cluster: 'us', problem: 'the promotions cannot be read: connect ECONNREFUSED' }])
   expect(scope).toBe('in the cluster eu')
 })
 
 test('nothing is shown of a fleet of which no cluster can be read', async () => {
-  const places = ['eu', 'us'].map((name) => ({ title: `${name}: `, read: () => Promise.reject(new Error('no route')) }))
+  const places = ['eu', 'us'].map((cluster) => ({ cluster, read: () => Promise.reject(new Error('no route')) }))
   await expect(readAll(places)).rejects.toThrow(
     'eu: the promotions cannot be read: no route\nus: the promotions cannot be read: no route',
   )
@@ -113,7 +111,9 @@ describe('the status of a promotion, from its Lease', () => {
     const { lines } = leaseStatus(leaseOf(stateAfter(10), 10), start + 13_000)
     expect(lines).toEqual([
       expect.stringMatching(/^shop\/backend: v2 beside v1: step 1 of 3, weight 20%, \w+.*, at least 7\d s left$/),
-      expect.stringMatching(/^ {2}succeeded v2 100% of \d+ · v1 100% of \d+ · users 100% of \d+$/),
+      expect.stringMatching(
+        /^ {2}success {3}v2 100% of \d+ requests · v1 100% of \d+ requests · users 100% of \d+ requests$/,
+      ),
       expect.stringMatching(/^ {2}against {3}[█░]{24} [\d.]+, rolls back at 100$/),
       expect.stringMatching(/^ {2}for {7}[█░]{24} [\d.]+, passes at 20 \(.+\)$/),
       '  holder    https://github.example/acme/shop/actions/runs/7, renewed 3 s ago',
@@ -256,7 +256,7 @@ describe('the status of a promotion, from its Lease', () => {
       leaseOf(stateAfter(10), 10, { annotations: { 'mesh-canary.io/state': '{' } }),
       'shop/backend: a promotion by another version of mesh-canary',
     ],
-  ])('of one %s', (_, lease, text) => {
+  ])('tells of a promotion: %s', (_, lease, text) => {
     expect(leaseStatus(lease, start + 11_000).line).toContain(text)
   })
 })
@@ -277,12 +277,12 @@ describe('the lines of a promotion', () => {
       'moved by Flagger: moving, weight 10%',
     )
     expect(first).toBe('v2 of backend: moved by Flagger: moving, weight 10%')
-    expect(second).toContain('succeeded v2 100%')
+    expect(second).toMatch(/^ {2}success {3}v2 100% of \d+ requests · /)
   })
 
   test('are one when it has ended', () => {
     const ended = stateAfter(60, 5)
-    expect(progressLines(progressView(plan, ended, start))).toEqual(['v2 of backend: rolled-back, weight 0%'])
+    expect(progressLines(progressView(plan, ended, start))).toEqual(['v2 of backend: rolled back, weight 0%'])
   })
 })
 
@@ -313,10 +313,10 @@ test('a watched status has a line for each change, one every ten seconds, and on
 test('a promotion in a cluster that cannot be read has not ended', () => {
   const lines: string[] = []
   const log = changeLog((line) => void lines.push(line))
-  const status = { name: 'eu: shop/backend', about: '1', line: 'eu: shop/backend: step 1', lines: [] }
+  const status = { cluster: 'eu', name: 'shop/backend', about: '1', line: 'shop/backend: step 1', lines: [] }
   const scope = 'in the cluster us'
   log({ scope, all: [status], unread: [] }, 0)
-  log({ scope, all: [], unread: [{ title: 'eu: ', problem: 'eu: no route' }] }, 1_000)
+  log({ scope, all: [], unread: [{ cluster: 'eu', problem: 'no route' }] }, 1_000)
   log({ scope, all: [], unread: [] }, 2_000)
   expect(lines).toEqual([
     'eu: shop/backend: step 1',
@@ -332,7 +332,8 @@ describe('a watched status', () => {
     unread: [],
     all: [{ name: 'shop/backend', about: '1', line: 'step 1', lines: ['step 1', '  holder'] }],
   }
-  const note = 'shown is what has a Lease in the cluster; rollouts that Argo Rollouts or Flagger move have none'
+  const note =
+    '`status` shows what has a Lease in the cluster; rollouts of Argo Rollouts and Flagger have none, so they are missing'
 
   /** Reads these once a second, and stops after the last one. */
   async function watched(answers: (Statuses | string)[], isLive: boolean) {
@@ -354,6 +355,17 @@ describe('a watched status', () => {
   test('says that it shows no rollouts of controllers, also beside a promotion', async () => {
     expect((await watched([one], true)).shown).toEqual([['step 1', '  holder', note], []])
     expect((await watched([one], false)).shown).toEqual([note, 'step 1'])
+  })
+
+  test('names the cluster of a fleet in the first line of each promotion, and of each that cannot be read', async () => {
+    const [status] = one.all
+    const fleet = {
+      scope,
+      all: [{ cluster: 'eu', ...status! }],
+      unread: [{ cluster: 'us', problem: 'no route' }],
+    }
+    expect((await watched([fleet], true)).shown[0]).toEqual(['eu: step 1', '  holder', note, 'us: no route'])
+    expect((await watched([fleet], false)).shown).toEqual([note, 'eu: step 1', 'us: no route'])
   })
 
   test('fails at once if the first read is refused', async () => {

@@ -3,14 +3,19 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { writeNote } from '../../../src/cli/merge-request-note.ts'
-import { markerOf, reportId } from '../../../src/report/comment.ts'
+import { markerOf } from '../../../src/report/replace-comment.ts'
+import { reportId } from '../../../src/report/report-id.ts'
 import { emptyReport, type Report } from '../../../src/report/report.ts'
 import { configOf } from '../fixtures.ts'
 
 type Note = { id: number; body: string; system: boolean; author: { id: number } }
 
-/** A stand-in for GitLab's API, as its documentation describes it. `status`: what every request gets instead. */
-async function gitlab(notes: Note[] = [], status = 200) {
+/**
+ * A stand-in for GitLab's API, as its documentation describes it. `status`: what every request gets instead. `outages`: how many of the
+ * requests of each method it answers with 502 first.
+ */
+async function gitlab(notes: Note[] = [], status = 200, outages = 0) {
+  const left: Record<string, number> = {}
   const server = createServer((request, response) => {
     let text = ''
     request.on('data', (chunk) => (text += String(chunk)))
@@ -20,6 +25,9 @@ async function gitlab(notes: Note[] = [], status = 200) {
       const send = (code: number, value: unknown, headers = {}) =>
         response.writeHead(code, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(value))
       if (status !== 200) return send(status, { message: 'no' })
+      const method = request.method ?? ''
+      left[method] ??= outages
+      if (left[method]-- > 0) return send(502, { message: 'bad gateway' })
       if (request.headers['private-token'] !== 'secret') return send(401, {})
       if (pathname === '/api/v4/user') return send(200, { id: 5 })
       const [, id] = /^\/api\/v4\/projects\/42\/merge_requests\/7\/notes(?:\/(\d+))?$/.exec(pathname) ?? []
@@ -88,6 +96,17 @@ describe('the note on a merge request', () => {
     expect(lines.at(-1)).toContain('shows a later result')
   })
 
+  test('is written although GitLab fails for a moment, but not created twice', async () => {
+    const own = (id: number) => ({ id, body: `${marker}\nof two runs`, system: false, author: { id: 5 } })
+    const { notes, env } = await gitlab([own(1), own(2)], 200, 1)
+    await write(env)
+    expect(notes.map(({ body }) => body.includes('> too slow'))).toEqual([true])
+    const empty = await gitlab([], 200, 1)
+    await write(empty.env)
+    expect(empty.notes).toEqual([])
+    expect(lines.at(-1)).toContain('warning: comment: GitLab answers 502')
+  })
+
   test('is found behind many others, and leaves alone what somebody else wrote with its marker', async () => {
     const others = Array.from({ length: 150 }, (_, i) => ({ id: i, body: marker, system: false, author: { id: 6 } }))
     const { notes, env } = await gitlab([...others, { id: 300, body: marker, system: false, author: { id: 5 } }])
@@ -103,7 +122,7 @@ describe('the note on a merge request', () => {
     ['no token', { GITLAB_TOKEN: '' }, 'warning: comment: there is no token; set the variable GITLAB_TOKEN'],
     ['a wrong token', { GITLAB_TOKEN: 'x' }, 'warning: comment: GitLab does not accept GITLAB_TOKEN'],
     ['no GitLab', { CI_API_V4_URL: 'http://127.0.0.1:9/api/v4' }, 'warning: comment: '],
-  ])('with %s', async (_, change, line) => {
+  ])('is not written, and the log says why, with %s', async (_, change, line) => {
     const { notes, env } = await gitlab()
     await write({ ...env, ...change })
     expect(lines.join('\n')).toContain(line)

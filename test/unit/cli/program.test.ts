@@ -106,7 +106,7 @@ describe('before any change, with one sentence and exit code 2, the command line
       'an unknown variable',
       ['run'],
       { MESH_CANARY_STPS: '5' },
-      'MESH_CANARY_STPS: is not known; did you mean `MESH_CANARY_STEPS`?',
+      'the variable MESH_CANARY_STPS is unknown; did you mean `MESH_CANARY_STEPS`?',
     ],
     ['an invalid value', ['run', '--canary', 'service: a', '--interval', '30'], {}, 'canary.interval: "30" is invalid'],
     ['a config file that does not exist', ['run', '--config', 'no.yaml'], {}, 'no.yaml cannot be read'],
@@ -209,7 +209,7 @@ test('with json, standard output has only the report, and every file is written,
   expect(file('mesh.json')).toBe(out)
   expect(err).toContain('kind: VirtualService')
   expect(file('mesh.env')).toBe(`MESH_CHANGED=0\nMESH_REPORT=${join(folder, 'out/mesh.json')}\n`)
-  expect(file('mesh.md')).toMatch(/^## 📋 The objects of the config, .*; nothing was changed\n/)
+  expect(file('mesh.md')).toMatch(/^## 📋 Rendered the config's objects; .*; nothing was changed\n/)
   expect(file('mesh.xml')).toContain('<testcase classname="mesh-canary.of-file" name="run"')
 })
 

@@ -456,6 +456,7 @@ describe('a config with mistakes', () => {
         ['canary.waitForRun', 'canary:\n  service: a\n  waitForRun: 5s\n', 'leaseWaitTimeout'],
         ['canaries.0.tick', 'canaries:\n  - service: a\n    tick: 5s\n', 'pollInterval'],
         ['verify.deep', 'verify:\n  timeout: 30s\n  deep: true\n', 'trafficChecks'],
+        ['edge.tyk.proof', 'edge:\n  tyk:\n    proof: { path: / }\n', 'probe'],
       ] as const
     ).map(([key, file, newName]): [string, string, Record<string, string>, string[]] => [
       `the key ${key}, which has a new name`,

@@ -2,8 +2,9 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { secretsInConfig } from '../../../src/config/secrets.ts'
 import { stagesOf } from '../../../src/config/stages.ts'
-import { applyTyk, planTyk } from '../../../src/edge/tyk/plan.ts'
-import { judge } from '../../../src/edge/tyk/proof.ts'
+import { applyTyk } from '../../../src/edge/tyk/apply.ts'
+import { planTyk } from '../../../src/edge/tyk/plan.ts'
+import { judge } from '../../../src/edge/tyk/probe.ts'
 import { createRecorder } from '../../../src/report/recorder.ts'
 import { emptyReport } from '../../../src/report/report.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
@@ -45,7 +46,7 @@ function contextFor(tyk: TykStandIn, target: string, more: string, uid: string) 
 }
 
 describe('the API in Tyk', () => {
-  test('is planned, created and proved; a second run changes nothing', async () => {
+  test('is planned, created and verified; a second run changes nothing', async () => {
     const { tyk, context } = await setUp(', keyless: true, listenPath: /shop/')
     expect(await planEdge(context())).toBe(true)
     expect(tyk.stored.size).toBe(0)
@@ -85,7 +86,7 @@ describe('the API in Tyk', () => {
   })
 
   test('asks users for a key unless the config opens it, and leaves that to Tyk later', async () => {
-    const { tyk, context } = await setUp(`, proof: { key: ${tykKey} }`)
+    const { tyk, context } = await setUp(`, probe: { key: ${tykKey} }`)
     await edge(context())
     const [definition] = tyk.stored.values()
     expect(definition!.use_keyless).toBe(false)
@@ -108,13 +109,13 @@ describe('the API in Tyk', () => {
   })
 
   test.each<[string, string, RegExp]>([
-    ['with a wrong key', ', proof: { key: other }', /403: Tyk refuses the request; the key has no access/],
+    ['with a wrong key', ', probe: { key: other }', /403: Tyk refuses the request; the key has no access/],
     [
       'to an application that fails',
-      ', keyless: true, proof: { path: /broken }',
+      ', keyless: true, probe: { path: /broken }',
       /500, from an application behind this API of Tyk and an Envoy; the new API was removed again$/,
     ],
-  ])('fails if the proof does, %s, and leaves nothing behind', async (_, more, message) => {
+  ])('fails if the probe does, %s, and leaves nothing behind', async (_, more, message) => {
     const { context, tyk } = await setUp(more)
     const failed = context()
     await expect(edge(failed, 0)).rejects.toThrow(message)
@@ -126,25 +127,25 @@ describe('the API in Tyk', () => {
     ['at once', {}],
     ['after it has said that it has', { reloadMs: 300 }],
     ['at once, and answers from its cache', { caches: true }],
-  ])('is as before if it does not reach its new target, in a Tyk that reloads %s', async (_, options) => {
+  ])('is restored if it does not reach its new target, in a Tyk that reloads %s', async (_, options) => {
     const { context, live, tyk } = await setUp(', keyless: true', options)
     await edge(context())
     const { target_url: before } = live().proxy
     await expect(edge(context('', 'u1', 'http://127.0.0.1:9'), 1_500)).rejects.toThrow(
-      /Tyk does not reach the ingress gateway at `edge\.tyk\.target`; the way that worked before was written back$/,
+      /Tyk does not reach the ingress gateway at `edge\.tyk\.target`; restored the path, domain and target that last worked$/,
     )
     expect(live().proxy.target_url).toBe(before)
     await expect.poll(() => tyk.loaded).toEqual([live()])
     expect(await edge(context())).toEqual({ changed: false })
   })
 
-  test('returns to the way that was proved, although the run that has left it died before its own proof', async () => {
+  test('returns to the routing that was last verified, although the run that has left it died before its own probe', async () => {
     const { context, live } = await setUp(', keyless: true')
     await edge(context())
     const { target_url: before } = live().proxy
     const broken = context('', 'u1', 'http://127.0.0.1:9')
     await applyTyk(await planTyk(broken.cluster, broken.config))
-    await expect(edge(broken, 0)).rejects.toThrow('the way that worked before was written back')
+    await expect(edge(broken, 0)).rejects.toThrow('restored the path, domain and target that last worked')
     expect(live().proxy.target_url).toBe(before)
   })
 
@@ -168,13 +169,13 @@ describe('the API in Tyk', () => {
     await edge(context(', listenPath: /old/'))
     const other = { ...live(), api_id: 'x', name: 'Other', config_data: {} }
     tyk.stored.set('x', other)
-    await expect(edge(context(', listenPath: /new/, proof: { path: /broken }'), 0)).rejects.toThrow(
+    await expect(edge(context(', listenPath: /new/, probe: { path: /broken }'), 0)).rejects.toThrow(
       'the API stays as it is now, because Other (x) listens at its place from before',
     )
     expect(live().proxy.listen_path).toBe('/new/')
   })
 
-  test('is proved by the definition of now, once a slow Tyk has loaded it', async () => {
+  test('is verified by the definition of now, once a slow Tyk has loaded it', async () => {
     const { context, tyk, live } = await setUp(', keyless: true', { reloadMs: 300 })
     await edge(context())
     const other = await gateway()
@@ -267,10 +268,10 @@ describe('the API in Tyk', () => {
     expect(both.recorder.current().plan).toHaveLength(1)
   })
 
-  test('needs a key for its proof before anything is written', async () => {
+  test('needs a key for its probe before anything is written', async () => {
     const { context, tyk } = await setUp()
     expect(await edgeClusterFaults(context())).toEqual([
-      'edge.tyk.proof.key: a new API asks users for a key, and without one the request that proves the way to the application is refused; ' +
+      'edge.tyk.probe.key: a new API asks users for a key, and without one the request that probes the way to the application is refused; ' +
         'set a key with access to it (before it exists: to all APIs), or `keyless: true`',
     ])
     expect(tyk.stored.size).toBe(0)
@@ -307,15 +308,18 @@ describe('the API in Tyk', () => {
     const { config } = wrong
     const stranger = { ...config, edge: { tyk: { ...config.edge!.tyk, secret: 'other' } } }
     expect(await edgeClusterFaults({ ...wrong, config: stranger })).toEqual([
-      expect.stringContaining('edge.tyk.secret: '),
+      expect.stringMatching(/^edge\.tyk\.secret: .* does not accept the secret \(HTTP 403/),
     ])
+    tyk.server.close()
+    tyk.server.closeAllConnections()
+    expect(await edgeClusterFaults(context())).toEqual([expect.stringMatching(/^edge\.tyk\.url: .* does not answer/)])
   })
 })
 
-describe('the proof', () => {
+describe('the probe', () => {
   const asked = { url: 'http://tyk', path: '/', host: 'shop.example.com', mark: 'our-mark', key: undefined }
 
-  test('is none if the answer does not come through our definition, or not from the application', () => {
+  test('fails if the answer does not come through our definition, or not from the application', () => {
     const fromApp = { 'x-envoy-upstream-service-time': '1' }
     expect(judge(asked, { status: 200, headers: { ...fromApp, 'x-mesh-canary-edge': 'our-mark' } }).ok).toBe(true)
     expect(judge(asked, { status: 200, headers: fromApp }).text).toContain('not through this API of Tyk as it is now')
@@ -323,6 +327,12 @@ describe('the proof', () => {
     expect(judge(asked, { status: 200, headers: { 'x-mesh-canary-edge': 'our-mark' } }).text).toContain('nothing shows')
     const atGateway = judge(asked, { status: 404, headers: { server: 'istio-envoy' } })
     expect(atGateway.text).toContain('no route for the host shop.example.com')
+    const localReply = judge(asked, {
+      status: 503,
+      headers: { server: 'istio-envoy', 'x-mesh-canary-edge': 'our-mark' },
+    })
+    expect(localReply.text).toMatch(/503: the ingress gateway answers, but reaches no ready pod of the application$/)
+    expect(judge(asked, { status: 502, headers: {} }).text).toContain('Tyk does not reach the ingress gateway')
     expect(judge(asked, { problem: 'ECONNREFUSED' }).text).toBe('nothing answers at http://tyk (ECONNREFUSED)')
   })
 })
@@ -339,7 +349,7 @@ describe('the section edge', () => {
   )
 
   test('runs a stage of its own after the policies, and its secrets are secrets', () => {
-    const config = configOf(tyk('proof: { key: k-of-a-test }'))
+    const config = configOf(tyk('probe: { key: k-of-a-test }'))
     expect(stagesOf(config)).toEqual(['policies', 'verify', 'edge'])
     expect(secretsInConfig(config)).toEqual(expect.arrayContaining(['s', 'k-of-a-test']))
   })
@@ -366,7 +376,7 @@ describe('the section edge', () => {
     ...['shop', '//', '//evil.example/x', '/a//b', '/\\\\evil.example', '"/a?b"', '"/a#b"'].flatMap(
       (path): [string, string][] => [
         [tyk(`listenPath: ${path}`), 'edge.tyk.listenPath'],
-        [tyk(`proof: { path: ${path} }`), 'edge.tyk.proof.path'],
+        [tyk(`probe: { path: ${path} }`), 'edge.tyk.probe.path'],
       ],
     ),
     [
@@ -378,8 +388,8 @@ describe('the section edge', () => {
       'edge.tyk.domain: the exposed hosts are only *.shop.example.com, and tyk.example.net of `url` is none of them; set the name',
     ],
     [
-      tyk('proof: { key: "two\\nlines" }'),
-      'edge.tyk.proof.key: a text of 9 characters is invalid: expected a value that fits a header',
+      tyk('probe: { key: "two\\nlines" }'),
+      'edge.tyk.probe.key: a text of 9 characters is invalid: expected a value that fits a header',
     ],
     ['edge: { tyk: { url: "https://a", secret: "s\\n", enabled: false } }', 'edge.tyk.secret: '],
     [tyk('domain: "*.example.com"'), 'expected a host name such as shop.example.com'],

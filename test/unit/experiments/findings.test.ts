@@ -148,5 +148,5 @@ test('the summary has the verdict, the timeline, the users before and during, an
   expect(text).toContain('| recovering | 30.0 | 5.5 | users were back 4.0 s after the removal |')
   expect(text).toContain('| before the fault | 600 | 0 | 500 |')
   expect(text).toContain('| while it acted | 1236 | 15 | 10000 |')
-  expect(text).toContain('What would help:')
+  expect(text).toContain('Advice:')
 })

@@ -1,7 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import { commentBody, commentChange, markerOf, reportId } from '../../../src/report/comment.ts'
+import { commentBody } from '../../../src/report/comment.ts'
+import { commentChange, markerOf } from '../../../src/report/replace-comment.ts'
+import { reportId } from '../../../src/report/report-id.ts'
 import { configOf } from '../fixtures.ts'
 import { emptyReport, type Report } from '../../../src/report/report.ts'
+import { htmlPage } from '../../../src/report/html/page.ts'
+import { summary } from '../../../src/report/summary.ts'
 import { promotionReportOf, stepReportOf } from './promotion-reports.ts'
 
 const marker = markerOf(reportId(configOf('name: shop\nnamespace: shop'), {}))
@@ -11,7 +15,7 @@ const stage = (name: string, outcome: 'done' | 'unchanged' = 'done') => ({ name,
 const body = (part: Partial<Report>, links = {}) => commentBody({ ...nothing, ...part }, marker, links)
 
 describe('a comment', () => {
-  test('begins with a marker of its own for each config, namespace and cluster', () => {
+  test('begins with a marker, which is another one for each config, namespace and cluster', () => {
     expect(body({})).toMatch(
       /^<!-- mesh-canary [0-9a-f]{16} -->\n<!-- as of 2026-11-30T07:00:00.000Z -->\n### ✅ Nothing had to be changed\n/,
     )
@@ -114,6 +118,12 @@ describe('a comment', () => {
     expect(body(part)).toContain(text)
   })
 
+  test('of a cluster on this machine counts by the job, and of one with a similar name by its address', () => {
+    const id = (server: string, job: string) => reportId(configOf('name: shop\nnamespace: shop'), { server, job })
+    expect(id('https://host.docker.internal:6443', 'a')).not.toBe(id('https://host.docker.internal:6443', 'b'))
+    expect(id('https://localhost.example.com', 'a')).toBe(id('https://localhost.example.com', 'b'))
+  })
+
   test('shows a plan as a collapsed diff', () => {
     const plan = [
       {
@@ -128,6 +138,46 @@ describe('a comment', () => {
     expect(text).toContain('### 📋 1 object would change; nothing was changed')
     expect(text).toContain(
       '<details>\n<summary>Policies: 1 object would change</summary>\n\n`````diff\n# VirtualService shop/backend: change\n- a: 1\n+ a: 2\n`````\n\n</details>',
+    )
+  })
+
+  const row = { action: 'change', kind: 'A', namespace: 'b', name: 'c' } as const
+  const applied = { kind: 'A', namespace: 'b', name: 'c', action: 'changed' } as const
+  test.each<[string, Partial<Report>, string, string]>([
+    ['was applied', { changes: [applied] }, 'Policies: 2 objects changed', 'Applied policies'],
+    ['was not applied', {}, 'Policies: 2 objects planned, and not changed', 'Planned policies, not applied'],
+    [
+      'was applied in part',
+      { changes: [{ ...applied, name: 'c2' }] },
+      'Policies: 1 of 2 objects changed',
+      'Planned policies, not applied in full',
+    ],
+  ])('says of a plan whether it %s', (_, part, inComment, title) => {
+    const plan = [row, { ...row, name: part.changes?.[0] === applied ? 'c' : 'c2' }].map((each) => ({
+      ...each,
+      diff: [],
+    }))
+    expect(body({ plan, ...part })).toContain(`<summary>${inComment}</summary>`)
+    const report = { ...nothing, plan, ...part }
+    expect(summary(report)).toContain(`### ${title}`)
+    expect(htmlPage(report, { script: '', style: '' })).toContain(`>${title}</h2>`)
+  })
+
+  test.each<[string, Partial<Report>, string]>([
+    ['was installed', { mesh: { version: '1.30.0', action: 'changed' } }, 'Control plane: 1 object changed'],
+    [
+      'was planned before an installation that failed',
+      { stages: [{ name: 'install', seconds: 1, outcome: 'failed' }] },
+      'Control plane: 1 object planned, and the installation did not finish',
+    ],
+    ['was only shown', { stages: [stage('plan')] }, 'Control plane: 1 object planned, and not changed'],
+  ])('says of a control plane whether it %s', (_, part, text) => {
+    expect(body({ meshPlan: [{ ...row, diff: [] }], ...part })).toContain(text)
+  })
+
+  test('does not say that nothing had to be changed beside a plan that no stage applies', () => {
+    expect(body({ plan: [{ ...row, diff: [] }], stages: [stage('plan'), stage('verify')] })).toContain(
+      '### ✅ 1 object would change; nothing was changed',
     )
   })
 

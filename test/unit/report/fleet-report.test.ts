@@ -57,8 +57,8 @@ test('the report of a fleet has the worst verdict, that of who failed and not of
   })
   // The same object in each of two clusters.
   expect(outputsOf(report, {})).toMatchObject({ changed: 2, 'requests-observed': 20, verdict: 'rolled-back' })
-  expect(summary(report)).toContain('## ⛔ eu: rolled-back; us: rolled-back')
-  expect(summary(report)).toContain('<details><summary>us</summary>')
+  expect(summary(report)).toContain('## ⛔ eu: rolled back; us: rolled back')
+  expect(summary(report)).toContain('<details>\n<summary>us</summary>')
 })
 
 test('the headline of a plan counts what would change in all clusters', () => {
@@ -113,13 +113,14 @@ test('a summary that is too long leaves out the details of clusters, first of th
   })
   const clusters = Array.from({ length: 12 }, (_, i) => ({ name: `c${i}`, wave: 1, report: long('promoted') }))
   clusters.push({ name: 'us', wave: 2, report: long('rolled-back', 'half of the requests failed') })
-  const text = summary(fleetReport(clusters, new Date()))
+  const text = summary(fleetReport(clusters, new Date()), { html: 'out/mesh.html', json: 'mesh.json' })
+  expect(text).toContain('\n\nHTML report: out/mesh.html\n\n')
   expect(Buffer.byteLength(text)).toBeLessThan(1024 * 1024)
   const isLeftOut = (name: string) =>
     text
       .split(`<summary>${name}</summary>`)[1]!
       .split('</details>')[0]!
-      .includes('Left out, because GitHub shows 1 MiB')
+      .includes('is left out, because a summary may have 1 MiB: they are in out/mesh.html')
   expect([isLeftOut('c0'), isLeftOut('c11'), isLeftOut('us')]).toEqual([false, true, false])
   expect(text).toContain('| us | 2 | ⛔ |')
 })
@@ -150,7 +151,7 @@ test('JUnit shows the cluster of each promotion, and which of them failed', () =
   const report = fleetReport(
     [
       { name: 'eu', wave: 1, report: reportOf(promotion('promoted')) },
-      { name: 'us', wave: 2, report: reportOf(promotion('rolled-back'), error) },
+      { name: 'us', wave: 2, report: reportOf(promotion('rolled-back', { errors: [error] }), error) },
     ],
     new Date(),
   )

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { PromotionReport, Report } from '../../../src/report/report.ts'
 import { summary } from '../../../src/report/summary.ts'
@@ -138,11 +140,25 @@ test('the summary lists installed, restarted, changed and checked objects', () =
     '| istioctl | 1.31.0, from the tool cache |',
     '| Restarted | Deployment/mysql, Deployment/backend |',
     '| VirtualService | shop/backend | created |',
-    '| backend-1 | 2/2 | native | ✓ |',
-    '| backend-2 | 1/2 | classic | the image cannot be pulled |',
-    '| backend-3 | 1/2 | native | judged by the promotion |',
+    '| backend-1 | 2/2 | native | ✓ ready |',
+    '| backend-2 | 1/2 | classic | ✗ the image cannot be pulled |',
+    '| backend-3 | 1/2 | native | left to the checks of the promotion |',
   ])
     expect(text.split('\n')).toContain(line)
+})
+
+test('an object that changed twice counts once, as in the headline', () => {
+  const change = { kind: 'VirtualService', namespace: 'shop', name: 'backend', action: 'changed' } as const
+  expect(summary({ ...nothing, changes: [change, change] })).toContain('| Objects changed | 1 |')
+})
+
+test('a dry run of uninstall says what would be removed, and nothing if there is nothing', () => {
+  const removed = (part: Partial<Report>) => summary({ ...nothing, stages: [], ...part })
+  expect(removed({ dryRun: true, removed: ['Namespace istio-system'] })).toContain(
+    '### Would be removed\n\n- Namespace istio-system',
+  )
+  expect(removed({ removed: ['Namespace istio-system'] })).toContain('### Removed\n')
+  expect(removed({ removed: [] })).not.toContain('emoved')
 })
 
 describe('the summary of a promotion', () => {
@@ -164,10 +180,10 @@ describe('the summary of a promotion', () => {
   test('has a table of its steps, with a dash where there is no rate', () => {
     expect(
       text,
-    ).toContain(`| Weight | From s | Seconds | Canary requests | succeeded | Stable requests | succeeded | Share seen | Outcome |
+    ).toContain(`| Weight | From (s) | Lasted (s) | v2: requests | succeeded | v1: requests | succeeded | Observed share | Outcome |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
-| 5 | 1 | 10.4 | 200 | 99.5% | 4000 | 100.0% | 4.76% | passed |
-| 100 | 12 | 2.0 | 0 | – | 0 | – | – | inconclusive |`)
+| 5% | 1 | 10.4 | 200 | 99.5% | 4000 | 100% | 4.76% (3.95 to 5.68) | passed |
+| 100% | 12 | 2.0 | 0 | – | 0 | – | – | inconclusive |`)
   })
 
   test('marks a mirror, an A/B step, and a share that does not fit its weight', () => {
@@ -185,26 +201,28 @@ describe('the summary of a promotion', () => {
         },
       ],
     })
-    for (const cell of ['| copies of 30% |', '| those that match |', '| 9% (not 5%) |']) expect(kinds).toContain(cell)
+    for (const cell of ['| copies of 30% |', '| requests that match |', '| 9% (8 to 10), not 5% |'])
+      expect(kinds).toContain(cell)
   })
 
-  test('has a chart that Mermaid can draw, with a finite number for each step', () => {
+  test('has a chart that Mermaid can draw, without the steps that the canary served nothing in', () => {
     expect(text).toContain(`\`\`\`mermaid
 xychart-beta
   title "v2 weight (bars) and success (line), per cent"
-  x-axis ["5 at 1 s", "100 at 12 s"]
+  x-axis ["5 at 1 s"]
   y-axis "per cent" 0 --> 100
-  bar [5, 100]
-  line [99.5, 0]
+  bar [5]
+  line [99.5]
 \`\`\``)
   })
 
   test('explains the result in words and lists the counts of every check', () => {
-    expect(text).toContain('\n\n**rolled-back**: every step passed its checks\n\n')
+    expect(text).toContain('\n\n**rolled back**: every step passed its checks\n\n')
     expect(text).toContain(
       "Requests to the canary: 200. Requests of the users of backend: 4200, failed: 1. Decided 1.0 s after the canary's first request. The canary served its last request 0.5 s after its weight was set to 0.",
     )
-    expect(text).toContain('| success rate | 1 of 200 | 0 of 4000 | 0.50 of 100.00 | 1.2e+4 of 20.00 | pass |')
+    expect(text).toContain('| success rate | 1 of 200 | 0 of 4000 | 0.5 of 100 | 1.2e+4 of 20 | pass |')
+    expect(text).toContain('(here 0.5); the canary fails when the sum reaches the limit.')
   })
 
   test('has no chart without steps', () => {
@@ -229,7 +247,9 @@ xychart-beta
         },
       ],
     })
-    expect(shown).toContain("Last of backend-v2-1 (app):\n\n`````text\nBackOff: again\nout of memory\n'''''\n`````")
+    expect(shown).toContain(
+      "Last events and log lines of backend-v2-1 (container app):\n\n`````text\nBackOff: again\nout of memory\n'''''\n`````",
+    )
   })
 })
 
@@ -239,7 +259,7 @@ describe('text from the cluster does not become markup', () => {
 
   test('in a table cell, which also stays one line', () => {
     const row = { name: 'backend-1', ready: '1/2', sidecar: 'native' as const, ok: false, restarts: 0, cause: hostile }
-    expect(summary({ ...nothing, pods: [row] }).split('\n')).toContain(`| backend-1 | 1/2 | native | ${safe} next |`)
+    expect(summary({ ...nothing, pods: [row] }).split('\n')).toContain(`| backend-1 | 1/2 | native | ✗ ${safe} next |`)
   })
 
   test('in the headline', () => {
@@ -248,7 +268,7 @@ describe('text from the cluster does not become markup', () => {
 
   test('in the reason of a verdict', () => {
     expect(summary({ ...nothing, verdict: 'rolled-back', reason: hostile }).split('\n')).toContain(
-      `| Verdict | **rolled-back**: ${safe} next |`,
+      `| Verdict | **rolled back**: ${safe} next |`,
     )
   })
 
@@ -269,12 +289,19 @@ test.each(['\r', '\r\n', '\n'])(
       cause: 'x\ry',
     } as const
     const text = summary({ ...nothing, pods: [pod], warnings: [`one${lineBreak}two`], error: `three\rfour` })
-    expect(text).toContain('| a b | 1/2 | native | x y |')
+    expect(text).toContain('| a b | 1/2 | native | ✗ x y |')
     expect(text).toContain('- one two')
     expect(text).toContain('> three four')
     expect(text).not.toContain('\r')
   },
 )
+
+test('the example in the documentation is the summary of a real run', () => {
+  const root = resolve(import.meta.dirname, '../../..')
+  const report = JSON.parse(readFileSync(resolve(root, 'test/fixtures/reports/promoted.json'), 'utf8')) as Report
+  const [, example] = readFileSync(resolve(root, 'docs/example-summary.md'), 'utf8').split(' -->\n\n')
+  expect(example).toBe(summary(report))
+})
 
 test('a manifest cannot end the block of code that shows it', () => {
   const fences = summary({ ...nothing, rendered: 'a: |\n  `````\n  # heading\n' }).match(/^ *`{5}/gm)
@@ -319,8 +346,8 @@ describe('a summary of a large run', () => {
       '## ',
       '**promoted**',
       '```mermaid',
-      'Last of pod-0',
-      '<summary><b>Policies</b></summary>',
+      'Last events and log lines of pod-0',
+      '<summary><b>Planned policies, not applied</b></summary>',
       '<summary><b>Pods</b></summary>',
     ]
     const places = order.map((part) => text.indexOf(part))

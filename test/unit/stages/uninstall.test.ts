@@ -1,7 +1,8 @@
 // The stage uninstall with an API in Tyk (a stand-in, test/tyk.ts): it goes only if the routes go that it leads to.
 import { expect, onTestFinished, test } from 'vitest'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
-import { applyTyk, planTyk } from '../../../src/edge/tyk/plan.ts'
+import { applyTyk } from '../../../src/edge/tyk/apply.ts'
+import { planTyk } from '../../../src/edge/tyk/plan.ts'
 import { createRecorder } from '../../../src/report/recorder.ts'
 import { emptyReport } from '../../../src/report/report.ts'
 import type { StageContext } from '../../../src/stages/context.ts'

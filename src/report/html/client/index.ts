@@ -26,6 +26,7 @@ function keepSize(): void {
 function offerTables(): void {
   for (const { spec, figure } of figures) {
     const details = figure.querySelector('details')!
+    details.hidden = false
     details.addEventListener('toggle', () => {
       if (details.open && !details.querySelector('table')) details.append(tableOf(spec))
     })

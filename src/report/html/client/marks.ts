@@ -31,7 +31,7 @@ export function drawLimits(plot: uPlot, { limits = [] }: ChartSpec, palette: Pal
   prepared(ctx, palette, () => {
     for (const { name, role, value } of limits) {
       const at = Math.round(plot.valToPos(value, 'y', true))
-      const colour = palette.of(role)
+      const colour = palette.colourOf(role)
       line(ctx, [bbox.left, at, bbox.left + bbox.width, at], colour, [2 * ratio, 3 * ratio])
       write(ctx, name, bbox.left + 6 * ratio, at + (value === highest ? -5 : 13) * ratio, colour)
     }

@@ -8,7 +8,7 @@ export type Palette = {
   grid: string
   mark: string
   font: string
-  of: (role: Role) => string
+  colourOf: (role: Role) => string
 }
 
 export function paletteOf(element: Element): Palette {
@@ -20,6 +20,6 @@ export function paletteOf(element: Element): Palette {
     grid: colour('grid'),
     mark: colour('mark'),
     font: `12px ${style.fontFamily}`,
-    of: colour,
+    colourOf: colour,
   }
 }

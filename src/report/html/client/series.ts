@@ -31,7 +31,7 @@ function add(plotted: Plotted, spec: ChartSpec, i: number, values: (number | nul
   )
   plotted.series.push(bound, bound)
   const last = plotted.series.length - 1
-  plotted.bands.push({ series: [last, last - 1], fill: transparent(palette.of(series.role)) })
+  plotted.bands.push({ series: [last, last - 1], fill: transparent(palette.colourOf(series.role)) })
 }
 
 /** Values beyond the scale are drawn at its edge. */
@@ -41,7 +41,7 @@ function inScale({ scale: { low, high } }: ChartSpec, value: number | null): num
 
 function lookOf(spec: ChartSpec, i: number, palette: Palette): uPlot.Series {
   const { role, draw } = spec.series[i]!
-  const stroke = palette.of(role)
+  const stroke = palette.colourOf(role)
   const common: uPlot.Series = { stroke, width: 2, points: { show: spec.x.length === 1 } }
   if (draw === 'bars') return { ...common, fill: stroke, width: 0, points: { show: false }, ...barsOf(spec, i) }
   return {

@@ -1,4 +1,5 @@
 // Values as text, in the axes, in the readout and in the tables.
+import { evidenceText } from '../../../statistics/evidence.ts'
 import type { ChartSpec } from '../chart-spec.ts'
 
 export function timeText(seconds: number): string {
@@ -17,11 +18,8 @@ export function nameOfX({ categories, x }: ChartSpec, i: number): string {
 export function valueText({ unit }: ChartSpec, value: number | null | undefined): string {
   if (value === null || value === undefined) return '–'
   if (unit === '%') return `${Number(value.toFixed(2))}%`
-  if (unit === 'E') return value >= 1e6 || (value > 0 && value < 0.001) ? value.toExponential(1) : grouped(value)
+  if (unit === 'E') return evidenceText(value)
   return unit === 'per second' ? `${shortNumber(value)}/s` : shortNumber(value)
 }
 
 const shortNumber = (value: number) => String(Number(value.toPrecision(4)))
-
-/** 12345 is `12,350`. */
-const grouped = (value: number) => value.toLocaleString('en', { maximumSignificantDigits: 4 })

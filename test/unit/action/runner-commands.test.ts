@@ -13,7 +13,7 @@ function commandsIn(text: string): string[] {
   })
 }
 
-describe('defused', () => {
+describe('a line in the log of the runner', () => {
   test.each([
     '::error::it was not us',
     '::add-mask::a',
@@ -31,12 +31,12 @@ describe('defused', () => {
     '###[error]three',
     '####[error]four',
     '::##[error]both',
-  ])('removes the commands of the runner from %j', (line) => {
+  ])('has no command left of %j', (line) => {
     expect(commandsIn(line)).not.toEqual([])
     expect(commandsIn(withoutRunnerCommands(line))).toEqual([])
   })
 
-  test.each(['::error::x', '##[error]x', 'a\n  ::b::c ##[d]'])('does not change what a reader sees in %j', (line) => {
+  test.each(['::error::x', '##[error]x', 'a\n  ::b::c ##[d]'])('reads as before: %j', (line) => {
     expect(withoutRunnerCommands(line).replaceAll('\u200b', '')).toBe(line)
     expect(withoutRunnerCommands(line)).not.toBe(line)
   })
@@ -51,7 +51,7 @@ test.each([
   'issue ##7 [x]',
   ': one colon',
   '',
-])('defused does not change a line without a command: %j', (line) => {
+])('a line without a command does not change: %j', (line) => {
   expect(commandsIn(line)).toEqual([])
   expect(withoutRunnerCommands(line)).toBe(line)
 })
