@@ -94,7 +94,7 @@ export class PromotionRun {
       split,
       plan,
       session,
-      state: () => this.state,
+      state: () => this.resumable(),
       rollbackObstacle: () => this.endpoints.rollbackObstacle(),
       capacity: deps.created?.(plan.service)?.capacity,
       clock,
@@ -260,10 +260,14 @@ export class PromotionRun {
     this.status = asHandedOver(endPromotedForHandOver(plan, state, how), this.resumable(), resumeWithinMs)
   }
 
-  /** What a later run continues with. A promotion that waits for others is not over. */
+  /**
+   * What a later run continues with, also if this one dies before it has handed it over. A promotion that waits for others is
+   * not over.
+   */
   private resumable(): State {
     const { status, context } = this
     const { state } = status
+    if (status.kind === 'handed-over' || status.kind === 'interrupted') return status.resumable
     return status.kind === 'waiting' ? resumeState(state, state.weight, context.deps.clock.now()) : state
   }
 

@@ -1,6 +1,7 @@
 // Promotions that one run hands over to the next, because its time is over.
 import { describe, expect, test, vi } from 'vitest'
 import { guardAnnotation, handedOverBy, savedPromotion } from '../../../src/canary/ownership/lease-object.ts'
+import type { State } from '../../../src/canary/state/types.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import type { ObjectWatch } from '../../../src/cluster/watch.ts'
@@ -169,6 +170,19 @@ describe('a run whose time is over', () => {
     const cluster = guardedCluster()
     await cluster.promote(planWith(), endingIn(cluster, 60_000))
     expect(savedPromotion(cluster.lease)?.state.phase).toBe('watching')
+  })
+
+  test('leaves what the next run continues also if it dies before it could hand over', async () => {
+    const cluster = guardedCluster()
+    let left: State | undefined
+    const hasDecided = () => cluster.notes.some((line) => line.startsWith('decision: held'))
+    cluster.clock.afterSleep = () => {
+      if (hasDecided()) left = savedPromotion(cluster.lease)?.state
+    }
+    // The other clusters of a fleet never end.
+    const others = { failure: () => undefined, report: () => new Promise<void>(() => undefined), isFinal: () => false }
+    await cluster.promote(planWith(), { ...endingIn(cluster, 60_000), others })
+    expect(left).toMatchObject({ phase: 'watching', weight: 5, watchedBefore: { stage: 1 } })
   })
 
   test('starts no promotion any more', async () => {
