@@ -261,21 +261,26 @@ function claimOf(
     guarded = written.metadata.annotations?.[guardAnnotation] === identity
   }
   const confirm = () => write([renewal()])
-  /** The answer to an attempt may be lost. The next one then finds that this run does not hold the Lease any more. */
-  const lastWrite = (isDone: (now: Lease | undefined) => boolean) => {
-    let isRetry = false
-    return async (operations: PatchOperation[]) => {
-      const wasTried = isRetry
-      isRetry = true
-      await write(operations).catch(async (error: unknown) => {
-        if (!(error instanceof LeaseLost && wasTried)) throw error
-        if (!isDone(await cluster.get<Lease>('Lease', namespace, name))) throw error
+  /**
+   * Saves the promotion and leaves the Lease to `heir`. The answer may be lost: the request's own second attempt, or a later
+   * one, then finds that this run does not hold the Lease any more, because its own write has succeeded.
+   */
+  const leave = (heir: string) => {
+    const sent = new Set<string | undefined>()
+    return async (saved: SavedPromotion, operations: PatchOperation[] = []) => {
+      const text = JSON.stringify(saved)
+      sent.add(text)
+      const holder: PatchOperation = { op: 'add', path: '/spec/holderIdentity', value: heir }
+      await write([...operations, holder, save(text)]).catch(async (error: unknown) => {
+        if (!(error instanceof LeaseLost)) throw error
+        const now = await cluster.get<Lease>('Lease', namespace, name)
+        const isDone = holderOf(now) === heir && sent.has(now?.metadata.annotations?.[stateAnnotation])
+        if (!isDone) throw error
       })
     }
   }
-  const heir = handOverIdentity(identity)
-  const release = lastWrite((now) => isReleasedByClaimant(lease, now))
-  const handOver = lastWrite((now) => holderOf(now) === heir)
+  const release = leave('')
+  const handOver = leave(handOverIdentity(identity))
   return {
     identity,
     lease,
@@ -288,14 +293,12 @@ function claimOf(
       uid = (await recreateLease(cluster, identity, claiming))?.metadata.uid
     },
     declineGuard: () => write([renewal(), { op: 'add', path: leasePaths.guard, value: identity }]),
-    renew: (saved) => write([renewal(), save(saved)]),
-    release: (saved) => release([{ op: 'add', path: '/spec/holderIdentity', value: '' }, save(saved)]),
+    renew: (saved) => write([renewal(), save(JSON.stringify(saved))]),
+    release,
     handOver: (saved, resumeWithinMs) =>
-      handOver([
+      handOver(saved, [
         renewal(),
         { op: 'add', path: '/spec/leaseDurationSeconds', value: Math.ceil(resumeWithinMs / 1_000) },
-        { op: 'add', path: '/spec/holderIdentity', value: heir },
-        save(saved),
       ]),
     end: async () => {
       if (isEnding && (await cluster.get<Lease>('Lease', namespace, name))?.metadata.uid !== uid) return
@@ -311,8 +314,9 @@ function renewal(): PatchOperation {
   return { op: 'add', path: '/spec/renewTime', value: microTime() }
 }
 
-function save(saved: SavedPromotion): PatchOperation {
-  return { op: 'add', path: annotationPath(stateAnnotation), value: JSON.stringify(saved) }
+/** `text`: the promotion as JSON. */
+function save(text: string): PatchOperation {
+  return { op: 'add', path: annotationPath(stateAnnotation), value: text }
 }
 
 /** @throws LeaseLost if another run was faster. */
@@ -323,12 +327,6 @@ async function recreateLease(cluster: Cluster, identity: string, claiming: Claim
   })
   if (created && holderOf(created) !== identity) throw new LeaseLost(explainLoss(created, identity))
   return created
-}
-
-/** True if the run that claimed this Lease has released it, and nobody has taken it since. */
-function isReleasedByClaimant({ metadata: { annotations } }: Lease, now: Lease | undefined): boolean {
-  const { [runAnnotation]: run, [endedAnnotation]: ended } = now?.metadata.annotations ?? {}
-  return holderOf(now) === '' && ended === undefined && run === annotations?.[runAnnotation]
 }
 
 /** Writes to the Lease only while `identity` holds it. @throws LeaseLost when it does not. */

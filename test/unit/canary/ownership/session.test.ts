@@ -163,6 +163,18 @@ describe('a run that continues what another has handed over', () => {
     expect([namespace.weight, namespace.lease]).toEqual([0, undefined])
   })
 
+  test('hands over again; the request repeats a write whose answer was lost, which is no error', async () => {
+    const namespace = afterHandOver()
+    const session = await open(namespace)
+    const write = namespace.api.patch.bind(namespace.api)
+    namespace.api.patch = async (...args) => {
+      if (args[0] === 'Lease') await write(...args)
+      return write(...args)
+    }
+    await session.handOver(state, 60_000)
+    expect(handedOverBy(namespace.holder!)).toBe(session.identity)
+  })
+
   test('hands over again; a repeated write whose first answer was lost is no error', async () => {
     const namespace = afterHandOver()
     const session = await open(namespace)
