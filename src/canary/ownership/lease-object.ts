@@ -86,10 +86,15 @@ export function claimantOf(lease: Lease | undefined): string {
   return handedOverBy(holder) ?? holder
 }
 
+/** The run whose guard watches, or did at last; empty if none does. */
+export function guardOf(lease: Lease | undefined): string {
+  return lease?.metadata.annotations?.[guardAnnotation] ?? ''
+}
+
 /** The guard of that run watches. */
 export function isGuarded(lease: Lease | undefined): boolean {
   const claimant = claimantOf(lease)
-  return claimant !== '' && lease?.metadata.annotations?.[guardAnnotation] === claimant
+  return claimant !== '' && guardOf(lease) === claimant
 }
 
 /** How long a handed-over promotion may wait for its next run; undefined if it is not handed over. */

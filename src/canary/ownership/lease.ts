@@ -15,13 +15,13 @@ import {
   handOverIdentity,
   resumeWithinOf,
   guardAnnotation,
+  guardOf,
   holderOf,
   leaseName,
   leasePaths,
   runAnnotation,
   runOfHolder,
   workOfHolder,
-  isGuarded,
   isSavedByOtherVersion,
   savedPromotion,
   stateAnnotation,
@@ -38,7 +38,7 @@ export type LeaseClaim = {
   isStolen: boolean
   /** The holder has handed it over, and its guard watches what it left until the guard of this claim does. */
   isHandedOver: boolean
-  /** A guard watched the holder before. */
+  /** A guard watched the holder before, or the one before it, whose traffic the holder had taken over. */
   wasGuarded: boolean
   /** How much longer what was handed over may wait for a run, in milliseconds. */
   resumeWithinLeftMs: number
@@ -117,7 +117,7 @@ export async function claimLease(cluster: Cluster, claiming: ClaimOptions): Prom
       before: savedPromotion(lease),
       isStolen: decision.kind === 'steal',
       isHandedOver: handedOverBy(holderOf(lease)) !== undefined,
-      wasGuarded: isGuarded(lease),
+      wasGuarded: holderOf(lease) !== '' && guardOf(lease) !== '',
       resumeWithinLeftMs: resumeWithinLeftOf(lease),
     })
   }
@@ -231,12 +231,19 @@ async function createLease(
 
 async function takeLease(
   cluster: Cluster,
-  { metadata: { name, resourceVersion, annotations = {} }, spec }: Lease,
+  lease: Lease,
   identity: string,
   { namespace, run, leaseMs }: ClaimOptions,
 ): Promise<Lease> {
+  const {
+    metadata: { name, resourceVersion, annotations = {} },
+    spec,
+  } = lease
+  // The guard of an earlier holder goes on until that of this claim watches. If that never happens, the next run still
+  // finds that there was one.
+  const isGuardOver = holderOf(lease) === ''
   const remaining = Object.fromEntries(
-    Object.entries(annotations).filter(([key]) => key !== endedAnnotation && key !== guardAnnotation),
+    Object.entries(annotations).filter(([key]) => key !== endedAnnotation && !(isGuardOver && key === guardAnnotation)),
   )
   return cluster.patch<Lease>('Lease', namespace, name, [
     { op: 'test', path: '/metadata/resourceVersion', value: resourceVersion },

@@ -77,7 +77,7 @@ export async function openSession(
   const claim = await claimLease(cluster, claiming).catch(withRemedy)
   const origin: Origin = { version: 5, plan: planHash(plan), template, run }
   const before = isResumable(claim.before, origin) ? claim.before : undefined
-  const abandon = () => abandonClaim(cluster, split, selectors, claim, before)
+  const abandon = () => abandonClaim(cluster, split, plan, selectors, claim, before)
   try {
     // The earlier run may wake up with a write that it has prepared.
     if (claim.isStolen) await fenceRoutes(cluster, split)
@@ -183,12 +183,14 @@ function once<T>(work: (argument: T) => Promise<void>): (argument: T) => Promise
 async function abandonClaim(
   cluster: Cluster,
   split: Split,
+  { guard }: CanaryConfig,
   selectors: VersionSelectors,
   claim: LeaseClaim,
   before: SavedPromotion | undefined,
 ): Promise<void> {
   try {
-    if (claim.isHandedOver && before) return await claim.handOver(before, claim.resumeWithinLeftMs)
+    // With `guard: off` this run has ended the guard that waits for the next one.
+    if (claim.isHandedOver && before && guard.enabled) return await claim.handOver(before, claim.resumeWithinLeftMs)
     if ((claim.isStolen || claim.isHandedOver) && claim.wasGuarded) {
       await requireRollbackTarget(cluster, split, selectors)
       const saved = await readSavedRoutes(cluster, split.namespace, split.service)
