@@ -36,6 +36,8 @@ export type LeaseClaim = {
   before: SavedPromotion | undefined
   /** The holder did not release the Lease, but stopped renewing it. It may still wake up. */
   isStolen: boolean
+  /** Somebody else has ended the promotion of the holder before: its guard, or the stage rollback. */
+  wasEnded: boolean
   /** The holder has handed it over, and its guard watches what it left until the guard of this claim does. */
   isHandedOver: boolean
   /** A guard watched the holder before, or the one before it, whose traffic the holder had taken over. */
@@ -116,6 +118,7 @@ export async function claimLease(cluster: Cluster, claiming: ClaimOptions): Prom
     return claimOf(cluster, taken, identity, claiming, {
       before: savedPromotion(lease),
       isStolen: decision.kind === 'steal',
+      wasEnded: lease?.metadata.annotations?.[endedAnnotation] !== undefined,
       isHandedOver: handedOverBy(holderOf(lease)) !== undefined,
       wasGuarded: holderOf(lease) !== '' && guardOf(lease) !== '',
       resumeWithinLeftMs: resumeWithinLeftOf(lease),
@@ -257,7 +260,7 @@ function claimOf(
   lease: Lease,
   identity: string,
   claiming: ClaimOptions,
-  found: Pick<LeaseClaim, 'before' | 'isStolen' | 'isHandedOver' | 'wasGuarded' | 'resumeWithinLeftMs'>,
+  found: Pick<LeaseClaim, 'before' | 'isStolen' | 'wasEnded' | 'isHandedOver' | 'wasGuarded' | 'resumeWithinLeftMs'>,
 ): LeaseClaim {
   const { namespace, name } = lease.metadata
   let { uid } = lease.metadata

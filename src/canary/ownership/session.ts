@@ -13,7 +13,7 @@ import type { CanaryConfig } from '../../config/schema.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { noRequests, type RequestCounts } from '../analysis/request-counts.ts'
 import { progressView } from '../state/progress-view.ts'
-import { mapSteps } from '../state/steps.ts'
+import { mapSteps, withoutWatchedTime } from '../state/steps.ts'
 import { fenceRoutes, readRoutes, resetToStable } from '../traffic/router.ts'
 import { listSplittingRoutes } from '../traffic/splitting-routes.ts'
 import { requireRollbackTarget } from '../workload/endpoints.ts'
@@ -76,7 +76,7 @@ export async function openSession(
   const claiming = { namespace, service, run, leaseMs, waitMs, signal, clock, note }
   const claim = await claimLease(cluster, claiming).catch(withRemedy)
   const origin: Origin = { version: 5, plan: planHash(plan), template, run }
-  const before = isResumable(claim.before, origin) ? claim.before : undefined
+  const before = isResumable(claim.before, origin) ? asLeft(claim.before, claim) : undefined
   const abandon = () => abandonClaim(cluster, split, plan, selectors, claim, before)
   try {
     // The earlier run may wake up with a write that it has prepared.
@@ -217,6 +217,11 @@ function isResumable(
 ): saved is SavedPromotion {
   if (saved?.plan !== plan || saved.template !== template) return false
   return saved.state.phase !== 'ended' || isHeldAsPlanned(saved.state)
+}
+
+/** Whoever was lost has left nothing, so the time that the canary was watched at its weight ends there. */
+function asLeft(saved: SavedPromotion, { isStolen, wasEnded }: LeaseClaim): SavedPromotion {
+  return isStolen || wasEnded ? { ...saved, state: withoutWatchedTime(saved.state) } : saved
 }
 
 /** The state without the times of each step, which nothing reads: a hundred steps must fit into an annotation. */

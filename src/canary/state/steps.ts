@@ -84,6 +84,12 @@ export function watchedBefore({ watchedBefore, stagesStarted }: Progress): numbe
   return watchedBefore?.stage === stagesStarted ? watchedBefore.ms : 0
 }
 
+/** The state of a promotion whose canary nobody has kept at its weight since: a bake time that is interrupted starts anew. */
+export function withoutWatchedTime<S extends State>(state: S): S {
+  const { watchedBefore: _, ...rest } = state
+  return rest as S
+}
+
 /** Only what every phase knows: for the next phase to add its own. */
 export function progressOf(state: BetweenSteps | State): Progress {
   const { startedAt, startWeight, foundWeight, passedWeight, weight, stagesStarted, checks, stableTotal } = state

@@ -1,6 +1,11 @@
 // Promotions that one run hands over to the next, because its time is over.
 import { describe, expect, test, vi } from 'vitest'
-import { guardAnnotation, handedOverBy, savedPromotion } from '../../../src/canary/ownership/lease-object.ts'
+import {
+  endedAnnotation,
+  guardAnnotation,
+  handedOverBy,
+  savedPromotion,
+} from '../../../src/canary/ownership/lease-object.ts'
 import type { State } from '../../../src/canary/state/types.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
@@ -72,6 +77,36 @@ describe('a run whose time is over', () => {
     expect((again as { endedAt: number }).endedAt - from).toBeLessThan(50_000)
     expect(ended.canary.requests).toBeGreaterThan(1_000)
     expect(second.notes.some((line) => line.startsWith('resumes an earlier run'))).toBe(true)
+  })
+
+  /** How long the second run watched the step, which the first one watched for all but a few seconds. */
+  const secondStepAfter = async (meanwhile: (cluster: FakeCluster) => void) => {
+    const plan = planWith(', steps: [50, 100]')
+    const first = guardedCluster()
+    await first.promote(plan, endingIn(first, 97_000))
+    meanwhile(first)
+    const second = guardedCluster(first)
+    const { steps } = await second.promote(plan)
+    const [, again] = steps as { shiftedAt: number; endedAt: number }[]
+    return again!.endedAt - again!.shiftedAt
+  }
+
+  test.each<[string, (cluster: FakeCluster) => void]>([
+    ['the guard has returned the traffic', (cluster) => cluster.setWeight(0)],
+    [
+      'somebody has ended the promotion',
+      ({ lease }) => {
+        lease!.spec!.holderIdentity = ''
+        lease!.metadata.annotations![endedAnnotation] = 'the guard set the weight to 0'
+      },
+    ],
+    [
+      'a run between them was lost',
+      ({ lease }) => Object.assign(lease!.spec!, { holderIdentity: 'run 8', leaseDurationSeconds: 30 }),
+    ],
+  ])('gives a step its whole time when %s', async (_, meanwhile) => {
+    expect(await secondStepAfter(() => undefined)).toBeLessThan(60_000)
+    expect(await secondStepAfter(meanwhile)).toBeGreaterThan(95_000)
   })
 
   test('promotes a canary whose steps are longer than any run', async () => {
