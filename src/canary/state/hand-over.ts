@@ -54,11 +54,13 @@ function describeRest({ guard, stable }: CanaryConfig, weight: number, resumeWit
   )
 }
 
-/** What the next run resumes: it continues the step, and counts how long this run has watched it. */
+/** What the next run resumes: it continues the step, and counts what this run has watched of it. */
 export function withWatchedTime(state: ActiveState, now: number): ActiveState {
   if (state.phase !== 'watching') return state
-  const ms = watchedBefore(state) + now - currentStep(state.steps).watched.since
-  return { ...state, watchedBefore: { stage: state.stagesStarted, ms } }
+  const before = watchedBefore(state)
+  const { canary, watched } = currentStep(state.steps)
+  const [ms, requests] = [before.ms + now - watched.since, before.canary + canary.requests]
+  return { ...state, watchedBefore: { stage: state.stagesStarted, ms, canary: requests } }
 }
 
 type Doubt = { text: string; mayPass: boolean }

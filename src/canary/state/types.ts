@@ -122,8 +122,11 @@ export type Progress = {
   findings: Record<string, Finding>
   passedGates: Gate[]
   firstTrafficAt?: number
-  /** How long the runs that handed the promotion over have watched this stage, counted as `stagesStarted`. */
-  watchedBefore?: { stage: number; ms: number }
+  /**
+   * How long the runs that handed the promotion over have watched this stage, counted as `stagesStarted`, and how many requests
+   * the canary served in it.
+   */
+  watchedBefore?: { stage: number; ms: number; canary?: number }
   /** How often the weights were restored after someone else had changed them. */
   takeovers: number
 }

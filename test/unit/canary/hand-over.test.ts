@@ -109,6 +109,14 @@ describe('a run whose time is over', () => {
     expect(await secondStepAfter(meanwhile)).toBeGreaterThan(95_000)
   })
 
+  test('is followed by one that counts the requests of the step on for `checks.minRequests`', async () => {
+    const plan = planWith(', steps: [1, 100], checks: { minRequests: 40, successRate: 90% }')
+    const first = guardedCluster()
+    await first.promote(plan, endingIn(first, 98_000))
+    const second = guardedCluster(first)
+    expect(await second.promote(plan)).toMatchObject({ verdict: 'promoted' })
+  })
+
   test('promotes a canary whose steps are longer than any run', async () => {
     let cluster = guardedCluster()
     let ended = await cluster.promote(planWith(', steps: [50, 100]', '150s'), endingIn(cluster, 60_000))
