@@ -4,6 +4,7 @@ import { checkResults } from '../analysis/check-results.ts'
 import { describeCheck } from '../analysis/check-sentences.ts'
 import { giveUp } from './advance.ts'
 import { end } from './ending.ts'
+import { dueGates } from './gates.ts'
 import { describeUnserved } from './outage-rules.ts'
 import { currentStep, endCurrentStep, progressOf, watchedBefore } from './steps.ts'
 import type { ActiveState, EndedState, Next } from './types.ts'
@@ -68,6 +69,9 @@ type Doubt = { text: string; mayPass: boolean }
 function findDoubt(plan: CanaryConfig, state: ActiveState): Doubt | undefined {
   if (state.weight === 0) return undefined
   const passing = (text: string) => ({ text, mayPass: true })
+  // Nothing counts before its pods are ready, so one run after the other would hand it over. A person may take their time.
+  const awaitsPerson = dueGates(plan, state).some((gate) => gate !== 'rollback')
+  if (state.phase === 'waiting' && !awaitsPerson) return passing('the canary is not ready yet, so nobody can judge it')
   if (state.countersMissingSince !== undefined) return passing('the counters of the sidecars cannot be read')
   if (state.unguardedSince !== undefined) return passing('no guard watches the weight')
   if (state.unservedSince !== undefined) return passing(describeUnserved(state))

@@ -176,6 +176,17 @@ describe('a run whose time is over', () => {
     expect(handedOverBy(cluster.lease?.spec?.holderIdentity ?? '')).toBeUndefined()
   })
 
+  test('returns the traffic of a canary that is still not ready when the run that resumed it ends', async () => {
+    const first = guardedCluster()
+    await first.promote(planWith(), endingIn(first, 60_000))
+    const second = guardedCluster(first)
+    second.canaryStatus = { ...second.canaryStatus!, conditions: [] }
+    const ended = await second.promote(planWith(), endingIn(second, 10_000))
+    expect(ended).toMatchObject({ verdict: 'inconclusive', weight: 0 })
+    expect(ended.reason).toContain('the canary is not ready yet')
+    expect(second.weight).toBe(0)
+  })
+
   const withoutCounters = (untilMs: number) => {
     const cluster = guardedCluster()
     const guard = cluster.before
