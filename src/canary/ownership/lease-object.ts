@@ -103,6 +103,12 @@ export function resumeWithinOf(lease: Lease): number | undefined {
   return (lease.spec?.leaseDurationSeconds ?? 0) * 1_000
 }
 
+/** How long it has waited for its next run, and at most as long as it may. By the clocks of two machines. */
+export function handedOverForMs(lease: Lease): number {
+  const passedMs = Date.now() - Date.parse(lease.spec?.renewTime ?? '')
+  return Math.min(Math.max(passedMs || 0, 0), resumeWithinOf(lease) ?? 0)
+}
+
 const rollbackMark = ' (rollback)'
 
 /** The holder while the stage rollback of `run` writes the routes. */

@@ -12,6 +12,7 @@ import {
   endedAnnotation,
   explainLoss,
   handedOverBy,
+  handedOverForMs,
   handOverIdentity,
   resumeWithinOf,
   guardAnnotation,
@@ -126,11 +127,9 @@ export async function claimLease(cluster: Cluster, claiming: ClaimOptions): Prom
   }
 }
 
-/** Runs that cannot start must not make it longer. By the clocks of two machines, which may differ by seconds. */
+/** Runs that cannot start must not make it longer. */
 function resumeWithinLeftOf(lease: Lease | undefined): number {
-  const totalMs = (lease && resumeWithinOf(lease)) ?? 0
-  const passedMs = Date.now() - Date.parse(lease?.spec?.renewTime ?? '')
-  return Math.max(1_000, passedMs > 0 ? totalMs - passedMs : totalMs)
+  return lease ? Math.max(1_000, (resumeWithinOf(lease) ?? 0) - handedOverForMs(lease)) : 0
 }
 
 type WaitOptions = Pick<
