@@ -32,6 +32,8 @@ export type Observation = {
   unguarded?: 'starting' | 'uncovered' | 'refused'
   /** Every counter was read; otherwise nothing can be said of the canary. */
   complete: boolean
+  /** A client that has called before was not read, so the users' requests are not all counted. */
+  callersSilent?: true
   /** By what the canary's share is judged; undefined if the requests of some pods of a version were not counted. */
   share?: Pinned
   /** The latest answers of queries, commands and webhooks. */

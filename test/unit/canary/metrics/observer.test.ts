@@ -195,6 +195,26 @@ test('the observer attributes such requests by workload name when no label disti
   expect(counts(await sample())).toMatchObject({ canary: [3, 3], stable: [1, 1] })
 })
 
+test('the observer says that a caller does not answer, and reads it again in the next sample', async () => {
+  const counters = { a: served(0), gateway: called(5) }
+  const fake = mesh([of('v2', 'a'), client('gateway'), client('new')], counters)
+  const { sample } = await fake.observe()
+  const readAndSilent = async () => {
+    const { observed } = await sample()
+    return [fake.sampledPods.includes('gateway'), observed.callersSilent ?? false]
+  }
+  expect(await readAndSilent()).toEqual([true, false])
+  fake.counters = { a: served(0) }
+  expect([await readAndSilent(), await readAndSilent()]).toEqual([
+    [true, true],
+    [true, true],
+  ])
+  // It would delay every sample.
+  fake.counters = counters
+  for (let i = 0; i < 9; i++) expect(await readAndSilent()).toEqual([false, true])
+  expect(await readAndSilent()).toEqual([true, false])
+})
+
 test('the observer reads a client that never called the service ever less often, and counts all its later calls', async () => {
   const counters = { a: served(0), busy: called(5), idle: served(1000) }
   const fake = mesh([of('v2', 'a'), client('busy'), client('idle')], counters)
