@@ -74,10 +74,8 @@ export async function createObserver(
   const needsDurations = (pod: Pod) => role(pod) !== 'client'
   const { requestsPerSecond = Infinity } = cluster
   // With more pods of each kind, the requests of one sample would take longer than a sample may.
-  const sampler =
-    requestsPerSecond < maxPods && !prometheus?.counters
-      ? createPodSampler(requestsPerSecond, role, note, 'limits.requestsPerSecond')
-      : createPodSampler(maxPods, role, note)
+  const affordable = prometheus?.counters ? () => Infinity : (readCounters.mostOfEachKind ?? (() => requestsPerSecond))
+  const sampler = createPodSampler(maxPods, role, note, affordable)
   const memory = createCounterMemory()
   const countVersions = createVersionCounter(metrics, hosts)
   const retries = service.retries ?? (() => [defaultRetries])
