@@ -7,7 +7,7 @@ import { end } from './ending.ts'
 import { dueGates } from './gates.ts'
 import { describeUnserved } from './outage-rules.ts'
 import { currentStep, endCurrentStep, progressOf, watchedBefore } from './steps.ts'
-import type { ActiveState, EndedState, Next } from './types.ts'
+import type { ActiveState, EndedState, EndedStep, Next } from './types.ts'
 
 /**
  * `why`: why the run ends. `resumeWithinMs`: how long the guard waits for the next run. `isLast`: there is no time to try
@@ -62,6 +62,21 @@ export function withWatchedTime(state: ActiveState, now: number): ActiveState {
   const { canary, watched } = currentStep(state.steps)
   const [ms, requests] = [before.ms + now - watched.since, before.canary + canary.requests]
   return { ...state, watchedBefore: { stage: state.stagesStarted, ms, canary: requests } }
+}
+
+/** The state before a step to a higher weight, which nobody has seen in force yet; undefined if there is none. */
+export function beforeRaise(state: ActiveState, now: number): ActiveState | undefined {
+  if (state.phase !== 'shifting') return undefined
+  const { kind, weight, from } = currentStep(state.steps)
+  if (kind !== 'weight' || weight <= from) return undefined
+  return {
+    ...progressOf(state),
+    phase: 'confirming',
+    confirmingSince: now,
+    weight: from,
+    stagesStarted: state.stagesStarted - 1,
+    steps: state.steps.slice(0, -1) as EndedStep[],
+  }
 }
 
 type Doubt = { text: string; mayPass: boolean }

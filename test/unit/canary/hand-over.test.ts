@@ -220,6 +220,25 @@ describe('a run whose time is over', () => {
     expect(cluster.intents.at(-1)).toHaveLength(1)
   })
 
+  test.each<[string, number, object]>([
+    ['gives up a higher weight that the server refuses', 503, { verdict: 'held', weight: 5 }],
+    // It may be in force already.
+    ['waits on for a write whose outcome nobody knows', 0, { verdict: 'rolled-back', weight: 0 }],
+  ])('%s at the last moment', async (_, status, outcome) => {
+    const cluster = guardedCluster()
+    const guard = cluster.before
+    const isRefused = (verb: string, what: string) =>
+      verb === 'patch' && what === 'VirtualService' && cluster.weight === 5 && cluster.clock.time < 123_000
+    cluster.before = (verb, what) =>
+      guard(verb, what) ?? (isRefused(verb, what) ? new ApiError(status, 'webhook of istiod') : undefined)
+    const ended = await cluster.promote(planWith(), endingIn(cluster, 105_000))
+    expect(ended).toMatchObject(outcome)
+    if (status === 0) return
+    expect(stepsOf(ended)).toEqual([[5, 'passed']])
+    const second = guardedCluster(cluster)
+    expect(stepsOf(await second.promote(planWith()))).toMatchObject([[5, 'passed'], [25, 'passed'], {}, {}])
+  })
+
   test('writes nothing to the Lease after it has handed it over', async () => {
     const cluster = guardedCluster()
     await cluster.promote(planWith(), endingIn(cluster, 60_000))
