@@ -25,7 +25,7 @@ const cancelled = 'the run was cancelled'
 /** @throws Error if a promotion cannot start; those under way are then rolled back, or held as `onCancel` says. */
 export async function promote(rateLimited: Cluster, config: Config, given: PromoteDeps): Promise<Promotion[]> {
   const cluster = urgent(rateLimited)
-  const deps = { ...given, readSidecars: sharedSidecarReaders(cluster, longestReadingMs(config)) }
+  const deps = { ...given, readSidecars: sharedSidecarReaders(cluster, longestReadingMs(config), given.note) }
   const watched = await watchObjects(cluster, config)
   const waves: Waves = { cluster, config, deps, watched, runs: [], skipped: [], isOutOfTime: false }
   const { runs, skipped } = waves

@@ -39,18 +39,16 @@ export function createRateLimiter({
   let pausedUntil = -Infinity
 
   /** When the next request may begin. */
-  const nextSlot = () => Math.max(nextAt, clock.now() - burstMs)
+  const nextSlot = () => Math.max(nextAt, clock.now() - burstMs, pausedUntil)
 
-  /** Takes the next slot, and waits for it and for the end of a pause, which may become longer meanwhile. */
+  /** Takes the next slot and waits for it. One in a pause that began meanwhile is void: all of them would begin at its end. */
   async function waitForSlot(latestAt: number): Promise<void> {
-    const at = nextSlot()
-    let until = Math.max(at, pausedUntil, clock.now())
-    if (until <= latestAt) nextAt = at + intervalMs
-    for (; ; until = pausedUntil) {
-      if (until > latestAt) throw new RateLimitError(explainDelay())
-      if (until > clock.now()) await clock.sleep(until - clock.now())
-      if (pausedUntil <= until) return
-    }
+    do {
+      const at = nextSlot()
+      if (Math.max(at, clock.now()) > latestAt) throw new RateLimitError(explainDelay())
+      nextAt = at + intervalMs
+      if (at > clock.now()) await clock.sleep(at - clock.now())
+    } while (pausedUntil > clock.now())
   }
 
   function explainDelay(): string {

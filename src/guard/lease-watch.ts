@@ -3,6 +3,7 @@
 import {
   guardAnnotation,
   guardIdentity,
+  handedOverForMs,
   resumeWithinOf,
   holderOf,
   leasePaths,
@@ -61,10 +62,13 @@ class Silence {
     this.unreachableSince = undefined
   }
 
-  /** A changed `renewTime` shows that the run is alive. Its value depends on the run's clock and means nothing here. */
-  renewed(renewTime: string | undefined): void {
-    if (!this.lastRenewal || this.lastRenewal.renewTime !== renewTime)
-      this.lastRenewal = { at: this.clock.now(), renewTime }
+  /**
+   * A changed `renewTime` shows that the run is alive. Its value depends on the run's clock and means nothing here, except
+   * for a guard that starts in the middle of a long silence: `beforeMs` is how long it has lasted.
+   */
+  renewed(renewTime: string | undefined, beforeMs: number): void {
+    if (this.lastRenewal && this.lastRenewal.renewTime === renewTime) return
+    this.lastRenewal = { at: this.clock.now() - (this.lastRenewal ? 0 : beforeMs), renewTime }
   }
 
   ms(): number {
@@ -93,7 +97,8 @@ export async function watchHolder<Outcome>(
     const outcome = work.outcomeOf(lease)
     if (outcome !== undefined) return outcome
     const current = lease!
-    silence.renewed(current.spec?.renewTime)
+    // A pod that is replaced must not let a promotion that was handed over wait for its whole time again.
+    silence.renewed(current.spec?.renewTime, handedOverForMs(current))
     const isFenced = holderOf(current) === guardIdentity(identity)
     if (holderOf(current) === identity && current.metadata.annotations?.[guardAnnotation] !== identity)
       await patchLease(cluster, watched, current, log, [{ op: 'add', path: leasePaths.guard, value: identity }])

@@ -12,7 +12,13 @@ import { explainChecks, next } from '../state/machine.ts'
 import { isSteady } from '../state/steady.ts'
 import { endHeld, endOnStable, isHeldAsPlanned, outcomeOf } from '../state/ending.ts'
 import { handleDriftOfPromoted } from '../state/failure-rules.ts'
-import { endForHandOver, endPromotedForHandOver, withWatchedTime, type HandOverRequest } from '../state/hand-over.ts'
+import {
+  beforeRaise,
+  endForHandOver,
+  endPromotedForHandOver,
+  withWatchedTime,
+  type HandOverRequest,
+} from '../state/hand-over.ts'
 import { resumeState } from '../state/start.ts'
 import { msLeft } from '../state/progress-view.ts'
 import { setShiftTime } from '../state/steps.ts'
@@ -94,7 +100,7 @@ export class PromotionRun {
       split,
       plan,
       session,
-      state: () => this.state,
+      state: () => this.resumable(),
       rollbackObstacle: () => this.endpoints.rollbackObstacle(),
       capacity: deps.created?.(plan.service)?.capacity,
       clock,
@@ -236,19 +242,30 @@ export class PromotionRun {
 
   /**
    * Ends it at its weight, for the next run to continue; its guard waits for that run for so long, and then rolls back. Does
-   * nothing while a decision is not written yet, or a doubt may pass.
+   * nothing while a decision is not written yet, or a doubt may pass. At the last moment it gives up a higher weight that is not
+   * written.
    */
   async handOver(how: HandOverRequest): Promise<void> {
     const { status, plan, context } = this
-    if (status.kind !== 'running' || !this.writer.isIdle()) return
+    if (status.kind !== 'running') return
     const now = context.deps.clock.now()
-    const resumeWithinMs = plan.guard.enabled && status.state.weight > 0 ? how.resumeWithinMs : undefined
-    const resumable = withWatchedTime(status.state, now)
-    const ending = endForHandOver(plan, status.state, how, now)
+    const left = this.writer.isIdle() ? status.state : await this.withoutRefusedRaise(status.state, how)
+    if (!left || this.status !== status) return
+    const resumeWithinMs = plan.guard.enabled && left.weight > 0 ? how.resumeWithinMs : undefined
+    const resumable = withWatchedTime(left, now)
+    const ending = endForHandOver(plan, left, how, now)
     if (!ending) return
     await this.end(how.why, ending, (before, state) =>
       isHeldAsPlanned(state) ? asHandedOver(state, resumable, resumeWithinMs) : withState(before, state),
     )
+  }
+
+  /** The run has no time left to wait until a higher weight is written. Never gives up a return to stable. */
+  private async withoutRefusedRaise(state: ActiveState, { isLast }: HandOverRequest): Promise<ActiveState | undefined> {
+    const { cluster, split, deps } = this.context
+    const before = isLast && this.writer.isWeightRefused() ? beforeRaise(state, deps.clock.now()) : undefined
+    const live = before && (await readHighestWeight(cluster, split).catch(() => undefined))
+    return live !== undefined && Math.round(live) === before?.weight ? before : undefined
   }
 
   /** The next run finds it unfinished, so that it can still be rolled back, and promotes it at once. */
@@ -260,10 +277,14 @@ export class PromotionRun {
     this.status = asHandedOver(endPromotedForHandOver(plan, state, how), this.resumable(), resumeWithinMs)
   }
 
-  /** What a later run continues with. A promotion that waits for others is not over. */
+  /**
+   * What a later run continues with, also if this one dies before it has handed it over. A promotion that waits for others is
+   * not over.
+   */
   private resumable(): State {
     const { status, context } = this
     const { state } = status
+    if (status.kind === 'handed-over' || status.kind === 'interrupted') return status.resumable
     return status.kind === 'waiting' ? resumeState(state, state.weight, context.deps.clock.now()) : state
   }
 

@@ -33,6 +33,12 @@ export function isTransient(problem: unknown): boolean {
   )
 }
 
+/** Nothing was sent, or the server has answered that it did not write: no answer, or one of a proxy, may be to a write. */
+function isUnwritten(problem: unknown): boolean {
+  if (problem instanceof ReplicasNotReady) return true
+  return problem instanceof ApiError && problem.status > 0 && problem.status !== 502 && problem.status !== 504
+}
+
 /**
  * `state`: the promotion as it is when an action is written. `rollbackObstacle`: why its traffic cannot return to
  * stable now.
@@ -53,6 +59,7 @@ export class RouteWriter {
   private readonly deps: WriterDeps
   private pending: Action[] = []
   private refusedSince: number | undefined
+  private refusal: unknown
   private recent: RouteWrite[] = []
   private turn: Promise<unknown> = Promise.resolve()
 
@@ -81,6 +88,12 @@ export class RouteWriter {
     return this.pending.length === 0
   }
 
+  /** All that is left is a weight, and it is certain that it is not in force. */
+  isWeightRefused(): boolean {
+    const [action, another] = this.pending
+    return action?.kind === 'weight' && !another && isUnwritten(this.refusal)
+  }
+
   /** The last writes, by which a watch that lags behind is recognized. */
   written(): readonly RouteWrite[] {
     return this.recent
@@ -100,11 +113,13 @@ export class RouteWriter {
       try {
         this.recent = [...this.recent, ...(await applyAction(this.deps, action))].slice(-keptWrites)
       } catch (problem) {
+        this.refusal = problem
         this.throwWhenOverdue(problem)
         note(`not written yet (${describeAction(plan, action)}): ${messageOf(problem)}`)
         return false
       }
       this.refusedSince = undefined
+      this.refusal = undefined
       note(describeAction(plan, action))
       if (action.kind === 'weight' && action.weight > 0) await this.prepareNext(action.weight)
       // `drop` may have removed it while it was written.

@@ -74,15 +74,14 @@ export async function createObserver(
   const needsDurations = (pod: Pod) => role(pod) !== 'client'
   const { requestsPerSecond = Infinity } = cluster
   // With more pods of each kind, the requests of one sample would take longer than a sample may.
-  const sampler =
-    requestsPerSecond < maxPods && !prometheus?.counters
-      ? createPodSampler(requestsPerSecond, role, note, 'limits.requestsPerSecond')
-      : createPodSampler(maxPods, role, note)
+  const affordable = prometheus?.counters ? () => Infinity : (readCounters.mostOfEachKind ?? (() => requestsPerSecond))
+  const sampler = createPodSampler(maxPods, role, note, affordable)
   const memory = createCounterMemory()
   const countVersions = createVersionCounter(metrics, hosts)
   const retries = service.retries ?? (() => [defaultRetries])
   const calls = (reading: Reading) => countCalls(reading, metrics, hosts)
   const callers = new Set<string>()
+  let silentBefore = new Set<string>()
   let countedAll = false
 
   /** Of the pods of this version that have a sidecar. */
@@ -97,9 +96,11 @@ export async function createObserver(
     const clients = readings.filter((each) => each.role === 'client')
     const idle = clients.filter(({ reading }) => calls(reading).requests === 0).map(({ pod }) => pod)
     clients.filter(({ pod }) => !idle.includes(pod)).forEach(({ pod }) => callers.add(podId(pod)))
-    // A client that does not answer would delay every sample.
     const silent = sampled.filter((pod) => role(pod) === 'client' && !answered.has(podId(pod)))
-    sampler.skip(silent)
+    const isRetried = (id: string) => callers.has(id) && !silentBefore.has(id)
+    // A client that does not answer would delay every sample. One that calls the service may show a failure, though.
+    sampler.skip(silent.filter((pod) => !isRetried(podId(pod))))
+    silentBefore = new Set(silent.map(podId))
     sampler.skipIdle(idle)
     return running.map(podId).every((id) => !callers.has(id) || answered.has(id))
   }
@@ -140,6 +141,7 @@ export async function createObserver(
         ready: health.ready,
         ...(health.podFailure ? { fault: health.podFailure.text } : {}),
         complete,
+        ...(haveCallersAnswered ? {} : { callersSilent: true }),
       },
       health,
       countsAll: countedAll && countedAllBefore,

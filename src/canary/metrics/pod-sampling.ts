@@ -18,29 +18,33 @@ const longestSkip = 9
 
 /**
  * If a role has more than `maxPods` pods, always chooses the same ones as long as they live. Clients that never call make
- * room for others. `key`: the setting that asks for so few, for the note.
+ * room for others. `affordable`: how many the rate of requests allows now. It counts only where it falls: a pod that is read
+ * again after a long time would bring the requests of that time into one sample.
  */
 export function createPodSampler(
   maxPods: number,
   roleOf: (pod: Pod) => Role,
   note: (line: string) => void,
-  key = 'maxPods',
+  affordable: () => number = () => Infinity,
 ): PodSampler {
+  let most = Infinity
   const chosen = new Set<string>()
-  const noted = new Set<Role>()
+  const noted = new Set<string>()
   const samplesToSkip = new Map<string, number>()
   const lastSkips = new Map<string, number>()
 
   function choose(role: Role, pods: Pod[]): Pod[] {
-    if (pods.length > maxPods && !noted.has(role)) {
-      noted.add(role)
-      note(tooManyPods(role, pods.length, maxPods, key))
+    const limit = Math.min(maxPods, most)
+    const key = `${role} ${limit}`
+    if (pods.length > limit && !noted.has(key)) {
+      noted.add(key)
+      note(tooManyPods(role, pods.length, limit, limit < maxPods ? 'limits.requestsPerSecond' : 'maxPods'))
     }
     const isResting = (pod: Pod) => (samplesToSkip.get(podId(pod)) ?? 0) > 0
     const before = pods.filter((pod) => chosen.has(podId(pod)))
     const others = pods.filter((pod) => !chosen.has(podId(pod)))
     const [resting, active] = [before.filter(isResting), before.filter((pod) => !isResting(pod))]
-    const now = [...active, ...others, ...resting].slice(0, maxPods)
+    const now = [...active, ...others, ...resting].slice(0, limit)
     now.forEach((pod) => chosen.add(podId(pod)))
     return now
   }
@@ -53,6 +57,7 @@ export function createPodSampler(
 
   return {
     choose: (running) => {
+      most = Math.min(most, affordable())
       const { canary = [], stable = [], client = [] } = Object.groupBy(running, roleOf)
       return [...choose('canary', canary), ...choose('stable', stable), ...choose('client', client)].filter(isDue)
     },

@@ -21,7 +21,8 @@ function defaultLimitMs(pods: number, { requestsPerSecond = Infinity }: Cluster,
 
 /**
  * `limitMs`: how long one reading of all pods may take, whatever their number. A pod that has not answered by then counts
- * as unread. `longestMs`: the same where the number of pods decides. `path` and `parse`: what to ask for, and what to keep
+ * as unread. `longestMs`: the same where the number of pods decides. `note`: gets a line, once, if the rate of requests is too
+ * low for that. `path` and `parse`: what to ask for, and what to keep
  * of it; the request counters by default.
  */
 export type SidecarReading = {
@@ -29,6 +30,7 @@ export type SidecarReading = {
   parse?: (text: string) => Reading
   limitMs?: number
   longestMs?: number
+  note?: (line: string) => void
 }
 
 export function sidecarReader(
@@ -39,9 +41,12 @@ export function sidecarReader(
     parse = (text) => parseCounters(text, metrics),
     limitMs: givenLimitMs,
     longestMs = 10_000,
+    note = () => undefined,
   }: SidecarReading = {},
 ): CounterReader {
   const [withDurations, withoutDurations] = [path ?? countersPath(metrics), path ?? requestsPath(metrics)]
+  const { requestsPerSecond = Infinity } = cluster
+  let isNoted = false
   return async (pods, needsDurations = () => true) => {
     const readings = new Map<string, Reading>()
     const limitMs = givenLimitMs ?? defaultLimitMs(pods.length, cluster, longestMs)
@@ -57,8 +62,20 @@ export function sidecarReader(
     await unlessAborted(pMap(pods, read, { concurrency }), limit).catch((problem: unknown) => {
       if (!isOver()) throw problem
     })
+    const isTooSlow = pods.length > (requestsPerSecond * limitMs) / 1_000
+    if (isTooSlow && readings.size < pods.length && !isNoted) {
+      isNoted = true
+      note(describeSlowRate(pods.length, limitMs, requestsPerSecond))
+    }
     return readings
   }
+}
+
+function describeSlowRate(pods: number, limitMs: number, requestsPerSecond: number): string {
+  return (
+    `not all counters of ${pods} sidecars can be read within ${limitMs / 1_000} s, so the promotions take turns: raise ` +
+    `\`limits.requestsPerSecond\` (${requestsPerSecond}), or promote fewer services in one \`wave\``
+  )
 }
 
 /** Envoy's own name has a dot or an underscore, and the labels behind it: the filter is a regular expression. */

@@ -86,16 +86,27 @@ export function claimantOf(lease: Lease | undefined): string {
   return handedOverBy(holder) ?? holder
 }
 
+/** The run whose guard watches, or did at last; empty if none does. */
+export function guardOf(lease: Lease | undefined): string {
+  return lease?.metadata.annotations?.[guardAnnotation] ?? ''
+}
+
 /** The guard of that run watches. */
 export function isGuarded(lease: Lease | undefined): boolean {
   const claimant = claimantOf(lease)
-  return claimant !== '' && lease?.metadata.annotations?.[guardAnnotation] === claimant
+  return claimant !== '' && guardOf(lease) === claimant
 }
 
 /** How long a handed-over promotion may wait for its next run; undefined if it is not handed over. */
 export function resumeWithinOf(lease: Lease): number | undefined {
   if (handedOverBy(holderOf(lease)) === undefined) return undefined
   return (lease.spec?.leaseDurationSeconds ?? 0) * 1_000
+}
+
+/** How long it has waited for its next run, and at most as long as it may. By the clocks of two machines. */
+export function handedOverForMs(lease: Lease): number {
+  const passedMs = Date.now() - Date.parse(lease.spec?.renewTime ?? '')
+  return Math.min(Math.max(passedMs || 0, 0), resumeWithinOf(lease) ?? 0)
 }
 
 const rollbackMark = ' (rollback)'

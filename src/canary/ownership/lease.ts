@@ -12,16 +12,17 @@ import {
   endedAnnotation,
   explainLoss,
   handedOverBy,
+  handedOverForMs,
   handOverIdentity,
   resumeWithinOf,
   guardAnnotation,
+  guardOf,
   holderOf,
   leaseName,
   leasePaths,
   runAnnotation,
   runOfHolder,
   workOfHolder,
-  isGuarded,
   isSavedByOtherVersion,
   savedPromotion,
   stateAnnotation,
@@ -36,9 +37,11 @@ export type LeaseClaim = {
   before: SavedPromotion | undefined
   /** The holder did not release the Lease, but stopped renewing it. It may still wake up. */
   isStolen: boolean
+  /** Somebody else has ended the promotion of the holder before: its guard, or the stage rollback. */
+  wasEnded: boolean
   /** The holder has handed it over, and its guard watches what it left until the guard of this claim does. */
   isHandedOver: boolean
-  /** A guard watched the holder before. */
+  /** A guard watched the holder before, or the one before it, whose traffic the holder had taken over. */
   wasGuarded: boolean
   /** How much longer what was handed over may wait for a run, in milliseconds. */
   resumeWithinLeftMs: number
@@ -116,18 +119,17 @@ export async function claimLease(cluster: Cluster, claiming: ClaimOptions): Prom
     return claimOf(cluster, taken, identity, claiming, {
       before: savedPromotion(lease),
       isStolen: decision.kind === 'steal',
+      wasEnded: lease?.metadata.annotations?.[endedAnnotation] !== undefined,
       isHandedOver: handedOverBy(holderOf(lease)) !== undefined,
-      wasGuarded: isGuarded(lease),
+      wasGuarded: holderOf(lease) !== '' && guardOf(lease) !== '',
       resumeWithinLeftMs: resumeWithinLeftOf(lease),
     })
   }
 }
 
-/** Runs that cannot start must not make it longer. By the clocks of two machines, which may differ by seconds. */
+/** Runs that cannot start must not make it longer. */
 function resumeWithinLeftOf(lease: Lease | undefined): number {
-  const totalMs = (lease && resumeWithinOf(lease)) ?? 0
-  const passedMs = Date.now() - Date.parse(lease?.spec?.renewTime ?? '')
-  return Math.max(1_000, passedMs > 0 ? totalMs - passedMs : totalMs)
+  return lease ? Math.max(1_000, (resumeWithinOf(lease) ?? 0) - handedOverForMs(lease)) : 0
 }
 
 type WaitOptions = Pick<
@@ -231,12 +233,19 @@ async function createLease(
 
 async function takeLease(
   cluster: Cluster,
-  { metadata: { name, resourceVersion, annotations = {} }, spec }: Lease,
+  lease: Lease,
   identity: string,
   { namespace, run, leaseMs }: ClaimOptions,
 ): Promise<Lease> {
+  const {
+    metadata: { name, resourceVersion, annotations = {} },
+    spec,
+  } = lease
+  // The guard of an earlier holder goes on until that of this claim watches. If that never happens, the next run still
+  // finds that there was one.
+  const isGuardOver = holderOf(lease) === ''
   const remaining = Object.fromEntries(
-    Object.entries(annotations).filter(([key]) => key !== endedAnnotation && key !== guardAnnotation),
+    Object.entries(annotations).filter(([key]) => key !== endedAnnotation && !(isGuardOver && key === guardAnnotation)),
   )
   return cluster.patch<Lease>('Lease', namespace, name, [
     { op: 'test', path: '/metadata/resourceVersion', value: resourceVersion },
@@ -250,7 +259,7 @@ function claimOf(
   lease: Lease,
   identity: string,
   claiming: ClaimOptions,
-  found: Pick<LeaseClaim, 'before' | 'isStolen' | 'isHandedOver' | 'wasGuarded' | 'resumeWithinLeftMs'>,
+  found: Pick<LeaseClaim, 'before' | 'isStolen' | 'wasEnded' | 'isHandedOver' | 'wasGuarded' | 'resumeWithinLeftMs'>,
 ): LeaseClaim {
   const { namespace, name } = lease.metadata
   let { uid } = lease.metadata
@@ -261,21 +270,26 @@ function claimOf(
     guarded = written.metadata.annotations?.[guardAnnotation] === identity
   }
   const confirm = () => write([renewal()])
-  /** The answer to an attempt may be lost. The next one then finds that this run does not hold the Lease any more. */
-  const lastWrite = (isDone: (now: Lease | undefined) => boolean) => {
-    let isRetry = false
-    return async (operations: PatchOperation[]) => {
-      const wasTried = isRetry
-      isRetry = true
-      await write(operations).catch(async (error: unknown) => {
-        if (!(error instanceof LeaseLost && wasTried)) throw error
-        if (!isDone(await cluster.get<Lease>('Lease', namespace, name))) throw error
+  /**
+   * Saves the promotion and leaves the Lease to `heir`. The answer may be lost: the request's own second attempt, or a later
+   * one, then finds that this run does not hold the Lease any more, because its own write has succeeded.
+   */
+  const leave = (heir: string) => {
+    const sent = new Set<string | undefined>()
+    return async (saved: SavedPromotion, operations: PatchOperation[] = []) => {
+      const text = JSON.stringify(saved)
+      sent.add(text)
+      const holder: PatchOperation = { op: 'add', path: '/spec/holderIdentity', value: heir }
+      await write([...operations, holder, save(text)]).catch(async (error: unknown) => {
+        if (!(error instanceof LeaseLost)) throw error
+        const now = await cluster.get<Lease>('Lease', namespace, name)
+        const isDone = holderOf(now) === heir && sent.has(now?.metadata.annotations?.[stateAnnotation])
+        if (!isDone) throw error
       })
     }
   }
-  const heir = handOverIdentity(identity)
-  const release = lastWrite((now) => isReleasedByClaimant(lease, now))
-  const handOver = lastWrite((now) => holderOf(now) === heir)
+  const release = leave('')
+  const handOver = leave(handOverIdentity(identity))
   return {
     identity,
     lease,
@@ -288,14 +302,12 @@ function claimOf(
       uid = (await recreateLease(cluster, identity, claiming))?.metadata.uid
     },
     declineGuard: () => write([renewal(), { op: 'add', path: leasePaths.guard, value: identity }]),
-    renew: (saved) => write([renewal(), save(saved)]),
-    release: (saved) => release([{ op: 'add', path: '/spec/holderIdentity', value: '' }, save(saved)]),
+    renew: (saved) => write([renewal(), save(JSON.stringify(saved))]),
+    release,
     handOver: (saved, resumeWithinMs) =>
-      handOver([
+      handOver(saved, [
         renewal(),
         { op: 'add', path: '/spec/leaseDurationSeconds', value: Math.ceil(resumeWithinMs / 1_000) },
-        { op: 'add', path: '/spec/holderIdentity', value: heir },
-        save(saved),
       ]),
     end: async () => {
       if (isEnding && (await cluster.get<Lease>('Lease', namespace, name))?.metadata.uid !== uid) return
@@ -311,8 +323,9 @@ function renewal(): PatchOperation {
   return { op: 'add', path: '/spec/renewTime', value: microTime() }
 }
 
-function save(saved: SavedPromotion): PatchOperation {
-  return { op: 'add', path: annotationPath(stateAnnotation), value: JSON.stringify(saved) }
+/** `text`: the promotion as JSON. */
+function save(text: string): PatchOperation {
+  return { op: 'add', path: annotationPath(stateAnnotation), value: text }
 }
 
 /** @throws LeaseLost if another run was faster. */
@@ -323,12 +336,6 @@ async function recreateLease(cluster: Cluster, identity: string, claiming: Claim
   })
   if (created && holderOf(created) !== identity) throw new LeaseLost(explainLoss(created, identity))
   return created
-}
-
-/** True if the run that claimed this Lease has released it, and nobody has taken it since. */
-function isReleasedByClaimant({ metadata: { annotations } }: Lease, now: Lease | undefined): boolean {
-  const { [runAnnotation]: run, [endedAnnotation]: ended } = now?.metadata.annotations ?? {}
-  return holderOf(now) === '' && ended === undefined && run === annotations?.[runAnnotation]
 }
 
 /** Writes to the Lease only while `identity` holds it. @throws LeaseLost when it does not. */

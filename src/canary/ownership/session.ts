@@ -13,7 +13,7 @@ import type { CanaryConfig } from '../../config/schema.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { noRequests, type RequestCounts } from '../analysis/request-counts.ts'
 import { progressView } from '../state/progress-view.ts'
-import { mapSteps } from '../state/steps.ts'
+import { mapSteps, withoutWatchedTime } from '../state/steps.ts'
 import { fenceRoutes, readRoutes, resetToStable } from '../traffic/router.ts'
 import { listSplittingRoutes } from '../traffic/splitting-routes.ts'
 import { requireRollbackTarget } from '../workload/endpoints.ts'
@@ -76,8 +76,8 @@ export async function openSession(
   const claiming = { namespace, service, run, leaseMs, waitMs, signal, clock, note }
   const claim = await claimLease(cluster, claiming).catch(withRemedy)
   const origin: Origin = { version: 5, plan: planHash(plan), template, run }
-  const before = isResumable(claim.before, origin) ? claim.before : undefined
-  const abandon = () => abandonClaim(cluster, split, selectors, claim, before)
+  const before = isResumable(claim.before, origin) ? asLeft(claim.before, claim) : undefined
+  const abandon = () => abandonClaim(cluster, split, plan, selectors, claim, before)
   try {
     // The earlier run may wake up with a write that it has prepared.
     if (claim.isStolen) await fenceRoutes(cluster, split)
@@ -183,12 +183,14 @@ function once<T>(work: (argument: T) => Promise<void>): (argument: T) => Promise
 async function abandonClaim(
   cluster: Cluster,
   split: Split,
+  { guard }: CanaryConfig,
   selectors: VersionSelectors,
   claim: LeaseClaim,
   before: SavedPromotion | undefined,
 ): Promise<void> {
   try {
-    if (claim.isHandedOver && before) return await claim.handOver(before, claim.resumeWithinLeftMs)
+    // With `guard: off` this run has ended the guard that waits for the next one.
+    if (claim.isHandedOver && before && guard.enabled) return await claim.handOver(before, claim.resumeWithinLeftMs)
     if ((claim.isStolen || claim.isHandedOver) && claim.wasGuarded) {
       await requireRollbackTarget(cluster, split, selectors)
       const saved = await readSavedRoutes(cluster, split.namespace, split.service)
@@ -215,6 +217,11 @@ function isResumable(
 ): saved is SavedPromotion {
   if (saved?.plan !== plan || saved.template !== template) return false
   return saved.state.phase !== 'ended' || isHeldAsPlanned(saved.state)
+}
+
+/** Whoever was lost has left nothing, so the time that the canary was watched at its weight ends there. */
+function asLeft(saved: SavedPromotion, { isStolen, wasEnded }: LeaseClaim): SavedPromotion {
+  return isStolen || wasEnded ? { ...saved, state: withoutWatchedTime(saved.state) } : saved
 }
 
 /** The state without the times of each step, which nothing reads: a hundred steps must fit into an annotation. */

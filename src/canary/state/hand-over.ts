@@ -4,9 +4,10 @@ import { checkResults } from '../analysis/check-results.ts'
 import { describeCheck } from '../analysis/check-sentences.ts'
 import { giveUp } from './advance.ts'
 import { end } from './ending.ts'
+import { dueGates } from './gates.ts'
 import { describeUnserved } from './outage-rules.ts'
 import { currentStep, endCurrentStep, progressOf, watchedBefore } from './steps.ts'
-import type { ActiveState, EndedState, Next } from './types.ts'
+import type { ActiveState, EndedState, EndedStep, Next } from './types.ts'
 
 /**
  * `why`: why the run ends. `resumeWithinMs`: how long the guard waits for the next run. `isLast`: there is no time to try
@@ -54,11 +55,28 @@ function describeRest({ guard, stable }: CanaryConfig, weight: number, resumeWit
   )
 }
 
-/** What the next run resumes: it continues the step, and counts how long this run has watched it. */
+/** What the next run resumes: it continues the step, and counts what this run has watched of it. */
 export function withWatchedTime(state: ActiveState, now: number): ActiveState {
   if (state.phase !== 'watching') return state
-  const ms = watchedBefore(state) + now - currentStep(state.steps).watched.since
-  return { ...state, watchedBefore: { stage: state.stagesStarted, ms } }
+  const before = watchedBefore(state)
+  const { canary, watched } = currentStep(state.steps)
+  const [ms, requests] = [before.ms + now - watched.since, before.canary + canary.requests]
+  return { ...state, watchedBefore: { stage: state.stagesStarted, ms, canary: requests } }
+}
+
+/** The state before a step to a higher weight, which nobody has seen in force yet; undefined if there is none. */
+export function beforeRaise(state: ActiveState, now: number): ActiveState | undefined {
+  if (state.phase !== 'shifting') return undefined
+  const { kind, weight, from } = currentStep(state.steps)
+  if (kind !== 'weight' || weight <= from) return undefined
+  return {
+    ...progressOf(state),
+    phase: 'confirming',
+    confirmingSince: now,
+    weight: from,
+    stagesStarted: state.stagesStarted - 1,
+    steps: state.steps.slice(0, -1) as EndedStep[],
+  }
 }
 
 type Doubt = { text: string; mayPass: boolean }
@@ -66,6 +84,9 @@ type Doubt = { text: string; mayPass: boolean }
 function findDoubt(plan: CanaryConfig, state: ActiveState): Doubt | undefined {
   if (state.weight === 0) return undefined
   const passing = (text: string) => ({ text, mayPass: true })
+  // Nothing counts before its pods are ready, so one run after the other would hand it over. A person may take their time.
+  const awaitsPerson = dueGates(plan, state).some((gate) => gate !== 'rollback')
+  if (state.phase === 'waiting' && !awaitsPerson) return passing('the canary is not ready yet, so nobody can judge it')
   if (state.countersMissingSince !== undefined) return passing('the counters of the sidecars cannot be read')
   if (state.unguardedSince !== undefined) return passing('no guard watches the weight')
   if (state.unservedSince !== undefined) return passing(describeUnserved(state))

@@ -3,7 +3,7 @@ import type { CheckResult } from '../analysis/check-results.ts'
 import { shownCount, type Tally } from '../analysis/request-counts.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import { explainChecks } from './machine.ts'
-import { stagesOf } from './stages.ts'
+import { msToWatch, stagesOf } from './stages.ts'
 import type { Stage, State, Verdict } from './types.ts'
 
 /**
@@ -55,9 +55,9 @@ export function progressView(plan: CanaryConfig, state: State, now: number): Pro
 /** The rest of the current stage, and all that follow, if nothing delays them. */
 export function msLeft(plan: CanaryConfig, state: State, now: number): number {
   if (state.phase === 'ended') return 0
-  const stages = stagesOf(plan)
-  const ahead = stages.slice(state.stagesStarted).reduce((sum, { forMs }) => sum + forMs, 0)
+  const toWatch = stagesOf(plan).map(({ forMs }, i) => msToWatch(plan, state, i + 1, forMs))
+  const ahead = toWatch.slice(state.stagesStarted).reduce((sum, ms) => sum + ms, 0)
   if (state.phase === 'waiting' || state.phase === 'confirming') return ahead
-  const current = stages[state.stagesStarted - 1]?.forMs ?? 0
+  const current = toWatch[state.stagesStarted - 1] ?? 0
   return ahead + Math.max(0, current - (now - state.steps.at(-1)!.shiftedAt))
 }

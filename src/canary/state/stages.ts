@@ -1,6 +1,7 @@
 // The stages of a plan, those that are still ahead, and the routes that each needs. Pure.
 import type { CanaryConfig } from '../../config/schema.ts'
-import type { Action, Stage, Step } from './types.ts'
+import { watchedBefore } from './steps.ts'
+import type { Action, Progress, Stage, Step } from './types.ts'
 
 /** The stages of the plan in their order, up to the weight `until`. */
 export function stagesOf({ mirror, ab, steps, until = 100, interval }: CanaryConfig): Stage[] {
@@ -11,6 +12,19 @@ export function stagesOf({ mirror, ab, steps, until = 100, interval }: CanaryCon
       .filter((weight) => weight <= until)
       .map((weight) => ({ kind: 'weight', weight, forMs: interval }) as const),
   ]
+}
+
+/**
+ * How long this run watches a stage, in milliseconds: without what earlier runs have watched of it. What nobody watched
+ * between two runs may have changed the canary, so each run sees for itself. `stage`: its number, from 1.
+ */
+export function msToWatch(
+  { minInterval }: Pick<CanaryConfig, 'minInterval'>,
+  progress: Progress,
+  stage: number,
+  forMs: number,
+): number {
+  return Math.max(forMs - watchedBefore(progress, stage).ms, Math.min(forMs, minInterval))
 }
 
 /** How many stages a canary with this weight (in per cent) has already completed. */

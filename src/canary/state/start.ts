@@ -4,7 +4,7 @@ import { closeComparison, createChecks } from '../analysis/checks.ts'
 import { noRequests, type RequestCounts } from '../analysis/request-counts.ts'
 import { createUnserved } from '../analysis/unserved.ts'
 import { stagesReached } from './stages.ts'
-import { endStep, progressOf } from './steps.ts'
+import { endStep, progressOf, withoutWatchedTime } from './steps.ts'
 import type { EndedState, State, Step, WaitingState } from './types.ts'
 import { notWarm } from './warm-up.ts'
 
@@ -46,13 +46,14 @@ export function initialState(
 /**
  * Continues a saved promotion of the same canary by the same plan. The evidence of its checks counts on, so that the
  * chance of a false rollback is spent only once. A step that was interrupted is taken again. `weight`: the canary's
- * weight now.
+ * weight now; only if it is as the earlier run left it, the time watched counts on.
  */
 export function resumeState(saved: State, weight: number, now: number): WaitingState {
   const last = saved.steps.at(-1)
+  const isAsLeft = Math.round(weight) === Math.round(saved.weight)
   const isInterrupted = last?.outcome === 'shifting' || last?.outcome === 'watching'
   return {
-    ...progressOf(saved),
+    ...progressOf(isAsLeft ? saved : withoutWatchedTime(saved)),
     phase: 'waiting',
     waitingSince: now,
     weight,

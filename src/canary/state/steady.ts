@@ -33,8 +33,8 @@ export function isSteady(
 
 /** This sample has everything, the callers too, and nothing of it is bad. */
 function isSampleClean({ checks }: CanaryConfig, state: State, observation: Observation): boolean {
-  const { canary, users, unserved, findings, complete, ready } = observation
-  const isSeen = complete && ready && users.requests > 0
+  const { canary, users, unserved, findings, complete, ready, callersSilent } = observation
+  const isSeen = complete && ready && users.requests > 0 && !callersSilent
   const hasNoFault = !observation.unguarded && !observation.drift && !observation.canaryDown && !observation.stableDown
   const failures = canary.failures + canary.abandoned
   return (

@@ -79,9 +79,17 @@ export function mapSteps<S extends State>(state: S, change: <Each extends Step>(
   return { ...state, steps: state.steps.map((step, i) => change(step, i)) }
 }
 
-/** How long earlier runs have watched the current stage, in milliseconds. */
-export function watchedBefore({ watchedBefore, stagesStarted }: Progress): number {
-  return watchedBefore?.stage === stagesStarted ? watchedBefore.ms : 0
+/** How long earlier runs have watched a stage, by default the current one, in milliseconds, and the canary's requests then. */
+export function watchedBefore({ watchedBefore, stagesStarted }: Progress, stage = stagesStarted) {
+  if (watchedBefore?.stage !== stage) return { ms: 0, canary: 0 }
+  const { ms, canary = 0 } = watchedBefore
+  return { ms, canary }
+}
+
+/** The state of a promotion whose canary nobody has kept at its weight since: a bake time that is interrupted starts anew. */
+export function withoutWatchedTime<S extends State>(state: S): S {
+  const { watchedBefore: _, ...rest } = state
+  return rest as S
 }
 
 /** Only what every phase knows: for the next phase to add its own. */

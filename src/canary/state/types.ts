@@ -32,6 +32,8 @@ export type Observation = {
   unguarded?: 'starting' | 'uncovered' | 'refused'
   /** Every counter was read; otherwise nothing can be said of the canary. */
   complete: boolean
+  /** A client that has called before was not read, so the users' requests are not all counted. */
+  callersSilent?: true
   /** By what the canary's share is judged; undefined if the requests of some pods of a version were not counted. */
   share?: Pinned
   /** The latest answers of queries, commands and webhooks. */
@@ -122,8 +124,11 @@ export type Progress = {
   findings: Record<string, Finding>
   passedGates: Gate[]
   firstTrafficAt?: number
-  /** How long the runs that handed the promotion over have watched this stage, counted as `stagesStarted`. */
-  watchedBefore?: { stage: number; ms: number }
+  /**
+   * How long the runs that handed the promotion over have watched this stage, counted as `stagesStarted`, and how many requests
+   * the canary served in it.
+   */
+  watchedBefore?: { stage: number; ms: number; canary?: number }
   /** How often the weights were restored after someone else had changed them. */
   takeovers: number
 }

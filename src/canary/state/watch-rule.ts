@@ -8,7 +8,7 @@ import type { Finding } from './finding.ts'
 import { describeUnserved } from './outage-rules.ts'
 import { findVerdict, isPassed, stay, type RuleInput } from './rule.ts'
 import { isShareLagging } from './share-rules.ts'
-import { describeStage, stagesOf } from './stages.ts'
+import { describeStage, msToWatch, stagesOf } from './stages.ts'
 import { currentStep, endCurrentStep, watchedBefore } from './steps.ts'
 import type { Next, WatchingState, WatchingStep } from './types.ts'
 import { findColdCanary } from './warm-up.ts'
@@ -19,16 +19,14 @@ export function watchStep(state: WatchingState, input: RuleInput): Next {
   // No stage belongs to the weight at which the promotion started, and a canary may return to that to be compared.
   const { forMs } = stagesOf(plan)[state.stagesStarted - 1] ?? { forMs: plan.interval }
   const watchedMs = now - step.watched.since
-  const before = watchedBefore(state)
-  // What nobody watched between two runs may have changed the canary, so the second run sees for itself.
-  const leftMs = Math.max(forMs - before, Math.min(forMs, plan.minInterval))
+  const leftMs = msToWatch(plan, state, state.stagesStarted, forMs)
   const isOver = watchedMs + countedShift(plan, step, leftMs) + plan.pollInterval / 2 >= leftMs
   const isEarly = plan.advance === 'early' && watchedMs >= plan.minInterval && results.every(isPassed)
   if (!isOver && !isEarly) return stay(state)
   const doubt = findDoubt(state, input)
   if (doubt === undefined) return advance(plan, endCurrentStep(state, 'passed', now), now)
   if (watchedMs < leftMs + plan.progressDeadline) return stay(state)
-  const reason = `${describeStage(step)}, watched for ${Math.round((before + watchedMs) / 1000)} s, ${doubt()}`
+  const reason = `${describeStage(step)}, watched for ${Math.round((watchedBefore(state).ms + watchedMs) / 1000)} s, ${doubt()}`
   return endInconclusive(plan, state, reason, now)
 }
 
@@ -44,9 +42,10 @@ function countedShift({ pollInterval }: CanaryConfig, { shiftedAt, watched }: Wa
 function findDoubt(state: WatchingState, { plan, results, observation }: RuleInput): (() => string) | undefined {
   const { canary, watched } = currentStep(state.steps)
   const { minRequests } = plan.checks
-  if (canary.requests < minRequests)
+  const served = watchedBefore(state).canary + canary.requests
+  if (served < minRequests)
     return () =>
-      `the canary served ${shownCount(canary.requests)} requests, ` +
+      `the canary served ${shownCount(served)} requests, ` +
       `fewer than the ${minRequests} that a step needs (\`checks.minRequests\`)`
   if (state.unservedSince !== undefined) return () => describeUnserved(state)
   const describe = (result: CheckResult) => describeCheck(plan, state.checks, result)

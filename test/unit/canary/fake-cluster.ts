@@ -56,6 +56,12 @@ export class FakeCluster {
     return this.virtualService.spec.http![0]!.route![1]!.weight!
   }
 
+  /** Someone sets the canary's weight. */
+  setWeight(weight: number): void {
+    this.virtualService = virtualService([{ route: [to('v1', 100 - weight), to('v2', weight)] }])
+    this.touch()
+  }
+
   async promote(config = defaultConfig, more: Partial<PromoteDeps> = {}): Promise<Promotion> {
     const [promotion] = await promote(this.api, config, {
       follow: () => Promise.reject(new Error('the test did not expect the rollout of a controller')),

@@ -1,6 +1,12 @@
 // Promotions that one run hands over to the next, because its time is over.
 import { describe, expect, test, vi } from 'vitest'
-import { guardAnnotation, handedOverBy, savedPromotion } from '../../../src/canary/ownership/lease-object.ts'
+import {
+  endedAnnotation,
+  guardAnnotation,
+  handedOverBy,
+  savedPromotion,
+} from '../../../src/canary/ownership/lease-object.ts'
+import type { State } from '../../../src/canary/state/types.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import type { ObjectWatch } from '../../../src/cluster/watch.ts'
@@ -73,6 +79,44 @@ describe('a run whose time is over', () => {
     expect(second.notes.some((line) => line.startsWith('resumes an earlier run'))).toBe(true)
   })
 
+  /** How long the second run watched the step, which the first one watched for all but a few seconds. */
+  const secondStepAfter = async (meanwhile: (cluster: FakeCluster) => void) => {
+    const plan = planWith(', steps: [50, 100]')
+    const first = guardedCluster()
+    await first.promote(plan, endingIn(first, 97_000))
+    meanwhile(first)
+    const second = guardedCluster(first)
+    const { steps } = await second.promote(plan)
+    const [, again] = steps as { shiftedAt: number; endedAt: number }[]
+    return again!.endedAt - again!.shiftedAt
+  }
+
+  test.each<[string, (cluster: FakeCluster) => void]>([
+    ['the guard has returned the traffic', (cluster) => cluster.setWeight(0)],
+    [
+      'somebody has ended the promotion',
+      ({ lease }) => {
+        lease!.spec!.holderIdentity = ''
+        lease!.metadata.annotations![endedAnnotation] = 'the guard set the weight to 0'
+      },
+    ],
+    [
+      'a run between them was lost',
+      ({ lease }) => Object.assign(lease!.spec!, { holderIdentity: 'run 8', leaseDurationSeconds: 30 }),
+    ],
+  ])('gives a step its whole time when %s', async (_, meanwhile) => {
+    expect(await secondStepAfter(() => undefined)).toBeLessThan(60_000)
+    expect(await secondStepAfter(meanwhile)).toBeGreaterThan(95_000)
+  })
+
+  test('is followed by one that counts the requests of the step on for `checks.minRequests`', async () => {
+    const plan = planWith(', steps: [1, 100], checks: { minRequests: 40, successRate: 90% }')
+    const first = guardedCluster()
+    await first.promote(plan, endingIn(first, 98_000))
+    const second = guardedCluster(first)
+    expect(await second.promote(plan)).toMatchObject({ verdict: 'promoted' })
+  })
+
   test('promotes a canary whose steps are longer than any run', async () => {
     let cluster = guardedCluster()
     let ended = await cluster.promote(planWith(', steps: [50, 100]', '150s'), endingIn(cluster, 60_000))
@@ -132,6 +176,17 @@ describe('a run whose time is over', () => {
     expect(handedOverBy(cluster.lease?.spec?.holderIdentity ?? '')).toBeUndefined()
   })
 
+  test('returns the traffic of a canary that is still not ready when the run that resumed it ends', async () => {
+    const first = guardedCluster()
+    await first.promote(planWith(), endingIn(first, 60_000))
+    const second = guardedCluster(first)
+    second.canaryStatus = { ...second.canaryStatus!, conditions: [] }
+    const ended = await second.promote(planWith(), endingIn(second, 10_000))
+    expect(ended).toMatchObject({ verdict: 'inconclusive', weight: 0 })
+    expect(ended.reason).toContain('the canary is not ready yet')
+    expect(second.weight).toBe(0)
+  })
+
   const withoutCounters = (untilMs: number) => {
     const cluster = guardedCluster()
     const guard = cluster.before
@@ -165,10 +220,42 @@ describe('a run whose time is over', () => {
     expect(cluster.intents.at(-1)).toHaveLength(1)
   })
 
+  test.each<[string, number, object]>([
+    ['gives up a higher weight that the server refuses', 503, { verdict: 'held', weight: 5 }],
+    // It may be in force already.
+    ['waits on for a write whose outcome nobody knows', 0, { verdict: 'rolled-back', weight: 0 }],
+  ])('%s at the last moment', async (_, status, outcome) => {
+    const cluster = guardedCluster()
+    const guard = cluster.before
+    const isRefused = (verb: string, what: string) =>
+      verb === 'patch' && what === 'VirtualService' && cluster.weight === 5 && cluster.clock.time < 123_000
+    cluster.before = (verb, what) =>
+      guard(verb, what) ?? (isRefused(verb, what) ? new ApiError(status, 'webhook of istiod') : undefined)
+    const ended = await cluster.promote(planWith(), endingIn(cluster, 105_000))
+    expect(ended).toMatchObject(outcome)
+    if (status === 0) return
+    expect(stepsOf(ended)).toEqual([[5, 'passed']])
+    const second = guardedCluster(cluster)
+    expect(stepsOf(await second.promote(planWith()))).toMatchObject([[5, 'passed'], [25, 'passed'], {}, {}])
+  })
+
   test('writes nothing to the Lease after it has handed it over', async () => {
     const cluster = guardedCluster()
     await cluster.promote(planWith(), endingIn(cluster, 60_000))
     expect(savedPromotion(cluster.lease)?.state.phase).toBe('watching')
+  })
+
+  test('leaves what the next run continues also if it dies before it could hand over', async () => {
+    const cluster = guardedCluster()
+    let left: State | undefined
+    const hasDecided = () => cluster.notes.some((line) => line.startsWith('decision: held'))
+    cluster.clock.afterSleep = () => {
+      if (hasDecided()) left = savedPromotion(cluster.lease)?.state
+    }
+    // The other clusters of a fleet never end.
+    const others = { failure: () => undefined, report: () => new Promise<void>(() => undefined), isFinal: () => false }
+    await cluster.promote(planWith(), { ...endingIn(cluster, 60_000), others })
+    expect(left).toMatchObject({ phase: 'watching', weight: 5, watchedBefore: { stage: 1 } })
   })
 
   test('starts no promotion any more', async () => {

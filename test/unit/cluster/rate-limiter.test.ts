@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { createRateLimiter } from '../../../src/cluster/rate-limiter.ts'
 
 /** A clock that jumps to the end of each sleep. `at`: when each piece of work began, in ms. */
@@ -82,6 +82,25 @@ describe('the rate of requests', () => {
     const { limiter, workTimes } = world()
     limiter.pauseFor(3_000)
     expect(await workTimes(2)).toEqual([3_000, 3_000])
+  })
+
+  test('keeps its rate after a pause, for those that waited when it began and those that came in it', async () => {
+    vi.useFakeTimers({ now: 10_000 })
+    const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
+    const limiter = createRateLimiter({ requestsPerSecond: 5, clock: { now: Date.now, sleep } })
+    const at: number[] = []
+    const ask = () => limiter.schedule(() => Promise.resolve(void at.push(Date.now() - 10_000)))
+    const waiting = Array.from({ length: 10 }, ask)
+    await vi.advanceTimersByTimeAsync(0)
+    limiter.pauseFor(3_000)
+    waiting.push(...Array.from({ length: 10 }, ask))
+    await vi.advanceTimersByTimeAsync(20_000)
+    await Promise.all(waiting)
+    vi.useRealTimers()
+    const atPauseEnd = at.filter((ms) => ms >= 3_000 && ms < 4_000)
+    expect(at.filter((ms) => ms < 3_000)).toHaveLength(6)
+    expect(atPauseEnd).toHaveLength(5)
+    expect(at).toHaveLength(20)
   })
 
   test('lets only so many run at a time, also after one of them has failed', async () => {

@@ -397,12 +397,15 @@ describe('a guard retries until it has written the rollback', () => {
 })
 
 describe('a guard whose run has handed the promotion over', () => {
-  function handedOver(by = identity): GuardedNamespace {
+  /** `minutesAgo`: by the clock of the run. */
+  function handedOver(by = identity, minutesAgo = 0): GuardedNamespace {
     const namespace = new GuardedNamespace()
+    const renewTime = new Date(Date.now() - minutesAgo * 60_000 + 500).toISOString()
     namespace.patch([
       { op: 'add', path: leasePaths.guard, value: identity },
       { op: 'add', path: '/spec/holderIdentity', value: handOverIdentity(by) },
       { op: 'add', path: '/spec/leaseDurationSeconds', value: 3_600 },
+      { op: 'add', path: '/spec/renewTime', value: renewTime },
     ])
     return namespace
   }
@@ -414,6 +417,17 @@ describe('a guard whose run has handed the promotion over', () => {
     expect(namespace.annotations[endedAnnotation]).toContain(
       'the run https://ci/run/6 handed its promotion over, and no run resumed it within 3600 s, and the guard set the weight of v2',
     )
+  })
+
+  test.each([
+    [50, 10],
+    [90, 0],
+    // The clock of the run is ahead.
+    [-20, 60],
+  ])('and whose pod is replaced %i minutes later waits for the rest of the time only', async (minutes, restMinutes) => {
+    const namespace = handedOver(identity, minutes)
+    expect(await namespace.watch()).toBe('rolled back to stable')
+    expect(Math.round(clock.time / 60_000)).toBe(restMinutes)
   })
 
   test('ends when the guard of the next run watches', async () => {

@@ -27,6 +27,7 @@ class FakeMesh {
   isFresh = true
   sampledPods: string[] = []
   notes: string[] = []
+  mostOfEachKind: () => number = () => Infinity
 
   observe(plan = '', selectors = { stable: { version: 'v1' }, canary: { version: 'v2' } }): Promise<Observer> {
     const read = (pods: Pod[]): Promise<Map<string, Reading>> => {
@@ -50,7 +51,7 @@ class FakeMesh {
       pods,
       { namespace: 'shop', host, ...selectors, plan: planOf(plan) },
       (line) => this.notes.push(line),
-      read,
+      this.limits.requestsPerSecond === undefined ? Object.assign(read, { mostOfEachKind: this.mostOfEachKind }) : read,
     )
   }
 }
@@ -195,6 +196,26 @@ test('the observer attributes such requests by workload name when no label disti
   expect(counts(await sample())).toMatchObject({ canary: [3, 3], stable: [1, 1] })
 })
 
+test('the observer says that a caller does not answer, and reads it again in the next sample', async () => {
+  const counters = { a: served(0), gateway: called(5) }
+  const fake = mesh([of('v2', 'a'), client('gateway'), client('new')], counters)
+  const { sample } = await fake.observe()
+  const readAndSilent = async () => {
+    const { observed } = await sample()
+    return [fake.sampledPods.includes('gateway'), observed.callersSilent ?? false]
+  }
+  expect(await readAndSilent()).toEqual([true, false])
+  fake.counters = { a: served(0) }
+  expect([await readAndSilent(), await readAndSilent()]).toEqual([
+    [true, true],
+    [true, true],
+  ])
+  // It would delay every sample.
+  fake.counters = counters
+  for (let i = 0; i < 9; i++) expect(await readAndSilent()).toEqual([false, true])
+  expect(await readAndSilent()).toEqual([true, false])
+})
+
 test('the observer reads a client that never called the service ever less often, and counts all its later calls', async () => {
   const counters = { a: served(0), busy: called(5), idle: served(1000) }
   const fake = mesh([of('v2', 'a'), client('busy'), client('idle')], counters)
@@ -237,6 +258,22 @@ test('the observer reads no more pods of a kind than requests that it may send i
   await fake.observe('maxPods: 4')
   expect(fake.sampledPods).toEqual(['c', 's0', 's1', 's2'])
   expect(fake.notes.join()).toContain('only the sidecars of 3 of them are read (`limits.requestsPerSecond`)')
+})
+
+test('the observer reads fewer pods when other promotions share the rate of requests, and never more again', async () => {
+  const fake = mesh([of('v1', 's0'), of('v1', 's1'), of('v2', 'c')], { c: served(1), s0: served(1), s1: served(1) })
+  let most = 2
+  fake.mostOfEachKind = () => most
+  const { sample } = await fake.observe()
+  const read = []
+  for (most of [1, 2]) {
+    await sample()
+    read.push(fake.sampledPods)
+  }
+  expect(read).toEqual([
+    ['c', 's0'],
+    ['c', 's0'],
+  ])
 })
 
 test('the observer finds the callers among more clients than maxPods', async () => {

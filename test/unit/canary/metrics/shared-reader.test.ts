@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import type { CounterReader } from '../../../../src/canary/metrics/counter-reader.ts'
-import { sharedReader } from '../../../../src/canary/metrics/shared-reader.ts'
+import { sharedReader, sharedSidecarReaders } from '../../../../src/canary/metrics/shared-reader.ts'
 import type { Pod } from '../../../../src/cluster/objects.ts'
-import { pod } from '../../fixtures.ts'
+import { clusterWith, pod } from '../../fixtures.ts'
 
 const named = (name: string) => pod({ metadata: { name, uid: name } })
 const [a, b, c] = [named('a'), named('b'), named('c')]
@@ -52,4 +52,39 @@ test('all that asked hear of a missing right, and can ask again', async () => {
   await Promise.all([read([a]), read([b])].map((each) => expect(each).rejects.toThrow('forbidden')))
   refuses = false
   expect((await read([a])).size).toBe(0)
+})
+
+test('a reading that has no time for all reads the canaries first, and the next one begins where it ended', async () => {
+  const { read, reads } = recorder((pods) =>
+    Promise.resolve(new Map(pods.slice(0, 2).map(({ metadata }) => [metadata.name, reading]))),
+  )
+  const services = ['a', 'b', 'c'].map((name) => [named(`${name}-canary`), named(`${name}-stable`)])
+  const canariesRead = async () => {
+    const answers = await Promise.all(services.map((pods) => read(pods)))
+    return answers.flatMap((each) => [...each.keys()])
+  }
+  expect(await canariesRead()).toEqual(['a-canary', 'b-canary'])
+  expect(await canariesRead()).toEqual(['a-canary', 'c-canary'])
+  expect(await canariesRead()).toEqual(['b-canary', 'c-canary'])
+  expect(reads[1]!.pods).toEqual(['c-canary', 'a-canary', 'b-canary', 'c-stable', 'a-stable', 'b-stable'])
+})
+
+const metrics = { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' }
+
+test('the promotions of a wave divide what the rate of requests allows, and the next wave counts anew', async () => {
+  const cluster = Object.assign(clusterWith({ pod: () => Promise.resolve('') }), { requestsPerSecond: 20 })
+  const readers = sharedSidecarReaders(cluster, 10_000, () => undefined)
+  const start = async () => {
+    const reader = readers(metrics)
+    await reader([a])
+    return reader
+  }
+  const first = await start()
+  expect(first.mostOfEachKind!()).toBe(20)
+  const wave = [first]
+  for (let i = 1; i < 30; i++) wave.push(await start())
+  expect(first.mostOfEachKind!()).toBe(2)
+  await Promise.all(wave.map((reader) => reader([b])))
+  const next = await start()
+  expect(next.mostOfEachKind!()).toBe(20)
 })

@@ -68,6 +68,18 @@ test('the reader returns what it has when other pods are silent, and asks no mor
   expect(asked).toHaveLength(17)
 })
 
+test('the reader says once that the rate of requests is too low for so many pods', async () => {
+  const cluster = Object.assign(clusterWith({ pod: () => Promise.reject(new ApiError(0, 'late')) }), {
+    requestsPerSecond: 5,
+  })
+  const notes: string[] = []
+  const read = sidecarReader(cluster, metrics, { longestMs: 10_000, note: (line) => notes.push(line) })
+  for (const count of [20, 60, 60]) await read(pods(count))
+  expect(notes).toEqual([
+    'not all counters of 60 sidecars can be read within 10 s, so the promotions take turns: raise `limits.requestsPerSecond` (5), or promote fewer services in one `wave`',
+  ])
+})
+
 test.each([401, 403])('the reader names the missing right when the API server answers %d', async (status) => {
   const cluster = clusterWith({ pod: () => Promise.reject(new ApiError(status, 'pods "p0" is forbidden')) })
   await expect(sidecarReader(cluster, metrics)(pods(1))).rejects.toThrow(

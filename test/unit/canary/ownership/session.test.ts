@@ -29,8 +29,8 @@ beforeEach(() => {
   notes.length = 0
 })
 
-const open = (namespace: FakeNamespace): Promise<LeaseSession> =>
-  openSession(namespace.api, split, plan, 'template', selectors, {
+const open = (namespace: FakeNamespace, template = 'template', of = plan): Promise<LeaseSession> =>
+  openSession(namespace.api, split, of, template, selectors, {
     run: 'run 7',
     readGuardProgram: () => '',
     redact: (value) => value,
@@ -100,6 +100,15 @@ describe('a run that takes over from a lost one', () => {
     expect([namespace.weight, namespace.holder]).toEqual([0, ''])
   })
 
+  test('is lost itself before its guard watches, which a third one that cannot start remembers', async () => {
+    const namespace = afterLostRun()
+    const second = await open(namespace)
+    namespace.before = noGuard
+    await expect(open(namespace)).rejects.toThrow('jobs are forbidden')
+    expect(namespace.weight).toBe(0)
+    await expect(second.renew(state)).rejects.toThrow('took over the promotion')
+  })
+
   test('and can neither start nor write leaves the traffic to the guard of the lost run', async () => {
     const namespace = afterLostRun()
     const before = namespace.others['VirtualService'] as VirtualService
@@ -161,6 +170,33 @@ describe('a run that continues what another has handed over', () => {
     namespace.before = noGuard
     await expect(open(namespace)).rejects.toThrow('jobs are forbidden')
     expect([namespace.weight, namespace.lease]).toEqual([0, undefined])
+  })
+
+  test('and cannot start leaves a weight that the next one of another version returns, which cannot start either', async () => {
+    const namespace = afterHandOver()
+    namespace.before = noGuard
+    await expect(open(namespace)).rejects.toThrow('jobs are forbidden')
+    await expect(open(namespace, 'another')).rejects.toThrow('jobs are forbidden')
+    expect([namespace.weight, namespace.lease]).toEqual([0, undefined])
+  })
+
+  test('without a guard and cannot start returns the traffic, because no guard waits any more', async () => {
+    const namespace = afterHandOver()
+    namespace.before = (verb, kind) => (verb === 'apply' && kind === 'ConfigMap' ? new ApiError(403, 'no') : undefined)
+    await expect(open(namespace, 'template', planOf('guard: off'))).rejects.toThrow('no')
+    expect([namespace.weight, namespace.holder]).toEqual([0, ''])
+  })
+
+  test('hands over again; the request repeats a write whose answer was lost, which is no error', async () => {
+    const namespace = afterHandOver()
+    const session = await open(namespace)
+    const write = namespace.api.patch.bind(namespace.api)
+    namespace.api.patch = async (...args) => {
+      if (args[0] === 'Lease') await write(...args)
+      return write(...args)
+    }
+    await session.handOver(state, 60_000)
+    expect(handedOverBy(namespace.holder!)).toBe(session.identity)
   })
 
   test('hands over again; a repeated write whose first answer was lost is no error', async () => {

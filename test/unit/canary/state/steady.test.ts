@@ -34,6 +34,7 @@ describe('a step is steady', () => {
   test.each<[string, Observation]>([
     ['has more failures than the limit allows', observe(5)],
     ['lacks the counters of some pods', observe(0, { complete: false })],
+    ['lacks the counters of a caller', observe(0, { callersSilent: true })],
     ['shows no caller', observe(0, { users: noRequests })],
     ['has users whose requests reached no version', observe(0, { unserved: { requests: 400, violations: 1 } })],
     ['shows a canary that is not ready', observe(0, { ready: false })],
