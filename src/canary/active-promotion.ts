@@ -63,8 +63,18 @@ export type ActivePromotion = {
   conclude(how: { fast: boolean }): Promise<Promotion>
 }
 
-/** There is nothing to promote. `weight`: the canary's, in per cent. `error`: why it keeps traffic that should be rolled back. */
-export type Idle = { idle: string; plan: CanaryConfig; weight: number; error?: string }
+/**
+ * Not started, and why. `weight`: the canary's, in per cent. `isPrevented`: there is something to promote. `isOutOfTime`: the next
+ * run does. `error`: why it keeps traffic that should be rolled back.
+ */
+export type Idle = {
+  idle: string
+  plan: CanaryConfig
+  weight: number
+  isPrevented?: boolean
+  isOutOfTime?: boolean
+  error?: string
+}
 
 /**
  * A promotion as it is now. `cluster`: its name in a fleet. `deployment`: whose pods are the canary's, if it is one Deployment.

@@ -49,17 +49,15 @@ export function fleetReport(clusters: ClusterResult[], began: Date): Report {
 function verdictOf(clusters: ClusterResult[]): Pick<Report, 'verdict' | 'weight' | 'reason'> {
   const of = clusters.flatMap(({ name, report }) => outcomeIn(report).map((outcome) => ({ ...outcome, cluster: name })))
   // What an earlier run has promoted makes the fleet no less promoted.
-  const now = of.filter(({ verdict, isDone }) => !(verdict === 'skipped' && isDone))
+  const now = of.filter(({ notStarted }) => notStarted !== 'nothing-to-do')
   const worst = worstPromotion(now) ?? of[0]
   if (!worst) return {}
   return { verdict: worst.verdict, weight: worst.weight, reason: `${worst.cluster}: ${worst.reason}` }
 }
 
-type Outcome = Pick<PromotionReport, 'verdict' | 'weight' | 'reason' | 'rolledBackWith'> & { isDone: boolean }
+type Outcome = Pick<PromotionReport, 'verdict' | 'weight' | 'reason' | 'rolledBackWith' | 'notStarted'>
 
-/** A run that ended before its promotions has a verdict of its own. `isDone`: there was nothing left to promote. */
-function outcomeIn({ promotions, verdict, weight = 0, reason = '', error }: Report): Outcome[] {
-  const isDone = error === undefined
-  if (promotions.length > 0) return promotions.map((promotion) => ({ ...promotion, isDone }))
-  return verdict === undefined ? [] : [{ verdict, weight, reason, isDone }]
+/** A run that ended before its promotions has a verdict of its own. */
+function outcomeIn({ promotions, verdict, weight = 0, reason = '' }: Report): Outcome[] {
+  return promotions.length > 0 || verdict === undefined ? promotions : [{ verdict, weight, reason }]
 }

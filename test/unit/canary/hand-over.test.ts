@@ -174,7 +174,26 @@ describe('a run whose time is over', () => {
   test('starts no promotion any more', async () => {
     const cluster = guardedCluster()
     const ended = await cluster.promote(planWith(), endingIn(cluster, 0))
-    expect(ended).toMatchObject({ verdict: 'skipped', reason: `${why}; the next run continues` })
+    expect(ended).toMatchObject({ verdict: 'held', asPlanned: true, weight: 0, notStarted: 'prevented' })
+    expect(ended.reason).toBe(`${why}; the next run continues`)
     expect(cluster.weights).toEqual([])
+  })
+
+  test('starts none that was handed over to it either, and says that it keeps its weight', async () => {
+    const first = guardedCluster()
+    await first.promote(planWith(), endingIn(first, 60_000))
+    const second = guardedCluster(first)
+    const ended = await second.promote(planWith(), endingIn(second, 0))
+    expect(ended).toMatchObject({ verdict: 'held', asPlanned: true, weight: 5, notStarted: 'prevented' })
+    expect(ended.reason).toContain('the canary keeps its weight 5 from an earlier run')
+    expect(handedOverBy(second.lease!.spec!.holderIdentity!)).toMatch(/^run 7 /)
+  })
+
+  test('leaves nothing to the next run where all is promoted already', async () => {
+    const first = guardedCluster()
+    await first.promote(planWith('', '10s'))
+    const second = guardedCluster(first)
+    const ended = await second.promote(planWith('', '10s'), endingIn(second, 0))
+    expect(ended).toMatchObject({ verdict: 'skipped', weight: 100, notStarted: 'nothing-to-do' })
   })
 })

@@ -101,9 +101,13 @@ test('a fleet is promoted only if each cluster is, also where a run ended before
       new Date(),
     )
   expect(of(reportOf(promotion('promoted')), failed)).toMatchObject({ verdict: 'skipped', outcome: 'failure' })
-  const before = reportOf(promotion('skipped', { weight: 100 }))
+  const before = reportOf(promotion('skipped', { weight: 100, notStarted: 'nothing-to-do' }))
   expect(of(before, reportOf(promotion('promoted')))).toMatchObject({ verdict: 'promoted' })
   expect(of(before, before)).toMatchObject({ verdict: 'skipped', outcome: 'success' })
+  const prevented = reportOf(promotion('skipped', { notStarted: 'prevented' }))
+  expect(of(prevented, reportOf(promotion('promoted')))).toMatchObject({ verdict: 'skipped' })
+  const ofNextRun = reportOf(promotion('held', { notStarted: 'prevented' }))
+  expect(of(reportOf(promotion('promoted')), ofNextRun)).toMatchObject({ verdict: 'held', outcome: 'success' })
 })
 
 test('a summary that is too long leaves out the details of clusters, first of those that succeeded', () => {

@@ -6,7 +6,7 @@ import type { ObjectWatch } from '../../../src/cluster/watch.ts'
 import { emptyReport } from '../../../src/report/report.ts'
 import { createRecorder } from '../../../src/report/recorder.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
-import { awaitTurn, stopInFleet } from '../../../src/stages/fleet.ts'
+import { awaitTurn, holdBeforeTurn, stopInFleet } from '../../../src/stages/fleet.ts'
 import { FakeCluster } from '../canary/fake-cluster.ts'
 import { clusterWith, configOf } from '../fixtures.ts'
 
@@ -106,6 +106,13 @@ describe('a fleet that fails before the promotions of a cluster', () => {
     await expect(stopInFleet(contextOf(us, others(elsewhere)), problem, false, never)).rejects.toBe(problem)
     expect(us.weights).toEqual([])
   })
+})
+
+test('a cluster whose wave does not begin in the time of the run is held, at the weight that an earlier run left', async () => {
+  const context = contextOf(new FakeCluster(50), others())
+  await holdBeforeTurn(context)
+  expect(context.recorder.current()).toMatchObject({ verdict: 'held', weight: 50 })
+  expect(context.recorder.current().reason).toMatch(/the next run continues; v2 of backend keeps its weight 50/)
 })
 
 test('a run names its cluster by the address and by the uid of its namespace, as far as it may read that', async () => {
