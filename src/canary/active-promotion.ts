@@ -49,6 +49,8 @@ export type ActivePromotion = {
   isLost: boolean
   /** The next run continues it. */
   isHandedOver?: boolean
+  /** The service, or the cluster of a fleet, whose failure rolled it back too. */
+  rolledBackWith?: string | undefined
   /** Its traffic was rolled back, and nothing has checked yet whether the proxies follow. */
   needsDrainCheck: boolean
   hasEnded(): boolean
@@ -98,9 +100,12 @@ export function hasFailed({ state, isLost }: ActivePromotion): boolean {
   return isLost || (state.phase === 'ended' && state.verdict !== 'promoted' && !isHeldAsPlanned(state))
 }
 
-/** Of several, one that does not keep its weight: it decides about the others. */
-export const decisiveFailure = (runs: ActivePromotion[]) =>
-  runs.find((run) => hasFailed(run) && !isHeld(run)) ?? runs.find(hasFailed)
+/** Of several, one that does not keep its weight: it decides about the others. One that was rolled back with it does not. */
+export function decisiveFailure(runs: ActivePromotion[]): ActivePromotion | undefined {
+  const failed = runs.filter(hasFailed)
+  const decisive = failed.filter((run) => !isHeld(run))
+  return decisive.find(({ rolledBackWith }) => rolledBackWith === undefined) ?? decisive[0] ?? failed[0]
+}
 
 export const isHeld = ({ state, isLost }: ActivePromotion) =>
   !isLost && state.phase === 'ended' && state.verdict === 'held'

@@ -35,7 +35,9 @@ type OwnPromotions = {
 
 export function outcomeOf({ runs, isOutOfTime }: OwnPromotions): ClusterOutcome {
   const failed = decisiveFailure(runs)
-  if (failed) return { failure: describeFailure(failed), rollsBackOthers: !isHeld(failed) }
+  // The others know already what this one was rolled back with.
+  const isCause = failed?.rolledBackWith === undefined
+  if (failed) return { failure: describeFailure(failed), rollsBackOthers: isCause && !isHeld(failed) }
   return { handedOver: isOutOfTime || runs.some(({ isHandedOver }) => isHandedOver === true) }
 }
 

@@ -22,6 +22,8 @@ type MemberState = {
   outcome?: ClusterOutcome
 }
 
+type Failure = { member: MemberState; reason: string; rollsBackOthers: boolean }
+
 export function createCoordinator(
   clusters: { name: string; wave: number }[],
   signal: AbortSignal,
@@ -38,6 +40,8 @@ export function createCoordinator(
   // Any failure ends the wait for a turn. One that rolls back the others ends the wait of those that are promoted.
   const [failed, rollbackNeeded] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
   signal.addEventListener('abort', () => [failed, rollbackNeeded].forEach(({ resolve }) => resolve()), { once: true })
+  /** In the order in which they happened: the first is the cause. */
+  const failures: Failure[] = []
   let isFinal = false
 
   function record(member: MemberState, { failure, rollsBackOthers = false, handedOver = false }: ClusterOutcome): void {
@@ -49,7 +53,10 @@ export function createCoordinator(
       handedOver,
     }
     // A cluster that was promoted may be lost while it waits for the others. The end of its run changes nothing.
-    if (isWorse(outcome, member.outcome)) member.outcome = outcome
+    if (isWorse(outcome, member.outcome)) {
+      member.outcome = outcome
+      if (failure !== undefined) failures.push({ member, reason: failure, rollsBackOthers: outcome.rollsBackOthers })
+    }
     member.checked.resolve()
     member.reported.resolve()
     if (failure !== undefined) failed.resolve()
@@ -76,19 +83,17 @@ export function createCoordinator(
           'give one of them another context or kubeconfig, or remove it',
       )
     await waitFor(before, failed)
-    const other = members.find(({ outcome }) => outcome?.failure !== undefined)
-    if (other)
-      throw new Error(
-        `${other.outcome!.failure} in the cluster ${other.name}, so nothing was promoted in ${member.name}`,
-      )
+    const [first] = failures
+    if (first)
+      throw new Error(`${first.reason} in the cluster ${first.member.name}, so nothing was promoted in ${member.name}`)
     const isOutOfTime = members.some(({ outcome }) => outcome?.handedOver)
     member.hasBegun = !isOutOfTime
     return { hasWaited: before.length > 0, isOutOfTime }
   }
 
   function failure(member: MemberState): ReturnType<Member['failure']> {
-    const other = isFinal ? undefined : members.find((each) => each !== member && each.outcome?.rollsBackOthers)
-    return other && { cluster: other.name, reason: other.outcome!.failure! }
+    const elsewhere = failures.find((each) => each.member !== member && each.rollsBackOthers)
+    return isFinal || !elsewhere ? undefined : { cluster: elsewhere.member.name, reason: elsewhere.reason }
   }
 
   return new Map(
@@ -116,7 +121,11 @@ function isWorse(outcome: ClusterOutcome, before: ClusterOutcome | undefined): b
   return before?.failure === undefined && (outcome.failure !== undefined || !before?.handedOver)
 }
 
-/** A run that has failed before it reached its cluster has no identity. */
+/**
+ * A run that has failed before it reached its cluster has no identity. Behind two tunnels, two clusters may have one address, so
+ * that counts only where the namespaces cannot tell.
+ */
 function isSame(one: ClusterIdentity | undefined, other: ClusterIdentity): boolean {
-  return one !== undefined && (one.server === other.server || (one.uid !== undefined && one.uid === other.uid))
+  if (one?.uid !== undefined && other.uid !== undefined) return one.uid === other.uid
+  return one?.server === other.server
 }

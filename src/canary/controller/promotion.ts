@@ -162,6 +162,10 @@ export class PromotionRun {
     return this.status.kind === 'lost' || this.status.kind === 'unsafe'
   }
 
+  get rolledBackWith(): string | undefined {
+    return this.status.kind === 'running' ? undefined : this.status.rolledBackWith
+  }
+
   /** True if its traffic was rolled back, and nothing has checked yet whether the proxies follow. */
   get needsDrainCheck(): boolean {
     const isChecked = this.status.kind === 'ended' && this.status.isDrainChecked

@@ -35,6 +35,31 @@ test.each([
   )
 })
 
+test('two clusters behind one address are not taken for one, if their namespaces differ', async () => {
+  const { of } = fleet(1)
+  const turns = ['eu', 'us'].map((name) => of(name).turn({ server: 'https://10.0.0.1', uid: name }))
+  await expect(Promise.all(turns)).resolves.toMatchObject([{ isOutOfTime: false }, { isOutOfTime: false }])
+})
+
+test('the cause is the cluster that has failed first, not one that was rolled back because of it', async () => {
+  const controller = new AbortController()
+  const clusters = ['eu', 'us', 'asia'].map((name) => ({ name, wave: 1 }))
+  const members = createCoordinator([...clusters, { name: 'later', wave: 2 }], controller.signal)
+  const later = members.get('later')!.turn({ server: 'https://later.example' })
+  await Promise.all(clusters.map(({ name }) => members.get(name)!.turn({ server: `https://${name}.example` })))
+  const failed = { failure: 'the canary of backend was not promoted', rollsBackOthers: true }
+  void members
+    .get('us')!
+    .report(failed)
+    .catch(() => undefined)
+  void members
+    .get('eu')!
+    .report(failed)
+    .catch(() => undefined)
+  expect(members.get('asia')!.failure()?.cluster).toBe('us')
+  await expect(later).rejects.toThrow('was not promoted in the cluster us')
+})
+
 test('clusters whose namespaces the run may not read are not taken for one', async () => {
   const { of } = fleet(1)
   const turns = [of('eu').turn({ server: 'https://eu', uid: undefined }), of('us').turn({ server: 'https://us' })]

@@ -127,6 +127,22 @@ describe('two clusters', () => {
     expect(eu.weights.at(-1)).toBe(0)
   })
 
+  test('that were rolled back because of a third one are not named as the cause', async () => {
+    const { us, of } = fleet(1)
+    const member = of('us')
+    await Promise.all(['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` })))
+    const reported: unknown[] = []
+    const report: Member['report'] = (outcome) => {
+      reported.push(outcome)
+      return member.report(outcome)
+    }
+    of('eu').ended({ failure: 'the run failed (no istiod)', rollsBackOthers: true })
+    us.virtualService = fakeCluster(50).virtualService
+    await us.promote(config(), { others: { ...member, report } })
+    expect(us.weight).toBe(0)
+    expect(reported).toEqual([{ failure: 'the canary of backend was not promoted', rollsBackOthers: false }])
+  })
+
   test('with `together: false` end independently of each other', async () => {
     const { eu, us, of } = fleet(1)
     us.failureShare = 1
