@@ -41,6 +41,12 @@ export function outcomeOf({ runs, isOutOfTime }: OwnPromotions): ClusterOutcome 
   return { handedOver: isOutOfTime || runs.some(({ isHandedOver }) => isHandedOver === true) }
 }
 
+/** Not only once the rollback is written: an API server that is away must not keep a bad version in the other clusters. */
+export function tellOfFailure(own: OwnPromotions, others: OtherClusters | undefined): void {
+  const outcome = outcomeOf(own)
+  if (outcome.rollsBackOthers) void others?.report(outcome).catch(() => undefined)
+}
+
 const waitPollMs = 2_000
 
 /**
@@ -68,8 +74,7 @@ export async function watchWhileWaiting(
     return true
   }
   while (!(await withHeartbeat(runs, Promise.race([isOver, look().catch(unlessAborted)])))) {
-    const outcome = outcomeOf(own)
-    if (outcome.rollsBackOthers) void others.report(outcome).catch(() => undefined)
+    tellOfFailure(own, others)
     if (runsUntil && clock.now() >= runsUntil.latestAt) return
   }
 }

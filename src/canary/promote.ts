@@ -14,7 +14,7 @@ import {
 import { currentObjects, type Promotion } from './controller/context.ts'
 import { closeWatches, watchObjects } from './controller/watch.ts'
 import { sharedSidecarReaders } from './metrics/shared-reader.ts'
-import { handOverPromoted, outcomeOf, watchWhileWaiting } from './other-clusters.ts'
+import { handOverPromoted, outcomeOf, tellOfFailure, watchWhileWaiting } from './other-clusters.ts'
 import { startWave } from './start-wave.ts'
 import { steadyPollInterval } from './state/steady.ts'
 import type { PromoteDeps, Waves } from './waves.ts'
@@ -91,6 +91,7 @@ async function runLoop(waves: Waves): Promise<void> {
     saved = followed()
     if (signal.aborted) return cancelAll(runs.filter((run) => run.isBusy))
     await handOverInTime(runs, deps)
+    tellOfFailure(waves, deps.others)
     await rollBackTogether(waves)
   }
 }

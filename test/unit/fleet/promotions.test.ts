@@ -174,6 +174,21 @@ describe('two clusters', () => {
     expect(eu.weights).toEqual([])
   })
 
+  test('one that cannot write its rollback rolls the other one back at once', async () => {
+    const { eu, us, of } = fleet(2)
+    us.failureShare = 1
+    let refused = 0
+    const weightsOfEu: number[] = []
+    us.before = (verb, what) => {
+      if (verb !== 'patch' || what !== 'VirtualService' || us.weight === 0) return undefined
+      weightsOfEu[refused++] = eu.weight
+      return new ApiError(0, 'connect ECONNREFUSED')
+    }
+    await Promise.all([promoteIn(eu, of('eu')), promoteIn(us, of('us'))])
+    expect(refused).toBeGreaterThan(10)
+    expect(weightsOfEu.slice(5)).not.toContain(100)
+  })
+
   test('a cluster that is lost while it waits stops the others', async () => {
     const { eu, us, of } = fleet(2)
     us.before = (verb, what) => {
