@@ -60,20 +60,20 @@ export async function watchWhileWaiting(
 ): Promise<void> {
   const { runs, deps } = own
   const { signal, clock, runsUntil } = deps
-  const isOver = reported.then(
-    () => true,
-    () => true,
-  )
+  const over = new AbortController()
+  void reported.catch(() => undefined).then(() => over.abort())
+  const ends = AbortSignal.any([signal, over.signal])
+  const unlessOver = (problem: unknown) => {
+    if (!ends.aborted) throw problem
+  }
   const look = async () => {
-    await clock.sleep(waitPollMs, signal)
-    await Promise.all(runs.map((run) => run.tick()))
-    return false
+    await clock.sleep(waitPollMs, ends).catch(unlessOver)
+    if (!ends.aborted) await Promise.all(runs.map((run) => run.tick()))
   }
-  const unlessAborted = (problem: unknown) => {
-    if (!signal.aborted) throw problem
-    return true
-  }
-  while (!(await withHeartbeat(runs, Promise.race([isOver, look().catch(unlessAborted)])))) {
+  // A cancelled run does not wait for a look. Any other does: after the end of the promotions, a look would take the Lease again.
+  const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+  while (!ends.aborted) {
+    await withHeartbeat(runs, Promise.race([look(), aborted]))
     tellOfFailure(own, others)
     if (runsUntil && clock.now() >= runsUntil.latestAt) return
   }

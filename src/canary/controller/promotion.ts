@@ -173,6 +173,7 @@ export class PromotionRun {
   }
 
   async tick(): Promise<void> {
+    if (this.isSettled) return
     this.tickStartedAt = this.context.deps.clock.now()
     try {
       if (!this.writer.isIdle()) {

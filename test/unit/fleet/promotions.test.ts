@@ -306,6 +306,29 @@ describe('two clusters', () => {
     expect(next.weights).toEqual([])
   })
 
+  test('a look that is under way when all are promoted ends before the promotion does', async () => {
+    const { eu, of } = fleet(1)
+    const order: string[] = []
+    const looking = Promise.withResolvers<void>()
+    const run = Object.assign(fakeRun('a'), {
+      tick: async () => {
+        order.push('look')
+        looking.resolve()
+        await new Promise((resolve) => setTimeout(resolve, 50))
+        order.push('seen')
+      },
+    })
+    const { conclude } = run
+    Object.assign(run, { conclude: () => (order.push('end'), conclude()) })
+    await Promise.all(['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` })))
+    const one = configOf('{ namespace: shop, canary: { service: a, engine: { type: argo-rollouts } } }')
+    const ended = eu.promote(one, { others: of('eu'), follow: () => Promise.resolve(run) })
+    await looking.promise
+    of('us').ended({})
+    await ended
+    expect(order.slice(-2)).toEqual(['seen', 'end'])
+  })
+
   test('with `onDrift: take-over` the weights of one that waits are written again', async () => {
     const { eu, us, of } = fleet(2)
     let isMoved = false
