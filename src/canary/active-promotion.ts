@@ -60,7 +60,9 @@ export type ActivePromotion = {
   cancel(reason: string): Promise<void>
   /** Undefined if a controller moves the traffic: it goes on without the run. */
   handOver?(how: HandOverRequest): Promise<void>
-  /** The same for one that is promoted, and waits for other clusters. */
+  /** True if it still holds its Lease and its weight. Undefined if a controller moves the traffic. */
+  confirm?(): Promise<boolean>
+  /** As `handOver`, for one that is promoted, and waits for others. */
   handOverPromoted?(how: HandOverRequest): void
   conclude(how: { fast: boolean }): Promise<Promotion>
 }

@@ -1,4 +1,5 @@
 // What the promotions of one cluster of a fleet say to those of the others, and how they wait for them.
+import type { CanaryConfig } from '../config/schema.ts'
 import type { Clock } from '../runtime/clock.ts'
 import {
   decisiveFailure,
@@ -20,8 +21,12 @@ export type ClusterOutcome = { failure?: string; rollsBackOthers?: boolean; hand
 export type OtherClusters = {
   /** What has failed there, so that the promotions here have to be rolled back; undefined while nothing has. */
   failure: () => { cluster: string; reason: string } | undefined
-  /** Says how the promotions here have ended; resolves when those of all clusters have, or one has failed. */
+  /** Says how the promotions here have ended; resolves when it is known what that means: `isFinal`, `failure`, or neither. */
   report: (outcome: ClusterOutcome) => Promise<void>
+  /** All clusters have reported well, and some time ago: each looks once more, because nobody may have seen it since. */
+  isLastLook: () => boolean
+  /** What was promoted here still is, by a look that began after `isLastLook`. */
+  confirm: () => void
   /** No cluster rolls another one back any more: each finishes by itself, whatever happens elsewhere. */
   isFinal: () => boolean
 }
@@ -66,9 +71,13 @@ export async function watchWhileWaiting(
   const unlessOver = (problem: unknown) => {
     if (!ends.aborted) throw problem
   }
+  const lastLook = createLastLook(own, others)
   const look = async () => {
     await clock.sleep(waitPollMs, ends).catch(unlessOver)
-    if (!ends.aborted) await Promise.all(runs.map((run) => run.tick()))
+    if (ends.aborted) return
+    const confirm = lastLook()
+    await Promise.all(runs.map((run) => run.tick()))
+    await confirm()
   }
   // A cancelled run does not wait for a look. Any other does: after the end of the promotions, a look would take the Lease again.
   const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
@@ -78,6 +87,30 @@ export async function watchWhileWaiting(
     if (runsUntil && clock.now() >= runsUntil.latestAt) return
   }
 }
+
+/**
+ * Called before each look; returns what follows it. A promotion that cannot be confirmed for as long as its guard waits may have
+ * been rolled back by the guard, so it counts as lost.
+ */
+function createLastLook({ runs, deps: { clock } }: OwnPromotions, others: OtherClusters): () => () => Promise<void> {
+  let since: number | undefined
+  return () => {
+    const isLast = others.isLastLook()
+    if (isLast) since ??= clock.now()
+    return async () => {
+      if (since === undefined || !isLast) return
+      const confirmed = await Promise.all(runs.map((run) => run.confirm?.() ?? true))
+      const unseenMs = clock.now() - since
+      const unseen = runs.filter((_, i) => !confirmed[i])
+      const lost = unseen.filter(({ plan }) => unseenMs > longestUnseenMs(plan))
+      const reason = `nobody could see for ${Math.round(unseenMs / 1_000)} s whether it still has its traffic`
+      await Promise.all(lost.map((run) => run.rollBack(reason)))
+      if (unseen.length === 0) others.confirm()
+    }
+  }
+}
+
+const longestUnseenMs = ({ guard, progressDeadline }: CanaryConfig) => (guard.enabled ? guard.after : progressDeadline)
 
 /** The time of the run ended before all clusters had promoted theirs. */
 export function handOverPromoted(runs: ActivePromotion[], others: OtherClusters, schedule: HandOverSchedule): void {

@@ -221,6 +221,18 @@ export class PromotionRun {
     await this.apply(withState(status, state), actions)
   }
 
+  /** By what the API server says now: a watch may be behind it. */
+  async confirm(): Promise<boolean> {
+    const { cluster, split } = this.context
+    if (!this.hasEnded() || !this.writer.isIdle()) return false
+    try {
+      return (await this.renew()) && Math.round(await readWeight(cluster, split)) === Math.round(this.state.weight)
+    } catch (problem) {
+      if (problem instanceof LeaseLost) await this.lose(problem)
+      return false
+    }
+  }
+
   /** Ends it and returns its traffic to stable. `rolledBackWith`: because the canary of that service failed. */
   async rollBack(reason: string, rolledBackWith?: string): Promise<void> {
     const now = this.context.deps.clock.now()

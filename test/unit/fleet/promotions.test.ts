@@ -306,6 +306,49 @@ describe('two clusters', () => {
     expect(next.weights).toEqual([])
   })
 
+  test('one that was rolled back unseen, while its API server was away, is not promoted, and nor is the other', async () => {
+    const { eu, us, of } = fleet(2)
+    const settings = configOf(
+      '{ namespace: shop, canary: { service: backend, interval: 10s, pollInterval: 1s, guard: off } }',
+    )
+    let isAway = false
+    eu.before = (verb, what) =>
+      isAway && verb !== 'watch' && what === 'Lease' ? new ApiError(0, 'connect ECONNREFUSED') : undefined
+    us.before = (verb, what) => {
+      if (verb === 'patch' && what === 'VirtualService' && !isAway) {
+        isAway = true
+        // The watch shows the routes as they were, so this looks as if nothing had happened.
+        eu.lease!.spec!.holderIdentity = 'guard of run 7'
+      }
+      return undefined
+    }
+    const [first, second] = await Promise.all([promoteIn(eu, of('eu'), settings), promoteIn(us, of('us'), settings)])
+    expect(first.verdict).not.toBe('promoted')
+    expect(second).toMatchObject({ verdict: 'rolled-back', weight: 0, rolledBackWith: 'eu' })
+  })
+
+  test('one whose routes were moved unseen is rolled back, because only the watch shows what was promoted', async () => {
+    const { eu, us, of } = fleet(2)
+    const { live } = eu.api as unknown as { live: (kind: string) => ObjectWatch<KubeObject> }
+    let stale: KubeObject[] | undefined
+    const behind = (kind: string) => {
+      const current = live(kind)
+      return kind === 'VirtualService' ? { ...current, current: () => stale ?? current.current() } : current
+    }
+    Object.assign(eu.api, { live: behind })
+    us.before = (verb, what) => {
+      if (verb === 'patch' && what === 'VirtualService' && !stale) {
+        stale = [structuredClone(eu.virtualService)]
+        for (const [i, weight] of [100, 0].entries()) eu.virtualService.spec.http![0]!.route![i]!.weight = weight
+      }
+      return undefined
+    }
+    const [first, second] = await Promise.all([promoteIn(eu, of('eu')), promoteIn(us, of('us'))])
+    expect(first).toMatchObject({ verdict: 'rolled-back', weight: 0 })
+    expect(first.reason).toMatch(/nobody could see for \d+ s whether it still has its traffic/)
+    expect(second).toMatchObject({ verdict: 'rolled-back', weight: 0, rolledBackWith: 'eu' })
+  })
+
   test('a look that is under way when all are promoted ends before the promotion does', async () => {
     const { eu, of } = fleet(1)
     const order: string[] = []

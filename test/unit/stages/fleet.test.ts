@@ -21,7 +21,14 @@ const problem = new Error('the canary of backend was not promoted in the cluster
 
 function others(failure?: ReturnType<OtherClusters['failure']>) {
   const report = vi.fn<OtherClusters['report']>(() => Promise.resolve())
-  return { failure: () => failure, report, isFinal: () => false, turn: () => Promise.reject(problem) }
+  return {
+    failure: () => failure,
+    report,
+    isLastLook: () => false,
+    confirm: () => undefined,
+    isFinal: () => false,
+    turn: () => Promise.reject(problem),
+  }
 }
 
 function contextOf(cluster: FakeCluster, its: ReturnType<typeof others>, more = ''): StageContext {
