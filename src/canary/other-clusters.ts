@@ -38,12 +38,17 @@ type OwnPromotions = {
   deps: { signal: AbortSignal; clock: Clock; runsUntil?: HandOverSchedule | undefined }
 }
 
-export function outcomeOf({ runs, isOutOfTime }: OwnPromotions): ClusterOutcome {
-  const failed = decisiveFailure(runs)
+export function outcomeOf(own: OwnPromotions): ClusterOutcome {
+  const failed = decisiveFailure(own.runs)
   // The others know already what this one was rolled back with.
   const isCause = failed?.rolledBackWith === undefined
   if (failed) return { failure: describeFailure(failed), rollsBackOthers: isCause && !isHeld(failed) }
-  return { handedOver: isOutOfTime || runs.some(({ isHandedOver }) => isHandedOver === true) }
+  return { handedOver: isHandedOver(own) }
+}
+
+/** The next run continues some of them. */
+export function isHandedOver({ runs, isOutOfTime }: OwnPromotions): boolean {
+  return isOutOfTime || runs.some((run) => run.isHandedOver === true)
 }
 
 /** Not only once the rollback is written: an API server that is away must not keep a bad version in the other clusters. */
@@ -112,10 +117,14 @@ function createLastLook({ runs, deps: { clock } }: OwnPromotions, others: OtherC
 
 const longestUnseenMs = ({ guard, progressDeadline }: CanaryConfig) => (guard.enabled ? guard.after : progressDeadline)
 
-/** The time of the run ended before all clusters had promoted theirs. */
-export function handOverPromoted(runs: ActivePromotion[], others: OtherClusters, schedule: HandOverSchedule): void {
+/** The time of the run ended before all were promoted, here and in the other clusters. */
+export function handOverPromoted(
+  runs: ActivePromotion[],
+  others: OtherClusters | undefined,
+  schedule: HandOverSchedule,
+): void {
   const promoted = runs.filter(isPromoted)
   if (promoted.length === 0) return
-  void others.report({ handedOver: true }).catch(() => undefined)
+  void others?.report({ handedOver: true }).catch(() => undefined)
   promoted.forEach((run) => run.handOverPromoted?.({ ...schedule, isLast: true }))
 }

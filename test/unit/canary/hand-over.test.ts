@@ -189,6 +189,32 @@ describe('a run whose time is over', () => {
     expect(handedOverBy(second.lease!.spec!.holderIdentity!)).toMatch(/^run 7 /)
   })
 
+  /** A second wave does not begin in the time of this run, in which the first is promoted. */
+  const withLaterWave = async (together: boolean) => {
+    const cluster = guardedCluster()
+    const first = '{ service: backend, interval: 10s, pollInterval: 1s }'
+    const plan = configOf(
+      `{ namespace: shop, together: ${together}, canaries: [${first}, { service: frontend, wave: 2 }] }`,
+    )
+    const { runsUntil } = endingIn(cluster, 0)
+    const isPromoted = () => cluster.notes.some((line) => line.includes('decision: promoted'))
+    Object.defineProperty(runsUntil, 'at', { get: () => (isPromoted() ? 0 : Infinity) })
+    return { cluster, ended: await cluster.promote(plan, { runsUntil }) }
+  }
+
+  test('leaves one unfinished that is promoted while the next run promotes another, so that it can roll both back', async () => {
+    const { cluster, ended } = await withLaterWave(true)
+    expect(ended).toMatchObject({ verdict: 'held', asPlanned: true, weight: 100 })
+    expect(ended.reason).toContain(`${why} before all were promoted`)
+    expect(savedPromotion(cluster.lease)?.state).toMatchObject({ phase: 'waiting', weight: 100 })
+  })
+
+  test('ends one that is promoted with `together: false`', async () => {
+    const { cluster, ended } = await withLaterWave(false)
+    expect(ended).toMatchObject({ verdict: 'promoted', weight: 100 })
+    expect(cluster.lease).toBeUndefined()
+  })
+
   test('leaves nothing to the next run where all is promoted already', async () => {
     const first = guardedCluster()
     await first.promote(planWith('', '10s'))

@@ -430,7 +430,7 @@ describe('a fleet whose run ends before all are promoted (`runFor`)', () => {
       { verdict: 'held', asPlanned: true, weight: 100 },
       { verdict: 'held', asPlanned: true, weight: 5 },
     ])
-    expect(ended[0].reason).toContain('the run ends after 5 h before every cluster was promoted')
+    expect(ended[0].reason).toContain('the run ends after 5 h before all were promoted')
     expect([eu.weight, us.weight]).toEqual([100, 5])
     expect([eu.lease!.spec!.holderIdentity, us.lease!.spec!.holderIdentity]).toEqual(['', ''])
   })
