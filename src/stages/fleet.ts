@@ -26,7 +26,7 @@ export async function holdBeforeTurn(context: StageContext): Promise<void> {
 
 /**
  * After an error outside the promotions. `hasBegun`: it had its turn. `promote`: the stage, which begins nothing new.
- * @throws Error with the problem, and with each canary that keeps traffic from an earlier run
+ * @throws Error with the problem, and with each canary that keeps traffic
  */
 export async function stopInFleet(
   context: StageContext,
@@ -35,7 +35,7 @@ export async function stopInFleet(
   promote: (context: StageContext) => Promise<void>,
 ): Promise<never> {
   const { config, others, host, stages, recorder } = context
-  const hasPromoted = recorder.current().stages.some(({ name }) => name === 'promote')
+  const hasPromoted = recorder.current().promotions.length > 0
   if (!others || hasPromoted || !stages.includes('promote') || config.dryRun || host.signal.aborted) throw problem
   const left = await trafficLeft(context)
   if (left.length === 0) throw problem
@@ -46,7 +46,9 @@ export async function stopInFleet(
   // The others need not wait until this cluster is back on stable.
   if (hasBegun) void others.report({ failure, rollsBackOthers: true }).catch(() => undefined)
   const another = await promote({ ...context, ...(elsewhere ? {} : { fleetFailure: failure }) }).catch(messageOf)
-  throw new Error([recorder.current().error ?? [], another ?? [], message].flat().join('\n'))
+  const still = another === undefined ? [] : await trafficLeft(context)
+  const kept = still.length > 0 ? `${another}; ${describeLeft(still)}` : another
+  throw new Error([recorder.current().error ?? [], kept ?? [], message].flat().join('\n'))
 }
 
 type TrafficLeft = { text: string; weight: number }
@@ -61,7 +63,7 @@ async function trafficLeft({ cluster, config }: StageContext): Promise<TrafficLe
     const title = `${plan.canary.name} of ${plan.service}`
     try {
       const weight = await readAnyWeight(cluster, splitOf(config, plan))
-      return weight === 0 ? [] : [{ weight, text: `${title} keeps its weight ${weight} from an earlier run` }]
+      return weight === 0 ? [] : [{ weight, text: `${title} keeps its weight ${weight}` }]
     } catch (problem) {
       return [{ weight: 0, text: `the weight of ${title} cannot be read (${messageOf(problem)})` }]
     }
