@@ -50,9 +50,11 @@ function verdictOf(clusters: ClusterResult[]): Pick<Report, 'verdict' | 'weight'
   const of = clusters.flatMap(({ name, report }) => outcomeIn(report).map((outcome) => ({ ...outcome, cluster: name })))
   // What an earlier run has promoted makes the fleet no less promoted.
   const now = of.filter(({ notStarted }) => notStarted !== 'nothing-to-do')
-  const worst = worstPromotion(now) ?? of[0]
+  // Users felt a rollback, whoever has caused it. The cause is the reason, but what went well is none.
+  const worst = worstPromotion(now.map(({ rolledBackWith: _, ...each }) => each)) ?? of[0]
   if (!worst) return {}
-  return { verdict: worst.verdict, weight: worst.weight, reason: `${worst.cluster}: ${worst.reason}` }
+  const cause = worstPromotion(now.filter(({ verdict }) => verdict !== 'promoted')) ?? worst
+  return { verdict: worst.verdict, weight: worst.weight, reason: `${cause.cluster}: ${cause.reason}` }
 }
 
 type Outcome = Pick<PromotionReport, 'verdict' | 'weight' | 'reason' | 'rolledBackWith' | 'notStarted'>

@@ -61,6 +61,22 @@ test('the report of a fleet has the worst verdict, that of who failed and not of
   expect(summary(report)).toContain('<details><summary>us</summary>')
 })
 
+test('the verdict is that of the users who were rolled back, also if the cause is a run without a verdict of its own', () => {
+  const rolledBackToo = promotion('rolled-back', { rolledBackWith: 'us' })
+  const failed: Report = {
+    ...emptyReport('shop', new Date(), false),
+    outcome: 'failure',
+    verdict: 'skipped',
+    reason: 'policies: refused',
+    error: 'policies: refused',
+  }
+  const clusters = [
+    { name: 'eu', wave: 1, report: reportOf(rolledBackToo, 'rolled back, too') },
+    { name: 'us', wave: 2, report: failed },
+  ]
+  expect(fleetReport(clusters, new Date())).toMatchObject({ verdict: 'rolled-back', reason: 'us: policies: refused' })
+})
+
 test('the headline of a plan counts what would change in all clusters', () => {
   const row = { action: 'create', kind: 'VirtualService', namespace: 'shop', name: 'backend', diff: [] } as const
   const planned = { ...emptyReport('shop', new Date(), true), plan: [{ ...row, diff: [] }] }
