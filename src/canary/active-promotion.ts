@@ -61,7 +61,7 @@ export type ActivePromotion = {
   /** Undefined if a controller moves the traffic: it goes on without the run. */
   handOver?(how: HandOverRequest): Promise<void>
   /** True if it still holds its Lease and its weight. Undefined if a controller moves the traffic. */
-  confirm?(): Promise<boolean>
+  confirmWeight?(): Promise<boolean>
   /** As `handOver`, for one that is promoted, and waits for others. */
   handOverPromoted?(how: HandOverRequest): void
   conclude(how: { fast: boolean }): Promise<Promotion>

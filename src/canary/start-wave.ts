@@ -26,17 +26,17 @@ export async function startWave(waves: Waves, plans: CanaryConfig[]): Promise<vo
     const started = await startPlan(waves, plan, obstacle)
     if ('idle' in started) {
       waves.isOutOfTime ||= started.isOutOfTime === true
-      skipped.push({ ...notStarted(started, deps.clock.now()), namespace: config.namespace })
+      skipped.push(notStarted(started, config.namespace, deps.clock.now()))
     } else runs.push(started)
     deps.intent(runs.map(({ intent }) => intent))
   }
 }
 
 /** Only what has nothing left to do is skipped as done. What the next run begins is held, as planned. */
-function notStarted(idle: Idle, now: number): Omit<Promotion, 'namespace'> {
+function notStarted(idle: Idle, namespace: string, now: number): Promotion {
   const { plan, weight, error, isPrevented = false, isOutOfTime = false } = idle
   const state = skippedState(plan, weight, now, idle.idle)
-  const ended = { plan, notStarted: isPrevented ? ('prevented' as const) : ('nothing-to-do' as const) }
+  const ended = { plan, namespace, notStarted: isPrevented ? ('prevented' as const) : ('nothing-to-do' as const) }
   if (error !== undefined) return { ...state, ...ended, verdict: 'inconclusive', error }
   return isOutOfTime ? { ...state, ...ended, verdict: 'held', asPlanned: true } : { ...state, ...ended }
 }

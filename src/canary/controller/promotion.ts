@@ -222,7 +222,7 @@ export class PromotionRun {
   }
 
   /** By what the API server says now: a watch may be behind it. */
-  async confirm(): Promise<boolean> {
+  async confirmWeight(): Promise<boolean> {
     const { cluster, split } = this.context
     if (!this.hasEnded() || !this.writer.isIdle()) return false
     try {
