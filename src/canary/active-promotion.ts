@@ -114,9 +114,13 @@ export const isHeld = ({ state, isLost }: ActivePromotion) =>
 
 const heartbeatMs = 2_000
 
-/** Renews the Leases of the running promotions while `work` takes longer than a moment. */
-export async function withHeartbeat<T>(runs: ActivePromotion[], work: Promise<T>): Promise<T> {
-  const timer = setInterval(() => runs.forEach((run) => void run.heartbeat()), heartbeatMs)
+/** Renews the Leases of the running promotions while `work` takes longer than a moment. `also`: what else is done meanwhile. */
+export async function withHeartbeat<T>(runs: ActivePromotion[], work: Promise<T>, also?: () => void): Promise<T> {
+  const beat = () => {
+    runs.forEach((run) => void run.heartbeat())
+    also?.()
+  }
+  const timer = setInterval(beat, heartbeatMs)
   try {
     return await work
   } finally {

@@ -104,7 +104,7 @@ function createLastLook({ runs, deps: { clock } }: OwnPromotions, others: OtherC
     if (isLast) since ??= clock.now()
     return async () => {
       if (since === undefined || !isLast) return
-      const confirmed = await Promise.all(runs.map((run) => run.confirmWeight?.() ?? true))
+      const confirmed = await Promise.all(runs.map(async (run) => (await run.confirmWeight?.()) ?? true))
       const unseenMs = clock.now() - since
       const unseen = runs.filter((_, i) => !confirmed[i])
       const lost = unseen.filter(({ plan }) => unseenMs > longestUnseenMs(plan))

@@ -84,14 +84,16 @@ async function runLoop(waves: Waves): Promise<void> {
       .then(tickAll)
       .catch(() => undefined)
     // A cancelled run does not wait for the current sample.
-    await withHeartbeat(runs, Promise.race([ticks, aborted]))
+    // A rollback that hangs must not keep the failure from the other clusters.
+    const tell = () => tellOfFailure(waves, deps.others)
+    await withHeartbeat(runs, Promise.race([ticks, aborted]), tell)
     reportProgress(waves)
     // What a followed run would have to abort becomes known on the way.
     if (followed() !== saved) deps.intent(intentsOf(runs))
     saved = followed()
     if (signal.aborted) return cancelAll(runs.filter((run) => run.isBusy))
     await handOverInTime(runs, deps)
-    tellOfFailure(waves, deps.others)
+    tell()
     await rollBackTogether(waves)
   }
 }

@@ -45,7 +45,10 @@ export async function stopInFleet(
   const failure = `the run failed (${message.split('\n')[0]})`
   // The others need not wait until this cluster is back on stable.
   if (hasBegun) void others.report({ failure, rollsBackOthers: true }).catch(() => undefined)
-  const another = await promote({ ...context, ...(elsewhere ? {} : { fleetFailure: failure }) }).catch(messageOf)
+  const another = await promote({ ...context, ...(elsewhere ? {} : { fleetFailure: failure }) }).then(
+    () => undefined,
+    messageOf,
+  )
   const still = another === undefined ? [] : await trafficLeft(context)
   const kept = still.length > 0 ? `${another}; ${describeLeft(still)}` : another
   throw new Error([recorder.current().error ?? [], kept ?? [], message].flat().join('\n'))

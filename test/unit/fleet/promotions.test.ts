@@ -189,6 +189,26 @@ describe('two clusters', () => {
     expect(weightsOfEu.slice(5)).not.toContain(100)
   })
 
+  test('one whose API server does not answer its rollback rolls the other one back meanwhile', async () => {
+    const { eu, us, of } = fleet(2)
+    us.failureShare = 1
+    const patch = us.api.patch.bind(us.api)
+    const answering = Promise.withResolvers<void>()
+    const hanging: typeof patch = async (...call) => {
+      if (call[0] === 'VirtualService' && us.weight > 0) await answering.promise
+      return patch(...call)
+    }
+    Object.assign(us.api, { patch: hanging })
+    const { sleep } = eu.clock
+    const slowly = (ms: number, signal?: AbortSignal) =>
+      new Promise((resolve) => setTimeout(resolve, 5)).then(() => sleep(ms, signal))
+    Object.assign(eu.clock, { sleep: slowly })
+    const ended = Promise.all([promoteIn(eu, of('eu')), promoteIn(us, of('us'))])
+    await vi.waitFor(() => expect([us.weight, eu.weight]).toEqual([5, 0]), { timeout: 10_000, interval: 10 })
+    answering.resolve()
+    expect(await ended).toMatchObject([{ verdict: 'rolled-back' }, { verdict: 'rolled-back', weight: 0 }])
+  })
+
   test('a cluster that is lost while it waits stops the others', async () => {
     const { eu, us, of } = fleet(2)
     us.before = (verb, what) => {
