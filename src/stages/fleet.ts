@@ -49,9 +49,9 @@ export async function stopInFleet(
     () => undefined,
     messageOf,
   )
-  const still = another === undefined ? [] : await trafficLeft(context)
-  const kept = still.length > 0 ? `${another}; ${describeLeft(still)}` : another
-  throw new Error([recorder.current().error ?? [], kept ?? [], message].flat().join('\n'))
+  const still = await trafficLeft(context)
+  const kept = still.length > 0 ? describeLeft(still) : []
+  throw new Error([recorder.current().error ?? [], another ?? [], kept, message].flat().join('\n'))
 }
 
 type TrafficLeft = { text: string; weight: number }

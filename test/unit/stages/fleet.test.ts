@@ -94,7 +94,7 @@ describe('a fleet that fails before the promotions of a cluster', () => {
     const us = new FakeCluster(50)
     const promote = () => Promise.reject(new Error('the pods of shop cannot be listed: forbidden'))
     await expect(stopInFleet(contextOf(us, others(elsewhere)), problem, false, promote)).rejects.toThrow(
-      'the pods of shop cannot be listed: forbidden; v2 of backend keeps its weight 50; run the stage ' +
+      'the pods of shop cannot be listed: forbidden\nv2 of backend keeps its weight 50; run the stage ' +
         `rollback to return it to stable\n${problem.message}`,
     )
   })
