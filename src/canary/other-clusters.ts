@@ -97,20 +97,22 @@ export async function watchWhileWaiting(
  * Called before each look; returns what follows it. A promotion that cannot be confirmed for as long as its guard waits may have
  * been rolled back by the guard, so it counts as lost.
  */
-function createLastLook({ runs, deps: { clock } }: OwnPromotions, others: OtherClusters): () => () => Promise<void> {
+function createLastLook(own: OwnPromotions, others: OtherClusters): () => () => Promise<void> {
+  const { runs, deps } = own
   let since: number | undefined
   return () => {
     const isLast = others.isLastLook()
-    if (isLast) since ??= clock.now()
+    if (isLast) since ??= deps.clock.now()
     return async () => {
       if (since === undefined || !isLast) return
       const confirmed = await Promise.all(runs.map(async (run) => (await run.confirmWeight?.()) ?? true))
-      const unseenMs = clock.now() - since
+      const unseenMs = deps.clock.now() - since
       const unseen = runs.filter((_, i) => !confirmed[i])
       const lost = unseen.filter(({ plan }) => unseenMs > longestUnseenMs(plan))
       const reason = `nobody could see for ${Math.round(unseenMs / 1_000)} s whether it still has its traffic`
       await Promise.all(lost.map((run) => run.rollBack(reason)))
-      if (unseen.length === 0) others.confirm()
+      // One that the look has rolled back has its weight and its Lease as well.
+      if (unseen.length === 0 && !outcomeOf(own).rollsBackOthers) others.confirm()
     }
   }
 }

@@ -369,6 +369,24 @@ describe('two clusters', () => {
     expect(second).toMatchObject({ verdict: 'rolled-back', weight: 0, rolledBackWith: 'eu' })
   })
 
+  test('what the last look finds lost is not confirmed', async () => {
+    const { eu, of } = fleet(1)
+    const run = fakeRun('a')
+    Object.assign(run, {
+      tick: () => {
+        if (of('eu').isLastLook()) run.isLost = true
+        return Promise.resolve()
+      },
+    })
+    await Promise.all(['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` })))
+    void of('us').report({})
+    of('us').confirm()
+    const one = configOf('{ namespace: shop, canary: { service: a, engine: { type: argo-rollouts } } }')
+    await eu.promote(one, { others: of('eu'), follow: () => Promise.resolve(run) })
+    expect(of('us').isFinal()).toBe(false)
+    expect(of('us').failure()).toEqual({ cluster: 'eu', reason: 'the promotion of a was lost' })
+  })
+
   test('a look that is under way when all are promoted ends before the promotion does', async () => {
     const { eu, of } = fleet(1)
     const order: string[] = []
