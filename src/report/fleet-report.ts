@@ -13,7 +13,6 @@ export function fleetReport(clusters: ClusterResult[], began: Date): Report {
   const commits = reports.flatMap((report) => report.commits ?? [])
   const istioctl = reports.find((report) => report.istioctl)?.istioctl
   const images = [...new Set(reports.flatMap((report) => report.images ?? []))]
-  const returned = reports.flatMap((report) => report.returned ?? [])
   const experiments = clusters.flatMap(({ name, report }) =>
     (report.experiments ?? []).map((experiment) => ({ ...experiment, cluster: name })),
   )
@@ -39,7 +38,6 @@ export function fleetReport(clusters: ClusterResult[], began: Date): Report {
     ...(experiments.length > 0 ? { experiments } : {}),
     ...(commits.length > 0 ? { commits } : {}),
     ...(images.length > 0 ? { images } : {}),
-    ...(reports.some((report) => report.returned) ? { returned: [...new Set(returned)] } : {}),
     ...(istioctl ? { istioctl } : {}),
     ...(mesh ? { mesh } : {}),
     ...(traces.length > 0 ? { traceId: traces.join(' ') } : {}),

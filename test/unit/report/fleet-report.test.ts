@@ -77,24 +77,6 @@ test('the verdict is that of the users who were rolled back, also if the cause i
   expect(fleetReport(clusters, new Date())).toMatchObject({ verdict: 'rolled-back', reason: 'us: policies: refused' })
 })
 
-test('the stage rollback over a fleet says whose traffic was returned in any cluster', () => {
-  const of = (returned: string[]): Report => ({
-    ...emptyReport('shop', new Date(), false),
-    verdict: returned.length > 0 ? 'rolled-back' : 'skipped',
-    reason: 'the stage rollback',
-    returned,
-  })
-  const clusters = [['backend'], ['backend', 'frontend'], []].map((each, i) => ({
-    name: `c${i}`,
-    wave: 1,
-    report: of(each),
-  }))
-  expect(fleetReport(clusters, new Date())).toMatchObject({
-    verdict: 'rolled-back',
-    returned: ['backend', 'frontend'],
-  })
-})
-
 test('the image to commit is named once', () => {
   const commits = [{ service: 'backend', images: ['registry.example/backend:2'] }]
   const report: Report = { ...emptyReport('shop', new Date(), false), commits }
