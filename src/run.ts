@@ -24,7 +24,7 @@ import {
 } from './stages/context.ts'
 import { edge } from './stages/edge.ts'
 import { experiment } from './stages/experiment.ts'
-import { awaitTurn, stopInFleet } from './stages/fleet.ts'
+import { awaitTurn, holdBeforeTurn, stopInFleet } from './stages/fleet.ts'
 import { inject } from './stages/inject.ts'
 import { install } from './stages/install.ts'
 import { recordingMoves } from './stages/moved-objects.ts'
@@ -127,7 +127,7 @@ async function onCluster(context: RunContext, target: Connection): Promise<void>
   const stopFrom = (reached: StageContext, hasBegun: boolean) => (problem: unknown) =>
     stopInFleet(reached, problem, hasBegun, runPromotions)
   const { hasWaited, isOutOfTime } = await awaitTurn(checked).catch(stopFrom(checked, false))
-  if (isOutOfTime) return endBeforeTurn(checked)
+  if (isOutOfTime) return holdBeforeTurn(checked)
   // What the check has seen may be hours old.
   const ready = hasWaited ? await checkStage(connected).catch(stopFrom(checked, true)) : checked
   await runStagesOn(ready).catch(stopFrom(ready, true))
@@ -166,13 +166,6 @@ async function runStagesOn(context: StageContext): Promise<void> {
   const { stages } = context
   for (const name of stages) if (name !== 'cluster') await runStage(context, name, () => stageWork[name](context))
   if (stages.includes('policies')) await checkIngress(context)
-}
-
-/** The clusters of the waves before have handed their promotions over. */
-function endBeforeTurn({ host, recorder }: StageContext): void {
-  const reason = "the time of the run (`runFor`) ended before this cluster's wave began; the next run continues"
-  host.info(reason)
-  recorder.record({ verdict: 'skipped', reason })
 }
 
 function runPromotions(context: StageContext): Promise<void> {

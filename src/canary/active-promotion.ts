@@ -49,6 +49,8 @@ export type ActivePromotion = {
   isLost: boolean
   /** The next run continues it. */
   isHandedOver?: boolean
+  /** The service, or the cluster of a fleet, whose failure rolled it back too. */
+  rolledBackWith?: string | undefined
   /** Its traffic was rolled back, and nothing has checked yet whether the proxies follow. */
   needsDrainCheck: boolean
   hasEnded(): boolean
@@ -58,13 +60,25 @@ export type ActivePromotion = {
   cancel(reason: string): Promise<void>
   /** Undefined if a controller moves the traffic: it goes on without the run. */
   handOver?(how: HandOverRequest): Promise<void>
-  /** The same for one that is promoted, and waits for other clusters. */
+  /** True if it still holds its Lease and its weight. Undefined if a controller moves the traffic. */
+  confirmWeight?(): Promise<boolean>
+  /** As `handOver`, for one that is promoted, and waits for others. */
   handOverPromoted?(how: HandOverRequest): void
   conclude(how: { fast: boolean }): Promise<Promotion>
 }
 
-/** There is nothing to promote. `weight`: the canary's, in per cent. `error`: why it keeps traffic that should be rolled back. */
-export type Idle = { idle: string; plan: CanaryConfig; weight: number; error?: string }
+/**
+ * Not started, and why. `weight`: the canary's, in per cent. `isPrevented`: there is something to promote. `isOutOfTime`: the next
+ * run does. `error`: why it keeps traffic that should be rolled back.
+ */
+export type Idle = {
+  idle: string
+  plan: CanaryConfig
+  weight: number
+  isPrevented?: boolean
+  isOutOfTime?: boolean
+  error?: string
+}
 
 /**
  * A promotion as it is now. `cluster`: its name in a fleet. `deployment`: whose pods are the canary's, if it is one Deployment.
@@ -88,18 +102,25 @@ export function hasFailed({ state, isLost }: ActivePromotion): boolean {
   return isLost || (state.phase === 'ended' && state.verdict !== 'promoted' && !isHeldAsPlanned(state))
 }
 
-/** Of several, one that does not keep its weight: it decides about the others. */
-export const decisiveFailure = (runs: ActivePromotion[]) =>
-  runs.find((run) => hasFailed(run) && !isHeld(run)) ?? runs.find(hasFailed)
+/** Of several, one that does not keep its weight: it decides about the others. One that was rolled back with it does not. */
+export function decisiveFailure(runs: ActivePromotion[]): ActivePromotion | undefined {
+  const failed = runs.filter(hasFailed)
+  const decisive = failed.filter((run) => !isHeld(run))
+  return decisive.find(({ rolledBackWith }) => rolledBackWith === undefined) ?? decisive[0] ?? failed[0]
+}
 
 export const isHeld = ({ state, isLost }: ActivePromotion) =>
   !isLost && state.phase === 'ended' && state.verdict === 'held'
 
 const heartbeatMs = 2_000
 
-/** Renews the Leases of the running promotions while `work` takes longer than a moment. */
-export async function withHeartbeat<T>(runs: ActivePromotion[], work: Promise<T>): Promise<T> {
-  const timer = setInterval(() => runs.forEach((run) => void run.heartbeat()), heartbeatMs)
+/** Renews the Leases of the running promotions while `work` takes longer than a moment. `also`: what else is done meanwhile. */
+export async function withHeartbeat<T>(runs: ActivePromotion[], work: Promise<T>, also?: () => void): Promise<T> {
+  const beat = () => {
+    runs.forEach((run) => void run.heartbeat())
+    also?.()
+  }
+  const timer = setInterval(beat, heartbeatMs)
   try {
     return await work
   } finally {

@@ -1,4 +1,5 @@
 // What the promotions of one cluster of a fleet say to those of the others, and how they wait for them.
+import type { CanaryConfig } from '../config/schema.ts'
 import type { Clock } from '../runtime/clock.ts'
 import {
   decisiveFailure,
@@ -20,8 +21,12 @@ export type ClusterOutcome = { failure?: string; rollsBackOthers?: boolean; hand
 export type OtherClusters = {
   /** What has failed there, so that the promotions here have to be rolled back; undefined while nothing has. */
   failure: () => { cluster: string; reason: string } | undefined
-  /** Says how the promotions here have ended; resolves when those of all clusters have, or one has failed. */
+  /** Says how the promotions here have ended; resolves when it is known what that means: `isFinal`, `failure`, or neither. */
   report: (outcome: ClusterOutcome) => Promise<void>
+  /** All clusters have reported well, and some time ago: each looks once more, because nobody may have seen it since. */
+  isLastLook: () => boolean
+  /** What was promoted here still is, by a look that began after `isLastLook`. */
+  confirm: () => void
   /** No cluster rolls another one back any more: each finishes by itself, whatever happens elsewhere. */
   isFinal: () => boolean
 }
@@ -33,10 +38,23 @@ type OwnPromotions = {
   deps: { signal: AbortSignal; clock: Clock; runsUntil?: HandOverSchedule | undefined }
 }
 
-export function outcomeOf({ runs, isOutOfTime }: OwnPromotions): ClusterOutcome {
-  const failed = decisiveFailure(runs)
-  if (failed) return { failure: describeFailure(failed), rollsBackOthers: !isHeld(failed) }
-  return { handedOver: isOutOfTime || runs.some(({ isHandedOver }) => isHandedOver === true) }
+export function outcomeOf(own: OwnPromotions): ClusterOutcome {
+  const failed = decisiveFailure(own.runs)
+  // The others know already what this one was rolled back with.
+  const isCause = failed?.rolledBackWith === undefined
+  if (failed) return { failure: describeFailure(failed), rollsBackOthers: isCause && !isHeld(failed) }
+  return { handedOver: isHandedOver(own) }
+}
+
+/** The next run continues some of them. */
+export function isHandedOver({ runs, isOutOfTime }: OwnPromotions): boolean {
+  return isOutOfTime || runs.some((run) => run.isHandedOver === true)
+}
+
+/** Not only once the rollback is written: an API server that is away must not keep a bad version in the other clusters. */
+export function tellOfFailure(own: OwnPromotions, others: OtherClusters | undefined): void {
+  const outcome = outcomeOf(own)
+  if (outcome.rollsBackOthers) void others?.report(outcome).catch(() => undefined)
 }
 
 const waitPollMs = 2_000
@@ -52,30 +70,63 @@ export async function watchWhileWaiting(
 ): Promise<void> {
   const { runs, deps } = own
   const { signal, clock, runsUntil } = deps
-  const isOver = reported.then(
-    () => true,
-    () => true,
-  )
+  const over = new AbortController()
+  void reported.catch(() => undefined).then(() => over.abort())
+  const ends = AbortSignal.any([signal, over.signal])
+  const unlessOver = (problem: unknown) => {
+    if (!ends.aborted) throw problem
+  }
+  const lastLook = createLastLook(own, others)
   const look = async () => {
-    await clock.sleep(waitPollMs, signal)
+    await clock.sleep(waitPollMs, ends).catch(unlessOver)
+    if (ends.aborted) return
+    const confirm = lastLook()
     await Promise.all(runs.map((run) => run.tick()))
-    return false
+    await confirm()
   }
-  const unlessAborted = (problem: unknown) => {
-    if (!signal.aborted) throw problem
-    return true
-  }
-  while (!(await withHeartbeat(runs, Promise.race([isOver, look().catch(unlessAborted)])))) {
-    const outcome = outcomeOf(own)
-    if (outcome.rollsBackOthers) void others.report(outcome).catch(() => undefined)
+  // A cancelled run does not wait for a look. Any other does: after the end of the promotions, a look would take the Lease again.
+  const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+  while (!ends.aborted) {
+    await withHeartbeat(runs, Promise.race([look(), aborted]))
+    tellOfFailure(own, others)
     if (runsUntil && clock.now() >= runsUntil.latestAt) return
   }
 }
 
-/** The time of the run ended before all clusters had promoted theirs. */
-export function handOverPromoted(runs: ActivePromotion[], others: OtherClusters, schedule: HandOverSchedule): void {
+/**
+ * Called before each look; returns what follows it. A promotion that cannot be confirmed for as long as its guard waits may have
+ * been rolled back by the guard, so it counts as lost.
+ */
+function createLastLook(own: OwnPromotions, others: OtherClusters): () => () => Promise<void> {
+  const { runs, deps } = own
+  let since: number | undefined
+  return () => {
+    const isLast = others.isLastLook()
+    if (isLast) since ??= deps.clock.now()
+    return async () => {
+      if (since === undefined || !isLast) return
+      const confirmed = await Promise.all(runs.map(async (run) => (await run.confirmWeight?.()) ?? true))
+      const unseenMs = deps.clock.now() - since
+      const unseen = runs.filter((_, i) => !confirmed[i])
+      const lost = unseen.filter(({ plan }) => unseenMs > longestUnseenMs(plan))
+      const reason = `nobody could see for ${Math.round(unseenMs / 1_000)} s whether it still has its traffic`
+      await Promise.all(lost.map((run) => run.rollBack(reason)))
+      // One that the look has rolled back has its weight and its Lease as well.
+      if (unseen.length === 0 && !outcomeOf(own).rollsBackOthers) others.confirm()
+    }
+  }
+}
+
+const longestUnseenMs = ({ guard, progressDeadline }: CanaryConfig) => (guard.enabled ? guard.after : progressDeadline)
+
+/** The time of the run ended before all were promoted, here and in the other clusters. */
+export function handOverPromoted(
+  runs: ActivePromotion[],
+  others: OtherClusters | undefined,
+  schedule: HandOverSchedule,
+): void {
   const promoted = runs.filter(isPromoted)
   if (promoted.length === 0) return
-  void others.report({ handedOver: true }).catch(() => undefined)
+  void others?.report({ handedOver: true }).catch(() => undefined)
   promoted.forEach((run) => run.handOverPromoted?.({ ...schedule, isLast: true }))
 }

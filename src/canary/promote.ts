@@ -14,7 +14,7 @@ import {
 import { currentObjects, type Promotion } from './controller/context.ts'
 import { closeWatches, watchObjects } from './controller/watch.ts'
 import { sharedSidecarReaders } from './metrics/shared-reader.ts'
-import { handOverPromoted, outcomeOf, watchWhileWaiting } from './other-clusters.ts'
+import { handOverPromoted, isHandedOver, outcomeOf, tellOfFailure, watchWhileWaiting } from './other-clusters.ts'
 import { startWave } from './start-wave.ts'
 import { steadyPollInterval } from './state/steady.ts'
 import type { PromoteDeps, Waves } from './waves.ts'
@@ -84,13 +84,16 @@ async function runLoop(waves: Waves): Promise<void> {
       .then(tickAll)
       .catch(() => undefined)
     // A cancelled run does not wait for the current sample.
-    await withHeartbeat(runs, Promise.race([ticks, aborted]))
+    // A rollback that hangs must not keep the failure from the other clusters.
+    const tell = () => tellOfFailure(waves, deps.others)
+    await withHeartbeat(runs, Promise.race([ticks, aborted]), tell)
     reportProgress(waves)
     // What a followed run would have to abort becomes known on the way.
     if (followed() !== saved) deps.intent(intentsOf(runs))
     saved = followed()
     if (signal.aborted) return cancelAll(runs.filter((run) => run.isBusy))
     await handOverInTime(runs, deps)
+    tell()
     await rollBackTogether(waves)
   }
 }
@@ -156,11 +159,14 @@ async function rollBackTogether({ config, runs, deps }: Waves): Promise<void> {
     await rollBack(`because ${elsewhere.reason} in the cluster ${elsewhere.cluster}`, elsewhere.cluster)
 }
 
-/** What was promoted here is only final when it is in the other clusters, too. */
+/** With `together`, what is promoted is only final when all are: here, and in the other clusters. */
 async function awaitOthers(waves: Waves): Promise<void> {
   const { config, runs, deps } = waves
   const { others, signal, runsUntil } = deps
-  if (!others) return
+  if (!others) {
+    if (config.together && runsUntil && isHandedOver(waves)) handOverPromoted(runs, others, runsUntil)
+    return
+  }
   const reported = others.report(outcomeOf(waves))
   if (!config.together) return void reported.catch(() => undefined)
   await watchWhileWaiting(waves, others, reported)

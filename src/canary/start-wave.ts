@@ -10,6 +10,7 @@ import {
   type ActivePromotion,
   type Idle,
 } from './active-promotion.ts'
+import type { Promotion } from './controller/context.ts'
 import { whySkipped } from './controller/skip.ts'
 import { startPromotion } from './controller/start.ts'
 import { skippedState } from './state/start.ts'
@@ -20,18 +21,24 @@ import type { Waves } from './waves.ts'
 export async function startWave(waves: Waves, plans: CanaryConfig[]): Promise<void> {
   const { config, deps, runs, skipped } = waves
   const obstacle = findObstacle(waves)
-  waves.isOutOfTime ||= obstacle?.isOutOfTime === true
   for (const plan of plans) {
     deps.signal.throwIfAborted()
     const started = await startPlan(waves, plan, obstacle)
     if ('idle' in started) {
-      const { idle, plan, weight, error } = started
-      const state = skippedState(plan, weight, deps.clock.now(), idle)
-      const open = error === undefined ? {} : { verdict: 'inconclusive' as const, error }
-      skipped.push({ ...state, ...open, plan, namespace: config.namespace })
+      waves.isOutOfTime ||= started.isOutOfTime === true
+      skipped.push(notStarted(started, config.namespace, deps.clock.now()))
     } else runs.push(started)
     deps.intent(runs.map(({ intent }) => intent))
   }
+}
+
+/** Only what has nothing left to do is skipped as done. What the next run begins is held, as planned. */
+function notStarted(idle: Idle, namespace: string, now: number): Promotion {
+  const { plan, weight, error, isPrevented = false, isOutOfTime = false } = idle
+  const state = skippedState(plan, weight, now, idle.idle)
+  const ended = { plan, namespace, notStarted: isPrevented ? ('prevented' as const) : ('nothing-to-do' as const) }
+  if (error !== undefined) return { ...state, ...ended, verdict: 'inconclusive', error }
+  return isOutOfTime ? { ...state, ...ended, verdict: 'held', asPlanned: true } : { ...state, ...ended }
 }
 
 /**
@@ -69,13 +76,24 @@ async function startPlan(
 ): Promise<ActivePromotion | Idle> {
   const { cluster, config, deps, watched, runs } = waves
   if (plan.engine.type !== 'builtin')
-    return obstacle ? { idle: obstacle.reason, plan, weight: 0 } : withHeartbeat(runs, deps.follow(plan, watched, deps))
+    return obstacle ? prevented(plan, 0, obstacle) : withHeartbeat(runs, deps.follow(plan, watched, deps))
   const weight = await (obstacle ? readAnyWeight : readWeight)(cluster, splitOf(config, plan))
-  if (obstacle && (!obstacle.rollsBackEarlierRun || weight === 0)) return { idle: obstacle.reason, plan, weight }
-  const idle = deps.whyIdle?.(plan.service) ?? (await whySkipped(cluster, config, plan, weight, watched))
-  if (idle !== undefined) return { idle: obstacle?.reason ?? idle, plan, weight }
+  const whyIdle = async () => deps.whyIdle?.(plan.service) ?? (await whySkipped(cluster, config, plan, weight, watched))
+  if (obstacle?.isOutOfTime) {
+    // What cannot be read is left to the next run.
+    const idle = await whyIdle().catch(() => undefined)
+    return idle === undefined ? prevented(plan, weight, obstacle) : { idle, plan, weight }
+  }
+  if (obstacle && (!obstacle.rollsBackEarlierRun || weight === 0)) return prevented(plan, weight, obstacle)
+  const idle = await whyIdle()
+  if (idle !== undefined) return obstacle ? prevented(plan, weight, obstacle) : { idle, plan, weight }
   const started = withHeartbeat(runs, startPromotion(cluster, config, plan, watched, deps))
   return obstacle ? takeOverAndRollBack(started, plan, weight, obstacle) : started
+}
+
+function prevented(plan: CanaryConfig, weight: number, { reason, isOutOfTime = false }: Obstacle): Idle {
+  const kept = isOutOfTime && weight > 0 ? `, and the canary keeps its weight ${weight} from an earlier run` : ''
+  return { idle: `${reason}${kept}`, plan, weight, isPrevented: true, isOutOfTime }
 }
 
 async function takeOverAndRollBack(
@@ -90,6 +108,6 @@ async function takeOverAndRollBack(
     return run
   } catch (problem) {
     const error = `${reason}, but the canary keeps its weight ${weight} from an earlier run: ${messageOf(problem)}`
-    return { idle: error, plan, weight, error: `${error}; run the stage rollback` }
+    return { idle: error, plan, weight, isPrevented: true, error: `${error}; run the stage rollback` }
   }
 }

@@ -19,8 +19,12 @@ type MemberState = {
   checked: PromiseWithResolvers<void>
   reported: PromiseWithResolvers<void>
   hasBegun: boolean
+  /** Nothing that was promoted there was undone since all have reported. */
+  isConfirmed: boolean
   outcome?: ClusterOutcome
 }
+
+type Failure = { member: MemberState; reason: string; rollsBackOthers: boolean }
 
 export function createCoordinator(
   clusters: { name: string; wave: number }[],
@@ -33,11 +37,14 @@ export function createCoordinator(
       checked: Promise.withResolvers(),
       reported: Promise.withResolvers(),
       hasBegun: false,
+      isConfirmed: false,
     }),
   )
-  // Any failure ends the wait for a turn. One that rolls back the others ends the wait of those that are promoted.
-  const [failed, rollbackNeeded] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
-  signal.addEventListener('abort', () => [failed, rollbackNeeded].forEach(({ resolve }) => resolve()), { once: true })
+  // Any failure ends the wait for a turn. The wait of those that are promoted ends when nothing changes for them any more.
+  const [failed, decided] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  signal.addEventListener('abort', () => [failed, decided].forEach(({ resolve }) => resolve()), { once: true })
+  /** In the order in which they happened: the first is the cause. */
+  const failures: Failure[] = []
   let isFinal = false
 
   function record(member: MemberState, { failure, rollsBackOthers = false, handedOver = false }: ClusterOutcome): void {
@@ -49,17 +56,28 @@ export function createCoordinator(
       handedOver,
     }
     // A cluster that was promoted may be lost while it waits for the others. The end of its run changes nothing.
-    if (isWorse(outcome, member.outcome)) member.outcome = outcome
+    if (isWorse(outcome, member.outcome)) {
+      member.outcome = outcome
+      member.isConfirmed ||= failure !== undefined
+      if (failure !== undefined) failures.push({ member, reason: failure, rollsBackOthers: outcome.rollsBackOthers })
+    }
     member.checked.resolve()
     member.reported.resolve()
     if (failure !== undefined) failed.resolve()
-    if (member.outcome?.rollsBackOthers) rollbackNeeded.resolve()
-    isFinal =
-      !signal.aborted && members.every(({ outcome }) => outcome && !outcome.rollsBackOthers && !outcome.handedOver)
+    decide()
   }
 
-  async function waitFor(waiting: Promise<void>[], end: PromiseWithResolvers<void>): Promise<void> {
-    await Promise.race([Promise.all(waiting), end.promise])
+  const needsRollback = () => members.some(({ outcome }) => outcome?.rollsBackOthers)
+  const haveAllReported = () => members.every(({ outcome }) => outcome)
+  const isLastLook = () => haveAllReported() && !needsRollback() && !members.some(({ outcome }) => outcome?.handedOver)
+
+  function decide(): void {
+    isFinal ||= !signal.aborted && isLastLook() && members.every(({ isConfirmed }) => isConfirmed)
+    if (isFinal || needsRollback() || (haveAllReported() && !isLastLook())) decided.resolve()
+  }
+
+  async function waitFor(waiting: Promise<void>[]): Promise<void> {
+    await Promise.race([Promise.all(waiting), failed.promise])
     signal.throwIfAborted()
   }
 
@@ -68,27 +86,25 @@ export function createCoordinator(
     member.checked.resolve()
     const checked = members.map((each) => each.checked.promise)
     const before = members.filter(({ wave }) => wave < member.wave).map((each) => each.reported.promise)
-    await waitFor(checked, failed)
+    await waitFor(checked)
     const same = members.find((each) => each !== member && isSame(each.identity, identity))
     if (same)
       throw new Error(
         `clusters: \`${same.name}\` and \`${member.name}\` are the same cluster (${identity.server}); ` +
           'give one of them another context or kubeconfig, or remove it',
       )
-    await waitFor(before, failed)
-    const other = members.find(({ outcome }) => outcome?.failure !== undefined)
-    if (other)
-      throw new Error(
-        `${other.outcome!.failure} in the cluster ${other.name}, so nothing was promoted in ${member.name}`,
-      )
+    await waitFor(before)
+    const [first] = failures
+    if (first)
+      throw new Error(`${first.reason} in the cluster ${first.member.name}, so nothing was promoted in ${member.name}`)
     const isOutOfTime = members.some(({ outcome }) => outcome?.handedOver)
     member.hasBegun = !isOutOfTime
     return { hasWaited: before.length > 0, isOutOfTime }
   }
 
   function failure(member: MemberState): ReturnType<Member['failure']> {
-    const other = isFinal ? undefined : members.find((each) => each !== member && each.outcome?.rollsBackOthers)
-    return other && { cluster: other.name, reason: other.outcome!.failure! }
+    const elsewhere = failures.find((each) => each.member !== member && each.rollsBackOthers)
+    return isFinal || !elsewhere ? undefined : { cluster: elsewhere.member.name, reason: elsewhere.reason }
   }
 
   return new Map(
@@ -99,13 +115,19 @@ export function createCoordinator(
         failure: () => failure(member),
         report: async (outcome) => {
           record(member, outcome)
-          await waitFor(
-            members.map((each) => each.reported.promise),
-            rollbackNeeded,
-          )
+          await decided.promise
+          signal.throwIfAborted()
+        },
+        isLastLook,
+        confirm: () => {
+          member.isConfirmed = true
+          decide()
         },
         isFinal: () => isFinal,
-        ended: (outcome) => record(member, outcome),
+        ended: (outcome) => {
+          member.isConfirmed = true
+          record(member, outcome)
+        },
         checked: member.checked.promise,
       },
     ]),
@@ -116,7 +138,11 @@ function isWorse(outcome: ClusterOutcome, before: ClusterOutcome | undefined): b
   return before?.failure === undefined && (outcome.failure !== undefined || !before?.handedOver)
 }
 
-/** A run that has failed before it reached its cluster has no identity. */
+/**
+ * A run that has failed before it reached its cluster has no identity. Behind two tunnels, two clusters may have one address, so
+ * that counts only where the namespaces cannot tell.
+ */
 function isSame(one: ClusterIdentity | undefined, other: ClusterIdentity): boolean {
-  return one !== undefined && (one.server === other.server || (one.uid !== undefined && one.uid === other.uid))
+  if (one?.uid !== undefined && other.uid !== undefined) return one.uid === other.uid
+  return one?.server === other.server
 }

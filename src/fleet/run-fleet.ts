@@ -28,9 +28,9 @@ export async function runFleet(config: Config, host: FleetHost): Promise<Report>
   )
 }
 
-/** Who looks at a fleet, or returns its traffic to stable, waits for no other cluster, and is not stopped by one. */
+/** Who only looks at a fleet, or returns its traffic to stable, waits for no other cluster, and is not stopped by one. */
 function needsWaves(config: Config): boolean {
-  return !stagesOf(config).every((name) => ['plan', 'verify', 'rollback'].includes(name))
+  return !config.dryRun && !stagesOf(config).every((name) => ['plan', 'verify', 'rollback'].includes(name))
 }
 
 type HostFor = (cluster: FleetCluster) => Host

@@ -50,17 +50,17 @@ function verdictOf(clusters: ClusterResult[]): Pick<Report, 'verdict' | 'weight'
     outcomeIn(report).map((outcome) => ({ ...outcome, cluster: name })),
   )
   // What an earlier run has promoted makes the fleet no less promoted.
-  const now = outcomes.filter(({ verdict, isDone }) => !(verdict === 'skipped' && isDone))
-  const worst = worstPromotion(now) ?? outcomes[0]
+  const now = outcomes.filter(({ notStarted }) => notStarted !== 'nothing-to-do')
+  // Users felt a rollback, whoever has caused it. The cause is the reason, but what went well is none.
+  const worst = worstPromotion(now.map(({ rolledBackWith: _, ...each }) => each)) ?? outcomes[0]
   if (!worst) return {}
-  return { verdict: worst.verdict, weight: worst.weight, reason: withCluster(worst.cluster, worst.reason) }
+  const cause = worstPromotion(now.filter(({ verdict }) => verdict !== 'promoted')) ?? worst
+  return { verdict: worst.verdict, weight: worst.weight, reason: withCluster(cause.cluster, cause.reason) }
 }
 
-type Outcome = Pick<PromotionReport, 'verdict' | 'weight' | 'reason' | 'rolledBackWith'> & { isDone: boolean }
+type Outcome = Pick<PromotionReport, 'verdict' | 'weight' | 'reason' | 'rolledBackWith' | 'notStarted'>
 
-/** A run that ended before its promotions has a verdict of its own. `isDone`: there was nothing left to promote. */
-function outcomeIn({ promotions, verdict, weight = 0, reason = '', error }: Report): Outcome[] {
-  const isDone = error === undefined
-  if (promotions.length > 0) return promotions.map((promotion) => ({ ...promotion, isDone }))
-  return verdict === undefined ? [] : [{ verdict, weight, reason, isDone }]
+/** A run that ended before its promotions has a verdict of its own. */
+function outcomeIn({ promotions, verdict, weight = 0, reason = '' }: Report): Outcome[] {
+  return promotions.length > 0 || verdict === undefined ? promotions : [{ verdict, weight, reason }]
 }

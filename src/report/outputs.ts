@@ -23,7 +23,8 @@ export function outputsOf(report: Report, files: ReportFiles): Record<string, st
     'engine-verdict': promotion?.engineVerdict,
     weight: report.weight,
     reason: report.reason,
-    image: report.commits?.flatMap(({ images }) => images).join(' '),
+    // In a fleet, each cluster names the same ones.
+    image: report.commits && [...new Set(report.commits.flatMap(({ images }) => images))].join(' '),
     patch: report.commits?.flatMap(({ patch }) => patch ?? []).join(' ') || undefined,
     'time-to-detect': promotion?.secondsToDetect,
     'requests-observed':

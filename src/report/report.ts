@@ -5,7 +5,7 @@ import { shownCount, type Times } from '../canary/analysis/request-counts.ts'
 import { explainChecks } from '../canary/state/machine.ts'
 import { timeToDetect } from '../canary/state/ending.ts'
 import type { EngineVerdict, Stage, Step, Verdict } from '../canary/state/types.ts'
-import type { Promotion } from '../canary/controller/context.ts'
+import type { NotStarted, Promotion } from '../canary/controller/context.ts'
 import { timelineReport, type TimelineReport } from './timeline-report.ts'
 import type { Cost } from '../mesh/cost.ts'
 import type { Installed } from '../mesh/install.ts'
@@ -74,6 +74,8 @@ export type PromotionReport = {
   rolledBackWith?: string
   /** Stable runs what the canary ran, and the canary is scaled to 0. */
   adopted?: boolean
+  /** Why this run did not start it: there was nothing to do, or something has prevented it. */
+  notStarted?: NotStarted
   /** The cluster of a fleet. */
   cluster?: string
   /** Its lines in the run's `error`, if it has failed. */
@@ -172,7 +174,7 @@ export function emptyReport(namespace: string, startedAt: Date, dryRun: boolean)
 
 export function promotionReport(promotion: Promotion): PromotionReport {
   const { plan, startedAt, steps, canary, stable, users, timeline = [] } = promotion
-  const { secondsToSafe, diagnosis, rolledBackWith, adopted, engineVerdict } = promotion
+  const { secondsToSafe, diagnosis, rolledBackWith, adopted, engineVerdict, notStarted } = promotion
   const timeToDetectMs = timeToDetect(promotion)
   return {
     service: plan.service,
@@ -193,6 +195,7 @@ export function promotionReport(promotion: Promotion): PromotionReport {
     ...(diagnosis ? { diagnosis } : {}),
     ...(rolledBackWith === undefined ? {} : { rolledBackWith }),
     ...(adopted === undefined ? {} : { adopted }),
+    ...(notStarted === undefined ? {} : { notStarted }),
   }
 }
 

@@ -30,7 +30,7 @@ export function promotionAnnotator(context: StageContext): PromotionAnnotator {
       const at = systemClock.now()
       annotator.follow(
         promotions
-          .filter(({ verdict }) => verdict !== 'skipped')
+          .filter(({ notStarted }) => notStarted === undefined)
           .map((promotion) => {
             const { plan, namespace, verdict, reason } = promotion
             const ended = { at, verdict, reason: redactor.redact(reason) }

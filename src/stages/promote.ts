@@ -87,7 +87,7 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
   // After the report has its verdict: a Grafana that does not answer must not cost it.
   await annotator.end(promotions)
   if (!host.signal.aborted) await bringToRest(context)
-  return { changed: promotions.some((each) => each.verdict !== 'skipped') }
+  return { changed: promotions.some(({ notStarted }) => notStarted === undefined) }
 }
 
 function clusterOfFleet({ host, connection }: StageContext): PromotionDeps['clusterOfFleet'] {
@@ -118,13 +118,13 @@ const asProgress = (promotion: Promotion) => {
   return { plan, namespace, state: promotion }
 }
 
-/** Removes a canary that was not promoted because one of an earlier wave failed. */
+/** Removes a canary whose turn did not come: one of an earlier wave failed, or the time of the run was over. */
 async function cleanUpUnused(
   { host }: StageContext,
-  { verdict, weight, plan }: Promotion,
+  { notStarted, weight, plan }: Promotion,
   created: PreparedReleases['created'],
 ): Promise<void> {
-  const canary = verdict === 'skipped' && weight === 0 ? created(plan.service) : undefined
+  const canary = notStarted && weight === 0 ? created(plan.service) : undefined
   if (canary) host.info(await canary.cleanUp())
 }
 

@@ -112,9 +112,13 @@ export type PromotionContext = {
   deps: PromotionDeps
 }
 
+/** `nothing-to-do`: an earlier run, or somebody else, has finished it. `prevented`: a failure, or the end of the run's time. */
+export type NotStarted = 'nothing-to-do' | 'prevented'
+
 /**
  * An ended promotion, for the report. `error`: what went wrong besides the verdict. `rolledBackWith`: the service whose
- * failure rolled this one back too. `secondsToSafe`: from writing weight 0 to the canary's last request.
+ * failure rolled this one back too. `secondsToSafe`: from writing weight 0 to the canary's last request. `notStarted`: why
+ * this run did not start it.
  */
 export type Promotion = EndedState & {
   plan: CanaryConfig
@@ -125,6 +129,7 @@ export type Promotion = EndedState & {
   secondsToSafe?: number
   diagnosis?: Diagnosis[]
   adopted?: boolean
+  notStarted?: NotStarted
   /** What this run saw of it, without what an earlier run saw. */
   timeline?: Timeline
 }

@@ -168,6 +168,10 @@ export class PromotionRun {
     return this.status.kind === 'lost' || this.status.kind === 'unsafe'
   }
 
+  get rolledBackWith(): string | undefined {
+    return this.status.kind === 'running' ? undefined : this.status.rolledBackWith
+  }
+
   /** True if its traffic was rolled back, and nothing has checked yet whether the proxies follow. */
   get needsDrainCheck(): boolean {
     const isChecked = this.status.kind === 'ended' && this.status.isDrainChecked
@@ -175,6 +179,7 @@ export class PromotionRun {
   }
 
   async tick(): Promise<void> {
+    if (this.isSettled) return
     this.tickStartedAt = this.context.deps.clock.now()
     try {
       if (!this.writer.isIdle()) {
@@ -220,6 +225,18 @@ export class PromotionRun {
     if (drift === undefined || this.status !== status) return
     const { state, actions } = handleDriftOfPromoted(drift, plan, status.state, clock.now())
     await this.apply(withState(status, state), actions)
+  }
+
+  /** By what the API server says now: a watch may be behind it. */
+  async confirmWeight(): Promise<boolean> {
+    const { cluster, split } = this.context
+    if (!this.hasEnded() || !this.writer.isIdle()) return false
+    try {
+      return (await this.renew()) && Math.round(await readWeight(cluster, split)) === Math.round(this.state.weight)
+    } catch (problem) {
+      if (problem instanceof LeaseLost) await this.lose(problem)
+      return false
+    }
   }
 
   /** Ends it and returns its traffic to stable. `rolledBackWith`: because the canary of that service failed. */

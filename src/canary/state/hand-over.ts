@@ -35,13 +35,13 @@ export function endForHandOver(
   return end(endCurrentStep(state, 'held', now), { verdict: 'held', reason, asPlanned: true })
 }
 
-/** The same for a canary that was promoted here before the other clusters of a fleet could promote theirs. */
+/** The same for a canary that was promoted before the others, of this cluster or of a fleet. */
 export function endPromotedForHandOver(
   plan: CanaryConfig,
   state: EndedState,
   { why, resumeWithinMs }: HandOverRequest,
 ): EndedState {
-  const reason = `${why} before every cluster was promoted, ${describeRest(plan, state.weight, resumeWithinMs)}`
+  const reason = `${why} before all were promoted, ${describeRest(plan, state.weight, resumeWithinMs)}`
   return { ...progressOf(state), phase: 'ended', steps: state.steps, verdict: 'held', reason, asPlanned: true }
 }
 

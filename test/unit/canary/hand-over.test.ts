@@ -253,7 +253,13 @@ describe('a run whose time is over', () => {
       if (hasDecided()) left = savedPromotion(cluster.lease)?.state
     }
     // The other clusters of a fleet never end.
-    const others = { failure: () => undefined, report: () => new Promise<void>(() => undefined), isFinal: () => false }
+    const others = {
+      failure: () => undefined,
+      report: () => new Promise<void>(() => undefined),
+      isFinal: () => false,
+      isLastLook: () => false,
+      confirm: () => undefined,
+    }
     await cluster.promote(planWith(), { ...endingIn(cluster, 60_000), others })
     expect(left).toMatchObject({ phase: 'watching', weight: 5, watchedBefore: { stage: 1 } })
   })
@@ -261,7 +267,52 @@ describe('a run whose time is over', () => {
   test('starts no promotion any more', async () => {
     const cluster = guardedCluster()
     const ended = await cluster.promote(planWith(), endingIn(cluster, 0))
-    expect(ended).toMatchObject({ verdict: 'skipped', reason: `${why}; the next run continues` })
+    expect(ended).toMatchObject({ verdict: 'held', asPlanned: true, weight: 0, notStarted: 'prevented' })
+    expect(ended.reason).toBe(`${why}; the next run continues`)
     expect(cluster.weights).toEqual([])
+  })
+
+  test('starts none that was handed over to it either, and says that it keeps its weight', async () => {
+    const first = guardedCluster()
+    await first.promote(planWith(), endingIn(first, 60_000))
+    const second = guardedCluster(first)
+    const ended = await second.promote(planWith(), endingIn(second, 0))
+    expect(ended).toMatchObject({ verdict: 'held', asPlanned: true, weight: 5, notStarted: 'prevented' })
+    expect(ended.reason).toContain('the canary keeps its weight 5 from an earlier run')
+    expect(handedOverBy(second.lease!.spec!.holderIdentity!)).toMatch(/^run 7 /)
+  })
+
+  /** A second wave does not begin in the time of this run, in which the first is promoted. */
+  const withLaterWave = async (together: boolean) => {
+    const cluster = guardedCluster()
+    const first = '{ service: backend, interval: 10s, pollInterval: 1s }'
+    const plan = configOf(
+      `{ namespace: shop, together: ${together}, canaries: [${first}, { service: frontend, wave: 2 }] }`,
+    )
+    const { runsUntil } = endingIn(cluster, 0)
+    const isPromoted = () => cluster.notes.some((line) => line.includes('decision: promoted'))
+    Object.defineProperty(runsUntil, 'at', { get: () => (isPromoted() ? 0 : Infinity) })
+    return { cluster, ended: await cluster.promote(plan, { runsUntil }) }
+  }
+
+  test('leaves one unfinished that is promoted while the next run promotes another, so that it can roll both back', async () => {
+    const { cluster, ended } = await withLaterWave(true)
+    expect(ended).toMatchObject({ verdict: 'held', asPlanned: true, weight: 100 })
+    expect(ended.reason).toContain(`${why} before all were promoted`)
+    expect(savedPromotion(cluster.lease)?.state).toMatchObject({ phase: 'waiting', weight: 100 })
+  })
+
+  test('ends one that is promoted with `together: false`', async () => {
+    const { cluster, ended } = await withLaterWave(false)
+    expect(ended).toMatchObject({ verdict: 'promoted', weight: 100 })
+    expect(cluster.lease).toBeUndefined()
+  })
+
+  test('leaves nothing to the next run where all is promoted already', async () => {
+    const first = guardedCluster()
+    await first.promote(planWith('', '10s'))
+    const second = guardedCluster(first)
+    const ended = await second.promote(planWith('', '10s'), endingIn(second, 0))
+    expect(ended).toMatchObject({ verdict: 'skipped', weight: 100, notStarted: 'nothing-to-do' })
   })
 })

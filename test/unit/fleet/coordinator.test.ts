@@ -35,6 +35,31 @@ test.each([
   )
 })
 
+test('two clusters behind one address are not taken for one, if their namespaces differ', async () => {
+  const { of } = fleet(1)
+  const turns = ['eu', 'us'].map((name) => of(name).turn({ server: 'https://10.0.0.1', uid: name }))
+  await expect(Promise.all(turns)).resolves.toMatchObject([{ isOutOfTime: false }, { isOutOfTime: false }])
+})
+
+test('the cause is the cluster that has failed first, not one that was rolled back because of it', async () => {
+  const controller = new AbortController()
+  const clusters = ['eu', 'us', 'asia'].map((name) => ({ name, wave: 1 }))
+  const members = createCoordinator([...clusters, { name: 'later', wave: 2 }], controller.signal)
+  const later = members.get('later')!.turn({ server: 'https://later.example' })
+  await Promise.all(clusters.map(({ name }) => members.get(name)!.turn({ server: `https://${name}.example` })))
+  const failed = { failure: 'the canary of backend was not promoted', rollsBackOthers: true }
+  void members
+    .get('us')!
+    .report(failed)
+    .catch(() => undefined)
+  void members
+    .get('eu')!
+    .report(failed)
+    .catch(() => undefined)
+  expect(members.get('asia')!.failure()?.cluster).toBe('us')
+  await expect(later).rejects.toThrow('was not promoted in the cluster us')
+})
+
 test('clusters whose namespaces the run may not read are not taken for one', async () => {
   const { of } = fleet(1)
   const turns = [of('eu').turn({ server: 'https://eu', uid: undefined }), of('us').turn({ server: 'https://us' })]
@@ -68,6 +93,7 @@ test('the error of a cluster that only waited rolls nobody back', async () => {
   const turn = us!.turn({ server: 'https://us.example' })
   await Promise.all([eu!.turn({ server: 'https://eu.example' }), asia!.turn({ server: 'https://asia.example' })])
   const promoted = asia!.report({})
+  asia!.confirm()
   void eu!.report({ failure: 'the canary of backend was not promoted', rollsBackOthers: false })
   await expect(turn).rejects.toThrow('was not promoted in the cluster eu')
   us!.ended({ failure: 'the run failed (the canary of backend was not promoted …)', rollsBackOthers: true })
@@ -80,6 +106,7 @@ test('a failure or a cancel after all were promoted rolls nobody back', async ()
   const { of, controller } = fleet(1)
   await Promise.all(['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` })))
   const settled = [of('eu').report({}), of('us').report({})]
+  for (const name of ['eu', 'us']) of(name).confirm()
   controller.abort(new Error('the run was cancelled'))
   of('eu').ended({ failure: 'the run failed (stable could not adopt v2)', rollsBackOthers: true })
   await Promise.allSettled(settled)
@@ -87,6 +114,32 @@ test('a failure or a cancel after all were promoted rolls nobody back', async ()
     [true, undefined],
     [true, undefined],
   ])
+})
+
+test('all are promoted only when each has looked once more after the last one', async () => {
+  const { of } = fleet(1)
+  await Promise.all(['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` })))
+  void of('eu').report({})
+  expect(of('eu').isLastLook()).toBe(false)
+  const us = of('us').report({})
+  expect(of('eu').isLastLook()).toBe(true)
+  of('us').confirm()
+  expect(of('us').isFinal()).toBe(false)
+  of('eu').confirm()
+  await us
+  expect(of('us').isFinal()).toBe(true)
+})
+
+test('a cluster that is lost before it has looked once more rolls the others back', async () => {
+  const { of } = fleet(1)
+  await Promise.all(['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` })))
+  void of('eu').report({})
+  const us = of('us').report({})
+  of('us').confirm()
+  void of('eu').report({ failure: 'the promotion of backend was lost', rollsBackOthers: true })
+  await us
+  expect(of('us').isFinal()).toBe(false)
+  expect(of('us').failure()?.cluster).toBe('eu')
 })
 
 test('clusters that wait for each other end when the run is cancelled', async () => {

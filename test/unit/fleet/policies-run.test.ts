@@ -49,12 +49,13 @@ function kubeconfig(name: string, server: string): string {
   return file
 }
 
-async function applyIn(clusters: object): Promise<Report> {
+async function applyIn(clusters: object, more: Record<string, string> = {}): Promise<Report> {
   const config = loadConfig({
     INPUT_NAMESPACE: 'shop',
     INPUT_MTLS: 'strict',
     INPUT_CLUSTERS: JSON.stringify(clusters),
     INPUT_STAGES: 'policies',
+    ...more,
   })
   const nothing = () => undefined
   const hooks = { onConnected: nothing, onRecoveryIntents: nothing, onFaultIntent: nothing }
@@ -92,6 +93,15 @@ test('a check that fails in any cluster keeps all as they are', async () => {
   const report = await applyIn({ eu: { kubeconfig: await apiServer('eu') }, us: { kubeconfig: await apiServer('us') } })
   expect(asked).not.toContain('eu write')
   expect(report.error).toMatch(/^eu: the run failed \(namespace: shop does not exist .*\nus: namespace: shop does not/)
+})
+
+test('a check that fails in one cluster hides no dry run of another', async () => {
+  hasNamespace = (cluster) => cluster !== 'us'
+  const clusters = { eu: { kubeconfig: await apiServer('eu') }, us: { kubeconfig: await apiServer('us') } }
+  const report = await applyIn(clusters, { 'INPUT_DRY-RUN': 'true' })
+  expect(report.error).toMatch(/^us: namespace: shop does not exist/)
+  expect(report.clusters![0]!.report.plan).toMatchObject([{ action: 'create', kind: 'PeerAuthentication' }])
+  expect(asked).not.toContain('eu write')
 })
 
 test('what has changed in a cluster of a later wave is found before anything is written there', async () => {

@@ -127,6 +127,22 @@ describe('two clusters', () => {
     expect(eu.weights.at(-1)).toBe(0)
   })
 
+  test('that were rolled back because of a third one are not named as the cause', async () => {
+    const { us, of } = fleet(1)
+    const member = of('us')
+    await Promise.all(['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` })))
+    const reported: unknown[] = []
+    const report: Member['report'] = (outcome) => {
+      reported.push(outcome)
+      return member.report(outcome)
+    }
+    of('eu').ended({ failure: 'the run failed (no istiod)', rollsBackOthers: true })
+    us.virtualService = fakeCluster(50).virtualService
+    await us.promote(config(), { others: { ...member, report } })
+    expect(us.weight).toBe(0)
+    expect(reported).toEqual([{ failure: 'the canary of backend was not promoted', rollsBackOthers: false }])
+  })
+
   test('with `together: false` end independently of each other', async () => {
     const { eu, us, of } = fleet(1)
     us.failureShare = 1
@@ -156,6 +172,41 @@ describe('two clusters', () => {
     await settled
     expect(of('us').failure()).toBeUndefined()
     expect(eu.weights).toEqual([])
+  })
+
+  test('one that cannot write its rollback rolls the other one back at once', async () => {
+    const { eu, us, of } = fleet(2)
+    us.failureShare = 1
+    let refused = 0
+    const weightsOfEu: number[] = []
+    us.before = (verb, what) => {
+      if (verb !== 'patch' || what !== 'VirtualService' || us.weight === 0) return undefined
+      weightsOfEu[refused++] = eu.weight
+      return new ApiError(0, 'connect ECONNREFUSED')
+    }
+    await Promise.all([promoteIn(eu, of('eu')), promoteIn(us, of('us'))])
+    expect(refused).toBeGreaterThan(10)
+    expect(weightsOfEu.slice(5)).not.toContain(100)
+  })
+
+  test('one whose API server does not answer its rollback rolls the other one back meanwhile', async () => {
+    const { eu, us, of } = fleet(2)
+    us.failureShare = 1
+    const patch = us.api.patch.bind(us.api)
+    const answering = Promise.withResolvers<void>()
+    const hanging: typeof patch = async (...call) => {
+      if (call[0] === 'VirtualService' && us.weight > 0) await answering.promise
+      return patch(...call)
+    }
+    Object.assign(us.api, { patch: hanging })
+    const { sleep } = eu.clock
+    const slowly = (ms: number, signal?: AbortSignal) =>
+      new Promise((resolve) => setTimeout(resolve, 5)).then(() => sleep(ms, signal))
+    Object.assign(eu.clock, { sleep: slowly })
+    const ended = Promise.all([promoteIn(eu, of('eu')), promoteIn(us, of('us'))])
+    await vi.waitFor(() => expect([us.weight, eu.weight]).toEqual([5, 0]), { timeout: 10_000, interval: 10 })
+    answering.resolve()
+    expect(await ended).toMatchObject([{ verdict: 'rolled-back' }, { verdict: 'rolled-back', weight: 0 }])
   })
 
   test('a cluster that is lost while it waits stops the others', async () => {
@@ -275,6 +326,90 @@ describe('two clusters', () => {
     expect(next.weights).toEqual([])
   })
 
+  test('one that was rolled back unseen, while its API server was away, is not promoted, and nor is the other', async () => {
+    const { eu, us, of } = fleet(2)
+    const settings = configOf(
+      '{ namespace: shop, canary: { service: backend, interval: 10s, pollInterval: 1s, guard: off } }',
+    )
+    let isAway = false
+    eu.before = (verb, what) =>
+      isAway && verb !== 'watch' && what === 'Lease' ? new ApiError(0, 'connect ECONNREFUSED') : undefined
+    us.before = (verb, what) => {
+      if (verb === 'patch' && what === 'VirtualService' && !isAway) {
+        isAway = true
+        // The watch shows the routes as they were, so this looks as if nothing had happened.
+        eu.lease!.spec!.holderIdentity = 'guard of run 7'
+      }
+      return undefined
+    }
+    const [first, second] = await Promise.all([promoteIn(eu, of('eu'), settings), promoteIn(us, of('us'), settings)])
+    expect(first.verdict).not.toBe('promoted')
+    expect(second).toMatchObject({ verdict: 'rolled-back', weight: 0, rolledBackWith: 'eu' })
+  })
+
+  test('one whose routes were moved unseen is rolled back, because only the watch shows what was promoted', async () => {
+    const { eu, us, of } = fleet(2)
+    const { live } = eu.api as unknown as { live: (kind: string) => ObjectWatch<KubeObject> }
+    let stale: KubeObject[] | undefined
+    const behind = (kind: string) => {
+      const current = live(kind)
+      return kind === 'VirtualService' ? { ...current, current: () => stale ?? current.current() } : current
+    }
+    Object.assign(eu.api, { live: behind })
+    us.before = (verb, what) => {
+      if (verb === 'patch' && what === 'VirtualService' && !stale) {
+        stale = [structuredClone(eu.virtualService)]
+        for (const [i, weight] of [100, 0].entries()) eu.virtualService.spec.http![0]!.route![i]!.weight = weight
+      }
+      return undefined
+    }
+    const [first, second] = await Promise.all([promoteIn(eu, of('eu')), promoteIn(us, of('us'))])
+    expect(first).toMatchObject({ verdict: 'rolled-back', weight: 0 })
+    expect(first.reason).toMatch(/nobody could see for \d+ s whether it still has its traffic/)
+    expect(second).toMatchObject({ verdict: 'rolled-back', weight: 0, rolledBackWith: 'eu' })
+  })
+
+  test('what the last look finds lost is not confirmed', async () => {
+    const { eu, of } = fleet(1)
+    const run = fakeRun('a')
+    Object.assign(run, {
+      tick: () => {
+        if (of('eu').isLastLook()) run.isLost = true
+        return Promise.resolve()
+      },
+    })
+    await Promise.all(['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` })))
+    void of('us').report({})
+    of('us').confirm()
+    const one = configOf('{ namespace: shop, canary: { service: a, engine: { type: argo-rollouts } } }')
+    await eu.promote(one, { others: of('eu'), follow: () => Promise.resolve(run) })
+    expect(of('us').isFinal()).toBe(false)
+    expect(of('us').failure()).toEqual({ cluster: 'eu', reason: 'the promotion of a was lost' })
+  })
+
+  test('a look that is under way when all are promoted ends before the promotion does', async () => {
+    const { eu, of } = fleet(1)
+    const order: string[] = []
+    const looking = Promise.withResolvers<void>()
+    const run = Object.assign(fakeRun('a'), {
+      tick: async () => {
+        order.push('look')
+        looking.resolve()
+        await new Promise((resolve) => setTimeout(resolve, 50))
+        order.push('seen')
+      },
+    })
+    const { conclude } = run
+    Object.assign(run, { conclude: () => (order.push('end'), conclude()) })
+    await Promise.all(['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` })))
+    const one = configOf('{ namespace: shop, canary: { service: a, engine: { type: argo-rollouts } } }')
+    const ended = eu.promote(one, { others: of('eu'), follow: () => Promise.resolve(run) })
+    await looking.promise
+    of('us').ended({})
+    await ended
+    expect(order.slice(-2)).toEqual(['seen', 'end'])
+  })
+
   test('with `onDrift: take-over` the weights of one that waits are written again', async () => {
     const { eu, us, of } = fleet(2)
     let isMoved = false
@@ -333,7 +468,7 @@ describe('a fleet whose run ends before all are promoted (`runFor`)', () => {
       { verdict: 'held', asPlanned: true, weight: 100 },
       { verdict: 'held', asPlanned: true, weight: 5 },
     ])
-    expect(ended[0].reason).toContain('the run ends after 5 h before every cluster was promoted')
+    expect(ended[0].reason).toContain('the run ends after 5 h before all were promoted')
     expect([eu.weight, us.weight]).toEqual([100, 5])
     expect([eu.lease!.spec!.holderIdentity, us.lease!.spec!.holderIdentity]).toEqual(['', ''])
   })

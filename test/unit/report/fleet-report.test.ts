@@ -61,6 +61,29 @@ test('the report of a fleet has the worst verdict, that of who failed and not of
   expect(summary(report)).toContain('<details>\n<summary>us</summary>')
 })
 
+test('the verdict is that of the users who were rolled back, also if the cause is a run without a verdict of its own', () => {
+  const rolledBackToo = promotion('rolled-back', { rolledBackWith: 'us' })
+  const failed: Report = {
+    ...emptyReport('shop', new Date(), false),
+    outcome: 'failure',
+    verdict: 'skipped',
+    reason: 'policies: refused',
+    error: 'policies: refused',
+  }
+  const clusters = [
+    { name: 'eu', wave: 1, report: reportOf(rolledBackToo, 'rolled back, too') },
+    { name: 'us', wave: 2, report: failed },
+  ]
+  expect(fleetReport(clusters, new Date())).toMatchObject({ verdict: 'rolled-back', reason: 'us: policies: refused' })
+})
+
+test('the image to commit is named once', () => {
+  const commits = [{ service: 'backend', images: ['registry.example/backend:2'] }]
+  const report: Report = { ...emptyReport('shop', new Date(), false), commits }
+  const clusters = ['eu', 'us'].map((name) => ({ name, wave: 1, report }))
+  expect(outputsOf(fleetReport(clusters, new Date()), {})).toMatchObject({ image: 'registry.example/backend:2' })
+})
+
 test('the headline of a plan counts what would change in all clusters', () => {
   const row = { action: 'create', kind: 'VirtualService', namespace: 'shop', name: 'backend', diff: [] } as const
   const planned = { ...emptyReport('shop', new Date(), true), plan: [{ ...row, diff: [] }] }
@@ -101,9 +124,13 @@ test('a fleet is promoted only if each cluster is, also where a run ended before
       new Date(),
     )
   expect(of(reportOf(promotion('promoted')), failed)).toMatchObject({ verdict: 'skipped', outcome: 'failure' })
-  const before = reportOf(promotion('skipped', { weight: 100 }))
+  const before = reportOf(promotion('skipped', { weight: 100, notStarted: 'nothing-to-do' }))
   expect(of(before, reportOf(promotion('promoted')))).toMatchObject({ verdict: 'promoted' })
   expect(of(before, before)).toMatchObject({ verdict: 'skipped', outcome: 'success' })
+  const prevented = reportOf(promotion('skipped', { notStarted: 'prevented' }))
+  expect(of(prevented, reportOf(promotion('promoted')))).toMatchObject({ verdict: 'skipped' })
+  const ofNextRun = reportOf(promotion('held', { notStarted: 'prevented' }))
+  expect(of(reportOf(promotion('promoted')), ofNextRun)).toMatchObject({ verdict: 'held', outcome: 'success' })
 })
 
 test('a summary that is too long leaves out the details of clusters, first of those that succeeded', () => {

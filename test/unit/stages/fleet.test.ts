@@ -3,10 +3,10 @@ import { describe, expect, test, vi } from 'vitest'
 import type { OtherClusters } from '../../../src/canary/other-clusters.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import type { ObjectWatch } from '../../../src/cluster/watch.ts'
-import { emptyReport } from '../../../src/report/report.ts'
+import { emptyReport, type PromotionReport } from '../../../src/report/report.ts'
 import { createRecorder } from '../../../src/report/recorder.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
-import { awaitTurn, stopInFleet } from '../../../src/stages/fleet.ts'
+import { awaitTurn, holdBeforeTurn, stopInFleet } from '../../../src/stages/fleet.ts'
 import { FakeCluster } from '../canary/fake-cluster.ts'
 import { clusterWith, configOf } from '../fixtures.ts'
 
@@ -21,7 +21,14 @@ const problem = new Error('the canary of backend was not promoted in the cluster
 
 function others(failure?: ReturnType<OtherClusters['failure']>) {
   const report = vi.fn<OtherClusters['report']>(() => Promise.resolve())
-  return { failure: () => failure, report, isFinal: () => false, turn: () => Promise.reject(problem) }
+  return {
+    failure: () => failure,
+    report,
+    isLastLook: () => false,
+    confirm: () => undefined,
+    isFinal: () => false,
+    turn: () => Promise.reject(problem),
+  }
 }
 
 function contextOf(cluster: FakeCluster, its: ReturnType<typeof others>, more = ''): StageContext {
@@ -74,11 +81,21 @@ describe('a fleet that fails before the promotions of a cluster', () => {
     expect(us.weight).toBe(0)
   })
 
+  test('also if the stage promote has failed before its promotions', async () => {
+    const us = new FakeCluster(50)
+    const context = contextOf(us, others())
+    context.recorder.record({ stages: [{ name: 'promote', outcome: 'failed', seconds: 1 }] })
+    const own = new Error('Deployment/backend-canary: the pods are not ready')
+    await expect(stopInFleet(context, own, true, promoting(us))).rejects.toThrow('rolled back because the run failed')
+    expect(us.weight).toBe(0)
+  })
+
   test('keeps the error that has stopped it when the promotions cannot even begin', async () => {
     const us = new FakeCluster(50)
     const promote = () => Promise.reject(new Error('the pods of shop cannot be listed: forbidden'))
     await expect(stopInFleet(contextOf(us, others(elsewhere)), problem, false, promote)).rejects.toThrow(
-      `the pods of shop cannot be listed: forbidden\n${problem.message}`,
+      'the pods of shop cannot be listed: forbidden\nv2 of backend keeps its weight 50; run the stage ' +
+        `rollback to return it to stable\n${problem.message}`,
     )
   })
 
@@ -88,24 +105,31 @@ describe('a fleet that fails before the promotions of a cluster', () => {
   ])('%s names the canary that keeps its traffic', async (_, more, failure) => {
     const us = new FakeCluster(50)
     await expect(stopInFleet(contextOf(us, others(failure), more), problem, false, never)).rejects.toThrow(
-      `${problem.message}; v2 of backend keeps its weight 50 from an earlier run; run the stage rollback`,
+      `${problem.message}; v2 of backend keeps its weight 50; run the stage rollback`,
     )
     expect(us.weights).toEqual([])
   })
 
-  test('touches nothing where no canary has traffic, in a dry run, when cancelled, and after the stage promote', async () => {
+  test('touches nothing where no canary has traffic, in a dry run, when cancelled, and after promotions', async () => {
     const idle = new FakeCluster(0)
     await expect(stopInFleet(contextOf(idle, others(elsewhere)), problem, false, never)).rejects.toBe(problem)
     const us = new FakeCluster(50)
     const dry = contextOf(us, others(elsewhere), 'dryRun: true,')
     await expect(stopInFleet(dry, problem, false, never)).rejects.toBe(problem)
     const ended = contextOf(us, others(elsewhere))
-    ended.recorder.record({ stages: [{ name: 'promote', outcome: 'failed', seconds: 1 }] })
+    ended.recorder.record({ promotions: [{ service: 'backend' } as PromotionReport] })
     await expect(stopInFleet(ended, problem, true, never)).rejects.toBe(problem)
     us.controller.abort()
     await expect(stopInFleet(contextOf(us, others(elsewhere)), problem, false, never)).rejects.toBe(problem)
     expect(us.weights).toEqual([])
   })
+})
+
+test('a cluster whose wave does not begin in the time of the run is held, at the weight that an earlier run left', async () => {
+  const context = contextOf(new FakeCluster(50), others())
+  await holdBeforeTurn(context)
+  expect(context.recorder.current()).toMatchObject({ verdict: 'held', weight: 50 })
+  expect(context.recorder.current().reason).toMatch(/the next run continues; v2 of backend keeps its weight 50/)
 })
 
 test('a run names its cluster by the address and by the uid of its namespace, as far as it may read that', async () => {

@@ -199,10 +199,10 @@ describe('the annotations of a promotion', () => {
     ])
   })
 
-  test('are none for a promotion that was skipped', async () => {
+  test.each(['skipped', 'held'])('are none for a promotion that was not started: %s', async (verdict) => {
     const grafana = await grafanaStandIn()
     const context = contextFor(withGrafana(grafana), canary)
-    await promotionAnnotator(context).end([ended(context, [], 'skipped')])
+    await promotionAnnotator(context).end([{ ...ended(context, [], verdict), notStarted: 'prevented' }])
     expect(grafana.annotations).toEqual([])
   })
 

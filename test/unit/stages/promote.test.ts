@@ -83,7 +83,11 @@ describe('a canary of a later wave, whose turn never comes', () => {
     const [first, second] = canariesOf(config).map((plan) => ({ plan, namespace: 'shop' }))
     vi.mocked(promote).mockResolvedValue([
       { ...skippedState(first!.plan, 0, 0, ''), verdict: 'rolled-back', reason: 'it failed', ...first! },
-      { ...skippedState(second!.plan, weight, 0, 'the canary of desk was not promoted'), ...second! },
+      {
+        ...skippedState(second!.plan, weight, 0, 'the canary of desk was not promoted'),
+        ...second!,
+        notStarted: 'prevented',
+      },
     ])
     const host = { signal: new AbortController().signal, info: () => undefined, warning: () => undefined }
     await promoteCanaries({
