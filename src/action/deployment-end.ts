@@ -45,10 +45,20 @@ export async function endDeployment(
     if (stateOf(deploymentId, all) === 'SUCCESS') await setStatus(github, target, deploymentId!, overtakenStatus)
     return
   }
-  const replaced = all.filter(
-    (each) => isOlder(own, each) && [undefined, 'IN_PROGRESS', 'SUCCESS'].includes(each.state),
+  for (const { id } of withoutTraffic(own, all)) await setStatus(github, target, id, { state: 'inactive', description })
+}
+
+/**
+ * The older ones that look active. What a rollback moves is the traffic of the newest one: of an open one, or of one that was promoted last.
+ * A promoted one before it stays, because its version is the stable one that all traffic returns to.
+ */
+function withoutTraffic(own: DeploymentEnd, all: Deployment[]): Deployment[] {
+  const older = all.filter((each) => isOlder(own, each))
+  const isRollback = own.deploymentId === undefined
+  const newest = older.find(({ state }) => state !== 'INACTIVE')
+  return older.filter((each) =>
+    each.state === 'SUCCESS' ? !isRollback || each === newest : [undefined, 'IN_PROGRESS'].includes(each.state),
   )
-  for (const { id } of replaced) await setStatus(github, target, id, { state: 'inactive', description })
 }
 
 /** Creates the deployment if that was not possible before. */

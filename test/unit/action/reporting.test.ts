@@ -253,6 +253,30 @@ describe('the deployment of a promotion', () => {
     expect(states(api)).toEqual([['production', 'head', 'in_progress', 'success', 'inactive']])
   })
 
+  test.each<[string, string, (api: GithubApi) => Promise<void>]>([
+    [
+      'held',
+      'inactive',
+      (api) => runOnce('deployment: production', environment(api), report({ verdict: 'held', reason: 'at 20%' })),
+    ],
+    [
+      'died',
+      'failure',
+      async (api) => {
+        const reporting = await start(config('deployment: production'), environment(api))
+        reporting.connected(server, now.cancelled)
+        await expect.poll(() => api.state.deployments[1]?.statuses, { timeout: 10_000 }).toHaveLength(1)
+        await runPostStep('the run ended in the middle of a promotion')
+      },
+    ],
+  ])('stays active when a rollback returns to its version the traffic of a canary that %s', async (_, last, begin) => {
+    const api = await github()
+    await runOnce('deployment: production', environment(api))
+    await begin(api)
+    await runOnce(rollback, environment(api), returned)
+    expect(states(api).map((all) => all.at(-1))).toEqual(['success', last])
+  })
+
   test('is not created by a run that promotes nothing', async () => {
     const api = await github()
     await runOnce('deployment: production\ndryRun: true', environment(api))
