@@ -1,6 +1,7 @@
 // What a run writes at its end: the last status of its own deployment, and that older ones have no traffic any more.
 import {
   createDeployment,
+  hadTraffic,
   ownDeployments,
   setStatus,
   type Deployment,
@@ -89,11 +90,10 @@ function unanswered({ run, began }: DeploymentTarget, all: Deployment[]): { depl
   return found ? { deploymentId: found.id } : {}
 }
 
-/** Another run's deployment is newer, and has or had the traffic. Of a deployment that was created late, nobody could have said so. */
+/** Another run's deployment is newer, and has or had the traffic; or it has made this one inactive. */
 function isOvertaken(own: DeploymentEnd, all: Deployment[]): boolean {
   const newer = all.filter((each) => each.id !== own.deploymentId && !isOlder(own, each))
-  if (own.isCreatedLate) return newer.length > 0
-  return newer.some(({ state }) => state === 'SUCCESS') || stateOf(own.deploymentId, all) === 'INACTIVE'
+  return newer.some(hadTraffic) || stateOf(own.deploymentId, all) === 'INACTIVE'
 }
 
 function isOlder({ deploymentId, isCreatedLate, target }: DeploymentEnd, { id, createdAt }: Deployment): boolean {

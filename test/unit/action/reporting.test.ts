@@ -516,6 +516,18 @@ describe('a deployment that GitHub hears of late', () => {
     expect(states(api)).toEqual([['in_progress', 'success'], ['inactive']])
   })
 
+  test.each<[string, Partial<Report>]>([
+    ['was refused', { verdict: 'skipped', outcome: 'failure', error: 'another run holds the Lease' }],
+    ['had nothing to promote', { verdict: 'skipped' }],
+  ])('and was created at its end is green although a run that %s has begun later', async (_, part) => {
+    const api = await github()
+    const reporting = await beginInOutage(api)
+    api.recover()
+    await runOnce('deployment: production', environment(api), report(part))
+    await reporting.end(report(), {}, now)
+    expect(states(api).at(-1)).toEqual(['success'])
+  })
+
   test('is not created twice if only the answer was lost', async () => {
     const api = await github()
     await runOnce('deployment: production', environment(api))
