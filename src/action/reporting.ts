@@ -159,7 +159,8 @@ async function beginDeployment(
     await startDeployment(github, target, (deploymentId) => outbox.changeDeployment({ deploymentId }))
   } catch (problem) {
     const text = explainGithubError(problem, 'deployment', reports.deploymentPermission)
-    if (isTransient(problem)) return core.info(`${text}; the run tries again at its end`)
+    const isCreated = outbox.content.deployment?.deploymentId !== undefined
+    if (isTransient(problem) || isCreated) return core.info(`${text}; the run tries again at its end`)
     reports.warn(text)
     outbox.set({ deployment: undefined })
   }

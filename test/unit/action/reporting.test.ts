@@ -611,6 +611,39 @@ describe('reporting', () => {
   })
 })
 
+describe('a limit of the requests to GitHub', () => {
+  const secondary = { status: 403, message: 'You have exceeded a secondary rate limit.' }
+  const states = (api: GithubApi) => api.state.deployments.map(({ statuses }) => statuses.map(({ state }) => state))
+
+  test.each<[string, GithubApiOptions['limit']]>([
+    ['by its status', { status: 429, message: 'Too many requests' }],
+    ['by its message', secondary],
+    ['by the time to wait', { status: 403, message: 'Slow down', seconds: 1 }],
+  ])('that is known %s costs no deployment', async (_, limit) => {
+    const api = await github({ limited: 2, limit: limit! })
+    await runOnce('deployment: production', environment(api))
+    expect(states(api).map((all) => all.at(-1))).toEqual(['success'])
+    expect(printed).not.toContain('::warning')
+  })
+
+  test('is no reason to forget a deployment that was created, nor is another refusal', async () => {
+    const api = await github({ limited: 1, limit: { status: 403, message: 'Resource not accessible' } })
+    await runOnce('deployment: production', environment(api))
+    expect(states(api)).toEqual([['success']])
+  })
+
+  test('that lasts longer than the run waits is left to the post step', async () => {
+    const api = await github({ limited: 100, limit: { ...secondary, seconds: 60 } })
+    await runOnce('deployment: production\ncomment: true', environment(api))
+    expect(printed).toContain('deployment: the token has used up its requests to GitHub (You have exceeded a')
+    expect(printed).not.toContain('::warning')
+    api.recover()
+    await runPostStep()
+    expect(states(api)).toEqual([['success']])
+    expect(api.state.comments).toHaveLength(1)
+  })
+})
+
 describe('without the permissions', () => {
   test('each is named, and nothing fails', async () => {
     const before = process.exitCode
