@@ -47,8 +47,8 @@ export type GithubApiOptions = {
   outageAfterStatuses?: number
   /** By how much its clock is ahead of this machine's. */
   clockAheadMs?: number
-  /** It answers nothing. */
-  isHanging?: boolean
+  /** It answers nothing, or nothing about deployments. */
+  isHanging?: boolean | 'deployments'
   /** How many statuses and comments it refuses first. */
   limited?: number
   /** What it says then, and for how many seconds to wait. */
@@ -227,7 +227,7 @@ export async function startGithubApi(options: GithubApiOptions): Promise<GithubA
       query.set('host', incoming.headers.host ?? '')
       const [method, path] = [incoming.method ?? 'GET', pathname.replace(/^\/api\/v3/, '')]
       state.requests.push(`${method} ${path}`)
-      if (fault.isHanging) return
+      if (fault.isHanging === true || (fault.isHanging && path.includes('/deployments'))) return
       if (method === 'POST' && /(statuses|comments)$/.test(path) && limited-- > 0) return send(response, limitAnswer(options))
       if (outages-- > 0 || isDown(state, fault)) return send(response, { status: 502, body: {} })
       const request = { method, path, query, body: body === '' ? {} : (JSON.parse(body) as Request['body']) }

@@ -90,17 +90,17 @@ class RunReporting implements GithubReporting {
   }
 
   private async deliver(report: Report, files: ReportFiles, { cancelled, isLater }: End): Promise<void> {
-    // The post step must not wait for GitHub. What it answers meanwhile reaches the outbox, too.
-    const isLeft = () => isLater || cancelled.aborted
-    if (!isLeft()) await this.deployment
     const { deliver, reportingSignal } = await import('./pending-reports.ts')
+    const signal = reportingSignal(cancelled)
     await this.prepare(report, files)
     const keys = keysOf(this.outbox.content)
     if (keys === '') return
-    if (isLeft()) return core.info(`${keys}: left to the post step, which sees to the traffic first`)
+    // The post step must not wait for GitHub. What it answers meanwhile reaches the outbox, too.
+    if (isLater || cancelled.aborted) return core.info(`${keys}: left to the post step, which sees to the traffic first`)
     await deliver(this.outbox, {
       token: this.config.githubToken!,
-      signal: reportingSignal(cancelled),
+      signal,
+      begun: this.deployment,
       isLast: false,
     })
   }

@@ -644,6 +644,20 @@ describe('a limit of the requests to GitHub', () => {
   })
 })
 
+describe('a GitHub that does not answer about deployments', () => {
+  test('costs no comment, and the end of the run 15 s at most', { timeout: 40_000 }, async () => {
+    const api = await github({ isHanging: 'deployments' })
+    const began = performance.now()
+    await runOnce('deployment: production\ncomment: true', environment(api))
+    expect(performance.now() - began).toBeLessThan(20_000)
+    expect(api.state.comments).toHaveLength(1)
+    expect(printed).toContain('; the post step tries again')
+    api.recover()
+    await runPostStep()
+    expect(api.state.deployments.map(({ statuses }) => statuses.at(-1)?.state)).toEqual(['success'])
+  })
+})
+
 describe('without the permissions', () => {
   test('each is named, and nothing fails', async () => {
     const before = process.exitCode
