@@ -11,6 +11,7 @@ import { messageOf } from '../runtime/errors.ts'
 import { faultOfHtmlPath } from '../report/write-html.ts'
 import { abortOnSignals } from '../runtime/signals.ts'
 import type { FleetHost } from '../fleet/run-fleet.ts'
+import type { Host } from '../stages/context.ts'
 import { postStateSaver, takePostState } from './post-state.ts'
 import type { GithubReporting } from './reporting.ts'
 import { fail, publish } from './publish.ts'
@@ -54,17 +55,24 @@ function load(): Config | undefined {
 function host(config: Config, reporting: GithubReporting): FleetHost & { isOpen: () => boolean } {
   let left: PostState = {}
   const save = postStateSaver(tempDir())
-  const { onCancel, onConnected, ...postHooks } = recordFleetPostState(config, (state) => {
+  const { onCancel, onConnected, inCluster, ...postHooks } = recordFleetPostState(config, (state) => {
     left = state
     save(state)
   })
   // The runner asks with SIGINT, insists with SIGTERM 7.5 s later, and kills 2.5 s after that.
   const signal = abortOnSignals(['SIGINT', 'SIGTERM'], onCancel)
+  const announced =
+    (record: Host['onConnected']): Host['onConnected'] =>
+    (target) => {
+      record(target)
+      reporting.connected(target.server, signal)
+    }
   return {
     isOpen: () => hasLeftTraffic(left),
-    onConnected: (target) => {
-      onConnected(target)
-      reporting.connected(target.server, signal)
+    onConnected: announced(onConnected),
+    inCluster: (name, member) => {
+      const hooks = inCluster(name, member)
+      return { ...hooks, onConnected: announced(hooks.onConnected) }
     },
     signal,
     tempDir: tempDir(),

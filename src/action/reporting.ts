@@ -18,7 +18,7 @@ import type { Outbox } from './pending-reports.ts'
 /** `cancelled` ends the reporting. `isLater`: the post step reports, because it has to make the traffic safe first. */
 type End = { cancelled: AbortSignal; isLater: boolean }
 
-/** `connected`: to be called once the address of the cluster is known. None of its methods rejects. */
+/** `connected`: to be called once the address of the cluster is known, or of any of a fleet. None of its methods rejects. */
 export type GithubReporting = {
   connected: (server: string, cancelled: AbortSignal) => void
   end: (report: Report, files: ReportFiles, how: End) => Promise<void>

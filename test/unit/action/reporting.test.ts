@@ -5,6 +5,7 @@ import { finishReporting, startReporting } from '../../../src/action/reporting.t
 import { markerOf } from '../../../src/report/replace-comment.ts'
 import { reportId } from '../../../src/report/report-id.ts'
 import type { Config } from '../../../src/config/schema.ts'
+import { fleetReport } from '../../../src/report/fleet-report.ts'
 import { emptyReport, type Report } from '../../../src/report/report.ts'
 import { botLogin, startGithubApi, type GithubApi, type GithubApiOptions } from '../../github-api.ts'
 import { configOf, tempFolder } from '../fixtures.ts'
@@ -559,6 +560,48 @@ describe('a deployment that GitHub hears of late', () => {
     expect(api.state.deployments[0]!.statuses.at(-1)!.description).toBe('held: the traffic of backend stays as it is')
     await runOnce('deployment: production', environment(api))
     expect(states(api)).toEqual([['in_progress', 'failure', 'in_progress', 'success']])
+  })
+})
+
+describe('the deployment of a fleet', () => {
+  const fleet = (more = '') =>
+    configOf(
+      `name: shop\nnamespace: shop\ngithubToken: secret\n${canary}\ndeployment: production\n` +
+        `clusters: { eu: { context: eu }, us: { context: us } }\n${more}`,
+    )
+  const servers = ['https://eu.example', 'https://us.example']
+  const of = (part: Partial<Report> = {}) =>
+    fleetReport(
+      servers.map((server, i) => ({ name: `c${i}`, wave: 1, report: report({ server, ...part }) })),
+      new Date(),
+    )
+  const runFleetOnce = async (api: GithubApi, config: Config, result: Report, reached = servers) => {
+    const reporting = await start(config, environment(api))
+    for (const server of reached) reporting.connected(server, now.cancelled)
+    await reporting.end(result, {}, now)
+  }
+  const states = (api: GithubApi) => api.state.deployments.map(({ statuses }) => statuses.map(({ state }) => state))
+
+  test('is one, which the run that continues a held canary goes on with, whichever cluster it reaches first', async () => {
+    const api = await github()
+    await runFleetOnce(api, fleet(), of({ verdict: 'held' }))
+    await runFleetOnce(api, fleet(), of(), servers.toReversed())
+    expect(states(api)).toEqual([['in_progress', 'in_progress', 'in_progress', 'success']])
+  })
+
+  test('has failed when the fleet reaches no cluster, and the one before stays', async () => {
+    const api = await github()
+    await runFleetOnce(api, fleet(), of())
+    await runFleetOnce(api, fleet(), of({ verdict: 'skipped', outcome: 'failure', error: 'no API server' }), [])
+    expect(states(api)).toEqual([['in_progress', 'success'], ['failure']])
+  })
+
+  test('is inactive after the stage rollback', async () => {
+    const api = await github()
+    await runFleetOnce(api, fleet(), of())
+    const back = of({ verdict: 'rolled-back', returned: ['backend'] })
+    await runFleetOnce(api, fleet('stages: rollback'), back, [])
+    expect(states(api)).toEqual([['in_progress', 'success', 'inactive']])
   })
 })
 

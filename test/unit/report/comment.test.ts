@@ -39,6 +39,17 @@ describe('a comment', () => {
     expect(id('name: shop\nnamespace: shop', 'https://one.example', 'other')).toBe(ids[3])
   })
 
+  test('of a fleet is another one for each set of clusters, and the same whichever of them is reached', () => {
+    const id = (clusters: string, server?: string) =>
+      reportId(configOf(`{ name: shop, namespace: shop, clusters: ${clusters} }`), { server })
+    const staging = id('{ eu: { context: staging-eu }, us: { context: staging-us } }')
+    expect(id('{ us: { context: staging-us }, eu: { context: staging-eu } }', 'https://eu.example')).toBe(staging)
+    expect(id('{ eu: { context: prod-eu }, us: { context: prod-us } }')).not.toBe(staging)
+    expect(id('{ eu: { kubeconfig: eu.yaml }, us: { kubeconfig: us.yaml } }')).not.toBe(
+      id('{ eu: { kubeconfig: eu.yaml }, ap: { kubeconfig: us.yaml } }'),
+    )
+  })
+
   test.each<[string, Partial<Report>, string]>([
     [
       'the stage rollback',
