@@ -8,6 +8,7 @@ import { recordFleetPostState } from '../fleet/post-state.ts'
 import { hasLeftTraffic, holdsWeights, runPost, type PostState } from '../post.ts'
 import { readGuardProgram, runName, tempDir } from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
+import type { AfterRun } from '../report/after-run.ts'
 import { faultOfHtmlPath } from '../report/write-html.ts'
 import { abortOnSignals } from '../runtime/signals.ts'
 import type { FleetHost } from '../fleet/run-fleet.ts'
@@ -99,22 +100,22 @@ export function withoutRunnerCommands(text: string): string {
 
 /** Finishes what main could not, and removes what main wrote. */
 async function postStep(): Promise<void> {
-  const { outcome, isHeld } = await finishRun()
+  const { after, isHeld } = await finishRun()
   const { finishReporting } = await import('./reporting.ts')
-  await finishReporting(outcome, isHeld)
+  await finishReporting(after, isHeld)
 }
 
-/** `outcome`: what it has done about a promotion that the run did not end. `isHeld`: that is to leave it for the next run. */
-async function finishRun(): Promise<{ outcome: string | undefined; isHeld: boolean }> {
+/** `after`: what it has done about a promotion that the run did not end. `isHeld`: that is to leave it for the next run. */
+async function finishRun(): Promise<{ after: AfterRun; isHeld: boolean }> {
+  let left: PostState | undefined
   try {
-    const left = takePostState()
+    left = takePostState()
     const lines = await runPost(left, (line) => core.info(withoutRunnerCommands(line)))
     for (const line of lines) core.warning(line)
-    return { outcome: lines[0], isHeld: holdsWeights(left) }
+    return { after: { lines, isTrafficUnsafe: false }, isHeld: holdsWeights(left) }
   } catch (problem) {
+    // The runner masks secrets in its log, but not in what goes to GitHub's API: so the error stays in the log.
     fail(messageOf(problem), 'Post step')
-    // The runner masks secrets in its log, but not in what goes to GitHub's API.
-    const outcome = 'The run ended in the middle of its promotion, and the post step failed; its log says what is left'
-    return { outcome, isHeld: false }
+    return { after: { lines: [], isTrafficUnsafe: left === undefined || hasLeftTraffic(left) }, isHeld: false }
   }
 }

@@ -2,6 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import * as core from '@actions/core'
+import { unsafeText, withAfterRun, type AfterRun } from '../report/after-run.ts'
 import type { Report } from '../report/report.ts'
 import { unlessAborted } from '../runtime/timeout.ts'
 import { endStatus, heldPrefix, type DeploymentTarget } from './deployment.ts'
@@ -87,15 +88,15 @@ export function pendingComment(run: GithubRun, marker: string, body: string, fol
 }
 
 /**
- * `begun`: resolves once the run's deployment is under way. `isLast`: nobody tries again. `outcome`: what the post step has done about a promotion that the run did not end. `isHeld`: that is to leave
- * it for the next run.
+ * `begun`: resolves once the run's deployment is under way. `isLast`: nobody tries again. `after`: what the post step has done about a
+ * promotion that the run did not end. `isHeld`: that is to leave it for the next run.
  */
 export type Delivery = {
   token: string
   signal: AbortSignal
   begun?: Promise<void> | undefined
   isLast: boolean
-  outcome?: string | undefined
+  after?: AfterRun
   isHeld?: boolean
 }
 
@@ -110,7 +111,7 @@ export async function deliver(outbox: Outbox, delivery: Delivery): Promise<void>
   }
   await Promise.all([
     deployment && finish('deployment', deploymentPermission, () => deliverDeployment(github, outbox, delivery)),
-    comment && finish('comment', 'pull-requests: write', () => deliverComment(github, comment)),
+    comment && finish('comment', 'pull-requests: write', () => deliverComment(github, comment, delivery)),
   ])
   if (comment && !outbox.content.comment) rmSync(dirname(comment.file), { recursive: true, force: true })
 }
@@ -143,21 +144,29 @@ const unknownEnd = 'The run ended without reporting how its promotion ended'
 async function deliverDeployment(
   github: Github,
   outbox: Outbox,
-  { begun, signal, outcome = unknownEnd, isHeld = false }: Delivery,
+  { begun, signal, after, isHeld = false }: Delivery,
 ): Promise<void> {
   if (begun) await unlessAborted(begun, signal)
   const pending = outbox.content.deployment
   // The run could not begin it, and has said so.
   if (!pending) return
-  const unknown = { state: 'failure' as const, description: `${isHeld ? heldPrefix : ''}${outcome}` }
-  await endDeployment(github, { status: unknown, ...pending }, (done) => outbox.changeDeployment(done))
+  const failure = (description: string) => ({ state: 'failure' as const, description })
+  const known = after?.isTrafficUnsafe ? failure(unsafeText) : pending.status
+  const status = known ?? failure(`${isHeld ? heldPrefix : ''}${after?.lines[0] ?? unknownEnd}`)
+  await endDeployment(github, { ...pending, status }, (done) => outbox.changeDeployment(done))
 }
 
-async function deliverComment(github: Github, { run, marker, file }: PendingComment): Promise<void> {
+async function deliverComment(
+  github: Github,
+  { run, marker, file }: PendingComment,
+  { after }: Delivery,
+): Promise<void> {
   const pullRequest = await findPullRequest(github, run)
   if (pullRequest === undefined)
     return core.info('comment: this run belongs to no pull request, so there is none to comment on')
-  const isWritten = await writeComment(github, run, pullRequest, { marker, body: readFileSync(file, 'utf8') })
+  const body = readFileSync(file, 'utf8')
+  const changed = after ? withAfterRun(body, after) : body
+  const isWritten = await writeComment(github, run, pullRequest, { marker, body: changed })
   core.info(
     isWritten
       ? `comment: the pull request #${pullRequest} shows the result`

@@ -3,6 +3,7 @@
 import * as core from '@actions/core'
 import { stagesOf } from '../config/stages.ts'
 import type { Config } from '../config/schema.ts'
+import type { AfterRun } from '../report/after-run.ts'
 import { commentBody } from '../report/comment.ts'
 import { environmentUrl } from '../report/environment-url.ts'
 import type { ReportFiles } from '../report/outputs.ts'
@@ -166,15 +167,13 @@ async function beginDeployment(
   }
 }
 
-/**
- * For the post step. `outcome`: what it has done about a promotion that the run did not end. `isHeld`: that is to leave it for the next run.
- */
-export async function finishReporting(outcome: string | undefined, isHeld = false): Promise<void> {
+/** For the post step. `after`: what it has done about a promotion that the run did not end. `isHeld`: that is to leave it for the next run. */
+export async function finishReporting(after: AfterRun, isHeld = false): Promise<void> {
   // Most runs have told everything, or nothing was asked: then the client of the API is not loaded.
   if (['', '{}'].includes(core.getState('reports'))) return
   const { deliver, Outbox, reportingSignal, savedReports, warn } = await import('./pending-reports.ts')
   const saved = savedReports()
   const token = core.getInput('github-token')
   if (token === '') return warn(`${keysOf(saved)}: the post step has no token; give it as the input \`github-token\``)
-  await deliver(new Outbox(saved), { token, signal: reportingSignal(), isLast: true, outcome, isHeld })
+  await deliver(new Outbox(saved), { token, signal: reportingSignal(), isLast: true, after, isHeld })
 }

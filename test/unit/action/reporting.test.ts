@@ -87,10 +87,13 @@ function leftReports(): string {
 }
 
 /** The post step of the job. */
-async function runPostStep(outcome?: string, { left = leftReports(), isHeld = false } = {}): Promise<void> {
+async function runPostStep(
+  outcome?: string,
+  { left = leftReports(), isHeld = false, isTrafficUnsafe = false } = {},
+): Promise<void> {
   vi.stubEnv('STATE_reports', left)
   vi.stubEnv('INPUT_GITHUB-TOKEN', 'secret')
-  await finishReporting(outcome, isHeld)
+  await finishReporting({ lines: outcome === undefined ? [] : [outcome], isTrafficUnsafe }, isHeld)
 }
 
 describe('the comment on a pull request', () => {
@@ -635,9 +638,20 @@ describe('reporting', () => {
     await reporting.end(result, {}, { ...now, isLater: true })
     expect(api.state.comments).toEqual([])
     expect(api.state.deployments[0]!.statuses.map(({ state }) => state)).toEqual(['in_progress'])
-    await runPostStep()
+    await runPostStep('backend is back on v1')
     expect(api.state.comments[0]!.body).toContain('### ⛔')
+    expect(api.state.comments[0]!.body).toContain('\n\nAfter the run: backend is back on v1\n\n1970-01-01')
     expect(api.state.deployments[0]!.statuses.map(({ state }) => state)).toEqual(['in_progress', 'failure'])
+  })
+
+  test('says that the traffic may not be safe when the post step has failed', async () => {
+    const api = await github()
+    const both = config('deployment: production\ncomment: true')
+    await reportOn(both, environment(api), report({ verdict: 'held' }), { ...now, isLater: true })
+    await runPostStep(undefined, { isTrafficUnsafe: true })
+    const text = 'the recovery failed, and the traffic may not be safe; the log of the run says what is left'
+    expect(api.state.comments[0]!.body).toContain(`⛔ After the run: ${text}`)
+    expect(api.state.deployments[0]!.statuses.at(-1)).toMatchObject({ state: 'failure', description: text })
   })
 
   test('ends at once when the run is cancelled, however slow GitHub is', async () => {
