@@ -10,6 +10,7 @@ import { readGuardProgram, runName, tempDir } from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
 import type { AfterRun } from '../report/after-run.ts'
 import { faultOfHtmlPath } from '../report/write-html.ts'
+import { withoutRunnerCommands } from '../runtime/runner-commands.ts'
 import { abortOnSignals } from '../runtime/signals.ts'
 import type { FleetHost } from '../fleet/run-fleet.ts'
 import type { Host } from '../stages/context.ts'
@@ -87,15 +88,6 @@ function host(config: Config, reporting: GithubReporting): FleetHost & { isOpen:
     onIstioctl: ({ folder }) => core.addPath(folder),
     ...postHooks,
   }
-}
-
-/**
- * Log lines hold what pods, events and webhooks say. The runner takes `::name::` at the start of a line for a command,
- * and `##[name]` anywhere in it (and for white space what .NET does, U+0085 too): with a character of no width inside,
- * both are only text.
- */
-export function withoutRunnerCommands(text: string): string {
-  return text.replace(/(^|[\r\n])([\s\u0085]*):(?=:)/g, '$1$2:\u200b').replace(/##(?=\[)/g, '#\u200b#')
 }
 
 /** Finishes what main could not, and removes what main wrote. */
