@@ -228,7 +228,8 @@ export async function startGithubApi(options: GithubApiOptions): Promise<GithubA
       const [method, path] = [incoming.method ?? 'GET', pathname.replace(/^\/api\/v3/, '')]
       state.requests.push(`${method} ${path}`)
       if (fault.isHanging === true || (fault.isHanging && path.includes('/deployments'))) return
-      if (method === 'POST' && /(statuses|comments)$/.test(path) && limited-- > 0) return send(response, limitAnswer(options))
+      if (method === 'POST' && /(statuses|comments)$/.test(path) && limited-- > 0)
+        return send(response, limitAnswer(options))
       if (outages-- > 0 || isDown(state, fault)) return send(response, { status: 502, body: {} })
       const request = { method, path, query, body: body === '' ? {} : (JSON.parse(body) as Request['body']) }
       const answered = answer(request, incoming.headers.authorization ?? '', known, options)

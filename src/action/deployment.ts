@@ -135,8 +135,7 @@ export async function setStatus(
  */
 export function endStatus({ verdict, reason = '', outcome, error = '', promotions }: Report): DeploymentStatus {
   const why = error.split('\n')[0] || reason || 'the run failed'
-  if (outcome === 'failure' && verdict === 'promoted')
-    return { state: 'failure', description: `${failedPrefix}${why}` }
+  if (outcome === 'failure' && verdict === 'promoted') return { state: 'failure', description: `${failedPrefix}${why}` }
   if (outcome === 'failure' || verdict === undefined || verdict === 'rolled-back' || verdict === 'inconclusive')
     return { state: 'failure', description: verdict === undefined ? why : `${verdictName(verdict)}: ${reason || why}` }
   if (verdict === 'held') return { state: 'in_progress', description: `${heldPrefix}${reason}` }

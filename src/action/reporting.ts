@@ -97,7 +97,8 @@ class RunReporting implements GithubReporting {
     const keys = keysOf(this.outbox.content)
     if (keys === '') return
     // The post step must not wait for GitHub. What it answers meanwhile reaches the outbox, too.
-    if (isLater || cancelled.aborted) return core.info(`${keys}: left to the post step, which sees to the traffic first`)
+    if (isLater || cancelled.aborted)
+      return core.info(`${keys}: left to the post step, which sees to the traffic first`)
     await deliver(this.outbox, {
       token: this.config.githubToken!,
       signal,

@@ -39,7 +39,9 @@ export async function writeNote(
     return warning('comment: there is no token; set the variable GITLAB_TOKEN to a token with the scope `api`')
   try {
     const marker = markerOf(reportId(config, { server: report.server, job: jobName(env) }))
-    const where = { environment: environmentUrl(config, report), commit: env['CI_COMMIT_SHA'] }
+    // In a pipeline of merged results, the job runs on a commit that only GitLab has.
+    const commit = env['CI_MERGE_REQUEST_SOURCE_BRANCH_SHA'] || env['CI_COMMIT_SHA']
+    const where = { environment: environmentUrl(config, report), commit }
     const links = { ...written, ...where, run: runPage(env) }
     const notes = `/projects/${encodeURIComponent(project)}/merge_requests/${number}/notes`
     const body = withAfterRun(commentBody(report, marker, links), after)

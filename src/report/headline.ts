@@ -37,7 +37,11 @@ function ofFleet({ reason, ...report }: Report, clusters: ClusterResult[]): Head
   const nameOf = ({ verdict }: Pick<Report, 'verdict'>, alone: string) =>
     verdict === undefined ? alone : verdictName(verdict)
   const verdict = nameOf(report, report.outcome === 'success' ? 'done' : 'failed')
-  const parts = clusters.map(({ name, report }) => ({ name, ended: nameOf(report, report.outcome), ...headline(report) }))
+  const parts = clusters.map(({ name, report }) => ({
+    name,
+    ended: nameOf(report, report.outcome),
+    ...headline(report),
+  }))
   const hasPromotions = report.promotions.length > 0
   const sentence = parts
     .map(({ name, ended, sentence }) => withCluster(name, hasPromotions ? ended : sentence))

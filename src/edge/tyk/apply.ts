@@ -70,14 +70,14 @@ async function returnToLastVerified(plan: TykPlan, live: TykDefinition, all: Tyk
   const { route } = plan
   const stays = (text: string): Undo => ({ text: `the API stays ${text}`, isChanged: true })
   const lastVerified = lastVerifiedRouting(live)
-  if (!isSameRouting(route, live)) return stays('as it is now, because somebody has changed its routing in Tyk meanwhile')
+  if (!isSameRouting(route, live))
+    return stays('as it is now, because somebody has changed its routing in Tyk meanwhile')
   if (!lastVerified)
     return stays('as it is now, because no run has seen users get through it, so there is nothing to return to')
   if (isDeepStrictEqual(lastVerified, routingOf(route)))
     return stays('as the config says, because users have reached the application this way before')
   const conflicting = findConflictingApi(lastVerified, live, all)
-  if (conflicting)
-    return stays(`as it is now, because ${titleOfApi(conflicting)} listens at its place from before`)
+  if (conflicting) return stays(`as it is now, because ${titleOfApi(conflicting)} listens at its place from before`)
   await replace(plan, withRouting(live, lastVerified, randomBytes(8).toString('hex')))
   return { text: 'restored the path, domain and target that last worked', isChanged: false }
 }

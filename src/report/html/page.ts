@@ -52,9 +52,7 @@ function runPage(report: Report): Page {
         : []),
       ...promotionSections,
       ...experiments,
-      ...(hasOwnErrors && error !== undefined
-        ? [{ id: 'errors', title: 'Errors', body: errors(error) }]
-        : []),
+      ...(hasOwnErrors && error !== undefined ? [{ id: 'errors', title: 'Errors', body: errors(error) }] : []),
       ...runSections(report),
       ...(report.clusters ?? []).flatMap(clusterSections),
     ],

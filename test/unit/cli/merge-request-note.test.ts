@@ -139,6 +139,14 @@ describe('the note on a merge request', () => {
     expect(notes[0]!.body).toContain('\n⛔ After the run: the recovery failed, and the traffic may not be safe; ')
   })
 
+  test('names the commit of the branch in a pipeline of merged results, and of the job else', async () => {
+    const { notes, env } = await gitlab()
+    await write({ ...env, CI_MERGE_REQUEST_SOURCE_BRANCH_SHA: 'fedcba9876543210fedcba9876543210fedcba98' })
+    expect(notes[0]!.body).toContain('commit `fedcba987654`')
+    await write({ ...env, CI_MERGE_REQUEST_SOURCE_BRANCH_SHA: '' })
+    expect(notes[0]!.body).toContain('commit `0123456789ab`')
+  })
+
   test('names the scope that a token lacks', async () => {
     const { env } = await gitlab([], 403)
     await write(env)

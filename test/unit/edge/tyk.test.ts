@@ -207,7 +207,9 @@ describe('the API in Tyk', () => {
       await edge(context())
       const next = atOther(live().proxy.target_url)
       Object.assign(state, { status: 503, during: () => void (live().proxy.target_url = 'http://repaired.example') })
-      await expect(edge(context('', 'u1', next), 0)).rejects.toThrow('somebody has changed its routing in Tyk meanwhile')
+      await expect(edge(context('', 'u1', next), 0)).rejects.toThrow(
+        'somebody has changed its routing in Tyk meanwhile',
+      )
       expect(live().proxy.target_url).toBe('http://repaired.example')
     })
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { ExperimentReport } from '../../../src/report/experiment-report.ts'
 import { commentBody } from '../../../src/report/comment.ts'
 import { commentChange, markerOf } from '../../../src/report/replace-comment.ts'
 import { reportId } from '../../../src/report/report-id.ts'
@@ -292,6 +293,18 @@ describe('text of the cluster in a comment', () => {
 
   test('gives GitLab no command', () => {
     expect(text).not.toMatch(/^\s*\//m)
+  })
+})
+
+describe('a comment of many things', () => {
+  const name = (i: number) => `thing ${i} of many`
+
+  test('says how many errors and experiments it leaves out', () => {
+    const error = Array.from({ length: 23 }, (_, i) => name(i)).join('\n')
+    const experiments = Array.from({ length: 22 }, (_, i) => ({ name: name(i), verdict: 'resilient', reason: 'r' }))
+    const text = body({ outcome: 'failure', error, experiments: experiments as ExperimentReport[] })
+    expect(text).toContain('> thing 19 of many\n>\n> … and 3 more\n')
+    expect(text).toContain('\n\n… and 2 more experiments\n')
   })
 })
 

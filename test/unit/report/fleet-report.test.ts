@@ -163,7 +163,8 @@ describe('a fleet without promotions', () => {
     const report = of(failed('the webhook refuses'), {}, failed('no API server\nno token'))
     expect(headline(report)).toMatchObject({
       tone: 'bad',
-      sentence: 'c0: The run failed: the webhook refuses; c1: Nothing had to be changed; c2: The run failed: no API server',
+      sentence:
+        'c0: The run failed: the webhook refuses; c1: Nothing had to be changed; c2: The run failed: no API server',
     })
     expect(page(report)).toContain('<pre>c0: the webhook refuses\nc2: no API server\nc2: no token</pre>')
   })
