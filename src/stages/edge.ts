@@ -11,7 +11,7 @@ const kind = 'Tyk API'
 
 /** `probeLimitMs`: how long Tyk may take to reload. @throws Error if Tyk refuses, or if users do not reach the application through it */
 export async function edge(context: StageContext, probeLimitMs = 30_000): Promise<StageOutcome> {
-  const { config, cluster, recorder, host } = context
+  const { config, cluster, host } = context
   const plan = await planTyk(cluster, config)
   report(context, plan)
   const { action } = plan

@@ -57,8 +57,11 @@ export async function undoTyk(plan: TykPlan): Promise<Undo> {
   return { text: 'the new API was removed again', isChanged: false }
 }
 
-/** What Tyk has now, because it may be minutes later. `obstacle`: why nothing of it may be changed. */
-async function readAgain({ api, route, definition }: TykPlan) {
+/** `obstacle`: why nothing of it may be changed. */
+type Reading = { all: TykDefinition[]; live?: TykDefinition; obstacle?: string }
+
+/** What Tyk has now, because the plan may be minutes old. */
+async function readAgain({ api, route, definition }: TykPlan): Promise<Reading> {
   const all = await api.list()
   const live = all.find(({ api_id: id }) => id === definition.api_id)
   if (!live) return { all, obstacle: 'is not in Tyk any more' }
