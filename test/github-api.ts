@@ -47,8 +47,12 @@ export type GithubApiOptions = {
   outageAfterStatuses?: number
   /** By how much its clock is ahead of this machine's. */
   clockAheadMs?: number
-  /** It answers nothing. */
-  isHanging?: boolean
+  /** It answers nothing, or nothing about deployments. */
+  isHanging?: boolean | 'deployments'
+  /** How many statuses and comments it refuses first. */
+  limited?: number
+  /** What it says then, and for how many seconds to wait. */
+  limit?: { status: number; message: string; seconds?: number }
 }
 
 export type GithubState = { comments: Comment[]; deployments: Deployment[]; requests: string[] }
@@ -214,7 +218,7 @@ export type GithubApi = {
 export async function startGithubApi(options: GithubApiOptions): Promise<GithubApi> {
   const state: GithubState = { comments: [...(options.comments ?? [])], deployments: [], requests: [] }
   const known = routes(state, options)
-  let outages = options.outages ?? 0
+  let { outages = 0, limited = 0 } = options
   let fault: GithubApiOptions = options
   const server = createServer((incoming, response) => {
     void read(incoming).then((body) => {
@@ -223,7 +227,9 @@ export async function startGithubApi(options: GithubApiOptions): Promise<GithubA
       query.set('host', incoming.headers.host ?? '')
       const [method, path] = [incoming.method ?? 'GET', pathname.replace(/^\/api\/v3/, '')]
       state.requests.push(`${method} ${path}`)
-      if (fault.isHanging) return
+      if (fault.isHanging === true || (fault.isHanging && path.includes('/deployments'))) return
+      if (method === 'POST' && /(statuses|comments)$/.test(path) && limited-- > 0)
+        return send(response, limitAnswer(options))
       if (outages-- > 0 || isDown(state, fault)) return send(response, { status: 502, body: {} })
       const request = { method, path, query, body: body === '' ? {} : (JSON.parse(body) as Request['body']) }
       const answered = answer(request, incoming.headers.authorization ?? '', known, options)
@@ -237,6 +243,7 @@ export async function startGithubApi(options: GithubApiOptions): Promise<GithubA
   }
   const recover = () => {
     outages = 0
+    limited = 0
     fault = { token: options.token, permissions: options.permissions }
   }
   return {
@@ -254,6 +261,11 @@ function isDown(
 ): boolean {
   const statuses = deployments.reduce((sum, each) => sum + each.statuses.length, 0)
   return deployments.length >= outageAfterDeployments || statuses >= outageAfterStatuses
+}
+
+function limitAnswer({ limit = { status: 429, message: 'Too many requests' } }: GithubApiOptions): Answer {
+  const { status, message, seconds } = limit
+  return { status, body: { message }, headers: seconds === undefined ? {} : { 'retry-after': `${seconds}` } }
 }
 
 async function read(incoming: IncomingMessage): Promise<string> {

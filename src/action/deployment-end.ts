@@ -1,6 +1,7 @@
 // What a run writes at its end: the last status of its own deployment, and that older ones have no traffic any more.
 import {
   createDeployment,
+  hadTraffic,
   ownDeployments,
   setStatus,
   type Deployment,
@@ -45,10 +46,20 @@ export async function endDeployment(
     if (stateOf(deploymentId, all) === 'SUCCESS') await setStatus(github, target, deploymentId!, overtakenStatus)
     return
   }
-  const replaced = all.filter(
-    (each) => isOlder(own, each) && [undefined, 'IN_PROGRESS', 'SUCCESS'].includes(each.state),
+  for (const { id } of withoutTraffic(own, all)) await setStatus(github, target, id, { state: 'inactive', description })
+}
+
+/**
+ * The older ones that look active. What a rollback moves is the traffic of the newest one: of an open one, or of one that was promoted last.
+ * A promoted one before it stays, because its version is the stable one that all traffic returns to.
+ */
+function withoutTraffic(own: DeploymentEnd, all: Deployment[]): Deployment[] {
+  const older = all.filter((each) => isOlder(own, each))
+  const isRollback = own.deploymentId === undefined
+  const newest = older.find(({ state }) => state !== 'INACTIVE')
+  return older.filter((each) =>
+    each.state === 'SUCCESS' ? !isRollback || each === newest : [undefined, 'IN_PROGRESS'].includes(each.state),
   )
-  for (const { id } of replaced) await setStatus(github, target, id, { state: 'inactive', description })
 }
 
 /** Creates the deployment if that was not possible before. */
@@ -79,11 +90,10 @@ function unanswered({ run, began }: DeploymentTarget, all: Deployment[]): { depl
   return found ? { deploymentId: found.id } : {}
 }
 
-/** Another run's deployment is newer, and has or had the traffic. Of a deployment that was created late, nobody could have said so. */
+/** Another run's deployment is newer, and has or had the traffic; or it has made this one inactive. */
 function isOvertaken(own: DeploymentEnd, all: Deployment[]): boolean {
   const newer = all.filter((each) => each.id !== own.deploymentId && !isOlder(own, each))
-  if (own.isCreatedLate) return newer.length > 0
-  return newer.some(({ state }) => state === 'SUCCESS') || stateOf(own.deploymentId, all) === 'INACTIVE'
+  return newer.some(hadTraffic) || stateOf(own.deploymentId, all) === 'INACTIVE'
 }
 
 function isOlder({ deploymentId, isCreatedLate, target }: DeploymentEnd, { id, createdAt }: Deployment): boolean {

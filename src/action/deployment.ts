@@ -10,6 +10,8 @@ const deploymentLimit = 100
 const descriptionLength = 140
 /** How the description of a held promotion begins. The run that continues it finds it by that. */
 export const heldPrefix = 'held: '
+const failedPrefix = 'promoted, but the run failed: '
+const nothingPrefix = 'nothing to promote: '
 
 /** `reportId`: which config, namespace and cluster it is of. `began`: when the run did, as ISO 8601. */
 export type DeploymentTarget = {
@@ -45,6 +47,12 @@ export async function startDeployment(
 
 function isHeld({ state, description }: Deployment): boolean {
   return ['IN_PROGRESS', 'FAILURE'].includes(state ?? '') && description.startsWith(heldPrefix)
+}
+
+/** Its run has promoted it, or has moved traffic to it until another one made it inactive. */
+export function hadTraffic({ state, description }: Deployment): boolean {
+  if (state === 'INACTIVE') return !description.startsWith(nothingPrefix)
+  return state === 'SUCCESS' || (state === 'FAILURE' && description.startsWith(failedPrefix))
 }
 
 /** Not repeated after an error: GitHub may have created it nevertheless. */
@@ -127,12 +135,11 @@ export async function setStatus(
  */
 export function endStatus({ verdict, reason = '', outcome, error = '', promotions }: Report): DeploymentStatus {
   const why = error.split('\n')[0] || reason || 'the run failed'
-  if (outcome === 'failure' && verdict === 'promoted')
-    return { state: 'failure', description: `promoted, but the run failed: ${why}` }
+  if (outcome === 'failure' && verdict === 'promoted') return { state: 'failure', description: `${failedPrefix}${why}` }
   if (outcome === 'failure' || verdict === undefined || verdict === 'rolled-back' || verdict === 'inconclusive')
     return { state: 'failure', description: verdict === undefined ? why : `${verdictName(verdict)}: ${reason || why}` }
   if (verdict === 'held') return { state: 'in_progress', description: `${heldPrefix}${reason}` }
   const promoted = promotions.find((each) => each.verdict === 'promoted')
   if (verdict === 'promoted' || promoted) return { state: 'success', description: promoted?.reason ?? reason }
-  return { state: 'inactive', description: `nothing to promote: ${reason}` }
+  return { state: 'inactive', description: `${nothingPrefix}${reason}` }
 }

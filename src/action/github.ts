@@ -8,9 +8,12 @@ import { recordFleetPostState } from '../fleet/post-state.ts'
 import { hasLeftTraffic, holdsWeights, runPost, type PostState } from '../post.ts'
 import { readGuardProgram, runName, tempDir } from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
+import type { AfterRun } from '../report/after-run.ts'
 import { faultOfHtmlPath } from '../report/write-html.ts'
+import { withoutRunnerCommands } from '../runtime/runner-commands.ts'
 import { abortOnSignals } from '../runtime/signals.ts'
 import type { FleetHost } from '../fleet/run-fleet.ts'
+import type { Host } from '../stages/context.ts'
 import { postStateSaver, takePostState } from './post-state.ts'
 import type { GithubReporting } from './reporting.ts'
 import { fail, publish } from './publish.ts'
@@ -54,17 +57,24 @@ function load(): Config | undefined {
 function host(config: Config, reporting: GithubReporting): FleetHost & { isOpen: () => boolean } {
   let left: PostState = {}
   const save = postStateSaver(tempDir())
-  const { onCancel, onConnected, ...postHooks } = recordFleetPostState(config, (state) => {
+  const { onCancel, onConnected, inCluster, ...postHooks } = recordFleetPostState(config, (state) => {
     left = state
     save(state)
   })
   // The runner asks with SIGINT, insists with SIGTERM 7.5 s later, and kills 2.5 s after that.
   const signal = abortOnSignals(['SIGINT', 'SIGTERM'], onCancel)
+  const announced =
+    (record: Host['onConnected']): Host['onConnected'] =>
+    (target) => {
+      record(target)
+      reporting.connected(target.server, signal)
+    }
   return {
     isOpen: () => hasLeftTraffic(left),
-    onConnected: (target) => {
-      onConnected(target)
-      reporting.connected(target.server, signal)
+    onConnected: announced(onConnected),
+    inCluster: (name, member) => {
+      const hooks = inCluster(name, member)
+      return { ...hooks, onConnected: announced(hooks.onConnected) }
     },
     signal,
     tempDir: tempDir(),
@@ -80,33 +90,24 @@ function host(config: Config, reporting: GithubReporting): FleetHost & { isOpen:
   }
 }
 
-/**
- * Log lines hold what pods, events and webhooks say. The runner takes `::name::` at the start of a line for a command,
- * and `##[name]` anywhere in it (and for white space what .NET does, U+0085 too): with a character of no width inside,
- * both are only text.
- */
-export function withoutRunnerCommands(text: string): string {
-  return text.replace(/(^|[\r\n])([\s\u0085]*):(?=:)/g, '$1$2:\u200b').replace(/##(?=\[)/g, '#\u200b#')
-}
-
 /** Finishes what main could not, and removes what main wrote. */
 async function postStep(): Promise<void> {
-  const { outcome, isHeld } = await finishRun()
+  const { after, isHeld } = await finishRun()
   const { finishReporting } = await import('./reporting.ts')
-  await finishReporting(outcome, isHeld)
+  await finishReporting(after, isHeld)
 }
 
-/** `outcome`: what it has done about a promotion that the run did not end. `isHeld`: that is to leave it for the next run. */
-async function finishRun(): Promise<{ outcome: string | undefined; isHeld: boolean }> {
+/** `after`: what it has done about a promotion that the run did not end. `isHeld`: that is to leave it for the next run. */
+async function finishRun(): Promise<{ after: AfterRun; isHeld: boolean }> {
+  let left: PostState | undefined
   try {
-    const left = takePostState()
+    left = takePostState()
     const lines = await runPost(left, (line) => core.info(withoutRunnerCommands(line)))
     for (const line of lines) core.warning(line)
-    return { outcome: lines[0], isHeld: holdsWeights(left) }
+    return { after: { lines, isTrafficUnsafe: false }, isHeld: holdsWeights(left) }
   } catch (problem) {
+    // The runner masks secrets in its log, but not in what goes to GitHub's API: so the error stays in the log.
     fail(messageOf(problem), 'Post step')
-    // The runner masks secrets in its log, but not in what goes to GitHub's API.
-    const outcome = 'The run ended in the middle of its promotion, and the post step failed; its log says what is left'
-    return { outcome, isHeld: false }
+    return { after: { lines: [], isTrafficUnsafe: left === undefined || hasLeftTraffic(left) }, isHeld: false }
   }
 }

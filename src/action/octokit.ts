@@ -3,7 +3,7 @@ import { getOctokit } from '@actions/github'
 import { messageOf } from '../runtime/errors.ts'
 import { retry } from '../runtime/retry.ts'
 
-/** `persistently`: again after errors of the server and of the network. */
+/** `persistently`: again after errors of the server and of the network, and after a limit of its requests that ends soon. */
 export type Github = {
   octokit: ReturnType<typeof getOctokit>
   persistently: <T>(work: () => Promise<T>) => Promise<T>
@@ -11,6 +11,9 @@ export type Github = {
 
 /** Of one request. */
 const timeoutMs = 10_000
+
+/** More than any of our signals waits. What GitHub asks to wait for longer is left to the post step at once. */
+const longestDelayMs = 15_000
 
 /** `apiUrl`: also of GitHub Enterprise Server. `signal` ends the request under way, and all that follow. */
 export function connectGithub(token: string, apiUrl: string, signal: AbortSignal): Github {
@@ -21,7 +24,7 @@ export function connectGithub(token: string, apiUrl: string, signal: AbortSignal
   return {
     octokit,
     persistently: (work) =>
-      retry(work, { attempts: 3, firstDelayMs: 500, isTransient: (error) => isTransient(error), signal }),
+      retry(work, { attempts: 3, firstDelayMs: 500, isTransient, requestedDelayMs, longestDelayMs, signal }),
   }
 }
 
@@ -30,7 +33,25 @@ const silent = { debug: () => undefined, info: () => undefined, warn: () => unde
 /** True if the same request may succeed later. Octokit reports errors of the network as status 500. */
 export function isTransient(error: unknown): boolean {
   const status = statusOf(error)
-  return status === undefined || status >= 500
+  return status === undefined || status >= 500 || isRateLimit(error)
+}
+
+/** GitHub uses status 403 also for that, and says so in the message or by a header. */
+function isRateLimit(error: unknown): boolean {
+  const status = statusOf(error)
+  const isNamed = /rate limit/i.test(messageOf(error)) || headersOf(error)['retry-after'] !== undefined
+  return status === 429 || (status === 403 && isNamed)
+}
+
+/** Of a limit of requests per hour, GitHub names the end (in seconds since 1970). */
+function requestedDelayMs(error: unknown): number {
+  const { 'retry-after': after, 'x-ratelimit-remaining': remaining, 'x-ratelimit-reset': reset } = headersOf(error)
+  if (after !== undefined) return Number(after) * 1000 || 0
+  return remaining === '0' && reset !== undefined ? Number(reset) * 1000 - Date.now() || 0 : 0
+}
+
+function headersOf(error: unknown): Record<string, string | undefined> {
+  return (error as { response?: { headers?: Record<string, string> } }).response?.headers ?? {}
 }
 
 function statusOf(error: unknown): number | undefined {
@@ -42,7 +63,7 @@ export function explainGithubError(error: unknown, what: string, permissions: st
   const status = statusOf(error)
   const message = messageOf(error).split('\n')[0]!
   if (status === 401) return `${what}: GitHub does not accept the token (\`github-token\`); it may have expired`
-  if (/rate limit/i.test(message)) return `${what}: the token has used up its requests to GitHub (${message})`
+  if (isRateLimit(error)) return `${what}: the token has used up its requests to GitHub (${message})`
   if (status === 403 || status === 404)
     return (
       `${what}: the token (\`github-token\`) may not do that (${status}, ${message}); ` +

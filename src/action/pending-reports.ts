@@ -2,7 +2,9 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import * as core from '@actions/core'
+import { unsafeText, withAfterRun, type AfterRun } from '../report/after-run.ts'
 import type { Report } from '../report/report.ts'
+import { unlessAborted } from '../runtime/timeout.ts'
 import { endStatus, heldPrefix, type DeploymentTarget } from './deployment.ts'
 import { endDeployment, type DeploymentEnd } from './deployment-end.ts'
 import type { GithubRun } from './github-run.ts'
@@ -86,31 +88,32 @@ export function pendingComment(run: GithubRun, marker: string, body: string, fol
 }
 
 /**
- * `isLast`: nobody tries again. `outcome`: what the post step has done about a promotion that the run did not end. `isHeld`: that is to leave
- * it for the next run.
+ * `begun`: resolves once the run's deployment is under way. `isLast`: nobody tries again. `after`: what the post step has done about a
+ * promotion that the run did not end. `isHeld`: that is to leave it for the next run.
  */
 export type Delivery = {
   token: string
   signal: AbortSignal
+  begun?: Promise<void> | undefined
   isLast: boolean
-  outcome?: string | undefined
+  after?: AfterRun
   isHeld?: boolean
 }
 
-/** Never rejects: what is not possible becomes a warning. */
+/** Never rejects: what is not possible becomes a warning. Both at once, so that neither takes the time of the other. */
 export async function deliver(outbox: Outbox, delivery: Delivery): Promise<void> {
   const { deployment, comment } = outbox.content
   const apiUrl = (deployment?.target ?? comment)?.run.apiUrl
   if (apiUrl === undefined) return
   const github = connectGithub(delivery.token, apiUrl, delivery.signal)
-  if (deployment) {
-    const tell = () => deliverDeployment(github, outbox, deployment, delivery)
-    if (await attempt('deployment', deploymentPermission, delivery, tell)) outbox.set({ deployment: undefined })
+  const finish = async (key: keyof PendingReports, permission: string, work: () => Promise<void>) => {
+    if (await attempt(key, permission, delivery, work)) outbox.set({ [key]: undefined })
   }
-  if (comment && (await attempt('comment', 'pull-requests: write', delivery, () => deliverComment(github, comment)))) {
-    outbox.set({ comment: undefined })
-    rmSync(dirname(comment.file), { recursive: true, force: true })
-  }
+  await Promise.all([
+    deployment && finish('deployment', deploymentPermission, () => deliverDeployment(github, outbox, delivery)),
+    comment && finish('comment', 'pull-requests: write', () => deliverComment(github, comment, delivery)),
+  ])
+  if (comment && !outbox.content.comment) rmSync(dirname(comment.file), { recursive: true, force: true })
 }
 
 /** Returns whether it is finished with: done, or refused for good. */
@@ -138,21 +141,32 @@ export function warn(text: string): void {
 
 const unknownEnd = 'The run ended without reporting how its promotion ended'
 
-function deliverDeployment(
+async function deliverDeployment(
   github: Github,
   outbox: Outbox,
-  pending: DeploymentEnd,
-  { outcome = unknownEnd, isHeld = false }: Delivery,
+  { begun, signal, after, isHeld = false }: Delivery,
 ): Promise<void> {
-  const unknown = { state: 'failure' as const, description: `${isHeld ? heldPrefix : ''}${outcome}` }
-  return endDeployment(github, { status: unknown, ...pending }, (done) => outbox.changeDeployment(done))
+  if (begun) await unlessAborted(begun, signal)
+  const pending = outbox.content.deployment
+  // The run could not begin it, and has said so.
+  if (!pending) return
+  const failure = (description: string) => ({ state: 'failure' as const, description })
+  const known = after?.isTrafficUnsafe ? failure(unsafeText) : pending.status
+  const status = known ?? failure(`${isHeld ? heldPrefix : ''}${after?.lines[0] ?? unknownEnd}`)
+  await endDeployment(github, { ...pending, status }, (done) => outbox.changeDeployment(done))
 }
 
-async function deliverComment(github: Github, { run, marker, file }: PendingComment): Promise<void> {
+async function deliverComment(
+  github: Github,
+  { run, marker, file }: PendingComment,
+  { after }: Delivery,
+): Promise<void> {
   const pullRequest = await findPullRequest(github, run)
   if (pullRequest === undefined)
     return core.info('comment: this run belongs to no pull request, so there is none to comment on')
-  const isWritten = await writeComment(github, run, pullRequest, { marker, body: readFileSync(file, 'utf8') })
+  const body = readFileSync(file, 'utf8')
+  const changed = after ? withAfterRun(body, after) : body
+  const isWritten = await writeComment(github, run, pullRequest, { marker, body: changed })
   core.info(
     isWritten
       ? `comment: the pull request #${pullRequest} shows the result`

@@ -3,6 +3,7 @@
 import * as core from '@actions/core'
 import { stagesOf } from '../config/stages.ts'
 import type { Config } from '../config/schema.ts'
+import type { AfterRun } from '../report/after-run.ts'
 import { commentBody } from '../report/comment.ts'
 import { environmentUrl } from '../report/environment-url.ts'
 import type { ReportFiles } from '../report/outputs.ts'
@@ -18,7 +19,7 @@ import type { Outbox } from './pending-reports.ts'
 /** `cancelled` ends the reporting. `isLater`: the post step reports, because it has to make the traffic safe first. */
 type End = { cancelled: AbortSignal; isLater: boolean }
 
-/** `connected`: to be called once the address of the cluster is known. None of its methods rejects. */
+/** `connected`: to be called once the address of the cluster is known, or of any of a fleet. None of its methods rejects. */
 export type GithubReporting = {
   connected: (server: string, cancelled: AbortSignal) => void
   end: (report: Report, files: ReportFiles, how: End) => Promise<void>
@@ -90,17 +91,18 @@ class RunReporting implements GithubReporting {
   }
 
   private async deliver(report: Report, files: ReportFiles, { cancelled, isLater }: End): Promise<void> {
-    // The post step must not wait for GitHub. What it answers meanwhile reaches the outbox, too.
-    const isLeft = () => isLater || cancelled.aborted
-    if (!isLeft()) await this.deployment
     const { deliver, reportingSignal } = await import('./pending-reports.ts')
+    const signal = reportingSignal(cancelled)
     await this.prepare(report, files)
     const keys = keysOf(this.outbox.content)
     if (keys === '') return
-    if (isLeft()) return core.info(`${keys}: left to the post step, which sees to the traffic first`)
+    // The post step must not wait for GitHub. What it answers meanwhile reaches the outbox, too.
+    if (isLater || cancelled.aborted)
+      return core.info(`${keys}: left to the post step, which sees to the traffic first`)
     await deliver(this.outbox, {
       token: this.config.githubToken!,
-      signal: reportingSignal(cancelled),
+      signal,
+      begun: this.deployment,
       isLast: false,
     })
   }
@@ -159,21 +161,20 @@ async function beginDeployment(
     await startDeployment(github, target, (deploymentId) => outbox.changeDeployment({ deploymentId }))
   } catch (problem) {
     const text = explainGithubError(problem, 'deployment', reports.deploymentPermission)
-    if (isTransient(problem)) return core.info(`${text}; the run tries again at its end`)
+    const isCreated = outbox.content.deployment?.deploymentId !== undefined
+    if (isTransient(problem) || isCreated) return core.info(`${text}; the run tries again at its end`)
     reports.warn(text)
     outbox.set({ deployment: undefined })
   }
 }
 
-/**
- * For the post step. `outcome`: what it has done about a promotion that the run did not end. `isHeld`: that is to leave it for the next run.
- */
-export async function finishReporting(outcome: string | undefined, isHeld = false): Promise<void> {
+/** For the post step. `after`: what it has done about a promotion that the run did not end. `isHeld`: that is to leave it for the next run. */
+export async function finishReporting(after: AfterRun, isHeld = false): Promise<void> {
   // Most runs have told everything, or nothing was asked: then the client of the API is not loaded.
   if (['', '{}'].includes(core.getState('reports'))) return
   const { deliver, Outbox, reportingSignal, savedReports, warn } = await import('./pending-reports.ts')
   const saved = savedReports()
   const token = core.getInput('github-token')
   if (token === '') return warn(`${keysOf(saved)}: the post step has no token; give it as the input \`github-token\``)
-  await deliver(new Outbox(saved), { token, signal: reportingSignal(), isLast: true, outcome, isHeld })
+  await deliver(new Outbox(saved), { token, signal: reportingSignal(), isLast: true, after, isHeld })
 }

@@ -1,4 +1,5 @@
 // One note on the merge request of a GitLab job, which later jobs replace. No verdict depends on it.
+import { withAfterRun, type AfterRun } from '../report/after-run.ts'
 import { commentBody } from '../report/comment.ts'
 import { environmentUrl } from '../report/environment-url.ts'
 import type { ReportFiles } from '../report/outputs.ts'
@@ -18,11 +19,13 @@ const limitMs = 15_000
 
 type Note = { id: number; body: string; system: boolean; author: { id: number } }
 
+/** `after`: what was done about the traffic since. */
+type Results = { report: Report; written: ReportFiles; after: AfterRun }
+
 /** Never rejects. */
 export async function writeNote(
   config: Config,
-  report: Report,
-  files: ReportFiles,
+  { report, written, after }: Results,
   env: NodeJS.ProcessEnv,
   { info, warning }: Pick<Terminal, 'info' | 'warning'>,
 ): Promise<void> {
@@ -36,10 +39,12 @@ export async function writeNote(
     return warning('comment: there is no token; set the variable GITLAB_TOKEN to a token with the scope `api`')
   try {
     const marker = markerOf(reportId(config, { server: report.server, job: jobName(env) }))
-    const where = { environment: environmentUrl(config, report), commit: env['CI_COMMIT_SHA'] }
-    const links = { ...files, ...where, run: runPage(env) }
+    // In a pipeline of merged results, the job runs on a commit that only GitLab has.
+    const commit = env['CI_MERGE_REQUEST_SOURCE_BRANCH_SHA'] || env['CI_COMMIT_SHA']
+    const where = { environment: environmentUrl(config, report), commit }
+    const links = { ...written, ...where, run: runPage(env) }
     const notes = `/projects/${encodeURIComponent(project)}/merge_requests/${number}/notes`
-    const body = commentBody(report, marker, links)
+    const body = withAfterRun(commentBody(report, marker, links), after)
     const isWritten = await replaceComment(notesApi(gitlab(api, token), notes), marker, body)
     info(`comment: the merge request !${number} shows ${isWritten ? 'the' : 'a later'} result`)
   } catch (problem) {

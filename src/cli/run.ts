@@ -3,7 +3,8 @@ import { constants as system } from 'node:os'
 import { ConfigError } from '../config/error.ts'
 import type { Config } from '../config/schema.ts'
 import { runFleet } from '../fleet/run-fleet.ts'
-import { runPost } from '../post.ts'
+import { hasLeftTraffic, runPost } from '../post.ts'
+import type { AfterRun } from '../report/after-run.ts'
 import type { ReportFiles } from '../report/outputs.ts'
 import type { Report } from '../report/report.ts'
 import { debugStack, defectMessage } from '../runtime/defect.ts'
@@ -37,20 +38,24 @@ export async function runCommand(config: Config, options: OutputOptions): Promis
     const stack = isForeseen ? '' : debugStack(error)
     if (stack !== '') lines.info(runHost.redact(stack))
   }
-  const isSafe = await runPostStep(runHost, lines)
+  const after = await runPostStep(runHost, lines)
   // Last, because the traffic must not wait for GitLab's API.
-  if (results) await writeNote(config, results.report, results.written, process.env, lines)
-  return isSafe ? code : code || 1
+  if (results) await writeNote(config, { ...results, after }, process.env, lines)
+  return after.isComplete ? code : code || 1
 }
 
-/** What the action's post step does. Returns whether it succeeded. */
-async function runPostStep({ postState, redact }: RunHost, { info, warning, error }: Terminal): Promise<boolean> {
+/** What the action's post step does. */
+async function runPostStep(
+  { postState, redact }: RunHost,
+  { info, warning, error }: Terminal,
+): Promise<AfterRun & { isComplete: boolean }> {
   try {
-    for (const line of await runPost(postState(), (line) => info(redact(line)))) warning(redact(line))
-    return true
+    const lines = (await runPost(postState(), (line) => info(redact(line)))).map(redact)
+    lines.forEach(warning)
+    return { lines, isTrafficUnsafe: false, isComplete: true }
   } catch (failure) {
     error(redact(messageOf(failure)))
-    return false
+    return { lines: [], isTrafficUnsafe: hasLeftTraffic(postState()), isComplete: false }
   }
 }
 

@@ -4,6 +4,7 @@ import { createClient, type Cluster } from '../cluster/client.ts'
 import { connection } from '../cluster/connect.ts'
 import { managedByLabel, manager } from '../cluster/labels.ts'
 import type { Lease } from '../cluster/objects.ts'
+import { ConfigError } from '../config/error.ts'
 import { fleetOf } from '../config/fleet.ts'
 import type { Config } from '../config/schema.ts'
 import { withCluster } from '../runtime/cluster-text.ts'
@@ -54,12 +55,14 @@ export type Statuses = {
 
 export type Place = InFleet & { read: () => Promise<ClusterStatuses> }
 
-/** Each cluster is read with one client. @throws ConfigError */
+/** Each cluster is read with one client. One whose kubeconfig is missing hides no other. */
 function readerOfAll(config: Config): () => Promise<Statuses> {
   const fleet = fleetOf(config)
   const places = (fleet.length === 0 ? [{ name: undefined, config }] : fleet).map(({ name, config }) => {
-    const cluster = createClient(connection(config.kubeconfig, config.context, tempDir()), config.limits)
-    return { cluster: name, read: () => readStatus(cluster, config.namespace) }
+    let client: Cluster | undefined
+    const connected = () =>
+      (client ??= createClient(connection(config.kubeconfig, config.context, tempDir()), config.limits))
+    return { cluster: name, read: async () => readStatus(connected(), config.namespace) }
   })
   return () => readAll(places)
 }
@@ -83,7 +86,8 @@ async function readPlace({ cluster, read }: Place): Promise<Found> {
   try {
     return { cluster, ...(await read()) }
   } catch (problem) {
-    return { cluster, problem: `the promotions cannot be read: ${messageOf(problem)}` }
+    const text = messageOf(problem)
+    return { cluster, problem: problem instanceof ConfigError ? text : `the promotions cannot be read: ${text}` }
   }
 }
 

@@ -1,6 +1,7 @@
 // Prints lines for people: headings and colours on a terminal, sections that fold on GitLab, plain text elsewhere.
 import { styleText } from 'node:util'
 import { bidiControls } from '../runtime/bidi.ts'
+import { withoutRunnerCommands } from '../runtime/runner-commands.ts'
 import type { Host } from '../stages/context.ts'
 
 export type Terminal = Pick<Host, 'info' | 'warning' | 'group'> & {
@@ -27,8 +28,10 @@ export function terminal(
   const block = liveBlock(stream, env)
   const style = (format: Format, text: string, target = stream) => styleText(format, text, { stream: target })
   const line = (text: string) => block.above(stream, text === '' ? '\n' : `${'  '.repeat(depth)}${text}\n`)
+  // A workflow may call the command line.
+  const safe = env['GITHUB_ACTIONS'] ? withoutRunnerCommands : (text: string) => text
   const eachLine = (text: string, print: (line: string) => void) =>
-    withoutControlCharacters(text).split('\n').forEach(print)
+    safe(withoutControlCharacters(text)).split('\n').forEach(print)
   return {
     info: (text) => eachLine(text, line),
     warning: (text) => eachLine(text, (one) => line(`${style('yellow', 'warning:')} ${one}`)),

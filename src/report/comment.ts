@@ -35,6 +35,7 @@ export function commentBody(report: Report, marker: string, links: CommentLinks)
     ...shown.map((each) => promotionPart(each, promotions.length > 1)),
     promotions.length > shown.length ? `… and ${promotions.length - shown.length} more canaries` : '',
     ...experiments.slice(0, lineLimit).map(experimentPart),
+    experiments.length > lineLimit ? `… and ${experiments.length - lineLimit} more experiments` : '',
     ...(report.clusters ?? [{ name: undefined, report }]).flatMap(({ name, report }) => planParts(report, name)),
     warnings.length > 0 ? folded(plural(warnings.length, 'warning'), firstBullets(warnings)) : '',
   ]
@@ -94,15 +95,18 @@ function block(language: string, lines: string[]): string {
 }
 
 function firstBullets(lines: readonly string[]): string {
-  const more = lines.length > lineLimit ? [`… and ${lines.length - lineLimit} more`] : []
-  return bullets([...lines.slice(0, lineLimit), ...more], plainText)
+  return bullets(firstLines(lines), plainText)
 }
 
 function quote(lines: readonly string[]): string {
-  return lines
-    .slice(0, lineLimit)
+  return firstLines(lines)
     .map((line) => `> ${plainText(line)}`)
     .join('\n>\n')
+}
+
+function firstLines(lines: readonly string[]): string[] {
+  const more = lines.length > lineLimit ? [`… and ${lines.length - lineLimit} more`] : []
+  return [...lines.slice(0, lineLimit), ...more]
 }
 
 function linksLine({ startedAt }: Report, { commit, run, html, json, environment }: CommentLinks): string {

@@ -19,6 +19,7 @@ export function fleetReport(clusters: ClusterResult[], began: Date): Report {
   )
   const meshes = reports.flatMap(({ mesh }) => mesh ?? [])
   const [mesh] = meshes.every(({ version }) => version === meshes[0]!.version) ? meshes : []
+  const returned = named(({ returned = [] }) => returned)
   const traces = reports.flatMap((report) => report.traceId ?? [])
   return {
     ...emptyReport(
@@ -35,6 +36,7 @@ export function fleetReport(clusters: ClusterResult[], began: Date): Report {
     ),
     ...verdictOf(clusters),
     ...(experiments.length > 0 ? { experiments } : {}),
+    ...(returned.length > 0 ? { returned } : {}),
     ...(commits.length > 0 ? { commits } : {}),
     ...(images.length > 0 ? { images } : {}),
     ...(istioctl ? { istioctl } : {}),

@@ -25,7 +25,7 @@ export function headline(report: Report): Headline {
   return { tone: 'good', verdict: 'done', sentence: sentenceOf([workText(report)]) }
 }
 
-/** How each cluster has ended, or all that would change. */
+/** How each cluster has ended, or all that would change. Without promotions, each says so itself. */
 function ofFleet({ reason, ...report }: Report, clusters: ClusterResult[]): Headline {
   if (report.dryRun && report.outcome === 'success')
     return ofPlan({
@@ -37,10 +37,23 @@ function ofFleet({ reason, ...report }: Report, clusters: ClusterResult[]): Head
   const nameOf = ({ verdict }: Pick<Report, 'verdict'>, alone: string) =>
     verdict === undefined ? alone : verdictName(verdict)
   const verdict = nameOf(report, report.outcome === 'success' ? 'done' : 'failed')
-  const sentence = clusters.map(({ name, report }) => withCluster(name, nameOf(report, report.outcome))).join('; ')
-  const tone =
-    report.outcome === 'failure' ? 'bad' : report.verdict === undefined ? 'good' : toneOf({ verdict: report.verdict })
-  return { tone, verdict, sentence, ...(reason === undefined ? {} : { reason }) }
+  const parts = clusters.map(({ name, report }) => ({
+    name,
+    ended: nameOf(report, report.outcome),
+    ...headline(report),
+  }))
+  const hasPromotions = report.promotions.length > 0
+  const sentence = parts
+    .map(({ name, ended, sentence }) => withCluster(name, hasPromotions ? ended : sentence))
+    .join('; ')
+  const tone = hasPromotions && report.verdict !== undefined ? toneOf({ verdict: report.verdict }) : worstTone(parts)
+  const isFailed = report.outcome === 'failure'
+  return { tone: isFailed ? 'bad' : tone, verdict, sentence, ...(reason === undefined ? {} : { reason }) }
+}
+
+function worstTone(parts: Headline[]): Headline['tone'] {
+  const tones = parts.map(({ tone }) => tone)
+  return (['bad', 'open'] as const).find((tone) => tones.includes(tone)) ?? 'good'
 }
 
 const icons = { good: '✅', bad: '⛔', open: '⚪' }

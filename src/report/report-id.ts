@@ -6,9 +6,9 @@ import { isLocalUrl } from '../runtime/local-address.ts'
 /** `server`: the address of the cluster's API, if the run has reached one. `job`: the name of the CI job. */
 export type Place = { server?: string | undefined; job?: string | undefined }
 
-/** One for each config, namespace and cluster. A run that reaches no cluster has one of its own. */
-export function reportId({ identity, namespace, cluster }: Config, place: Place): string {
-  const where = placeName(cluster, place)
+/** One for each config, namespace and cluster, or fleet. A run that reaches no cluster has one of its own. */
+export function reportId({ identity, namespace, cluster, clusters }: Config, place: Place): string {
+  const where = clusters ? fleetName(clusters) : placeName(cluster, place)
   return createHash('sha256').update(`${identity.owner}\n${namespace}\n${where}`).digest('hex').slice(0, 16)
 }
 
@@ -19,4 +19,10 @@ export function reportId({ identity, namespace, cluster }: Config, place: Place)
 function placeName(cluster: Config['cluster'], { server = '', job = '' }: Place): string {
   if (cluster) return ['kind', cluster.name, cluster.kubernetes, cluster.image, job].join(' ')
   return isLocalUrl(server) ? `local ${job}` : server
+}
+
+/** Known before a cluster is reached, and the same whichever of them can be. */
+function fleetName(clusters: NonNullable<Config['clusters']>): string {
+  const members = Object.entries(clusters).map(([name, { context = '' }]) => JSON.stringify([name, context]))
+  return `fleet ${members.toSorted().join(' ')}`
 }

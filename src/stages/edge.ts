@@ -11,15 +11,13 @@ const kind = 'Tyk API'
 
 /** `probeLimitMs`: how long Tyk may take to reload. @throws Error if Tyk refuses, or if users do not reach the application through it */
 export async function edge(context: StageContext, probeLimitMs = 30_000): Promise<StageOutcome> {
-  const { config, cluster, recorder, host } = context
+  const { config, cluster, host } = context
   const plan = await planTyk(cluster, config)
   report(context, plan)
   const { action } = plan
   if (config.dryRun) return { changed: action !== 'unchanged' }
   if (action !== 'unchanged') {
-    await applyVerified(context, plan, probeLimitMs)
-    recorder.record({ changes: [{ ...nameOf(plan), action: doneAs[action] }] })
-    if (action !== 'delete') await recordVerified(plan)
+    await applyVerified(context, plan, action, probeLimitMs)
     return { changed: true }
   }
   plan.others.forEach((other) => host.info(stays(other)))
@@ -28,15 +26,28 @@ export async function edge(context: StageContext, probeLimitMs = 30_000): Promis
   return { changed: false }
 }
 
-/** What does not pass the probe does not stay. */
-async function applyVerified(context: StageContext, plan: TykPlan, limitMs: number): Promise<void> {
+/** What does not pass the probe does not stay, unless there is nothing better. */
+async function applyVerified(
+  context: StageContext,
+  plan: TykPlan,
+  action: keyof typeof doneAs,
+  limitMs: number,
+): Promise<void> {
+  const recordChange = () => context.recorder.record({ changes: [{ ...nameOf(plan), action: doneAs[action] }] })
   try {
     await applyTyk(plan)
     if (plan.action !== 'delete') conclude(context, plan, await sendProbe(context, plan, limitMs))
   } catch (problem) {
-    const done = await undoTyk(plan).catch((another: unknown) => `it could not be undone: ${messageOf(another)}`)
-    throw new Error([messageOf(problem), done].filter(Boolean).join('; '))
+    const { text, isChanged } = await undoTyk(plan).catch((another: unknown) => ({
+      text: `it could not be undone: ${messageOf(another)}`,
+      isChanged: true,
+    }))
+    if (isChanged) recordChange()
+    throw new Error([messageOf(problem), text].filter(Boolean).join('; '))
   }
+  recordChange()
+  const problem = action === 'delete' ? undefined : await recordVerified(plan)
+  if (problem !== undefined) warn(context, [`edge.tyk: ${problem}`])
 }
 
 /** A run that died between its change and the reload leaves a Tyk that serves something else than it says. */

@@ -1,7 +1,18 @@
 // Writes the API definition of a plan, and takes it back if users do not reach the application by it.
 import { randomBytes } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
-import { changesOf, lastVerifiedRouting, markOf, routingOf, wanted, type TykDefinition } from './definition.ts'
+import {
+  changesOf,
+  findConflictingApi,
+  isSameRouting,
+  lastVerifiedRouting,
+  markOf,
+  routingOf,
+  wasCreatedByConfig,
+  withLastVerified,
+  withRouting,
+  type TykDefinition,
+} from './definition.ts'
 import { titleOfApi, type TykPlan } from './plan.ts'
 
 export async function applyTyk({ api, action, definition }: TykPlan): Promise<void> {
@@ -12,46 +23,66 @@ export async function applyTyk({ api, action, definition }: TykPlan): Promise<vo
   await api.reload()
 }
 
-/** Keeps in the definition that users reach the application by it. So a later run knows what it may return to. */
-export async function recordVerified(plan: TykPlan): Promise<void> {
+/**
+ * Keeps in the definition that users reach the application by it. So a later run knows what it may return to. Returns why that is not
+ * possible, if so.
+ */
+export async function recordVerified(plan: TykPlan): Promise<string | undefined> {
   const { route, definition } = plan
-  const verified = wanted(route, definition, {
-    id: definition.api_id,
-    mark: markOf(definition) ?? '',
-    lastVerified: routingOf(route),
-  })
-  if (changesOf(definition, verified).length > 0) await replace(plan, verified)
+  const { live, obstacle } = await readAgain(plan)
+  if (!live || obstacle !== undefined)
+    return `the API ${titleOfApi(definition)} ${obstacle}: so no later run can return to what this one has verified`
+  const verified = withLastVerified(live, routingOf(route))
+  if (changesOf(live, verified).length > 0) await replace(plan, verified)
+  return undefined
 }
+
+/** `text`: what was done, continuing a sentence. `isChanged`: what the plan has changed stays. */
+type Undo = { text: string; isChanged: boolean }
 
 /**
  * After a failed probe: removes a new definition, or returns to the routing that was last verified, also by an earlier run. What somebody
- * else has written does not come back. Returns what it did, continuing a sentence; empty if nothing was to do.
+ * else has written does not come back, and what somebody writes meanwhile stays.
  */
-export async function undoTyk(plan: TykPlan): Promise<string> {
-  const { api, action, definition } = plan
-  if (action === 'create') {
-    await api.remove(definition.api_id)
-    await api.reload()
-    return 'the new API was removed again'
-  }
-  return action === 'change' ? returnToLastVerified(plan) : ''
+export async function undoTyk(plan: TykPlan): Promise<Undo> {
+  const { api, action } = plan
+  const read = await readAgain(plan)
+  if (action === 'delete') return { text: '', isChanged: !read.live }
+  if (!read.live) return { text: action === 'create' ? '' : `the API ${read.obstacle}`, isChanged: false }
+  if (read.obstacle !== undefined)
+    return { text: `it stays as it is in Tyk now, because the API ${read.obstacle}`, isChanged: false }
+  if (action === 'change') return returnToLastVerified(plan, read.live, read.all)
+  await api.remove(read.live.api_id)
+  await api.reload()
+  return { text: 'the new API was removed again', isChanged: false }
 }
 
-async function returnToLastVerified(plan: TykPlan): Promise<string> {
-  const { route, definition, conflictAt } = plan
-  const lastVerified = lastVerifiedRouting(definition)
+/** `obstacle`: why nothing of it may be changed. */
+type Reading = { all: TykDefinition[]; live?: TykDefinition; obstacle?: string }
+
+/** What Tyk has now, because the plan may be minutes old. */
+async function readAgain({ api, route, definition }: TykPlan): Promise<Reading> {
+  const all = await api.list()
+  const live = all.find(({ api_id: id }) => id === definition.api_id)
+  if (!live) return { all, obstacle: 'is not in Tyk any more' }
+  const isOurs = markOf(live) === markOf(definition) && wasCreatedByConfig(route, [route.owner.owner], live)
+  return { all, live, ...(isOurs ? {} : { obstacle: 'is not the one that this run has written' }) }
+}
+
+async function returnToLastVerified(plan: TykPlan, live: TykDefinition, all: TykDefinition[]): Promise<Undo> {
+  const { route } = plan
+  const stays = (text: string): Undo => ({ text: `the API stays ${text}`, isChanged: true })
+  const lastVerified = lastVerifiedRouting(live)
+  if (!isSameRouting(route, live))
+    return stays('as it is now, because somebody has changed its routing in Tyk meanwhile')
   if (!lastVerified)
-    return 'the API stays as it is now, because no run has seen users get through it, so there is nothing to return to'
+    return stays('as it is now, because no run has seen users get through it, so there is nothing to return to')
   if (isDeepStrictEqual(lastVerified, routingOf(route)))
-    return 'the API stays as the config says, because users have reached the application this way before'
-  const conflicting = conflictAt(lastVerified)
-  if (conflicting)
-    return `the API stays as it is now, because ${titleOfApi(conflicting)} listens at its place from before`
-  await replace(
-    plan,
-    wanted({ ...route, ...lastVerified }, definition, { id: '', mark: randomBytes(8).toString('hex') }),
-  )
-  return 'restored the path, domain and target that last worked'
+    return stays('as the config says, because users have reached the application this way before')
+  const conflicting = findConflictingApi(lastVerified, live, all)
+  if (conflicting) return stays(`as it is now, because ${titleOfApi(conflicting)} listens at its place from before`)
+  await replace(plan, withRouting(live, lastVerified, randomBytes(8).toString('hex')))
+  return { text: 'restored the path, domain and target that last worked', isChanged: false }
 }
 
 async function replace({ api }: TykPlan, definition: TykDefinition): Promise<void> {

@@ -31,10 +31,18 @@ function ownFields(
   route: TykRoute,
   { id, mark, lastVerified }: { id: string; mark: string; lastVerified?: TykRouting },
 ) {
-  const { owner, name, listenPath, stripListenPath, domain, target, keyless } = route
+  const { owner, name, keyless } = route
   return {
     name,
     active: true,
+    ...routingFields(route, mark),
+    config_data: { [ownerKey]: { ...owner, id, ...(lastVerified ? { lastVerified } : {}) } },
+    ...(keyless === undefined ? {} : { use_keyless: keyless }),
+  }
+}
+
+function routingFields({ listenPath, stripListenPath, domain, target }: TykRouting, mark: string) {
+  return {
     domain,
     proxy: {
       listen_path: listenPath,
@@ -45,8 +53,6 @@ function ownFields(
       ...(target.startsWith('https:') ? { transport: { ssl_insecure_skip_verify: false } } : {}),
     },
     version_data: { versions: { Default: { global_response_headers: { [probeHeader]: mark } } } },
-    config_data: { [ownerKey]: { ...owner, id, ...(lastVerified ? { lastVerified } : {}) } },
-    ...(keyless === undefined ? {} : { use_keyless: keyless }),
   }
 }
 
@@ -72,6 +78,16 @@ export function wanted(
   // Before version 5.3, Tyk adds headers to answers only with this.
   const hasInjector = processors.some(({ name }) => name === injector.name)
   return { ...merged, response_processors: hasInjector ? processors : [...processors, injector] }
+}
+
+/** With another routing, and all else as it is. */
+export function withRouting(live: TykDefinition, routing: TykRouting, mark: string): TykDefinition {
+  return merge(live, routingFields(routing, mark)) as TykDefinition
+}
+
+/** All else stays as it is. */
+export function withLastVerified(live: TykDefinition, lastVerified: TykRouting): TykDefinition {
+  return merge(live, { config_data: { [ownerKey]: { lastVerified } } }) as TykDefinition
 }
 
 /** Lists are taken as they are. */

@@ -19,12 +19,11 @@ import {
   routingOf,
   type TykDefinition,
   type TykRoute,
-  type TykRouting,
 } from './definition.ts'
 
 /**
  * `definition`: as it should be until it is verified, or the one to delete. `diff`: what changes, as lines. `others`: at the same place,
- * which this config has made for another namespace or cluster, and which stay. `conflictAt`: another API at a place.
+ * which this config has made for another namespace or cluster, and which stay.
  */
 export type TykPlan = {
   api: TykApi
@@ -33,7 +32,6 @@ export type TykPlan = {
   definition: TykDefinition
   diff: string[]
   others: TykDefinition[]
-  conflictAt: (routing: TykRouting) => TykDefinition | undefined
 }
 
 /** @throws Error with one sentence if Tyk does not answer, or if it cannot be done */
@@ -42,13 +40,12 @@ export async function planTyk(cluster: Cluster, config: Config): Promise<TykPlan
   const api = tykApi(tyk.api === undefined ? 'edge.tyk.url' : 'edge.tyk.api', tyk.api ?? tyk.url, tyk.secret)
   const [route, all] = await Promise.all([routeOf(cluster, config), api.list()])
   const { live, others, isOurs } = findApis(route, ownerOf(config).names.map(ownerId), all, tyk.enabled)
-  const conflictAt = (routing: TykRouting) => findConflictingApi(routing, live, all)
-  const plan = { api, route, others, conflictAt, diff: [] }
+  const plan = { api, route, others, diff: [] }
   const random = () => randomBytes(8).toString('hex')
   const fresh = { id: `mesh-canary-${random()}`, mark: random() }
   if (!tyk.enabled)
     return { ...plan, definition: live ?? wanted(route, live, fresh), action: live ? 'delete' : 'unchanged' }
-  const conflicting = conflictAt(route)
+  const conflicting = findConflictingApi(route, live, all)
   if (conflicting) throw new Error(conflictFault(route, conflicting, !isOurs(conflicting)))
   // A mark stays as it is while nothing else changes.
   const kept = wanted(route, live, { ...fresh, mark: markOf(live) ?? fresh.mark, lastVerified: routingOf(route) })

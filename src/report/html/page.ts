@@ -41,6 +41,8 @@ function runPage(report: Report): Page {
     title: `Experiment ${experimentName(experiment)}`,
     body: experimentBody(experiment),
   }))
+  // Otherwise the headline has them.
+  const hasOwnErrors = promotions.length + experiments.length > 0 || report.clusters !== undefined
   return {
     head: headline(report),
     about: `${namespace}, ${momentOf(startedAt)}, ${Math.round(seconds)} s`,
@@ -50,9 +52,7 @@ function runPage(report: Report): Page {
         : []),
       ...promotionSections,
       ...experiments,
-      ...(promotions.length + experiments.length > 0 && error !== undefined
-        ? [{ id: 'errors', title: 'Errors', body: errors(error) }]
-        : []),
+      ...(hasOwnErrors && error !== undefined ? [{ id: 'errors', title: 'Errors', body: errors(error) }] : []),
       ...runSections(report),
       ...(report.clusters ?? []).flatMap(clusterSections),
     ],

@@ -77,7 +77,7 @@ function mark(ok: boolean | undefined, note?: string): Cell {
 }
 
 function runFacts(report: Report): Markup {
-  const { cluster, mesh, istioctl, namespace, server, restarted, changes, traceId, stages, cost } = report
+  const { cluster, mesh, istioctl, namespace, server, restarted, changes, traceId, stages, cost, clusters } = report
   const stageRows = stages.map(({ name, outcome, seconds }) => [name, outcome, seconds.toFixed(1)])
   return html`${facts([
     ['namespace', namespace],
@@ -85,8 +85,9 @@ function runFacts(report: Report): Markup {
     ['cluster', cluster && `kind ${cluster.name}, ${cluster.action}`],
     ['mesh', mesh && `Istio ${mesh.version}, ${mesh.action}`],
     ['istioctl', istioctl?.version],
-    ['restarted', restarted.length > 0 ? restarted.join(', ') : 'nothing'],
-    ['objects changed', String(countDistinct(changes))],
+    // Of a fleet, the sections of its clusters say it.
+    ['restarted', clusters ? undefined : restarted.join(', ') || 'nothing'],
+    ['objects changed', clusters ? undefined : String(countDistinct(changes))],
     ['trace', traceId],
   ])}
 ${cost ? html`<p>${cost.text}</p>` : nothing}

@@ -2,6 +2,7 @@
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest'
 import { action } from '../../../src/action/github.ts'
 import { finishReporting } from '../../../src/action/reporting.ts'
+import type { AfterRun } from '../../../src/report/after-run.ts'
 import { runPost, type PostState } from '../../../src/post.ts'
 
 vi.mock('../../../src/post.ts', async (original) => ({ ...(await original<object>()), runPost: vi.fn() }))
@@ -11,28 +12,31 @@ afterEach(() => void vi.unstubAllEnvs())
 const intents = [{ split: { service: 'backend' } }] as unknown as NonNullable<PostState['intents']>
 const done = 'the run ended in the middle of a promotion: all traffic of backend was returned to v1'
 
-test.each<[string, PostState, string[] | Error, [string | undefined, boolean]]>([
-  ['the traffic is back', { intents }, [done], [done, false]],
-  ['the weights are held', { intents, held: true }, [done], [done, true]],
+const after = (lines: string[], isTrafficUnsafe = false) => ({ lines, isTrafficUnsafe })
+
+test.each<[string, PostState, string[] | Error, [AfterRun, boolean]]>([
+  ['the traffic is back', { intents }, [done], [after([done]), false]],
+  ['the weights are held', { intents, held: true }, [done], [after([done]), true]],
   [
     'the weights are held in one cluster of a fleet only',
     { clusters: { eu: { intents, held: true }, us: { intents } } },
     [done],
-    [done, false],
+    [after([done]), false],
   ],
   [
     'the weights are held in every cluster that has some',
     { clusters: { eu: { intents, held: true }, us: {} } },
     [done],
-    [done, true],
+    [after([done]), true],
   ],
-  ['a cancelled run had nothing to hold', { held: true }, [], [undefined, false]],
+  ['a cancelled run had nothing to hold', { held: true }, [], [after([]), false]],
   [
     'it failed, without the error, which may hold a secret',
     { intents, held: true },
     new Error('cannot reach https://user:secret@cluster.example'),
-    ['The run ended in the middle of its promotion, and the post step failed; its log says what is left', false],
+    [after([], true), false],
   ],
+  ['it failed with no traffic left to put back', { held: true }, new Error('kind'), [after([]), false]],
 ])('the post step tells GitHub how the promotion ended when %s', async (_, left, result, told) => {
   const exitCode = process.exitCode
   onTestFinished(() => void (process.exitCode = exitCode))

@@ -5,6 +5,7 @@ import { finishReporting, startReporting } from '../../../src/action/reporting.t
 import { markerOf } from '../../../src/report/replace-comment.ts'
 import { reportId } from '../../../src/report/report-id.ts'
 import type { Config } from '../../../src/config/schema.ts'
+import { fleetReport } from '../../../src/report/fleet-report.ts'
 import { emptyReport, type Report } from '../../../src/report/report.ts'
 import { botLogin, startGithubApi, type GithubApi, type GithubApiOptions } from '../../github-api.ts'
 import { configOf, tempFolder } from '../fixtures.ts'
@@ -86,10 +87,13 @@ function leftReports(): string {
 }
 
 /** The post step of the job. */
-async function runPostStep(outcome?: string, { left = leftReports(), isHeld = false } = {}): Promise<void> {
+async function runPostStep(
+  outcome?: string,
+  { left = leftReports(), isHeld = false, isTrafficUnsafe = false } = {},
+): Promise<void> {
   vi.stubEnv('STATE_reports', left)
   vi.stubEnv('INPUT_GITHUB-TOKEN', 'secret')
-  await finishReporting(outcome, isHeld)
+  await finishReporting({ lines: outcome === undefined ? [] : [outcome], isTrafficUnsafe }, isHeld)
 }
 
 describe('the comment on a pull request', () => {
@@ -251,6 +255,30 @@ describe('the deployment of a promotion', () => {
     await runOnce('deployment: production', environment(api))
     await runOnce(rollback, environment(api), returned)
     expect(states(api)).toEqual([['production', 'head', 'in_progress', 'success', 'inactive']])
+  })
+
+  test.each<[string, string, (api: GithubApi) => Promise<void>]>([
+    [
+      'held',
+      'inactive',
+      (api) => runOnce('deployment: production', environment(api), report({ verdict: 'held', reason: 'at 20%' })),
+    ],
+    [
+      'died',
+      'failure',
+      async (api) => {
+        const reporting = await start(config('deployment: production'), environment(api))
+        reporting.connected(server, now.cancelled)
+        await expect.poll(() => api.state.deployments[1]?.statuses, { timeout: 10_000 }).toHaveLength(1)
+        await runPostStep('the run ended in the middle of a promotion')
+      },
+    ],
+  ])('stays active when a rollback returns to its version the traffic of a canary that %s', async (_, last, begin) => {
+    const api = await github()
+    await runOnce('deployment: production', environment(api))
+    await begin(api)
+    await runOnce(rollback, environment(api), returned)
+    expect(states(api).map((all) => all.at(-1))).toEqual(['success', last])
   })
 
   test('is not created by a run that promotes nothing', async () => {
@@ -492,6 +520,18 @@ describe('a deployment that GitHub hears of late', () => {
     expect(states(api)).toEqual([['in_progress', 'success'], ['inactive']])
   })
 
+  test.each<[string, Partial<Report>]>([
+    ['was refused', { verdict: 'skipped', outcome: 'failure', error: 'another run holds the Lease' }],
+    ['had nothing to promote', { verdict: 'skipped' }],
+  ])('and was created at its end is green although a run that %s has begun later', async (_, part) => {
+    const api = await github()
+    const reporting = await beginInOutage(api)
+    api.recover()
+    await runOnce('deployment: production', environment(api), report(part))
+    await reporting.end(report(), {}, now)
+    expect(states(api).at(-1)).toEqual(['success'])
+  })
+
   test('is not created twice if only the answer was lost', async () => {
     const api = await github()
     await runOnce('deployment: production', environment(api))
@@ -526,6 +566,48 @@ describe('a deployment that GitHub hears of late', () => {
   })
 })
 
+describe('the deployment of a fleet', () => {
+  const fleet = (more = '') =>
+    configOf(
+      `name: shop\nnamespace: shop\ngithubToken: secret\n${canary}\ndeployment: production\n` +
+        `clusters: { eu: { context: eu }, us: { context: us } }\n${more}`,
+    )
+  const servers = ['https://eu.example', 'https://us.example']
+  const of = (part: Partial<Report> = {}) =>
+    fleetReport(
+      servers.map((server, i) => ({ name: `c${i}`, wave: 1, report: report({ server, ...part }) })),
+      new Date(),
+    )
+  const runFleetOnce = async (api: GithubApi, config: Config, result: Report, reached = servers) => {
+    const reporting = await start(config, environment(api))
+    for (const server of reached) reporting.connected(server, now.cancelled)
+    await reporting.end(result, {}, now)
+  }
+  const states = (api: GithubApi) => api.state.deployments.map(({ statuses }) => statuses.map(({ state }) => state))
+
+  test('is one, which the run that continues a held canary goes on with, whichever cluster it reaches first', async () => {
+    const api = await github()
+    await runFleetOnce(api, fleet(), of({ verdict: 'held' }))
+    await runFleetOnce(api, fleet(), of(), servers.toReversed())
+    expect(states(api)).toEqual([['in_progress', 'in_progress', 'in_progress', 'success']])
+  })
+
+  test('has failed when the fleet reaches no cluster, and the one before stays', async () => {
+    const api = await github()
+    await runFleetOnce(api, fleet(), of())
+    await runFleetOnce(api, fleet(), of({ verdict: 'skipped', outcome: 'failure', error: 'no API server' }), [])
+    expect(states(api)).toEqual([['in_progress', 'success'], ['failure']])
+  })
+
+  test('is inactive after the stage rollback', async () => {
+    const api = await github()
+    await runFleetOnce(api, fleet(), of())
+    const back = of({ verdict: 'rolled-back', returned: ['backend'] })
+    await runFleetOnce(api, fleet('stages: rollback'), back, [])
+    expect(states(api)).toEqual([['in_progress', 'success', 'inactive']])
+  })
+})
+
 describe('reporting', () => {
   test('does not wait for GitHub while the post step has traffic to put back', { timeout: 12_000 }, async () => {
     const api = await github({ isHanging: true })
@@ -556,9 +638,20 @@ describe('reporting', () => {
     await reporting.end(result, {}, { ...now, isLater: true })
     expect(api.state.comments).toEqual([])
     expect(api.state.deployments[0]!.statuses.map(({ state }) => state)).toEqual(['in_progress'])
-    await runPostStep()
+    await runPostStep('backend is back on v1')
     expect(api.state.comments[0]!.body).toContain('### ⛔')
+    expect(api.state.comments[0]!.body).toContain('\n\nAfter the run: backend is back on v1\n\n1970-01-01')
     expect(api.state.deployments[0]!.statuses.map(({ state }) => state)).toEqual(['in_progress', 'failure'])
+  })
+
+  test('says that the traffic may not be safe when the post step has failed', async () => {
+    const api = await github()
+    const both = config('deployment: production\ncomment: true')
+    await reportOn(both, environment(api), report({ verdict: 'held' }), { ...now, isLater: true })
+    await runPostStep(undefined, { isTrafficUnsafe: true })
+    const text = 'the recovery failed, and the traffic may not be safe; the log of the run says what is left'
+    expect(api.state.comments[0]!.body).toContain(`⛔ After the run: ${text}`)
+    expect(api.state.deployments[0]!.statuses.at(-1)).toMatchObject({ state: 'failure', description: text })
   })
 
   test('ends at once when the run is cancelled, however slow GitHub is', async () => {
@@ -572,6 +665,55 @@ describe('reporting', () => {
     api.recover()
     await runPostStep()
     expect(api.state.comments).toHaveLength(1)
+  })
+})
+
+describe('a limit of the requests to GitHub', () => {
+  const secondary = { status: 403, message: 'You have exceeded a secondary rate limit.' }
+  const states = (api: GithubApi) => api.state.deployments.map(({ statuses }) => statuses.map(({ state }) => state))
+
+  test.each<[string, GithubApiOptions['limit']]>([
+    ['by its status', { status: 429, message: 'Too many requests' }],
+    ['by its message', secondary],
+    ['by the time to wait', { status: 403, message: 'Slow down', seconds: 1 }],
+  ])('that is known %s costs no deployment', async (_, limit) => {
+    const api = await github({ limited: 2, limit: limit! })
+    await runOnce('deployment: production', environment(api))
+    expect(states(api).map((all) => all.at(-1))).toEqual(['success'])
+    expect(printed).not.toContain('::warning')
+  })
+
+  test('is no reason to forget a deployment that was created, nor is another refusal', async () => {
+    const api = await github({ limited: 1, limit: { status: 403, message: 'Resource not accessible' } })
+    await runOnce('deployment: production', environment(api))
+    expect(states(api)).toEqual([['success']])
+  })
+
+  test('that lasts longer than the run waits is left to the post step', async () => {
+    const api = await github({ limited: 100, limit: { ...secondary, seconds: 60 } })
+    await runOnce('deployment: production\ncomment: true', environment(api))
+    expect(printed).toContain('deployment: the token has used up its requests to GitHub (You have exceeded a')
+    expect(printed).not.toContain('::warning')
+    api.recover()
+    await runPostStep()
+    expect(states(api)).toEqual([['success']])
+    expect(api.state.comments).toHaveLength(1)
+  })
+})
+
+describe('a GitHub that does not answer about deployments', () => {
+  test('costs no comment, and holds the end of the run no longer than its signal', async () => {
+    const api = await github({ isHanging: 'deployments' })
+    const cancel = new AbortController()
+    const both = config('deployment: production\ncomment: true')
+    const ended = reportOn(both, environment(api), report(), { cancelled: cancel.signal, isLater: false })
+    await expect.poll(() => api.state.comments, { timeout: 10_000 }).toHaveLength(1)
+    cancel.abort()
+    await ended
+    expect(printed).toContain('; the post step tries again')
+    api.recover()
+    await runPostStep()
+    expect(api.state.deployments.map(({ statuses }) => statuses.at(-1)?.state)).toEqual(['success'])
   })
 })
 

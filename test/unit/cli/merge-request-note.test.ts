@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { writeNote } from '../../../src/cli/merge-request-note.ts'
+import type { AfterRun } from '../../../src/report/after-run.ts'
 import { markerOf } from '../../../src/report/replace-comment.ts'
 import { reportId } from '../../../src/report/report-id.ts'
 import { emptyReport, type Report } from '../../../src/report/report.ts'
@@ -69,8 +70,9 @@ beforeEach(() => {
 })
 const config = configOf('name: shop\nnamespace: shop\ncomment: true')
 const report: Report = { ...emptyReport('shop', new Date(0), false), outcome: 'failure', error: 'too slow' }
-const write = (env: NodeJS.ProcessEnv, of = config, result = report) =>
-  writeNote(of, result, {}, env, {
+const nothingDone: AfterRun = { lines: [], isTrafficUnsafe: false }
+const write = (env: NodeJS.ProcessEnv, of = config, result = report, after = nothingDone) =>
+  writeNote(of, { report: result, written: {}, after }, env, {
     info: (line) => void lines.push(line),
     warning: (line) => void lines.push(`warning: ${line}`),
   })
@@ -127,6 +129,22 @@ describe('the note on a merge request', () => {
     await write({ ...env, ...change })
     expect(lines.join('\n')).toContain(line)
     expect(notes).toEqual([])
+  })
+
+  test('says what was done after the run, and that the traffic may not be safe', async () => {
+    const { notes, env } = await gitlab()
+    await write(env, config, report, { lines: ['backend is back on v1'], isTrafficUnsafe: false })
+    expect(notes[0]!.body).toMatch(/\n\nAfter the run: backend is back on v1\n\n1970-01-01 00:00 UTC · .*\n$/)
+    await write(env, config, report, { lines: [], isTrafficUnsafe: true })
+    expect(notes[0]!.body).toContain('\n⛔ After the run: the recovery failed, and the traffic may not be safe; ')
+  })
+
+  test('names the commit of the branch in a pipeline of merged results, and of the job else', async () => {
+    const { notes, env } = await gitlab()
+    await write({ ...env, CI_MERGE_REQUEST_SOURCE_BRANCH_SHA: 'fedcba9876543210fedcba9876543210fedcba98' })
+    expect(notes[0]!.body).toContain('commit `fedcba987654`')
+    await write({ ...env, CI_MERGE_REQUEST_SOURCE_BRANCH_SHA: '' })
+    expect(notes[0]!.body).toContain('commit `0123456789ab`')
   })
 
   test('names the scope that a token lacks', async () => {

@@ -3,7 +3,7 @@ import { describe, expect, test, vi } from 'vitest'
 import { terminal, withoutControlCharacters } from '../../../src/cli/terminal.ts'
 
 /** Prints a few lines to a stream that is a terminal or not. */
-async function printed(isTTY: boolean, env: Record<string, string> = {}): Promise<string> {
+async function printed(isTTY: boolean, env: Record<string, string> = {}, said = 'backend 2/2\n\nall'): Promise<string> {
   let text = ''
   const stream = Object.assign(new Writable({ write: (chunk, _, done) => ((text += String(chunk)), done()) }), {
     isTTY,
@@ -16,7 +16,7 @@ async function printed(isTTY: boolean, env: Record<string, string> = {}): Promis
     stream as unknown as NodeJS.WriteStream,
   )
   // eslint-disable-next-line @typescript-eslint/require-await -- as stages are
-  await group('verify', async () => (info('backend 2/2\n\nall'), warning('slow')))
+  await group('verify', async () => (info(said), warning('slow')))
   error('one\ntwo')
   return text
 }
@@ -24,6 +24,14 @@ async function printed(isTTY: boolean, env: Record<string, string> = {}): Promis
 const plain = 'verify\n  backend 2/2\n\n  all\n  warning: slow\nerror: one\nerror: two\n'
 
 describe('lines for people', () => {
+  test('are no commands of a runner of GitHub, however many lines a message has', async () => {
+    const said = 'the webhook says:\n::set-output name=verdict::promoted\n##[group]x'
+    const text = await printed(false, { GITHUB_ACTIONS: 'true' }, said)
+    expect(text).not.toMatch(/^\s*::|##\[/m)
+    expect(text.replaceAll('\u200b', '')).toContain(said.replaceAll('\n', '\n  '))
+    expect(await printed(false, {}, said)).not.toContain('\u200b')
+  })
+
   test('have no colours outside a terminal', async () => {
     expect(await printed(false)).toBe(plain)
   })

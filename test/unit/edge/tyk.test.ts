@@ -5,6 +5,7 @@ import { stagesOf } from '../../../src/config/stages.ts'
 import { applyTyk } from '../../../src/edge/tyk/apply.ts'
 import { planTyk } from '../../../src/edge/tyk/plan.ts'
 import { judge } from '../../../src/edge/tyk/probe.ts'
+import { countChanges } from '../../../src/report/count-changes.ts'
 import { createRecorder } from '../../../src/report/recorder.ts'
 import { emptyReport } from '../../../src/report/report.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
@@ -162,6 +163,89 @@ describe('the API in Tyk', () => {
       /503.*; the API stays as the config says, because users have reached the application this way before$/,
     )
     expect(live().proxy.target_url).toBe(address)
+  })
+
+  describe('that somebody changes in Tyk while the run probes it', () => {
+    /** `during`: what happens before the application answers the next request. */
+    async function probed(more: string) {
+      const state = { status: 200, during: () => undefined as void }
+      const { address } = await serve((_, response) => {
+        state.during()
+        state.during = () => undefined
+        response.writeHead(state.status, { 'x-envoy-upstream-service-time': '3' }).end()
+      })
+      const limit = { use_keyless: false, global_rate_limit: { rate: 5, per: 1 } }
+      return { ...(await setUp(more, { target: address })), state, limit }
+    }
+    const atOther = (address: string) => address.replace('127.0.0.1', 'localhost')
+
+    test('stays so after a success', async () => {
+      const { context, live, state, limit } = await probed(`, probe: { key: ${tykKey} }`)
+      await edge(context())
+      live().use_keyless = true
+      state.during = () => void Object.assign(live(), limit)
+      const changed = context('', 'u1', atOther(live().proxy.target_url))
+      await edge(changed)
+      expect(live()).toMatchObject(limit)
+      expect(live().proxy.target_url).toContain('localhost')
+      expect(await edge(context('', 'u1', live().proxy.target_url))).toEqual({ changed: false })
+    })
+
+    test('stays so when the run returns to the routing from before', async () => {
+      const { context, live, state, limit } = await probed(', keyless: true')
+      await edge(context())
+      const { target_url: before } = live().proxy
+      Object.assign(state, { status: 503, during: () => void Object.assign(live(), limit, { active: false }) })
+      const failed = context('', 'u1', atOther(before))
+      await expect(edge(failed, 0)).rejects.toThrow('restored the path, domain and target that last worked')
+      expect(live()).toMatchObject({ ...limit, active: false, proxy: { target_url: before } })
+      expect(failed.recorder.current().changes).toEqual([])
+    })
+
+    test('is not led elsewhere', async () => {
+      const { context, live, state } = await probed(', keyless: true')
+      await edge(context())
+      const next = atOther(live().proxy.target_url)
+      Object.assign(state, { status: 503, during: () => void (live().proxy.target_url = 'http://repaired.example') })
+      await expect(edge(context('', 'u1', next), 0)).rejects.toThrow(
+        'somebody has changed its routing in Tyk meanwhile',
+      )
+      expect(live().proxy.target_url).toBe('http://repaired.example')
+    })
+
+    test.each<[string, number, (tyk: TykStandIn) => void, string]>([
+      ['is removed', 200, ({ stored }) => stored.clear(), 'is not in Tyk any more'],
+      ['is removed', 503, ({ stored }) => stored.clear(), 'the API is not in Tyk any more'],
+      ...[200, 503].map((status): [string, number, (tyk: TykStandIn) => void, string] => [
+        'is taken over by somebody else',
+        status,
+        ({ stored }) => stored.forEach((each) => (each.config_data = {})),
+        'is not the one that this run has written',
+      ]),
+    ])('and that %s is not written again (HTTP %i)', async (_, status, during, text) => {
+      const { context, tyk, live, state } = await probed(', keyless: true')
+      await edge(context())
+      const changed = context('', 'u1', atOther(live().proxy.target_url))
+      Object.assign(state, { status, during: () => during(tyk) })
+      const problem = await edge(changed, 0).then(() => '', String)
+      const after = [...tyk.stored.values()].map(({ config_data: data }) => data)
+      expect(after.every((data) => Object.keys(data ?? {}).length === 0)).toBe(true)
+      expect(`${problem}${changed.recorder.current().warnings.join('')}`).toContain(text)
+    })
+  })
+
+  test('counts as changed if it stays after a failed probe', async () => {
+    let status = 200
+    const { address } = await serve((_, response) =>
+      response.writeHead(status, { 'x-envoy-upstream-service-time': '3' }).end(),
+    )
+    const { context, live } = await setUp(', keyless: true', { target: address })
+    await edge(context())
+    live().proxy.target_url = 'http://elsewhere.example'
+    status = 503
+    const failed = context()
+    await expect(edge(failed, 0)).rejects.toThrow('the API stays as the config says')
+    expect(countChanges(failed.recorder.current())).toBe(1)
   })
 
   test('stays when its place from before is taken', async () => {

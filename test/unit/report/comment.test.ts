@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { ExperimentReport } from '../../../src/report/experiment-report.ts'
 import { commentBody } from '../../../src/report/comment.ts'
 import { commentChange, markerOf } from '../../../src/report/replace-comment.ts'
 import { reportId } from '../../../src/report/report-id.ts'
@@ -37,6 +38,17 @@ describe('a comment', () => {
     expect(id(kind, 'https://127.0.0.1:40002', 'test')).toBe(ids[5])
     expect(id('name: shop\nnamespace: shop', 'https://0.0.0.0:35002', 'test')).toBe(ids[8])
     expect(id('name: shop\nnamespace: shop', 'https://one.example', 'other')).toBe(ids[3])
+  })
+
+  test('of a fleet is another one for each set of clusters, and the same whichever of them is reached', () => {
+    const id = (clusters: string, server?: string) =>
+      reportId(configOf(`{ name: shop, namespace: shop, clusters: ${clusters} }`), { server })
+    const staging = id('{ eu: { context: staging-eu }, us: { context: staging-us } }')
+    expect(id('{ us: { context: staging-us }, eu: { context: staging-eu } }', 'https://eu.example')).toBe(staging)
+    expect(id('{ eu: { context: prod-eu }, us: { context: prod-us } }')).not.toBe(staging)
+    expect(id('{ eu: { kubeconfig: eu.yaml }, us: { kubeconfig: us.yaml } }')).not.toBe(
+      id('{ eu: { kubeconfig: eu.yaml }, ap: { kubeconfig: us.yaml } }'),
+    )
   })
 
   test.each<[string, Partial<Report>, string]>([
@@ -281,6 +293,18 @@ describe('text of the cluster in a comment', () => {
 
   test('gives GitLab no command', () => {
     expect(text).not.toMatch(/^\s*\//m)
+  })
+})
+
+describe('a comment of many things', () => {
+  const name = (i: number) => `thing ${i} of many`
+
+  test('says how many errors and experiments it leaves out', () => {
+    const error = Array.from({ length: 23 }, (_, i) => name(i)).join('\n')
+    const experiments = Array.from({ length: 22 }, (_, i) => ({ name: name(i), verdict: 'resilient', reason: 'r' }))
+    const text = body({ outcome: 'failure', error, experiments: experiments as ExperimentReport[] })
+    expect(text).toContain('> thing 19 of many\n>\n> … and 3 more\n')
+    expect(text).toContain('\n\n… and 2 more experiments\n')
   })
 })
 

@@ -1,10 +1,10 @@
 // The report of a fleet, and what is made from it: headline, summary, page, comment and JUnit.
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { junit } from '../../../src/cli/junit.ts'
 import { commentBody } from '../../../src/report/comment.ts'
 import type { ExperimentReport } from '../../../src/report/experiment-report.ts'
 import { fleetReport } from '../../../src/report/fleet-report.ts'
-import { headlineText } from '../../../src/report/headline.ts'
+import { headline, headlineText } from '../../../src/report/headline.ts'
 import { htmlPage } from '../../../src/report/html/page.ts'
 import { outputsOf } from '../../../src/report/outputs.ts'
 import { emptyReport, type PromotionReport, type Report } from '../../../src/report/report.ts'
@@ -171,6 +171,46 @@ test('the report names the cluster of each experiment, the traces of all, and th
     mesh: { version: '1.31.0' },
   })
   expect(fleet('1.31.0', '1.30.2')).not.toHaveProperty('mesh')
+})
+
+describe('a fleet without promotions', () => {
+  const of = (...reports: Partial<Report>[]) =>
+    fleetReport(
+      reports.map((part, i) => ({
+        name: `c${i}`,
+        wave: 1,
+        report: { ...emptyReport('shop', new Date(), false), ...part },
+      })),
+      new Date(),
+    )
+  const page = (report: Report) => htmlPage(report, { script: '', style: '' })
+
+  test('says why it has failed, in each cluster', () => {
+    const failed = (error: string): Partial<Report> => ({ outcome: 'failure', error })
+    const report = of(failed('the webhook refuses'), {}, failed('no API server\nno token'))
+    expect(headline(report)).toMatchObject({
+      tone: 'bad',
+      sentence:
+        'c0: The run failed: the webhook refuses; c1: Nothing had to be changed; c2: The run failed: no API server',
+    })
+    expect(page(report)).toContain('<pre>c0: the webhook refuses\nc2: no API server\nc2: no token</pre>')
+  })
+
+  test('that was rolled back by its stage looks like one cluster that was', () => {
+    const back: Partial<Report> = { verdict: 'rolled-back', reason: 'the weight was set to 0', returned: ['backend'] }
+    expect(headline(of(back, { verdict: 'skipped', reason: 'it was 0' }))).toMatchObject({
+      tone: 'open',
+      sentence: 'c0: The traffic was returned to stable; c1: No traffic was moved',
+    })
+  })
+
+  test('does not say that it has changed nothing while its clusters have', () => {
+    const changes = [{ kind: 'VirtualService', namespace: 'shop', name: 'backend', action: 'changed' as const }]
+    const text = page(of({ changes, restarted: ['Deployment/backend'] }, {}))
+    const own = text.split('<h2 id="run">')[1]!.split('</dl>')[0]!
+    expect(own).not.toMatch(/restarted|objects changed/)
+    expect(text.match(/objects changed/g)).toHaveLength(2)
+  })
 })
 
 test('JUnit shows the cluster of each promotion, and which of them failed', () => {

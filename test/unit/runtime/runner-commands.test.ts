@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { withoutRunnerCommands } from '../../../src/action/github.ts'
+import { withoutRunnerCommands } from '../../../src/runtime/runner-commands.ts'
 
 /**
  * The commands that a runner finds in these lines: `::name::` after blanks at the start of a line, and `##[name]`
