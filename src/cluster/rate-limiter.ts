@@ -43,12 +43,13 @@ export function createRateLimiter({
 
   /** Takes the next slot and waits for it. One in a pause that began meanwhile is void: all of them would begin at its end. */
   async function waitForSlot(latestAt: number): Promise<void> {
-    do {
+    for (let knownPause; knownPause !== pausedUntil; ) {
+      knownPause = pausedUntil
       const at = nextSlot()
       if (Math.max(at, clock.now()) > latestAt) throw new RateLimitError(explainDelay())
       nextAt = at + intervalMs
       if (at > clock.now()) await clock.sleep(at - clock.now())
-    } while (pausedUntil > clock.now())
+    }
   }
 
   function explainDelay(): string {
