@@ -1,2 +1,0 @@
-import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
-import{c as r}from"./chunk-SEIQNQKK.js";import{b as i}from"./chunk-QRUWPGVH.js";function p(t,e){return`${t}.${e}.svc.cluster.local`}function a(t){return`${t}-gateway`}function c(t,e,n,o){return{apiVersion:i(t),kind:t,metadata:{name:n,namespace:e,labels:r},spec:o}}function f({expose:t={}},e){let n=t[e];return n?.api==="istio"?n.gateway:void 0}function u({expose:t={}},e){return t[e]?.hosts.find(n=>!n.includes("*"))??e}export{p as a,a as b,c,f as d,u as e};

@@ -1,2 +1,0 @@
-import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
-function p({edge:t,expose:n={}},{cluster:r}){if(t?.tyk.enabled)return c(t.tyk);let e=r?.ingress.http;return e!==void 0&&!/^(127\.|localhost|\[::1\])/.test(e)?`http://${e}`:Object.values(n).flatMap(({hosts:i,tls:f})=>i.filter(s=>!s.includes("*")).map(s=>`${f?"https":"http"}://${s}`))[0]}function c({url:t,domain:n,listenPath:r}){let e=`${t}${r}`;if(n===void 0||!URL.canParse(e))return e;let o=new URL(e);return o.hostname=n,o.href}export{p as a};

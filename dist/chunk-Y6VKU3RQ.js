@@ -1,9 +1,0 @@
-import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
-import{a as g}from"./chunk-OZRDB43F.js";import{styleText as b}from"node:util";function J(r,e,u=process.stderr){let c=0,o=h(r,e),i=(t,n,l=r)=>b(t,n,{stream:l}),a=t=>o.above(r,t===""?`
-`:`${"  ".repeat(c)}${t}
-`),s=(t,n)=>p(t).split(`
-`).forEach(n);return{info:t=>s(t,a),warning:t=>s(t,n=>a(`${i("yellow","warning:")} ${n}`)),error:t=>s(t,n=>o.above(u,`${i("red","error:",u)} ${n}
-`)),live:o.show,isLive:o.isLive,success:t=>s(t,n=>a(i("green",n))),group:async(t,n)=>{e.GITLAB_CI&&r.write(d("start",t)),a(i("bold",t)),c++;try{return await n()}finally{c--,e.GITLAB_CI&&r.write(`${d("end",t)}
-`)}}}}function h(r,{CI:e,TERM:u}){let c=r.isTTY&&!e&&u!=="dumb",o=[],i=[],a=s=>{let{columns:t,rows:n}=v(r),l=i.reduce((f,w)=>f+Math.max(1,Math.ceil(m(w)/t)),0);l>0&&r.write(`\x1B[${Math.min(l,n-1)}A\x1B[0J`),s(),i=S(o,n-1).map(f=>$(t-1,f)),i.length>0&&r.write(i.map(f=>`${f}
-`).join(""))};return{isLive:c,above:(s,t)=>a(()=>{s.write(t)}),show:s=>{c&&a(()=>o=s.map(t=>p(t).replace(/[\n\t]/g," ")))}}}function v({columns:r,rows:e}){return{columns:r||80,rows:Math.max(2,e||24)}}var y=/[\u1100-\u1fff\u2300-\u23ff\u25fd\u25fe\u2600-\u27bf\u2b00-\u2bff\u2e80-\u{10ffff}]/u;function m(r){return Array.from(r).reduce((e,u)=>e+(y.test(u)?2:1),0)}function $(r,e){let u=Array.from(e),c=0,o=u.findIndex(i=>(c+=m(i))>r);return o<0?e:u.slice(0,o).join("")}function S(r,e){return r.length<=e?r:[...r.slice(0,e-1),`\u2026 and ${r.length-e+1} more lines`]}function d(r,e){return`\x1B[0Ksection_${r}:${Math.floor(Date.now()/1e3)}:mesh_canary_${e.replace(/\W/g,"_")}\r\x1B[0K`}function p(r){return r.replace(/\r\n/g,`
-`).replace(x,"\uFFFD")}var x=new RegExp(String.raw`[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029${g}]`,"g");export{J as a};
