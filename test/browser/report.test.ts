@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { chancesOf, stableFailing } from '../../src/simulate/chances.ts'
 import type { PromotionReport, Report } from '../../src/report/report.ts'
 import type { SimulationReport } from '../../src/report/simulation-report.ts'
+import { evidenceText } from '../../src/statistics/evidence.ts'
 import { planOf } from '../unit/fixtures.ts'
 import {
   keepPicture,
@@ -154,10 +155,8 @@ describe('the charts of a promotion', () => {
     const legend = async (chart: string) => (await page.locator(`#${chart} .legend`).textContent()) ?? ''
     expect(await legend('p0-0')).toContain(`weight of canary ${timeline().weight.at(-1)}%`)
     const { fail, pass } = timeline().evidence['success rate']!
-    expect(await legend('p0-3')).toContain(
-      `against the canary ${fail.at(-1)!.toLocaleString('en', { maximumSignificantDigits: 4 })}`,
-    )
-    expect(await legend('p0-3')).toContain(`for the canary ${pass.at(-1)!.toLocaleString('en')}`)
+    expect(await legend('p0-3')).toContain(`against the canary ${evidenceText(fail.at(-1)!)}`)
+    expect(await legend('p0-3')).toContain(`for the canary ${evidenceText(pass.at(-1)!)}`)
   })
 
   test('are read with the keyboard alone, and a screen reader hears the values', async () => {
