@@ -1,9 +1,9 @@
 // What the promotions of one cluster of a fleet say to those of the others, and how they wait for them.
-import type { CanaryConfig } from '../config/schema.ts'
 import type { Clock } from '../runtime/clock.ts'
 import {
   decisiveFailure,
   describeFailure,
+  hasFailed,
   isHeld,
   isPromoted,
   withHeartbeat,
@@ -53,8 +53,8 @@ export function isHandedOver({ runs, isOutOfTime }: OwnPromotions): boolean {
 
 /** Not only once the rollback is written: an API server that is away must not keep a bad version in the other clusters. */
 export function tellOfFailure(own: OwnPromotions, others: OtherClusters | undefined): void {
-  const outcome = outcomeOf(own)
-  if (outcome.rollsBackOthers) void others?.report(outcome).catch(() => undefined)
+  const failed = decisiveFailure(own.runs)
+  if (failed && failed.rolledBackWith === undefined) void others?.report(outcomeOf(own)).catch(() => undefined)
 }
 
 const waitPollMs = 2_000
@@ -89,13 +89,16 @@ export async function watchWhileWaiting(
   while (!ends.aborted) {
     await withHeartbeat(runs, Promise.race([look(), aborted]))
     tellOfFailure(own, others)
-    if (runsUntil && clock.now() >= runsUntil.latestAt) return
+    if (runsUntil && clock.now() >= runsUntil.latestAt + graceMs(runsUntil)) return
   }
 }
 
+/** A cluster in doubt decides at `latestAt` only, and what is promoted elsewhere has to hear of it. */
+const graceMs = ({ at, latestAt }: HandOverSchedule) => Math.min(15_000, (latestAt - at) / 4)
+
 /**
- * Called before each look; returns what follows it. A promotion that cannot be confirmed for as long as its guard waits may have
- * been rolled back by the guard, so it counts as lost.
+ * Called before each look; returns what follows it. What its guard has rolled back shows in the Lease as soon as the API server
+ * answers. One that cannot be confirmed for `progressDeadline` counts as lost.
  */
 function createLastLook(own: OwnPromotions, others: OtherClusters): () => () => Promise<void> {
   const { runs, deps } = own
@@ -104,11 +107,13 @@ function createLastLook(own: OwnPromotions, others: OtherClusters): () => () => 
     const isLast = others.isLastLook()
     if (isLast) since ??= deps.clock.now()
     return async () => {
-      if (since === undefined || !isLast) return
-      const confirmed = await Promise.all(runs.map(async (run) => (await run.confirmWeight?.()) ?? true))
+      if (since === undefined || !isLast || deps.signal.aborted) return
+      const kept = runs.filter((run) => !hasFailed(run))
+      const confirmed = await Promise.all(kept.map(async (run) => (await run.confirmWeight?.()) ?? true))
+      if (deps.signal.aborted) return
       const unseenMs = deps.clock.now() - since
-      const unseen = runs.filter((_, i) => !confirmed[i])
-      const lost = unseen.filter(({ plan }) => unseenMs > longestUnseenMs(plan))
+      const unseen = kept.filter((_, i) => !confirmed[i])
+      const lost = unseen.filter(({ plan }) => unseenMs > plan.progressDeadline)
       const reason = `nobody could see for ${Math.round(unseenMs / 1_000)} s whether it still has its traffic`
       await Promise.all(lost.map((run) => run.rollBack(reason)))
       // One that the look has rolled back has its weight and its Lease as well.
@@ -116,8 +121,6 @@ function createLastLook(own: OwnPromotions, others: OtherClusters): () => () => 
     }
   }
 }
-
-const longestUnseenMs = ({ guard, progressDeadline }: CanaryConfig) => (guard.enabled ? guard.after : progressDeadline)
 
 /** The time of the run ended before all were promoted, here and in the other clusters. */
 export function handOverPromoted(

@@ -87,7 +87,9 @@ async function startPlan(
   if (obstacle && (!obstacle.rollsBackEarlierRun || weight === 0)) return prevented(plan, weight, obstacle)
   const idle = await whyIdle()
   if (idle !== undefined) return obstacle ? prevented(plan, weight, obstacle) : { idle, plan, weight }
-  const started = withHeartbeat(runs, startPromotion(cluster, config, plan, watched, deps))
+  // To roll back, this run does not wait for another: that one may promote what it would then take away.
+  const claiming = obstacle ? { ...plan, leaseWaitTimeout: 0 } : plan
+  const started = withHeartbeat(runs, startPromotion(cluster, config, claiming, watched, deps))
   return obstacle ? takeOverAndRollBack(started, plan, weight, obstacle) : started
 }
 

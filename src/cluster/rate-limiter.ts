@@ -86,7 +86,11 @@ export function createRateLimiter({
       nextAt = Math.min(nextSlot() + intervalMs, Math.max(nextAt, clock.now() + burstMs))
     },
     pauseFor: (ms) => {
-      pausedUntil = Math.max(pausedUntil, clock.now() + ms)
+      const until = clock.now() + ms
+      if (until <= pausedUntil) return
+      pausedUntil = until
+      // All slots that were taken are void now, so none of them keeps others waiting.
+      nextAt = Math.min(nextAt, until)
     },
   }
 }

@@ -135,6 +135,10 @@ export class FollowedRun implements ActivePromotion {
     return this.condemned === undefined || this.isOver || this.verdict === 'rolled-back'
   }
 
+  get rolledBackWith(): string | undefined {
+    return this.condemned?.rolledBackWith
+  }
+
   /** It has no Lease that somebody could take. */
   get isLost(): boolean {
     return false

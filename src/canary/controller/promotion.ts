@@ -25,7 +25,7 @@ import { setShiftTime } from '../state/steps.ts'
 import { describeTooLittleTraffic } from '../load/traffic-need.ts'
 import type { Action, ActiveState, EndedState, Next, State } from '../state/types.ts'
 import { splitsTraffic, type Split } from '../../policies/routes.ts'
-import { readHighestWeight, readWeight } from '../traffic/router.ts'
+import { hasWeight, readHighestWeight, readWeight } from '../traffic/router.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import { awaitOutcome, explainUnsettled, promotionOf, settleLease } from './conclude.ts'
 import { currentObjects, type Promotion, type PromotionContext } from './context.ts'
@@ -230,9 +230,9 @@ export class PromotionRun {
   /** By what the API server says now: a watch may be behind it. */
   async confirmWeight(): Promise<boolean> {
     const { cluster, split } = this.context
-    if (!this.hasEnded() || !this.writer.isIdle()) return false
+    if (!this.hasEnded() || this.isSettled || !this.writer.isIdle()) return false
     try {
-      return (await this.renew()) && Math.round(await readWeight(cluster, split)) === Math.round(this.state.weight)
+      return (await this.renew()) && (await hasWeight(cluster, split, this.state.weight))
     } catch (problem) {
       if (problem instanceof LeaseLost) await this.lose(problem)
       return false
@@ -281,8 +281,8 @@ export class PromotionRun {
   private async withoutRefusedRaise(state: ActiveState, { isLast }: HandOverRequest): Promise<ActiveState | undefined> {
     const { cluster, split, deps } = this.context
     const before = isLast && this.writer.isWeightRefused() ? beforeRaise(state, deps.clock.now()) : undefined
-    const live = before && (await readHighestWeight(cluster, split).catch(() => undefined))
-    return live !== undefined && Math.round(live) === before?.weight ? before : undefined
+    const isInForce = before && (await hasWeight(cluster, split, before.weight).catch(() => false))
+    return isInForce ? before : undefined
   }
 
   /** The next run finds it unfinished, so that it can still be rolled back, and promotes it at once. */

@@ -12,7 +12,14 @@ import { openSession } from '../ownership/session.ts'
 import { readMeshConfigs } from '../../mesh/mesh-config.ts'
 import { splitOf } from '../../policies/routes.ts'
 import { findBypasses, type Bypasses } from '../traffic/bypasses.ts'
-import { readHighestWeight, readWeight, removeManagedRoutes, resetToStable, setWeight } from '../traffic/router.ts'
+import {
+  hasWeight,
+  readHighestWeight,
+  readWeight,
+  removeManagedRoutes,
+  resetToStable,
+  setWeight,
+} from '../traffic/router.ts'
 import { rollbackObstacle } from '../workload/endpoints.ts'
 import { selectorsOf, type VersionSelectors } from '../workload/selectors.ts'
 import {
@@ -114,7 +121,8 @@ async function firstState(context: PromotionContext): Promise<ActiveState> {
   const live = await readWeight(cluster, split)
   if (resumedFrom) {
     deps.note(describeResumption(resumedFrom))
-    return resumeState(resumedFrom, live, deps.clock.now())
+    const isAsLeft = await hasWeight(cluster, split, resumedFrom.weight)
+    return resumeState(resumedFrom, isAsLeft ? resumedFrom.weight : live, deps.clock.now())
   }
   const { weight, passed } = startWeightOf(plan, live, session.lastOutcome, session.template)
   // After an interrupted write, routes may differ.

@@ -28,7 +28,7 @@ export function endForHandOver(
   { why, resumeWithinMs, isLast }: HandOverRequest,
   now: number,
 ): Next<EndedState> | undefined {
-  const doubt = findDoubt(plan, state)
+  const doubt = findDoubt(plan, state, now)
   if (doubt?.mayPass && !isLast) return undefined
   if (doubt) return giveUp(plan, state, `${why}, and ${doubt.text}`, now)
   const reason = `${why}, ${describeRest(plan, state.weight, resumeWithinMs)}`
@@ -79,14 +79,24 @@ export function beforeRaise(state: ActiveState, now: number): ActiveState | unde
   }
 }
 
+const longestStartMs = 60_000
+
+/**
+ * Nothing counts before its pods are ready, so one run after the other would hand such a canary over. A person may take their
+ * time to let it begin.
+ */
+function isLateToStart(plan: CanaryConfig, state: ActiveState, now: number): boolean {
+  const awaitsPerson = dueGates(plan, state).some((gate) => gate !== 'rollback')
+  const longestMs = Math.min(plan.progressDeadline, longestStartMs)
+  return state.phase === 'waiting' && !awaitsPerson && now - state.waitingSince >= longestMs
+}
+
 type Doubt = { text: string; mayPass: boolean }
 
-function findDoubt(plan: CanaryConfig, state: ActiveState): Doubt | undefined {
+function findDoubt(plan: CanaryConfig, state: ActiveState, now: number): Doubt | undefined {
   if (state.weight === 0) return undefined
   const passing = (text: string) => ({ text, mayPass: true })
-  // Nothing counts before its pods are ready, so one run after the other would hand it over. A person may take their time.
-  const awaitsPerson = dueGates(plan, state).some((gate) => gate !== 'rollback')
-  if (state.phase === 'waiting' && !awaitsPerson) return passing('the canary is not ready yet, so nobody can judge it')
+  if (isLateToStart(plan, state, now)) return passing('the canary is not ready, so nobody can judge it')
   if (state.countersMissingSince !== undefined) return passing('the counters of the sidecars cannot be read')
   if (state.unguardedSince !== undefined) return passing('no guard watches the weight')
   if (state.unservedSince !== undefined) return passing(describeUnserved(state))

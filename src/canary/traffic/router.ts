@@ -9,6 +9,7 @@ import {
   isVirtualService,
   splitsIn,
   splitsTraffic,
+  weightPatch,
   type Routed,
   type Split,
 } from '../../policies/routes.ts'
@@ -42,6 +43,17 @@ export async function readHighestWeight(cluster: Cluster, split: Split): Promise
 export async function readAnyWeight(cluster: Cluster, split: Split): Promise<number> {
   const splits = (await listSplittingRoutes(cluster, split)).flatMap((object) => splitsIn(object, split))
   return Math.max(0, ...splits.flatMap((each) => canaryWeightOf(each) ?? []))
+}
+
+/**
+ * Whether every route that splits gives the canary this weight, in per cent, as it would be written: beside other destinations,
+ * what is written of 25% may read as 26%.
+ */
+export async function hasWeight(cluster: Cluster, split: Split, weight: number): Promise<boolean> {
+  const objects = await requireSplittingRoutes(cluster, split)
+  if (objects.every((object) => weightPatch(object, split, weight).length === 0)) return true
+  const weights = objects.flatMap((object) => splitsIn(object, split)).flatMap((each) => canaryWeightOf(each) ?? [])
+  return weights.length > 0 && weights.every((each) => Math.round(each) === Math.round(weight))
 }
 
 async function readWeights(cluster: Cluster, split: Split): Promise<number[]> {

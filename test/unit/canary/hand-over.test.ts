@@ -10,7 +10,7 @@ import type { State } from '../../../src/canary/state/types.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import type { ObjectWatch } from '../../../src/cluster/watch.ts'
-import { configOf } from '../fixtures.ts'
+import { configOf, to, virtualService } from '../fixtures.ts'
 import { FakeCluster } from './fake-cluster.ts'
 
 vi.mock('../../../src/cluster/watch.ts', () => ({
@@ -27,6 +27,7 @@ const why = 'the run ends after 60 s (`runFor`)'
 /** A cluster in which each guard says at once that it watches. */
 function guardedCluster(before = new FakeCluster()) {
   const cluster = new FakeCluster(before.weight, before.clock)
+  cluster.virtualService = before.virtualService
   cluster.lease = before.lease
   cluster.configMaps = before.configMaps
   cluster.before = () => {
@@ -48,6 +49,24 @@ const stepsOf = ({ steps }: { steps: { weight: number; outcome: string }[] }) =>
   steps.map(({ weight, outcome }) => [weight, outcome])
 
 describe('a run whose time is over', () => {
+  test('leaves the time watched to the next one also beside another destination, where 25% reads as 26%', async () => {
+    const first = guardedCluster()
+    first.virtualService = virtualService([{ route: [to('v1', 98), to('v2', 0), to('v3', 2)] }])
+    await first.promote(planWith(', steps: [25, 100]'), endingIn(first, 97_000))
+    const second = guardedCluster(first)
+    const { steps } = await second.promote(planWith(', steps: [25, 100]'))
+    const { shiftedAt, endedAt } = steps[1] as { shiftedAt: number; endedAt: number }
+    expect(endedAt - shiftedAt).toBeLessThan(60_000)
+  })
+
+  test('hands a canary on that has had no time to become ready', async () => {
+    const first = guardedCluster()
+    await first.promote(planWith(), endingIn(first, 60_000))
+    const second = guardedCluster(first)
+    second.canaryStatus = { ...second.canaryStatus!, conditions: [] }
+    expect(await second.promote(planWith(), endingIn(second, 5_000))).toMatchObject({ verdict: 'held', weight: 5 })
+  })
+
   test('ends held, keeps the weight and its guard, and lets the next run take the Lease', async () => {
     const cluster = guardedCluster()
     const ended = await cluster.promote(planWith(), endingIn(cluster, 60_000))
@@ -177,13 +196,16 @@ describe('a run whose time is over', () => {
   })
 
   test('returns the traffic of a canary that is still not ready when the run that resumed it ends', async () => {
+    const plan = configOf(
+      '{ namespace: shop, canary: { service: backend, interval: 100s, pollInterval: 1s, progressDeadline: 3m } }',
+    )
     const first = guardedCluster()
-    await first.promote(planWith(), endingIn(first, 60_000))
+    await first.promote(plan, endingIn(first, 60_000))
     const second = guardedCluster(first)
     second.canaryStatus = { ...second.canaryStatus!, conditions: [] }
-    const ended = await second.promote(planWith(), endingIn(second, 10_000))
+    const ended = await second.promote(plan, endingIn(second, 70_000))
     expect(ended).toMatchObject({ verdict: 'inconclusive', weight: 0 })
-    expect(ended.reason).toContain('the canary is not ready yet')
+    expect(ended.reason).toContain('the canary is not ready')
     expect(second.weight).toBe(0)
   })
 

@@ -84,6 +84,23 @@ describe('the rate of requests', () => {
     expect(await workTimes(2)).toEqual([3_000, 3_000])
   })
 
+  test('does not wait after a pause for the turns that it made void', async () => {
+    vi.useFakeTimers({ now: 10_000 })
+    const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
+    const limiter = createRateLimiter({ requestsPerSecond: 5, clock: { now: Date.now, sleep } })
+    const at: number[] = []
+    const all = Array.from({ length: 20 }, () =>
+      limiter.schedule(() => Promise.resolve(void at.push(Date.now() - 10_000))),
+    )
+    await vi.advanceTimersByTimeAsync(0)
+    const before = at.length
+    limiter.pauseFor(100)
+    await vi.advanceTimersByTimeAsync(20_000)
+    await Promise.all(all)
+    vi.useRealTimers()
+    expect(at[before]).toBeLessThan(500)
+  })
+
   test('keeps its rate after a pause, for those that waited when it began and those that came in it', async () => {
     vi.useFakeTimers({ now: 10_000 })
     const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))

@@ -7,8 +7,9 @@ import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { createCoordinator, type Member } from '../../../src/fleet/coordinator.ts'
 import { FakeCluster } from '../canary/fake-cluster.ts'
 import { FakeClock } from '../fake-clock.ts'
-import { configOf } from '../fixtures.ts'
+import { configOf, to, virtualService } from '../fixtures.ts'
 import type { ActivePromotion, RecoveryIntent } from '../../../src/canary/active-promotion.ts'
+import { watchWhileWaiting } from '../../../src/canary/other-clusters.ts'
 import type { PromoteDeps } from '../../../src/canary/waves.ts'
 import type { EndedState, State } from '../../../src/canary/state/types.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
@@ -527,4 +528,133 @@ describe('a fleet whose run ends before all are promoted (`runFor`)', () => {
     of('us').ended({})
     expect(of('us').isFinal()).toBe(false)
   })
+})
+
+describe('the last look before a fleet is promoted', () => {
+  /** `us` has reported and seen all of it; `eu` has one promotion, which waits. */
+  async function lastLookOf(more: Partial<ActivePromotion>, clock: FakeClock) {
+    const { of, controller } = fleet(1)
+    for (const name of ['eu', 'us']) void of(name).turn({ server: `https://${name}.example` })
+    await new Promise(setImmediate)
+    void of('us').report({})
+    of('us').confirm()
+    const run = { ...fakeRun('backend'), ...more }
+    const own = { runs: [run], isOutOfTime: false, deps: { signal: controller.signal, clock } }
+    return { run, controller, watching: watchWhileWaiting(own, of('eu'), of('eu').report({})), of }
+  }
+
+  test('waits for an API server that is away for longer than a guard waits', async () => {
+    const { clock } = fakeCluster()
+    const isSeen = () => Promise.resolve(clock.time > 40_000)
+    const { run, watching, of } = await lastLookOf({ confirmWeight: isSeen }, clock)
+    await watching
+    expect(run.rollBack).not.toHaveBeenCalled()
+    expect(of('eu').isFinal()).toBe(true)
+  })
+
+  test('changes nothing once the run is cancelled', async () => {
+    const { clock } = fakeCluster()
+    const [asked, answer] = [Promise.withResolvers<void>(), Promise.withResolvers<boolean>()]
+    const confirmWeight = () => {
+      asked.resolve()
+      return answer.promise
+    }
+    const { run, controller, watching } = await lastLookOf({ confirmWeight }, clock)
+    await asked.promise
+    controller.abort(new Error('cancelled'))
+    await watching
+    clock.time += 600_000
+    answer.resolve(false)
+    await new Promise(setImmediate)
+    expect(run.rollBack).not.toHaveBeenCalled()
+  })
+
+  test('sees the weight that was asked for beside another destination, where 25% reads as 26%', async () => {
+    const { eu, of } = fleet(1)
+    eu.virtualService = virtualService([{ route: [to('v1', 98), to('v2', 0), to('v3', 2)] }])
+    const its = promoteIn(
+      eu,
+      of('eu'),
+      configOf(
+        `{ namespace: shop, canary: { service: backend, interval: 10s, pollInterval: 1s, progressDeadline: 20s, guard: off, steps: [25, 100], until: 25 } }`,
+      ),
+    )
+    await of('us').turn({ server: 'https://us.example' })
+    void of('us').report({})
+    of('us').confirm()
+    expect(await its).toMatchObject({ verdict: 'held', asPlanned: true })
+  })
+
+  test('leaves a canary held that drifted while it waited', async () => {
+    const { eu, of } = fleet(1)
+    const its = promoteIn(
+      eu,
+      of('eu'),
+      configOf(
+        `{ namespace: shop, canary: { service: backend, interval: 10s, pollInterval: 1s, progressDeadline: 20s, guard: off, onFail: hold } }`,
+      ),
+    )
+    await of('us').turn({ server: 'https://us.example' })
+    let looks = 0
+    eu.clock.afterSleep = () => {
+      if ((eu.weight === 100 || looks > 0) && ++looks === 30) {
+        for (const [i, weight] of [70, 30].entries()) eu.virtualService.spec.http![0]!.route![i]!.weight = weight
+        eu.touch()
+      }
+      if (looks !== 40) return
+      void of('us')
+        .report({})
+        .catch(() => undefined)
+      of('us').confirm()
+    }
+    expect(await its).toMatchObject({ verdict: 'held' })
+    expect(of('us').failure()).toBeUndefined()
+  })
+})
+
+test('a cluster in doubt still rolls back what waits elsewhere when it gives up at its last moment', async () => {
+  const { eu, of } = fleet(1)
+  const runsUntil = { at: 200_000, latestAt: 210_000, resumeWithinMs: 3_600_000, why: 'the run ends' }
+  const its = promoteIn(eu, of('eu'), config(), { runsUntil })
+  await of('us').turn({ server: 'https://us.example' })
+  eu.clock.afterSleep = () => {
+    if (eu.clock.time < 211_000) return
+    void of('us')
+      .report({ failure: 'the canary of backend was not promoted', rollsBackOthers: true })
+      .catch(() => undefined)
+  }
+  expect(await its).toMatchObject({ verdict: 'rolled-back', weight: 0 })
+})
+
+test('a run that another one kept from its promotion does not take away what that one promotes', async () => {
+  const us = fakeCluster(25)
+  us.lease = {
+    apiVersion: 'coordination.k8s.io/v1',
+    kind: 'Lease',
+    metadata: { name: 'mesh-canary-backend', namespace: 'shop', uid: 'other', resourceVersion: '1' },
+    spec: { holderIdentity: 'run 8 (00000000)', leaseDurationSeconds: 30, renewTime: 'a' },
+  }
+  us.before = (verb, what) => {
+    const isOther = us.lease?.spec?.holderIdentity?.startsWith('run 8') === true
+    if (verb !== 'get' || what !== 'Lease' || !isOther) return undefined
+    us.lease!.spec!.renewTime = String(us.clock.time)
+    if (us.clock.time <= 90_000) return undefined
+    us.setWeight(100)
+    us.lease = undefined
+    return undefined
+  }
+  const others = {
+    failure: () => undefined,
+    report: () => Promise.resolve(),
+    isLastLook: () => false,
+    confirm: () => undefined,
+    isFinal: () => false,
+  }
+  const waiting = configOf(
+    '{ namespace: shop, canary: { service: backend, interval: 10s, pollInterval: 1s, guard: off, leaseWaitTimeout: 60s } }',
+  )
+  await expect(us.promote(waiting, { others })).rejects.toThrow('another run promotes backend')
+  const ended = await us.promote(waiting, { others, fleetFailure: 'the run failed' })
+  expect(ended.verdict).not.toBe('rolled-back')
+  expect(us.weights).toEqual([])
 })
