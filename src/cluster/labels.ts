@@ -13,6 +13,28 @@ export function matches(selector: Record<string, string>, labels: Record<string,
   return Object.entries(selector).every(([key, value]) => labels[key] === value)
 }
 
+/**
+ * For many selectors over the same objects: looks only at those with the selector's first label. An empty selector selects all, as
+ * in `matches`.
+ */
+export function selectorIndex<T>(
+  all: readonly T[],
+  labelsOf: (each: T) => Record<string, string> | undefined,
+): (selector: Record<string, string>) => readonly T[] {
+  const byLabel = Map.groupBy(
+    all.flatMap((each) =>
+      Object.entries(labelsOf(each) ?? {}).map(([key, value]) => ({ label: `${key}=${value}`, each })),
+    ),
+    ({ label }) => label,
+  )
+  return (selector) => {
+    const [first] = Object.entries(selector)
+    if (!first) return all
+    const some = byLabel.get(`${first[0]}=${first[1]}`) ?? []
+    return some.map(({ each }) => each).filter((each) => matches(selector, labelsOf(each)))
+  }
+}
+
 const addedByIstiod = /^(topology\.istio\.io|topology\.kubernetes\.io|failure-domain\.beta\.kubernetes\.io)\//
 
 /**
