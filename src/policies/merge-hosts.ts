@@ -11,10 +11,11 @@ type Spec = Policy['spec']
  * Objects with the same key become one: VirtualServices by hosts and gateways, DestinationRules by host and workloads,
  * and all others by name. A VirtualService without hosts is the target of a delegation, so its name is its key too.
  */
-export function mergeKey({ apiVersion, kind, metadata, spec }: Policy): string {
+export function mergeKey(object: Policy): string {
+  const { apiVersion, kind, metadata, spec } = object
   const namespace = metadata.namespace ?? ''
   if (kind === 'VirtualService' && hostsOf(spec).length > 0)
-    return JSON.stringify([kind, namespace, fullHosts(spec, namespace), gatewaysOf(spec, namespace)])
+    return JSON.stringify([kind, namespace, fullHosts(object), gatewaysOf(spec, namespace)])
   if (kind === 'DestinationRule') {
     const host = fullHost(String(spec?.['host']), namespace)
     return JSON.stringify([kind, namespace, host, spec?.['workloadSelector'] ?? null])
@@ -26,7 +27,7 @@ export function hostsOf(spec: Spec): string[] {
   return Array.isArray(spec?.['hosts']) ? spec['hosts'].map(String) : []
 }
 
-function fullHosts(spec: Spec, namespace: string): string[] {
+export function fullHosts({ metadata: { namespace = '' }, spec }: Policy): string[] {
   return hostsOf(spec)
     .map((host) => fullHost(host, namespace))
     .sort()
@@ -61,20 +62,28 @@ export function meshHosts(object: Policy): string[] {
   const namespace = metadata.namespace ?? ''
   if (kind === 'DestinationRule')
     return spec?.['workloadSelector'] === undefined ? [fullHost(String(spec?.['host']), namespace)] : []
-  return kind === 'VirtualService' && isForMesh(object) ? fullHosts(spec, namespace) : []
+  return kind === 'VirtualService' && isForMesh(object) ? fullHosts(object) : []
 }
 
 /** True if one of the object's hosts is a pattern such as `*.shop.svc.cluster.local` that the host matches. */
-export function coversHost({ kind, spec }: Policy, host: string): boolean {
+export function coversHost(object: Policy, host: string): boolean {
+  return wildcardHosts(object).some((pattern) => matchesHost(pattern, host))
+}
+
+export function hasWildcardHost(object: Policy): boolean {
+  return wildcardHosts(object).length > 0
+}
+
+function wildcardHosts({ kind, spec }: Policy): string[] {
   const hosts = kind === 'DestinationRule' ? [String(spec?.['host'])] : hostsOf(spec)
-  return hosts.some((pattern) => pattern.startsWith('*') && matchesHost(pattern, host))
+  return hosts.filter((host) => host.startsWith('*'))
 }
 
 /** The hosts and gateways that both VirtualServices name. */
 export function sharedHosts(a: KubeObject, b: KubeObject): { hosts: string[]; gateways: string[] } {
-  const [first, second] = [a, b].map(({ metadata: { namespace = '' }, spec }: Policy) => ({
-    hosts: fullHosts(spec, namespace),
-    gateways: gatewaysOf(spec, namespace),
+  const [first, second] = [a, b].map((object: Policy) => ({
+    hosts: fullHosts(object),
+    gateways: gatewaysOf(object.spec, object.metadata.namespace ?? ''),
   }))
   return {
     hosts: first!.hosts.filter((host) => second!.hosts.includes(host)),

@@ -57,15 +57,16 @@ export function mergeServiceRoutes(
 export function unreachedRoutes(all: readonly Sourced[]): string[] {
   const compiled = all.filter(({ object, source }) => source === fromConfig && isService(object))
   const users = all.filter(({ object, source }) => object.kind === 'VirtualService' && source !== fromConfig)
+  const targets = users.flatMap((user) => targetHosts(user.object).map((host) => ({ host, user })))
+  const usersByTarget = Map.groupBy(targets, ({ host }) => host)
   return compiled.flatMap(({ object }) => {
     const http = object.spec!['http'] as HttpRoute[]
     const { policies, mirroring } = serviceRoutesOf(http)
     const own = { ...policies, ...mirroring }
     const [host] = object.spec!['hosts'] as [string]
-    const unreached = users.filter(
-      (each) =>
-        mergeKey(each.object) !== mergeKey(object) && !coversHost(each.object, host) && leadsTo(each.object, host),
-    )
+    const unreached = (usersByTarget.get(host) ?? [])
+      .map(({ user }) => user)
+      .filter((each) => mergeKey(each.object) !== mergeKey(object) && !coversHost(each.object, host))
     if (Object.keys(own).length === 0) return []
     return unreached.map(
       (each) =>
@@ -80,11 +81,11 @@ function isService({ kind, spec }: Sourced['object']): boolean {
   return kind === 'VirtualService' && http.some(({ name }) => name === routeName) && spec?.['gateways'] === undefined
 }
 
-function leadsTo({ metadata, spec }: Sourced['object'], host: string): boolean {
+/** The hosts that its HTTP routes lead to, each once. */
+function targetHosts({ metadata, spec }: Sourced['object']): string[] {
   const http = (spec?.['http'] ?? []) as HttpRoute[]
-  return http.some(({ route = [] }) =>
-    route.some(({ destination }) => fullHost(destination.host, metadata.namespace ?? '') === host),
-  )
+  const destinations = http.flatMap(({ route = [] }) => route.map(({ destination }) => destination.host))
+  return [...new Set(destinations.map((host) => fullHost(host, metadata.namespace ?? '')))]
 }
 
 function serviceRoutesOf(compiled: HttpRoute[]): ServiceRoutes {

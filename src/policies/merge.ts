@@ -6,7 +6,15 @@ import { otherPortsRouteName, routeName } from '../config/names.ts'
 import { hiddenByOther, hiddenInOne } from './hidden-routes.ts'
 import { placeOf, type Sourced } from './manifests.ts'
 import { MergeContext, mergeNamed, mergeValues, omit, type Fields, type NamedItem } from './merge-fields.ts'
-import { hostsOf, isForSidecarsOnly, mergeKey, meshGateway, sharedHosts } from './merge-hosts.ts'
+import {
+  fullHosts,
+  hasWildcardHost,
+  hostsOf,
+  isForSidecarsOnly,
+  mergeKey,
+  meshGateway,
+  sharedHosts,
+} from './merge-hosts.ts'
 import { mergeRoutes } from './merge-routes.ts'
 import { inheritWildcard, shareRules, type Findings } from './inherit-wildcards.ts'
 import { spreadPolicy } from './spread-traffic-policy.ts'
@@ -33,12 +41,13 @@ export function merge(all: readonly Sourced[], live: readonly KubeObject[] = [])
     notes: [],
     warnings: [],
   }
-  const wildcards = [...all, ...live.map((object): Sourced => ({ object, source: inCluster }))]
+  const known = [...all, ...live.map((object): Sourced => ({ object, source: inCluster }))]
+  const wildcards = known.filter(({ object }) => hasWildcardHost(object))
   const merged = groups.map((group) => mergeGroup(group, wildcards, found))
   const shared = shareRules(merged, found)
   const objects = shared.map(({ object }) => object)
   found.faults.push(...repeatedInSources(all), ...nameFaults(shared))
-  found.warnings.push(...unreachedRoutes(wildcards.filter(isNewOrForeign)))
+  found.warnings.push(...unreachedRoutes(known.filter(isNewOrForeign)))
   if (found.faults.length > 0) throw new ConfigError(found.faults.join('\n'))
   return { objects, notes: found.notes, warnings: found.warnings }
 }
@@ -109,12 +118,11 @@ function mergeReason({ kind, spec }: Sourced['object']): string {
  * created, so it takes them as long as no route of one hides a route of the other.
  */
 function overlapFaults(groups: Sourced[][]): string[] {
-  const virtualServices = groups.filter(([first]) => first!.object.kind === 'VirtualService')
-  return pairsOf(virtualServices).flatMap(([groupA, groupB]) => {
+  return pairsByHost(groups).flatMap(([host, groupA, groupB]) => {
     const [a, b] = [groupA[0]!, groupB[0]!]
     const { hosts, gateways } = sharedHosts(a.object, b.object)
-    const [host] = hosts
-    if (host === undefined || gateways.length === 0) return []
+    // Two that share several hosts are a pair for each of them.
+    if (host !== hosts[0] || gateways.length === 0) return []
     if (!gateways.includes(meshGateway))
       return groupA.flatMap((ofA) => groupB.flatMap((ofB) => hiddenByOther(ofA, ofB, false)))
     return [
@@ -125,18 +133,26 @@ function overlapFaults(groups: Sourced[][]): string[] {
   })
 }
 
+/** The groups of VirtualServices that have a host in common: among a thousand, hardly any two. */
+function pairsByHost(groups: Sourced[][]): [string, Sourced[], Sourced[]][] {
+  const virtualServices = groups.filter(([first]) => first!.object.kind === 'VirtualService')
+  const hosts = virtualServices.flatMap((group) => fullHosts(group[0]!.object).map((host) => ({ host, group })))
+  return [...Map.groupBy(hosts, ({ host }) => host)].flatMap(([host, same]) =>
+    pairsOf(same).map(([a, b]): [string, Sourced[], Sourced[]] => [host, a.group, b.group]),
+  )
+}
+
 /** Objects with the same name that were not merged, because they are for different hosts or workloads. */
 function nameFaults(merged: readonly Sourced[]): string[] {
   const nameOf = ({ object }: Sourced) => `${object.apiVersion.split('/')[0]} ${titleOf(object)}`
-  return pairsOf(merged)
-    .filter(([a, b]) => nameOf(a) === nameOf(b))
-    .map(([a, b]) => {
-      const user = isCompiled(b) ? a : b
-      return (
-        `policies: ${placeOf(a)} and ${placeOf(b)} both give a ${titleOf(a.object)}, for different hosts or workloads; ` +
-        `rename the one in ${placeOf(user)}`
-      )
-    })
+  const pairs = [...Map.groupBy(merged, nameOf).values()].flatMap(pairsOf)
+  return pairs.map(([a, b]) => {
+    const user = isCompiled(b) ? a : b
+    return (
+      `policies: ${placeOf(a)} and ${placeOf(b)} both give a ${titleOf(a.object)}, for different hosts or workloads; ` +
+      `rename the one in ${placeOf(user)}`
+    )
+  })
 }
 
 function mergeObjects(a: Sourced, b: Sourced, { faults, warnings }: Findings): Sourced['object'] {
