@@ -182,7 +182,12 @@ describe('the comment on a pull request', () => {
 })
 
 const rollback = 'deployment: production\nstages: rollback'
-const returned = report({ verdict: 'rolled-back', reason: 'the weight was set to 0', returned: ['backend'] })
+const returned = report({
+  verdict: 'rolled-back',
+  reason: 'the weight was set to 0',
+  returned: ['backend'],
+  weight: 0,
+})
 
 describe('the deployment of a promotion', () => {
   const states = (api: GithubApi) =>
@@ -474,12 +479,18 @@ describe('a deployment that GitHub hears of late', () => {
       { outcome: 'failure', error: 'x', verdict: 'rolled-back', promotions: canaryThat({ verdict: 'rolled-back' }) },
       ['success', 'failure'],
     ],
-    ['returned without proof', rollback, { verdict: 'inconclusive', returned: ['backend'] }, ['inactive']],
+    ['returned without proof', rollback, { verdict: 'inconclusive', returned: ['backend'], weight: 0 }, ['inactive']],
     [
       'returned, while requests still reach it',
       rollback,
-      { verdict: 'inconclusive', returned: ['backend'], outcome: 'failure', error: 'x' },
+      { verdict: 'inconclusive', returned: ['backend'], weight: 0, outcome: 'failure', error: 'x' },
       ['inactive'],
+    ],
+    [
+      'returned in full',
+      rollback,
+      { verdict: 'inconclusive', returned: ['backend'], outcome: 'failure', error: 'frontend was not rolled back' },
+      ['success'],
     ],
     ['at weight 0 already', rollback, { verdict: 'skipped', returned: [] }, ['success']],
   ])('stays active only if the next canary was not %s', async (_, settings, part, last) => {
@@ -602,9 +613,18 @@ describe('the deployment of a fleet', () => {
   test('is inactive after the stage rollback', async () => {
     const api = await github()
     await runFleetOnce(api, fleet(), of())
-    const back = of({ verdict: 'rolled-back', returned: ['backend'] })
+    const back = of({ verdict: 'rolled-back', returned: ['backend'], weight: 0 })
     await runFleetOnce(api, fleet('stages: rollback'), back, [])
     expect(states(api)).toEqual([['in_progress', 'success', 'inactive']])
+  })
+
+  test('stays active while the rollback has failed in one cluster', async () => {
+    const api = await github()
+    await runFleetOnce(api, fleet(), of())
+    const failed = { ...emptyReport('shop', new Date(), false), outcome: 'failure' as const, error: 'no API server' }
+    const clusters = [returned, failed].map((report, i) => ({ name: `c${i}`, wave: 1, report }))
+    await runFleetOnce(api, fleet('stages: rollback'), fleetReport(clusters, new Date()), [])
+    expect(states(api)).toEqual([['in_progress', 'success']])
   })
 })
 

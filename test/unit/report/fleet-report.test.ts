@@ -204,6 +204,47 @@ describe('a fleet without promotions', () => {
     })
   })
 
+  test.each<[string, Partial<Report>, object, number | undefined]>([
+    [
+      'fails',
+      { verdict: 'inconclusive', reason: 'no endpoints', outcome: 'failure', error: 'no endpoints' },
+      { verdict: 'inconclusive', reason: 'c1: no endpoints' },
+      undefined,
+    ],
+    [
+      'does not reach the cluster',
+      { outcome: 'failure', error: 'no API server\nno token' },
+      { verdict: 'inconclusive', reason: 'c1: no API server' },
+      undefined,
+    ],
+    [
+      'cannot check what it has moved',
+      { verdict: 'inconclusive', reason: 'not seen', weight: 0 },
+      { verdict: 'inconclusive', reason: 'c1: not seen' },
+      0,
+    ],
+    [
+      'has nothing to move',
+      { verdict: 'skipped', reason: 'it was 0', weight: 0 },
+      { verdict: 'rolled-back', reason: 'c0: the weight was set to 0' },
+      0,
+    ],
+  ])('is rolled back only if no cluster has failed: one %s', (_, other, expected, weight) => {
+    const back: Partial<Report> = {
+      verdict: 'rolled-back',
+      reason: 'the weight was set to 0',
+      returned: ['backend'],
+      weight: 0,
+    }
+    const report = of(back, other)
+    expect(report).toMatchObject(expected)
+    expect(outputsOf(report, {})['weight']).toBe(weight)
+  })
+
+  test('has no verdict if no cluster moves traffic, also if one fails', () => {
+    expect(of({}, { outcome: 'failure', error: 'no API server' })).not.toHaveProperty('verdict')
+  })
+
   test('does not say that it has changed nothing while its clusters have', () => {
     const changes = [{ kind: 'VirtualService', namespace: 'shop', name: 'backend', action: 'changed' as const }]
     const text = page(of({ changes, restarted: ['Deployment/backend'] }, {}))
