@@ -2,6 +2,7 @@
 import {
   createDeployment,
   hadTraffic,
+  leftNoTraffic,
   ownDeployments,
   setStatus,
   type Deployment,
@@ -50,13 +51,14 @@ export async function endDeployment(
 }
 
 /**
- * The older ones that look active. What a rollback moves is the traffic of the newest one: of an open one, or of one that was promoted last.
+ * The older ones that look active. What a rollback moves is the traffic of the newest one that may have some: of an open one, or of one that
+ * was promoted last.
  * A promoted one before it stays, because its version is the stable one that all traffic returns to.
  */
 function withoutTraffic(own: DeploymentEnd, all: Deployment[]): Deployment[] {
   const older = all.filter((each) => isOlder(own, each))
   const isRollback = own.deploymentId === undefined
-  const newest = older.find(({ state }) => state !== 'INACTIVE')
+  const newest = older.find((each) => each.state !== 'INACTIVE' && !leftNoTraffic(each))
   return older.filter((each) =>
     each.state === 'SUCCESS' ? !isRollback || each === newest : [undefined, 'IN_PROGRESS'].includes(each.state),
   )

@@ -1,6 +1,5 @@
 // The GitHub Deployment of a promotion: created when it begins, and told how it ended.
 import type { Report } from '../report/report.ts'
-import { verdictName } from '../report/headline.ts'
 import { cutText } from '../runtime/cut-text.ts'
 import type { GithubRun } from './github-run.ts'
 import type { Github } from './octokit.ts'
@@ -12,6 +11,8 @@ const descriptionLength = 140
 export const heldPrefix = 'held: '
 const failedPrefix = 'promoted, but the run failed: '
 const nothingPrefix = 'nothing to promote: '
+const skippedPrefix = 'skipped: '
+const rolledBackPrefix = 'rolled back: '
 
 /** `reportId`: which config, namespace and cluster it is of. `began`: when the run did, as ISO 8601. */
 export type DeploymentTarget = {
@@ -53,6 +54,11 @@ function isHeld({ state, description }: Deployment): boolean {
 export function hadTraffic({ state, description }: Deployment): boolean {
   if (state === 'INACTIVE') return !description.startsWith(nothingPrefix)
   return state === 'SUCCESS' || (state === 'FAILURE' && description.startsWith(failedPrefix))
+}
+
+/** Its run has failed, and has left no traffic on its canary. */
+export function leftNoTraffic({ state, description }: Deployment): boolean {
+  return state === 'FAILURE' && [skippedPrefix, rolledBackPrefix].some((prefix) => description.startsWith(prefix))
 }
 
 /** Not repeated after an error: GitHub may have created it nevertheless. */
@@ -137,9 +143,15 @@ export function endStatus({ verdict, reason = '', outcome, error = '', promotion
   const why = error.split('\n')[0] || reason || 'the run failed'
   if (outcome === 'failure' && verdict === 'promoted') return { state: 'failure', description: `${failedPrefix}${why}` }
   if (outcome === 'failure' || verdict === undefined || verdict === 'rolled-back' || verdict === 'inconclusive')
-    return { state: 'failure', description: verdict === undefined ? why : `${verdictName(verdict)}: ${reason || why}` }
+    return { state: 'failure', description: `${failurePrefix(verdict)}${verdict === undefined ? why : reason || why}` }
   if (verdict === 'held') return { state: 'in_progress', description: `${heldPrefix}${reason}` }
   const promoted = promotions.find((each) => each.verdict === 'promoted')
   if (verdict === 'promoted' || promoted) return { state: 'success', description: promoted?.reason ?? reason }
   return { state: 'inactive', description: `${nothingPrefix}${reason}` }
+}
+
+function failurePrefix(verdict: Report['verdict']): string {
+  if (verdict === 'skipped') return skippedPrefix
+  if (verdict === 'rolled-back') return rolledBackPrefix
+  return verdict === undefined ? '' : `${verdict}: `
 }

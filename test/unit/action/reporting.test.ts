@@ -286,6 +286,17 @@ describe('the deployment of a promotion', () => {
     expect(states(api).map((all) => all.at(-1))).toEqual(['success', last])
   })
 
+  test.each<[string, Partial<Report>]>([
+    ['moved nothing', { verdict: 'skipped', reason: 'v2 is broken' }],
+    ['rolled its canary back', { verdict: 'rolled-back', reason: 'too slow' }],
+  ])('is inactive when a rollback takes its traffic after a run that failed and %s', async (_, part) => {
+    const api = await github()
+    await runOnce('deployment: production', environment(api))
+    await runOnce('deployment: production', environment(api), report({ ...part, outcome: 'failure', error: 'x' }))
+    await runOnce(rollback, environment(api), returned)
+    expect(states(api).map((all) => all.at(-1))).toEqual(['inactive', 'failure'])
+  })
+
   test('is not created by a run that promotes nothing', async () => {
     const api = await github()
     await runOnce('deployment: production\ndryRun: true', environment(api))
