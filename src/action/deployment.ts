@@ -61,10 +61,14 @@ export function leftNoTraffic({ state, description }: Deployment): boolean {
   return state === 'FAILURE' && [skippedPrefix, rolledBackPrefix].some((prefix) => description.startsWith(prefix))
 }
 
-/** Not repeated after an error: GitHub may have created it nevertheless. */
+/**
+ * Not repeated after an error: GitHub may have created it nevertheless. `payload`: of one that is created late, because neither its id nor
+ * its time says when its run began.
+ */
 export async function createDeployment(
   { octokit }: Github,
   { run, environment, reportId }: DeploymentTarget,
+  payload?: Payload,
 ): Promise<number> {
   const { owner, repo, sha } = run
   const { data } = await octokit.rest.repos.createDeployment({
@@ -77,6 +81,7 @@ export async function createDeployment(
     description: 'A canary, promoted by evidence',
     auto_merge: false,
     required_contexts: [],
+    ...(payload === undefined ? {} : { payload }),
   })
   if (!('id' in data)) throw new Error(data.message ?? 'GitHub has created no deployment')
   return data.id
@@ -85,8 +90,20 @@ export async function createDeployment(
 /** GitHub lists deployments by task, so those of other configs do not count. */
 const taskOf = (reportId: string) => `mesh-canary:${reportId}`
 
-/** `createdAt`: in milliseconds, by the clock of this machine. `state`: as GraphQL names it; undefined if it has no status. */
-export type Deployment = { id: number; sha: string; createdAt: number; state: string | undefined; description: string }
+type Payload = { began: string }
+
+/**
+ * `createdAt`: in milliseconds, by the clock of this machine. `began`: when its run did, by the clock of that one; only of one that was
+ * created late. `state`: as GraphQL names it; undefined if it has no status.
+ */
+export type Deployment = {
+  id: number
+  sha: string
+  createdAt: number
+  began?: number
+  state: string | undefined
+  description: string
+}
 type Nodes = {
   nodes: ({ databaseId: number; latestStatus: { state: string; description: string | null } | null } | null)[]
 }
@@ -107,9 +124,11 @@ export async function ownDeployments(
   // One request for all of them, because each of them would need its own otherwise.
   const { nodes } = await persistently(() => octokit.graphql<Nodes>(statusQuery, { ids }))
   const statuses = new Map(nodes.flatMap((node) => (node ? [[node.databaseId, node.latestStatus]] : [])))
-  return data.map(({ id, sha, created_at: createdAt }) => {
+  return data.map(({ id, sha, created_at: createdAt, payload }) => {
     const { state, description } = statuses.get(id) ?? {}
-    return { id, sha, createdAt: Date.parse(createdAt) - aheadMs, state, description: description ?? '' }
+    const own = { id, sha, createdAt: Date.parse(createdAt) - aheadMs, state, description: description ?? '' }
+    const began = Date.parse((Object(payload) as Partial<Payload>).began ?? '')
+    return Number.isNaN(began) ? own : { ...own, began }
   })
 }
 

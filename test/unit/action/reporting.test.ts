@@ -533,6 +533,19 @@ describe('a deployment that GitHub hears of late', () => {
     expect(printed).not.toContain('::warning')
   })
 
+  test('and was created at its end is older than one whose run began later, and is promoted after it', async () => {
+    const api = await github()
+    const older = await beginInOutage(api)
+    api.recover()
+    const newer = await begin(api)
+    await older.end(report(), {}, now)
+    await newer.end(report(), {}, now)
+    expect(states(api)).toEqual([
+      ['in_progress', 'success'],
+      ['success', 'inactive'],
+    ])
+  })
+
   test('and was created at its end is not green beside one that began later', async () => {
     const api = await github()
     const reporting = await beginInOutage(api)
