@@ -91,6 +91,40 @@ test('the headline of a plan counts what would change in all clusters', () => {
   expect(headlineText(fleetReport(clusters, new Date()))).toBe('📋 2 objects would change; nothing was changed')
 })
 
+describe('the headline of a dry run', () => {
+  const stage = (name: string, outcome: 'done' | 'unchanged' = 'done') => ({ name, outcome, seconds: 1 })
+  const rendered: Partial<Report> = { rendered: 'kind: Service' }
+  const row = { action: 'change', kind: 'Deployment', namespace: 'istio-system', name: 'istiod', diff: [] } as const
+  const inject: Partial<Report> = { stages: [stage('inject'), stage('policies', 'unchanged')] }
+  const changesMesh: Partial<Report> = { stages: [stage('install')], meshPlan: [{ ...row, diff: [] }] }
+
+  test.each<[string, Partial<Report>[], string]>([
+    ['names a stage once', [inject, inject], 'The stage inject would make changes'],
+    [
+      'names an installation beside a change of the mesh',
+      [changesMesh, { stages: [stage('install')] }],
+      '1 object would change, the stage install would make changes',
+    ],
+    [
+      'says that there was no cluster to compare with',
+      [rendered, rendered],
+      "Rendered the config's objects; there is no cluster to compare them with",
+    ],
+    [
+      'says in how many clusters there was nothing to compare with',
+      [rendered, { stages: [stage('plan', 'unchanged')] }],
+      'No difference from the config was found; in 1 of 2 clusters there was nothing to compare with',
+    ],
+  ])('%s', (_, parts, sentence) => {
+    const clusters = parts.map((part, i) => ({
+      name: `c${i}`,
+      wave: 1,
+      report: { ...emptyReport('shop', new Date(), true), ...part },
+    }))
+    expect(headline(fleetReport(clusters, new Date())).sentence).toBe(`${sentence}; nothing was changed`)
+  })
+})
+
 test('the page and the comment name the cluster of each promotion and plan', () => {
   const row = { action: 'create', kind: 'VirtualService', namespace: 'shop', name: 'backend', diff: ['+ a'] } as const
   const of = (verdict: PromotionReport['verdict']) => ({
