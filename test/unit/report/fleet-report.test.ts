@@ -130,6 +130,7 @@ test('the page and the comment name the cluster of each promotion and plan', () 
   const of = (verdict: PromotionReport['verdict']) => ({
     ...reportOf(promotion(verdict)),
     plan: [{ ...row, diff: ['+ a'] }],
+    stages: [{ name: 'policies', outcome: 'done' as const, seconds: 1 }],
   })
   const clusters = [
     { name: 'eu', wave: 1, report: of('promoted') },
@@ -140,6 +141,7 @@ test('the page and the comment name the cluster of each promotion and plan', () 
   expect(page).toContain('<h1>eu: promoted; us: held</h1>')
   expect(page).toContain('v2 of backend in us is held')
   expect(page).toContain('us: Applied policies')
+  expect(page).toContain('<th scope="row">us: policies</th>')
   const comment = commentBody(report, '<!-- marker -->', {})
   expect(comment).toContain('Canary v2 of backend in us: **held**')
   expect(comment).toContain('<summary>us: Policies: 1 object changed</summary>')
