@@ -16,6 +16,7 @@ type Deployment = {
   task: string
   environment: string
   created_at: string
+  payload: unknown
   statuses: Status[]
 }
 type Status = {
@@ -138,11 +139,11 @@ function routes(state: GithubState, { pulls = {}, clockAheadMs }: GithubApiOptio
       path: /^\/repos\/[\w-]+\/[\w-]+\/deployments$/,
       needs: 'deployments',
       answer: ({ body }) => {
-        const { ref, task, environment } = body as unknown as Deployment & { ref?: string }
+        const { ref, task, environment, payload = '' } = body as unknown as Deployment & { ref?: string }
         if (!ref) return invalid('ref is missing')
         const id = ++lastId
         const createdAt = timeOf(clockAheadMs).toISOString().replace(/\.\d+/, '')
-        const names = { sha: ref, task, environment }
+        const names = { sha: ref, task, environment, payload }
         state.deployments.push({ id, node_id: `node-${id}`, ...names, created_at: createdAt, statuses: [] })
         return created(state.deployments.at(-1))
       },

@@ -17,8 +17,19 @@ type Definition = {
   version_data: { versions: Record<string, { global_response_headers?: Record<string, string> }> }
 }
 
-/** `stored`: what was written. `loaded`: what it serves, since the last reload. */
-export type TykStandIn = { url: string; server: Server; stored: Map<string, Definition>; loaded: Definition[] }
+/**
+ * `stored`: what was written. `loaded`: what it serves and shows, since the last reload; only that can be changed. `refusedReloads`: so many
+ * reloads fail first. `refusesWrites`: as if a Dashboard owned its definitions. `load`: what a reload does.
+ */
+export type TykStandIn = {
+  url: string
+  server: Server
+  stored: Map<string, Definition>
+  loaded: Definition[]
+  refusedReloads: number
+  refusesWrites: boolean
+  load: () => void
+}
 
 /** The only key that it knows. */
 export const tykKey = 'key-of-a-user'
@@ -32,7 +43,10 @@ export type TykOptions = { reloadMs?: number; caches?: boolean; resets?: number 
 type Cached = { status: number; headers: IncomingMessage['headers']; body: string }
 
 export async function startTyk(secret: string, options: TykOptions = {}): Promise<TykStandIn> {
-  const standIn: TykStandIn = { url: '', server: createServer(), stored: new Map(), loaded: [] }
+  const stored: TykStandIn['stored'] = new Map()
+  const load = () => void (standIn.loaded = [...stored.values()].map((each) => structuredClone(each)))
+  const faults = { refusedReloads: 0, refusesWrites: false }
+  const standIn: TykStandIn = { url: '', server: createServer(), stored, loaded: [], ...faults, load }
   const cache = options.caches ? new Map<string, Cached>() : undefined
   let { resets = 0 } = options
   standIn.server.on('request', (incoming: IncomingMessage, response: ServerResponse) => {
@@ -62,23 +76,24 @@ function answer(
   response: ServerResponse,
   { reloadMs }: TykOptions,
 ): void {
-  const { stored } = standIn
+  const { stored, loaded, load } = standIn
   if (path === '/tyk/reload/group') {
-    const next = [...stored.values()].map((each) => structuredClone(each))
-    const load = () => void (standIn.loaded = next)
+    if (standIn.refusedReloads-- > 0) return send(response, 500, { status: 'error', message: 'no Redis' })
     if (reloadMs === undefined) load()
-    else setTimeout(load, reloadMs)
+    else setTimeout(load, reloadMs).unref()
     return send(response, 200, { status: 'ok', message: '' })
   }
-  if (path === '/tyk/apis' && method === 'GET') return send(response, 200, [...stored.values()])
+  if (path === '/tyk/apis' && method === 'GET') return send(response, 200, loaded)
+  if (standIn.refusesWrites) return send(response, 500, { status: 'error', message: 'use the Dashboard API' })
   const id = /^\/tyk\/apis\/([^/]+)$/.exec(path)?.[1] ?? ''
   const written = ['POST', 'PUT'].includes(method) ? (JSON.parse(text) as Definition) : undefined
   if (path === '/tyk/apis' && written) {
     stored.set(written.api_id, written)
     return send(response, 200, { key: written.api_id, status: 'ok', action: 'added' })
   }
-  if (!stored.has(id)) return send(response, 404, { status: 'error', message: 'API not found' })
-  if (method === 'GET') return send(response, 200, stored.get(id))
+  const found = loaded.find((each) => each.api_id === id)
+  if (!found) return send(response, 404, { status: 'error', message: 'API not found' })
+  if (method === 'GET') return send(response, 200, found)
   if (written) {
     if (written.api_id !== id)
       return send(response, 400, { status: 'error', message: 'Request APIID does not match that in Definition!' })

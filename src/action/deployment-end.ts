@@ -2,6 +2,7 @@
 import {
   createDeployment,
   hadTraffic,
+  leftNoTraffic,
   ownDeployments,
   setStatus,
   type Deployment,
@@ -50,13 +51,14 @@ export async function endDeployment(
 }
 
 /**
- * The older ones that look active. What a rollback moves is the traffic of the newest one: of an open one, or of one that was promoted last.
+ * The older ones that look active. What a rollback moves is the traffic of the newest one that may have some: of an open one, or of one that
+ * was promoted last.
  * A promoted one before it stays, because its version is the stable one that all traffic returns to.
  */
 function withoutTraffic(own: DeploymentEnd, all: Deployment[]): Deployment[] {
-  const older = all.filter((each) => isOlder(own, each))
+  const older = all.filter((each) => isOlder(own, each)).toSorted((a, b) => beginOf(b) - beginOf(a))
   const isRollback = own.deploymentId === undefined
-  const newest = older.find(({ state }) => state !== 'INACTIVE')
+  const newest = older.find((each) => each.state !== 'INACTIVE' && !leftNoTraffic(each))
   return older.filter((each) =>
     each.state === 'SUCCESS' ? !isRollback || each === newest : [undefined, 'IN_PROGRESS'].includes(each.state),
   )
@@ -74,7 +76,10 @@ async function writeOwnStatus(
     end.deploymentId === undefined ? { ...end, ...unanswered(target, all), isCreatedLate: true } : end
   const isGreen = status?.state === 'success' || status?.state === 'in_progress'
   const last = isGreen && isOvertaken(found, all) ? overtakenStatus : status!
-  const own = { ...found, deploymentId: found.deploymentId ?? (await createDeployment(github, target)) }
+  const own = {
+    ...found,
+    deploymentId: found.deploymentId ?? (await createDeployment(github, target, { began: target.began })),
+  }
   save(own)
   if (last.state !== 'inactive' || stateOf(own.deploymentId, all) !== 'INACTIVE')
     await setStatus(github, target, own.deploymentId, last)
@@ -96,9 +101,13 @@ function isOvertaken(own: DeploymentEnd, all: Deployment[]): boolean {
   return newer.some(hadTraffic) || stateOf(own.deploymentId, all) === 'INACTIVE'
 }
 
-function isOlder({ deploymentId, isCreatedLate, target }: DeploymentEnd, { id, createdAt }: Deployment): boolean {
-  if (deploymentId !== undefined && !isCreatedLate) return id < deploymentId
-  return id !== deploymentId && createdAt <= Date.parse(target.began)
+function isOlder({ deploymentId, isCreatedLate, target }: DeploymentEnd, each: Deployment): boolean {
+  if (deploymentId !== undefined && !isCreatedLate && each.began === undefined) return each.id < deploymentId
+  return each.id !== deploymentId && beginOf(each) <= Date.parse(target.began)
+}
+
+function beginOf({ began, createdAt }: Deployment): number {
+  return began ?? createdAt
 }
 
 function stateOf(deploymentId: number | undefined, all: Deployment[]): string | undefined {

@@ -1,6 +1,5 @@
 // The GitHub Deployment of a promotion: created when it begins, and told how it ended.
 import type { Report } from '../report/report.ts'
-import { verdictName } from '../report/headline.ts'
 import { cutText } from '../runtime/cut-text.ts'
 import type { GithubRun } from './github-run.ts'
 import type { Github } from './octokit.ts'
@@ -12,6 +11,8 @@ const descriptionLength = 140
 export const heldPrefix = 'held: '
 const failedPrefix = 'promoted, but the run failed: '
 const nothingPrefix = 'nothing to promote: '
+const skippedPrefix = 'skipped: '
+const rolledBackPrefix = 'rolled back: '
 
 /** `reportId`: which config, namespace and cluster it is of. `began`: when the run did, as ISO 8601. */
 export type DeploymentTarget = {
@@ -55,10 +56,19 @@ export function hadTraffic({ state, description }: Deployment): boolean {
   return state === 'SUCCESS' || (state === 'FAILURE' && description.startsWith(failedPrefix))
 }
 
-/** Not repeated after an error: GitHub may have created it nevertheless. */
+/** Its run has failed, and has left no traffic on its canary. */
+export function leftNoTraffic({ state, description }: Deployment): boolean {
+  return state === 'FAILURE' && [skippedPrefix, rolledBackPrefix].some((prefix) => description.startsWith(prefix))
+}
+
+/**
+ * Not repeated after an error: GitHub may have created it nevertheless. `payload`: of one that is created late, because neither its id nor
+ * its time says when its run began.
+ */
 export async function createDeployment(
   { octokit }: Github,
   { run, environment, reportId }: DeploymentTarget,
+  payload?: Payload,
 ): Promise<number> {
   const { owner, repo, sha } = run
   const { data } = await octokit.rest.repos.createDeployment({
@@ -71,6 +81,7 @@ export async function createDeployment(
     description: 'A canary, promoted by evidence',
     auto_merge: false,
     required_contexts: [],
+    ...(payload === undefined ? {} : { payload }),
   })
   if (!('id' in data)) throw new Error(data.message ?? 'GitHub has created no deployment')
   return data.id
@@ -79,8 +90,20 @@ export async function createDeployment(
 /** GitHub lists deployments by task, so those of other configs do not count. */
 const taskOf = (reportId: string) => `mesh-canary:${reportId}`
 
-/** `createdAt`: in milliseconds, by the clock of this machine. `state`: as GraphQL names it; undefined if it has no status. */
-export type Deployment = { id: number; sha: string; createdAt: number; state: string | undefined; description: string }
+type Payload = { began: string }
+
+/**
+ * `createdAt`: in milliseconds, by the clock of this machine. `began`: when its run did, by the clock of that one; only of one that was
+ * created late. `state`: as GraphQL names it; undefined if it has no status.
+ */
+export type Deployment = {
+  id: number
+  sha: string
+  createdAt: number
+  began?: number
+  state: string | undefined
+  description: string
+}
 type Nodes = {
   nodes: ({ databaseId: number; latestStatus: { state: string; description: string | null } | null } | null)[]
 }
@@ -101,9 +124,11 @@ export async function ownDeployments(
   // One request for all of them, because each of them would need its own otherwise.
   const { nodes } = await persistently(() => octokit.graphql<Nodes>(statusQuery, { ids }))
   const statuses = new Map(nodes.flatMap((node) => (node ? [[node.databaseId, node.latestStatus]] : [])))
-  return data.map(({ id, sha, created_at: createdAt }) => {
+  return data.map(({ id, sha, created_at: createdAt, payload }) => {
     const { state, description } = statuses.get(id) ?? {}
-    return { id, sha, createdAt: Date.parse(createdAt) - aheadMs, state, description: description ?? '' }
+    const own = { id, sha, createdAt: Date.parse(createdAt) - aheadMs, state, description: description ?? '' }
+    const began = Date.parse((Object(payload) as Partial<Payload>).began ?? '')
+    return Number.isNaN(began) ? own : { ...own, began }
   })
 }
 
@@ -137,9 +162,15 @@ export function endStatus({ verdict, reason = '', outcome, error = '', promotion
   const why = error.split('\n')[0] || reason || 'the run failed'
   if (outcome === 'failure' && verdict === 'promoted') return { state: 'failure', description: `${failedPrefix}${why}` }
   if (outcome === 'failure' || verdict === undefined || verdict === 'rolled-back' || verdict === 'inconclusive')
-    return { state: 'failure', description: verdict === undefined ? why : `${verdictName(verdict)}: ${reason || why}` }
+    return { state: 'failure', description: `${failurePrefix(verdict)}${verdict === undefined ? why : reason || why}` }
   if (verdict === 'held') return { state: 'in_progress', description: `${heldPrefix}${reason}` }
   const promoted = promotions.find((each) => each.verdict === 'promoted')
   if (verdict === 'promoted' || promoted) return { state: 'success', description: promoted?.reason ?? reason }
   return { state: 'inactive', description: `${nothingPrefix}${reason}` }
+}
+
+function failurePrefix(verdict: Report['verdict']): string {
+  if (verdict === 'skipped') return skippedPrefix
+  if (verdict === 'rolled-back') return rolledBackPrefix
+  return verdict === undefined ? '' : `${verdict}: `
 }

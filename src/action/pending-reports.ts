@@ -70,10 +70,11 @@ export function endedDeployment(
 }
 
 /** Why users are not on the version from before any more, whatever else the run came to; undefined if they are. */
-function whyOlderAreInactive({ verdict, reason = '', promotions, returned = [] }: Report): string | undefined {
+function whyOlderAreInactive({ verdict, weight, reason = '', promotions, returned = [] }: Report): string | undefined {
   const isPromoted = promotions.some((each) => [each.verdict, each.engineVerdict].includes('promoted'))
   if (isPromoted || verdict === 'promoted') return 'A later deployment has replaced it'
-  return returned.length > 0 ? reason : undefined
+  // A rollback that failed somewhere leaves users on it there, and says no weight.
+  return returned.length > 0 && weight === 0 ? reason : undefined
 }
 
 /** What the main step has left. */

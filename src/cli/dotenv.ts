@@ -6,7 +6,7 @@ const limitBytes = 5_000
 const valueLength = 1_000
 
 /** What pipelines branch on comes first, so that it is there whatever the others need. */
-const first = ['verdict', 'weight', 'reason', 'changed']
+const first = ['verdict', 'weight', 'experiment-verdict', 'engine-verdict', 'reason', 'changed']
 
 /** One line for each output, without quotes; ends before the limit. Not for a shell to run: a reason may contain any character. */
 export function dotenv(outputs: Record<string, string | number | boolean>): string {

@@ -61,8 +61,8 @@ function evidenceLines(checks: readonly Evidence[]): string[] {
   const weakest = checks.reduce((least, each) => (share(each) < share(least) ? each : least), first)
   const { check, passEvidence, passThreshold } = weakest
   return [
-    `  against   ${bar(against, first.failThreshold)} ${evidenceText(against)}, rolls back at ${evidenceText(first.failThreshold)}`,
-    `  for       ${bar(passEvidence, passThreshold)} ${evidenceText(passEvidence)}, passes at ${evidenceText(passThreshold)} (${check})`,
+    `  against   ${bar(against, first.failThreshold)} ${evidenceText(against, first.failThreshold)}, rolls back at ${evidenceText(first.failThreshold)}`,
+    `  for       ${bar(passEvidence, passThreshold)} ${evidenceText(passEvidence, passThreshold)}, passes at ${evidenceText(passThreshold)} (${check})`,
   ]
 }
 

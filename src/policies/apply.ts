@@ -16,7 +16,14 @@ import { removeObject } from './owned-objects.ts'
 import { isRouted } from './routes.ts'
 import { lostSubsets, usesSubset, type Subset } from './subsets.ts'
 
-export type Change = { kind: string; namespace: string; name: string; action: 'created' | 'changed' | 'deleted' }
+/** `moved`: by a promotion or a rollback, and not by what was planned. */
+export type Change = {
+  kind: string
+  namespace: string
+  name: string
+  action: 'created' | 'changed' | 'deleted'
+  moved?: true
+}
 
 type WatchProxies = () => Promise<() => Promise<unknown>>
 

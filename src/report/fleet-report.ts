@@ -4,7 +4,7 @@ import { emptyReport, worstPromotion, type ClusterResult, type PromotionReport, 
 
 /**
  * `clusters`: at least one. The verdict is that of the worst cluster: `promoted` only if each has promoted the canary, now or
- * in an earlier run.
+ * in an earlier run, and `rolled-back` by the stage rollback only if no cluster has failed.
  */
 export function fleetReport(clusters: ClusterResult[], began: Date): Report {
   const reports = clusters.map(({ report }) => report)
@@ -47,22 +47,44 @@ export function fleetReport(clusters: ClusterResult[], began: Date): Report {
   }
 }
 
+type Outcome = Pick<PromotionReport, 'verdict' | 'reason' | 'rolledBackWith' | 'notStarted'> & {
+  weight?: number | undefined
+  cluster: string
+}
+
 function verdictOf(clusters: ClusterResult[]): Pick<Report, 'verdict' | 'weight' | 'reason'> {
-  const outcomes = clusters.flatMap(({ name, report }) =>
-    outcomeIn(report).map((outcome) => ({ ...outcome, cluster: name })),
-  )
+  if (clusters.every(({ report }) => report.promotions.length === 0)) return verdictOfRollback(clusters)
+  const outcomes = clusters.flatMap(outcomesOf)
   // What an earlier run has promoted makes the fleet no less promoted.
   const now = outcomes.filter(({ notStarted }) => notStarted !== 'nothing-to-do')
   // Users felt a rollback, whoever has caused it. The cause is the reason, but what went well is none.
-  const worst = worstPromotion(now.map(({ rolledBackWith: _, ...each }) => each)) ?? outcomes[0]
-  if (!worst) return {}
+  const worst = worstPromotion(now.map(({ rolledBackWith: _, ...each }) => each)) ?? outcomes[0]!
   const cause = worstPromotion(now.filter(({ verdict }) => verdict !== 'promoted')) ?? worst
-  return { verdict: worst.verdict, weight: worst.weight, reason: withCluster(cause.cluster, cause.reason) }
+  return verdictFrom(worst, cause)
 }
 
-type Outcome = Pick<PromotionReport, 'verdict' | 'weight' | 'reason' | 'rolledBackWith' | 'notStarted'>
-
 /** A run that ended before its promotions has a verdict of its own. */
-function outcomeIn({ promotions, verdict, weight = 0, reason = '' }: Report): Outcome[] {
-  return promotions.length > 0 || verdict === undefined ? promotions : [{ verdict, weight, reason }]
+function outcomesOf({ name, report }: ClusterResult): Outcome[] {
+  const { promotions, verdict, weight, reason = '' } = report
+  const own = verdict === undefined ? [] : [{ verdict, weight, reason }]
+  return (promotions.length > 0 ? promotions : own).map((each) => ({ ...each, cluster: name }))
+}
+
+/** The traffic of a fleet is back only where that of each cluster is, so one that failed makes it inconclusive. */
+function verdictOfRollback(clusters: ClusterResult[]): Pick<Report, 'verdict' | 'weight' | 'reason'> {
+  // A run that moves no traffic has no verdict, failed or not.
+  if (clusters.every(({ report }) => report.verdict === undefined)) return {}
+  const outcomes = clusters.flatMap((each) => {
+    const { verdict, outcome, error = '' } = each.report
+    const isUnknown = verdict === undefined && outcome === 'failure'
+    const failed: Outcome = { verdict: 'inconclusive', reason: error.split('\n')[0]!, cluster: each.name }
+    return isUnknown ? [failed] : outcomesOf(each)
+  })
+  const worst = outcomes.find(({ verdict }) => verdict === 'inconclusive') ?? worstPromotion(outcomes)!
+  return verdictFrom(outcomes.every(({ weight }) => weight !== undefined) ? worst : { ...worst, weight: undefined })
+}
+
+function verdictFrom(worst: Outcome, cause = worst): Pick<Report, 'verdict' | 'weight' | 'reason'> {
+  const { verdict, weight } = worst
+  return { verdict, ...(weight === undefined ? {} : { weight }), reason: withCluster(cause.cluster, cause.reason) }
 }

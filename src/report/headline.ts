@@ -20,20 +20,14 @@ export function headline(report: Report): Headline {
     const [first = 'no reason is known', ...rest] = (error ?? '').split('\n').filter(Boolean)
     return { tone: 'bad', verdict: 'failed', sentence: `The run failed: ${first}`, ...more(rest) }
   }
-  if (dryRun) return ofPlan(report)
+  if (dryRun) return ofPlan([report])
   if (report.verdict !== undefined) return ofRollback(report, report.verdict)
   return { tone: 'good', verdict: 'done', sentence: sentenceOf([workText(report)]) }
 }
 
 /** How each cluster has ended, or all that would change. Without promotions, each says so itself. */
 function ofFleet({ reason, ...report }: Report, clusters: ClusterResult[]): Headline {
-  if (report.dryRun && report.outcome === 'success')
-    return ofPlan({
-      ...report,
-      plan: clusters.flatMap(({ report }) => report.plan ?? []),
-      meshPlan: clusters.flatMap(({ report }) => report.meshPlan ?? []),
-      removed: clusters.flatMap(({ report }) => report.removed ?? []),
-    })
+  if (report.dryRun && report.outcome === 'success') return ofPlan(clusters.map(({ report }) => report))
   const nameOf = ({ verdict }: Pick<Report, 'verdict'>, alone: string) =>
     verdict === undefined ? alone : verdictName(verdict)
   const verdict = nameOf(report, report.outcome === 'success' ? 'done' : 'failed')
@@ -149,27 +143,34 @@ function countVerdicts(all: PromotionReport[]): string {
 const comparing = ['plan', 'cluster', 'install', 'inject', 'policies', 'observe', 'edge', 'retire', 'uninstall']
 const moving = ['promote', 'rollback', 'experiment']
 
-function ofPlan({ rendered, stages, plan = [], meshPlan = [], removed = [] }: Report): Headline {
-  const would = plan.length + meshPlan.length + removed.length
-  // Their changes are no rows of the plan.
-  const acting = stages.filter(
-    ({ name, outcome }) =>
-      outcome === 'done' && (['cluster', 'inject'].includes(name) || (name === 'install' && meshPlan.length === 0)),
-  )
+/** `reports`: one, or that of each cluster of a fleet. */
+function ofPlan(reports: Report[]): Headline {
+  const rows = reports.map(({ plan = [], meshPlan = [], removed = [] }) => [...plan, ...meshPlan, ...removed])
+  const would = rows.flat().length
+  const stages = reports.flatMap(({ stages }) => stages)
   const parts = [
     ...(would > 0 ? [`${plural(would, 'object')} would change`] : []),
-    ...acting.map(({ name }) => `the stage ${name} would make changes`),
+    ...[...new Set(reports.flatMap(actingStages))].map((name) => `the stage ${name} would make changes`),
   ]
+  const rendered = reports.filter((report) => report.rendered !== undefined).length
   const isMoving = stages.some(({ name }) => moving.includes(name))
   const isCompared = stages.some(({ name }) => comparing.includes(name)) || would > 0
   const found = parts.length === 0 ? 'No difference from the config was found' : sentenceOf(parts)
   const sentences = [
-    ...(rendered === undefined ? [] : ["Rendered the config's objects; there is no cluster to compare them with"]),
+    ...(rendered < reports.length ? [] : ["Rendered the config's objects; there is no cluster to compare them with"]),
     ...(isCompared ? [`${found}${isMoving ? ', and a dry run moves no traffic' : ''}`] : []),
     ...(isMoving ? ['A dry run moves no traffic'] : []),
     'This dry run has no stage that compares the config with the cluster',
   ]
-  return { tone: 'open', verdict: 'plan', sentence: `${sentences[0]}; nothing was changed` }
+  const isPartial = rendered > 0 && rendered < reports.length
+  const unseen = isPartial ? `; in ${rendered} of ${reports.length} clusters there was nothing to compare with` : ''
+  return { tone: 'open', verdict: 'plan', sentence: `${sentences[0]}${unseen}; nothing was changed` }
+}
+
+/** Whose changes are no rows of the plan. */
+function actingStages({ stages, meshPlan = [] }: Report): string[] {
+  const names = ['cluster', 'inject', ...(meshPlan.length === 0 ? ['install'] : [])]
+  return stages.flatMap(({ name, outcome }) => (outcome === 'done' && names.includes(name) ? [name] : []))
 }
 
 function sentenceOf(parts: string[]): string {

@@ -28,7 +28,7 @@ type PlanState = { kind: 'planned' | 'applied' | 'unapplied' | 'unknown' } | { k
 
 export function policyState({ dryRun, changes, plan = [] }: Report): PlanState {
   if (dryRun) return { kind: 'planned' }
-  const changed = new Set(changes.map(objectTitle))
+  const changed = new Set(changes.filter(({ moved }) => !moved).map(objectTitle))
   const applied = plan.filter((row) => changed.has(objectTitle(row))).length
   if (applied === plan.length) return { kind: 'applied' }
   return applied === 0 ? { kind: 'unapplied' } : { kind: 'partial', applied }

@@ -39,7 +39,7 @@ function observedShare({ split, weight }: StepReport): string {
 
 export function checkTable({ checks, canary, stable }: PromotionReport): TextTable {
   const counts = ({ violations, requests }: LimitCounts) => `${violations} of ${requests}`
-  const ofLimit = (evidence: number, limit: number) => `${evidenceText(evidence)} of ${evidenceText(limit)}`
+  const ofLimit = (evidence: number, limit: number) => `${evidenceText(evidence, limit)} of ${evidenceText(limit)}`
   return {
     heads: ['Check', canary, stable, 'Evidence against', 'Evidence for', 'Verdict'],
     rows: checks.map((each) => [

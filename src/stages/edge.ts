@@ -1,6 +1,7 @@
 // The stage edge: the API definition in Tyk that leads to the ingress gateway, and one request that shows whether users get through it.
 import { tykHost } from '../config/edge.ts'
 import { markOf, pathOf, type TykDefinition } from '../edge/tyk/definition.ts'
+import { RefusedWrite } from '../edge/tyk/api.ts'
 import { applyTyk, recordVerified, undoTyk } from '../edge/tyk/apply.ts'
 import { planTyk, titleOfApi, type TykPlan } from '../edge/tyk/plan.ts'
 import { probeTyk, type ProbeResult } from '../edge/tyk/probe.ts'
@@ -9,15 +10,18 @@ import { warn, type StageContext, type StageOutcome } from './context.ts'
 
 const kind = 'Tyk API'
 
-/** `probeLimitMs`: how long Tyk may take to reload. @throws Error if Tyk refuses, or if users do not reach the application through it */
-export async function edge(context: StageContext, probeLimitMs = 30_000): Promise<StageOutcome> {
+/**
+ * `probeLimitMs`, `undoLimitMs`: how long Tyk may take to reload.
+ * @throws Error if Tyk refuses, or if users do not reach the application through it
+ */
+export async function edge(context: StageContext, probeLimitMs = 30_000, undoLimitMs = 5_000): Promise<StageOutcome> {
   const { config, cluster, host } = context
   const plan = await planTyk(cluster, config)
   report(context, plan)
   const { action } = plan
   if (config.dryRun) return { changed: action !== 'unchanged' }
   if (action !== 'unchanged') {
-    await applyVerified(context, plan, action, probeLimitMs)
+    await applyVerified(context, plan, action, { probeLimitMs, undoLimitMs })
     return { changed: true }
   }
   plan.others.forEach((other) => host.info(stays(other)))
@@ -31,14 +35,15 @@ async function applyVerified(
   context: StageContext,
   plan: TykPlan,
   action: keyof typeof doneAs,
-  limitMs: number,
+  { probeLimitMs, undoLimitMs }: { probeLimitMs: number; undoLimitMs: number },
 ): Promise<void> {
   const recordChange = () => context.recorder.record({ changes: [{ ...nameOf(plan), action: doneAs[action] }] })
   try {
     await applyTyk(plan)
-    if (plan.action !== 'delete') conclude(context, plan, await sendProbe(context, plan, limitMs))
+    if (plan.action !== 'delete') conclude(context, plan, await sendProbe(context, plan, probeLimitMs))
   } catch (problem) {
-    const { text, isChanged } = await undoTyk(plan).catch((another: unknown) => ({
+    if (problem instanceof RefusedWrite) throw problem
+    const { text, isChanged } = await undoTyk(plan, undoLimitMs).catch((another: unknown) => ({
       text: `it could not be undone: ${messageOf(another)}`,
       isChanged: true,
     }))
@@ -50,7 +55,7 @@ async function applyVerified(
   if (problem !== undefined) warn(context, [`edge.tyk: ${problem}`])
 }
 
-/** A run that died between its change and the reload leaves a Tyk that serves something else than it says. */
+/** Of several gateways at one address, one may not have loaded what another one shows. */
 async function verifyUnchanged(context: StageContext, plan: TykPlan, limitMs: number): Promise<void> {
   const first = await sendProbe(context, plan, 0)
   if (first.ok) return conclude(context, plan, first)

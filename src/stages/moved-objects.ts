@@ -60,6 +60,7 @@ function changesOf(before: readonly KubeObject[], after: readonly KubeObject[]):
     namespace: metadata.namespace ?? '',
     name: metadata.name,
     action: 'changed',
+    moved: true,
   }))
 }
 

@@ -53,7 +53,7 @@ export function describeEvidence(result: CheckResult): string {
   const { check, canary, stable, failEvidence, failThreshold, passEvidence, passThreshold, verdict } = result
   const counts = `canary ${canary.violations}/${canary.requests}, stable ${stable.violations}/${stable.requests}`
   const evidence =
-    `evidence to fail ${evidenceText(failEvidence)} of ${evidenceText(failThreshold)}, ` +
-    `to pass ${evidenceText(passEvidence)} of ${evidenceText(passThreshold)}`
+    `evidence to fail ${evidenceText(failEvidence, failThreshold)} of ${evidenceText(failThreshold)}, ` +
+    `to pass ${evidenceText(passEvidence, passThreshold)} of ${evidenceText(passThreshold)}`
   return `  ${check}: ${counts}, ${evidence}: ${verdict}`
 }

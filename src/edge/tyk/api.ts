@@ -6,12 +6,17 @@ import type { TykDefinition } from './definition.ts'
 
 const timeoutMs = 10_000
 
+/** Tyk has refused to write: so all is as before. */
+export class RefusedWrite extends Error {}
+
 /** Each call rejects with one sentence that names the config key, the cause and what to do. */
 export type TykApi = {
+  /** What Tyk has loaded. What was written since then is not in it. */
   list: () => Promise<TykDefinition[]>
   create: (definition: TykDefinition) => Promise<void>
   replace: (definition: TykDefinition) => Promise<void>
-  remove: (id: string) => Promise<void>
+  /** Resolves to false if Tyk has not loaded it, and so does not remove it. */
+  remove: (id: string) => Promise<boolean>
   /** Tyk takes what was written only after this. */
   reload: () => Promise<void>
 }
@@ -32,7 +37,7 @@ export function tykApi(key: string, address: string, secret: string): TykApi {
     const response = await retry(() => send(method, path, body), retries).catch((error: unknown) => {
       throw new Error(`${key}: ${address} does not answer (${fetchFailure(error)}); check the address and the network`)
     })
-    return { status: response.status, body: parsed(await response.text().catch(() => '')) }
+    return { method, status: response.status, body: parsed(await response.text().catch(() => '')) }
   }
   const askOrFail = async (method: string, path: string, body?: object): Promise<unknown> => {
     const answer = await ask(method, path, body)
@@ -51,6 +56,7 @@ export function tykApi(key: string, address: string, secret: string): TykApi {
     remove: async (id) => {
       const answer = await ask('DELETE', one(id))
       if (answer.status !== 200 && answer.status !== 404) throw refusal(key, address, answer)
+      return answer.status === 200
     },
     reload: async () => void (await askOrFail('GET', '/tyk/reload/group')),
   }
@@ -62,7 +68,7 @@ const retries = {
   isTransient: (error: unknown) => !(error instanceof Error && error.name === 'TimeoutError'),
 }
 
-type Answer = { status: number; body: unknown }
+type Answer = { method: string; status: number; body: unknown }
 
 function parsed(text: string): unknown {
   try {
@@ -72,14 +78,16 @@ function parsed(text: string): unknown {
   }
 }
 
-function refusal(key: string, address: string, { status, body }: Answer): Error {
+function refusal(key: string, address: string, { method, status, body }: Answer): Error {
   const { message } = (body ?? {}) as { message?: unknown }
   const said = typeof message === 'string' ? `: ${cutText(message, 200)}` : ''
+  // A proxy before Tyk answers with 502 or more, and does not know what Tyk has done.
+  const Refusal = method === 'GET' || status === 200 || status >= 502 ? Error : RefusedWrite
   if (status === 401 || status === 403)
-    return new Error(
+    return new Refusal(
       `edge.tyk.secret: ${address} does not accept the secret (HTTP ${status}${said}); set the \`secret\` of Tyk's configuration`,
     )
-  return new Error(
+  return new Refusal(
     `${key}: ${address} refuses (HTTP ${status}${said}); check the address, and whether a Tyk Dashboard owns its API definitions`,
   )
 }

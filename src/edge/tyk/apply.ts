@@ -1,6 +1,7 @@
 // Writes the API definition of a plan, and takes it back if users do not reach the application by it.
 import { randomBytes } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
+import { poll } from '../../runtime/retry.ts'
 import {
   changesOf,
   findConflictingApi,
@@ -42,25 +43,35 @@ type Undo = { text: string; isChanged: boolean }
 
 /**
  * After a failed probe: removes a new definition, or returns to the routing that was last verified, also by an earlier run. What somebody
- * else has written does not come back, and what somebody writes meanwhile stays.
+ * else has written does not come back, and what somebody writes meanwhile stays. Does not end with the run, which may be cancelled.
  */
-export async function undoTyk(plan: TykPlan): Promise<Undo> {
-  const { api, action } = plan
-  const read = await readAgain(plan)
-  if (action === 'delete') return { text: '', isChanged: !read.live }
-  if (!read.live) return { text: action === 'create' ? '' : `the API ${read.obstacle}`, isChanged: false }
+export async function undoTyk(plan: TykPlan, limitMs: number): Promise<Undo> {
+  const { api, action, definition } = plan
+  // Tyk shows and changes only what it has loaded, and that may still be the definition from before.
+  await api.reload()
+  const isLoaded = ({ live }: Reading) =>
+    action === 'delete' ? !live : live !== undefined && markOf(live) === markOf(definition)
+  const read = await poll(() => readAgain(plan), isLoaded, { limitMs, intervalMs: 250 })
+  if (action === 'create' && (!isLoaded(read) || read.obstacle === undefined)) return removeAgain(plan)
+  if (!isLoaded(read)) return notKnown
+  if (!read.live) return { text: '', isChanged: true }
   if (read.obstacle !== undefined)
     return { text: `it stays as it is in Tyk now, because the API ${read.obstacle}`, isChanged: false }
-  if (action === 'change') return returnToLastVerified(plan, read.live, read.all)
-  await api.remove(read.live.api_id)
+  return returnToLastVerified(plan, read.live, read.all)
+}
+
+const notKnown: Undo = { text: 'it is not known what Tyk serves', isChanged: true }
+
+async function removeAgain({ api, definition }: TykPlan): Promise<Undo> {
+  const isRemoved = await api.remove(definition.api_id)
   await api.reload()
-  return { text: 'the new API was removed again', isChanged: false }
+  return isRemoved ? { text: 'the new API was removed again', isChanged: false } : notKnown
 }
 
 /** `obstacle`: why nothing of it may be changed. */
 type Reading = { all: TykDefinition[]; live?: TykDefinition; obstacle?: string }
 
-/** What Tyk has now, because the plan may be minutes old. */
+/** What Tyk has loaded now, because the plan may be minutes old. */
 async function readAgain({ api, route, definition }: TykPlan): Promise<Reading> {
   const all = await api.list()
   const live = all.find(({ api_id: id }) => id === definition.api_id)

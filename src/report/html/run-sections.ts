@@ -1,4 +1,5 @@
 // What a run did besides its promotions, as sections of the page. Pure.
+import { withCluster } from '../../runtime/cluster-text.ts'
 import { countDistinct } from '../count-changes.ts'
 import { meshState, objectName, objectTitle, planTitle, policyState, removedTitle } from '../plan-rows.ts'
 import { podState } from '../pod-state.ts'
@@ -78,7 +79,11 @@ function mark(ok: boolean | undefined, note?: string): Cell {
 
 function runFacts(report: Report): Markup {
   const { cluster, mesh, istioctl, namespace, server, restarted, changes, traceId, stages, cost, clusters } = report
-  const stageRows = stages.map(({ name, outcome, seconds }) => [name, outcome, seconds.toFixed(1)])
+  const stageRows = stages.map(({ cluster, name, outcome, seconds }) => [
+    withCluster(cluster, name),
+    outcome,
+    seconds.toFixed(1),
+  ])
   return html`${facts([
     ['namespace', namespace],
     ['API server', server],

@@ -182,7 +182,12 @@ describe('the comment on a pull request', () => {
 })
 
 const rollback = 'deployment: production\nstages: rollback'
-const returned = report({ verdict: 'rolled-back', reason: 'the weight was set to 0', returned: ['backend'] })
+const returned = report({
+  verdict: 'rolled-back',
+  reason: 'the weight was set to 0',
+  returned: ['backend'],
+  weight: 0,
+})
 
 describe('the deployment of a promotion', () => {
   const states = (api: GithubApi) =>
@@ -279,6 +284,17 @@ describe('the deployment of a promotion', () => {
     await begin(api)
     await runOnce(rollback, environment(api), returned)
     expect(states(api).map((all) => all.at(-1))).toEqual(['success', last])
+  })
+
+  test.each<[string, Partial<Report>]>([
+    ['moved nothing', { verdict: 'skipped', reason: 'v2 is broken' }],
+    ['rolled its canary back', { verdict: 'rolled-back', reason: 'too slow' }],
+  ])('is inactive when a rollback takes its traffic after a run that failed and %s', async (_, part) => {
+    const api = await github()
+    await runOnce('deployment: production', environment(api))
+    await runOnce('deployment: production', environment(api), report({ ...part, outcome: 'failure', error: 'x' }))
+    await runOnce(rollback, environment(api), returned)
+    expect(states(api).map((all) => all.at(-1))).toEqual(['inactive', 'failure'])
   })
 
   test('is not created by a run that promotes nothing', async () => {
@@ -474,12 +490,18 @@ describe('a deployment that GitHub hears of late', () => {
       { outcome: 'failure', error: 'x', verdict: 'rolled-back', promotions: canaryThat({ verdict: 'rolled-back' }) },
       ['success', 'failure'],
     ],
-    ['returned without proof', rollback, { verdict: 'inconclusive', returned: ['backend'] }, ['inactive']],
+    ['returned without proof', rollback, { verdict: 'inconclusive', returned: ['backend'], weight: 0 }, ['inactive']],
     [
       'returned, while requests still reach it',
       rollback,
-      { verdict: 'inconclusive', returned: ['backend'], outcome: 'failure', error: 'x' },
+      { verdict: 'inconclusive', returned: ['backend'], weight: 0, outcome: 'failure', error: 'x' },
       ['inactive'],
+    ],
+    [
+      'returned in full',
+      rollback,
+      { verdict: 'inconclusive', returned: ['backend'], outcome: 'failure', error: 'frontend was not rolled back' },
+      ['success'],
     ],
     ['at weight 0 already', rollback, { verdict: 'skipped', returned: [] }, ['success']],
   ])('stays active only if the next canary was not %s', async (_, settings, part, last) => {
@@ -509,6 +531,19 @@ describe('a deployment that GitHub hears of late', () => {
     await reporting.end(report(part), {}, now)
     expect(states(api)).toEqual(expected)
     expect(printed).not.toContain('::warning')
+  })
+
+  test('and was created at its end is older than one whose run began later, and is promoted after it', async () => {
+    const api = await github()
+    const older = await beginInOutage(api)
+    api.recover()
+    const newer = await begin(api)
+    await older.end(report(), {}, now)
+    await newer.end(report(), {}, now)
+    expect(states(api)).toEqual([
+      ['in_progress', 'success'],
+      ['success', 'inactive'],
+    ])
   })
 
   test('and was created at its end is not green beside one that began later', async () => {
@@ -602,9 +637,18 @@ describe('the deployment of a fleet', () => {
   test('is inactive after the stage rollback', async () => {
     const api = await github()
     await runFleetOnce(api, fleet(), of())
-    const back = of({ verdict: 'rolled-back', returned: ['backend'] })
+    const back = of({ verdict: 'rolled-back', returned: ['backend'], weight: 0 })
     await runFleetOnce(api, fleet('stages: rollback'), back, [])
     expect(states(api)).toEqual([['in_progress', 'success', 'inactive']])
+  })
+
+  test('stays active while the rollback has failed in one cluster', async () => {
+    const api = await github()
+    await runFleetOnce(api, fleet(), of())
+    const failed = { ...emptyReport('shop', new Date(), false), outcome: 'failure' as const, error: 'no API server' }
+    const clusters = [returned, failed].map((report, i) => ({ name: `c${i}`, wave: 1, report }))
+    await runFleetOnce(api, fleet('stages: rollback'), fleetReport(clusters, new Date()), [])
+    expect(states(api)).toEqual([['in_progress', 'success']])
   })
 })
 

@@ -43,9 +43,12 @@ test('the variables for GitLab have one line each, and no names of inputs', () =
 
 test('the variables for GitLab stay below its limit, and those that pipelines branch on come first', () => {
   const long = Object.fromEntries(Array.from({ length: 10 }, (_, i) => [`image-${i}`, 'x'.repeat(900)]))
-  const text = dotenv({ ...long, changed: 1, reason: `${'x'.repeat(998)}😀😀`, weight: 0, verdict: 'held' })
+  const verdicts = { 'engine-verdict': 'promoted', 'experiment-verdict': 'fragile', verdict: 'held' }
+  const text = dotenv({ ...long, changed: 1, reason: `${'x'.repeat(998)}😀😀`, weight: 0, ...verdicts })
   expect(Buffer.byteLength(text)).toBeLessThanOrEqual(5_000)
-  expect(text).toMatch(/^MESH_VERDICT=held\nMESH_WEIGHT=0\nMESH_REASON=x+…\nMESH_CHANGED=1\nMESH_IMAGE_0=/)
+  expect(text).toMatch(
+    /^MESH_VERDICT=held\nMESH_WEIGHT=0\nMESH_EXPERIMENT_VERDICT=fragile\nMESH_ENGINE_VERDICT=promoted\nMESH_REASON=x+…\nMESH_CHANGED=1\nMESH_IMAGE_0=/,
+  )
 })
 
 test('the JUnit report has a test for each stage and each promotion, with the cause of a failure', () => {

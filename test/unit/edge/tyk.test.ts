@@ -78,6 +78,7 @@ describe('the API in Tyk', () => {
     Object.assign(definition!, { global_rate_limit: { rate: 5, per: 1 } })
     definition!.proxy.target_url = 'http://elsewhere.example'
     definition!.proxy.preserve_host_header = false
+    tyk.load()
     const drifted = context()
     await edge(drifted)
     expect(drifted.recorder.current().plan![0]!.diff).toEqual(
@@ -92,6 +93,7 @@ describe('the API in Tyk', () => {
     const [definition] = tyk.stored.values()
     expect(definition!.use_keyless).toBe(false)
     definition!.use_keyless = true
+    tyk.load()
     expect(await edge(context())).toEqual({ changed: false })
     expect(await edge(context(', keyless: false'))).toEqual({ changed: true })
   })
@@ -131,6 +133,7 @@ describe('the API in Tyk', () => {
   ])('is restored if it does not reach its new target, in a Tyk that reloads %s', async (_, options) => {
     const { context, live, tyk } = await setUp(', keyless: true', options)
     await edge(context())
+    await expect.poll(() => tyk.loaded).toEqual([live()])
     const { target_url: before } = live().proxy
     await expect(edge(context('', 'u1', 'http://127.0.0.1:9'), 1_500)).rejects.toThrow(
       /Tyk does not reach the ingress gateway at `edge\.tyk\.target`; restored the path, domain and target that last worked$/,
@@ -155,9 +158,10 @@ describe('the API in Tyk', () => {
     const { address } = await serve((_, response) =>
       response.writeHead(status, { 'x-envoy-upstream-service-time': '3' }).end(),
     )
-    const { context, live } = await setUp(', keyless: true', { target: address })
+    const { context, live, tyk } = await setUp(', keyless: true', { target: address })
     await edge(context())
     live().proxy.target_url = 'http://elsewhere.example'
+    tyk.load()
     status = 503
     await expect(edge(context(), 0)).rejects.toThrow(
       /503.*; the API stays as the config says, because users have reached the application this way before$/,
@@ -172,17 +176,20 @@ describe('the API in Tyk', () => {
       const { address } = await serve((_, response) => {
         state.during()
         state.during = () => undefined
+        made.tyk.load()
         response.writeHead(state.status, { 'x-envoy-upstream-service-time': '3' }).end()
       })
       const limit = { use_keyless: false, global_rate_limit: { rate: 5, per: 1 } }
-      return { ...(await setUp(more, { target: address })), state, limit }
+      const made = await setUp(more, { target: address })
+      return { ...made, state, limit }
     }
     const atOther = (address: string) => address.replace('127.0.0.1', 'localhost')
 
     test('stays so after a success', async () => {
-      const { context, live, state, limit } = await probed(`, probe: { key: ${tykKey} }`)
+      const { context, live, state, limit, tyk } = await probed(`, probe: { key: ${tykKey} }`)
       await edge(context())
       live().use_keyless = true
+      tyk.load()
       state.during = () => void Object.assign(live(), limit)
       const changed = context('', 'u1', atOther(live().proxy.target_url))
       await edge(changed)
@@ -215,7 +222,7 @@ describe('the API in Tyk', () => {
 
     test.each<[string, number, (tyk: TykStandIn) => void, string]>([
       ['is removed', 200, ({ stored }) => stored.clear(), 'is not in Tyk any more'],
-      ['is removed', 503, ({ stored }) => stored.clear(), 'the API is not in Tyk any more'],
+      ['is removed', 503, ({ stored }) => stored.clear(), 'it is not known what Tyk serves'],
       ...[200, 503].map((status): [string, number, (tyk: TykStandIn) => void, string] => [
         'is taken over by somebody else',
         status,
@@ -227,7 +234,7 @@ describe('the API in Tyk', () => {
       await edge(context())
       const changed = context('', 'u1', atOther(live().proxy.target_url))
       Object.assign(state, { status, during: () => during(tyk) })
-      const problem = await edge(changed, 0).then(() => '', String)
+      const problem = await edge(changed, 0, 0).then(() => '', String)
       const after = [...tyk.stored.values()].map(({ config_data: data }) => data)
       expect(after.every((data) => Object.keys(data ?? {}).length === 0)).toBe(true)
       expect(`${problem}${changed.recorder.current().warnings.join('')}`).toContain(text)
@@ -239,9 +246,10 @@ describe('the API in Tyk', () => {
     const { address } = await serve((_, response) =>
       response.writeHead(status, { 'x-envoy-upstream-service-time': '3' }).end(),
     )
-    const { context, live } = await setUp(', keyless: true', { target: address })
+    const { context, live, tyk } = await setUp(', keyless: true', { target: address })
     await edge(context())
     live().proxy.target_url = 'http://elsewhere.example'
+    tyk.load()
     status = 503
     const failed = context()
     await expect(edge(failed, 0)).rejects.toThrow('the API stays as the config says')
@@ -253,6 +261,7 @@ describe('the API in Tyk', () => {
     await edge(context(', listenPath: /old/'))
     const other = { ...live(), api_id: 'x', name: 'Other', config_data: {} }
     tyk.stored.set('x', other)
+    tyk.load()
     await expect(edge(context(', listenPath: /new/, probe: { path: /broken }'), 0)).rejects.toThrow(
       'the API stays as it is now, because Other (x) listens at its place from before',
     )
@@ -268,12 +277,84 @@ describe('the API in Tyk', () => {
     await expect.poll(() => tyk.loaded).toEqual([live()])
   })
 
-  test('is loaded by the next run if one died before the reload', async () => {
-    const { context, tyk } = await setUp(', keyless: true')
+  test('is loaded by the next run if one died between its change and the reload', async () => {
+    const { context, tyk, live } = await setUp(', keyless: true')
     await edge(context())
-    tyk.loaded = []
-    expect(await edge(context())).toEqual({ changed: false })
-    expect(tyk.loaded).toHaveLength(1)
+    const other = context('', 'u1', (await gateway()).address)
+    const { api, definition } = await planTyk(other.cluster, other.config)
+    await api.replace(definition)
+    expect(await edge(other)).toEqual({ changed: true })
+    expect(tyk.loaded).toEqual([live()])
+  })
+
+  test('is told to load again what does not answer, as one of several gateways may have missed it', async () => {
+    let status = 503
+    const { address } = await serve((_, response) => {
+      response.writeHead(status, { 'x-envoy-upstream-service-time': '3' }).end()
+      status = 200
+    })
+    const { context } = await setUp(', keyless: true', { target: address })
+    await edge(context())
+    status = 503
+    const next = context()
+    expect(await edge(next)).toEqual({ changed: false })
+    expect(next.lines).toContainEqual(expect.stringContaining('; so Tyk was told to reload'))
+  })
+
+  describe('whose run ends before Tyk has loaded it', () => {
+    const nowhere = 'http://127.0.0.1:9'
+    const cancelSoon = (of: StageContext) => Object.assign(of.host, { signal: AbortSignal.timeout(100) })
+
+    test('is removed again if it is new', async () => {
+      const { context, tyk } = await setUp(', keyless: true', { reloadMs: 500, target: nowhere })
+      const cancelled = context()
+      cancelSoon(cancelled)
+      await expect(edge(cancelled)).rejects.toThrow(/; the new API was removed again$/)
+      expect(tyk.stored.size).toBe(0)
+      expect(cancelled.recorder.current().changes).toEqual([])
+      await expect.poll(() => tyk.loaded).toEqual([])
+    })
+
+    test.each<[string, number, (of: StageContext, tyk: TykStandIn) => void]>([
+      ['was cancelled', 500, cancelSoon],
+      ['could not reload Tyk', 0, (_, tyk) => (tyk.refusedReloads = 1)],
+    ])('returns to what users have reached, if the run %s', async (_, reloadMs, disturb) => {
+      const { context, tyk, live } = await setUp(', keyless: true', { reloadMs })
+      await edge(context())
+      await expect.poll(() => tyk.loaded).toEqual([live()])
+      const { target_url: before } = live().proxy
+      const failed = context('', 'u1', nowhere)
+      disturb(failed, tyk)
+      await expect(edge(failed)).rejects.toThrow('; restored the path, domain and target that last worked')
+      expect(live().proxy.target_url).toBe(before)
+      expect(failed.recorder.current().changes).toEqual([])
+    })
+
+    test.each<[string, string, (tyk: TykStandIn) => void]>([
+      ['new', '', () => undefined],
+      ['changed', '', () => undefined],
+      ['removed', ', enabled: false', (tyk) => (tyk.refusedReloads = 1)],
+    ])('counts as changed if it never does: %s', async (kind, more, disturb) => {
+      const { context, tyk } = await setUp(', keyless: true', { reloadMs: 60_000 })
+      const first = context()
+      const { api, definition } = await planTyk(first.cluster, first.config)
+      if (kind !== 'new') await api.create(definition)
+      tyk.load()
+      disturb(tyk)
+      const failed = context(more, 'u1', nowhere)
+      await expect(edge(failed, 0, 300)).rejects.toThrow(/; it is not known what Tyk serves$/)
+      expect(countChanges(failed.recorder.current())).toBe(1)
+    })
+  })
+
+  test('that Tyk refuses to write is not undone, and has changed nothing', async () => {
+    const { context, tyk } = await setUp(', keyless: true')
+    tyk.refusesWrites = true
+    const refused = context()
+    await expect(edge(refused)).rejects.toThrow(
+      /refuses \(HTTP 500: .*whether a Tyk Dashboard owns its API definitions$/,
+    )
+    expect(countChanges(refused.recorder.current())).toBe(0)
   })
 
   test('is found again in a namespace or a cluster that was created anew', async () => {
@@ -324,6 +405,7 @@ describe('the API in Tyk', () => {
     copy.proxy.listen_path = '/try/'
     tyk.stored.clear()
     tyk.stored.set('copy', copy).set(id, definition)
+    tyk.load()
     expect(await edge(context())).toEqual({ changed: false })
     await edge(context(', listenPath: /new/'))
     expect([...tyk.stored.values()].map(({ proxy }) => proxy.listen_path)).toEqual(['/try/', '/new/'])
@@ -336,8 +418,10 @@ describe('the API in Tyk', () => {
     await edge(context(', listenPath: /a/'))
     const first = structuredClone(live())
     tyk.stored.clear()
+    tyk.load()
     await edge(context(', listenPath: /b/'))
     tyk.stored.set(first.api_id, first)
+    tyk.load()
     const ids = [...tyk.stored.keys()].map((id) => `shop frontend (mesh-canary) (${id})`).join(', ')
     expect(await edgeClusterFaults(context())).toEqual([
       `edge.tyk: this config has made several APIs in this Tyk for this namespace: ${ids}; remove all but one of them in Tyk`,
@@ -367,9 +451,10 @@ describe('the API in Tyk', () => {
   })
 
   test('shows no password that somebody has written into its target', async () => {
-    const { context, live } = await setUp(', keyless: true')
+    const { context, live, tyk } = await setUp(', keyless: true')
     await edge(context())
     live().proxy.target_url = 'http://user:hunter2@elsewhere.example'
+    tyk.load()
     const drifted = context()
     await edge(drifted)
     expect(drifted.recorder.current().plan![0]!.diff).toContain('- proxy.target_url: http://***@elsewhere.example')
@@ -381,6 +466,7 @@ describe('the API in Tyk', () => {
     expect(await edgeClusterFaults(context())).toEqual([])
     const other = { api_id: 'x', name: 'Other', active: true, use_keyless: true, version_data: { versions: {} } }
     tyk.stored.set('x', { ...other, proxy: { listen_path: '/', strip_listen_path: true, target_url: 'http://a' } })
+    tyk.load()
     expect(await edgeClusterFaults(context())).toEqual([
       'edge.tyk.listenPath: the API Other (x) of this Tyk listens at /, too; choose another path or `domain`, or remove that API',
     ])

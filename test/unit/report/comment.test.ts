@@ -159,6 +159,12 @@ describe('a comment', () => {
     ['was applied', { changes: [applied] }, 'Policies: 2 objects changed', 'Applied policies'],
     ['was not applied', {}, 'Policies: 2 objects planned, and not changed', 'Planned policies, not applied'],
     [
+      'was not applied, although a promotion has moved the same route',
+      { changes: [{ ...applied, moved: true }] },
+      'Policies: 2 objects planned, and not changed',
+      'Planned policies, not applied',
+    ],
+    [
       'was applied in part',
       { changes: [{ ...applied, name: 'c2' }] },
       'Policies: 1 of 2 objects changed',

@@ -91,11 +91,46 @@ test('the headline of a plan counts what would change in all clusters', () => {
   expect(headlineText(fleetReport(clusters, new Date()))).toBe('📋 2 objects would change; nothing was changed')
 })
 
+describe('the headline of a dry run', () => {
+  const stage = (name: string, outcome: 'done' | 'unchanged' = 'done') => ({ name, outcome, seconds: 1 })
+  const rendered: Partial<Report> = { rendered: 'kind: Service' }
+  const row = { action: 'change', kind: 'Deployment', namespace: 'istio-system', name: 'istiod', diff: [] } as const
+  const inject: Partial<Report> = { stages: [stage('inject'), stage('policies', 'unchanged')] }
+  const changesMesh: Partial<Report> = { stages: [stage('install')], meshPlan: [{ ...row, diff: [] }] }
+
+  test.each<[string, Partial<Report>[], string]>([
+    ['names a stage once', [inject, inject], 'The stage inject would make changes'],
+    [
+      'names an installation beside a change of the mesh',
+      [changesMesh, { stages: [stage('install')] }],
+      '1 object would change, the stage install would make changes',
+    ],
+    [
+      'says that there was no cluster to compare with',
+      [rendered, rendered],
+      "Rendered the config's objects; there is no cluster to compare them with",
+    ],
+    [
+      'says in how many clusters there was nothing to compare with',
+      [rendered, { stages: [stage('plan', 'unchanged')] }],
+      'No difference from the config was found; in 1 of 2 clusters there was nothing to compare with',
+    ],
+  ])('%s', (_, parts, sentence) => {
+    const clusters = parts.map((part, i) => ({
+      name: `c${i}`,
+      wave: 1,
+      report: { ...emptyReport('shop', new Date(), true), ...part },
+    }))
+    expect(headline(fleetReport(clusters, new Date())).sentence).toBe(`${sentence}; nothing was changed`)
+  })
+})
+
 test('the page and the comment name the cluster of each promotion and plan', () => {
   const row = { action: 'create', kind: 'VirtualService', namespace: 'shop', name: 'backend', diff: ['+ a'] } as const
   const of = (verdict: PromotionReport['verdict']) => ({
     ...reportOf(promotion(verdict)),
     plan: [{ ...row, diff: ['+ a'] }],
+    stages: [{ name: 'policies', outcome: 'done' as const, seconds: 1 }],
   })
   const clusters = [
     { name: 'eu', wave: 1, report: of('promoted') },
@@ -106,6 +141,7 @@ test('the page and the comment name the cluster of each promotion and plan', () 
   expect(page).toContain('<h1>eu: promoted; us: held</h1>')
   expect(page).toContain('v2 of backend in us is held')
   expect(page).toContain('us: Applied policies')
+  expect(page).toContain('<th scope="row">us: policies</th>')
   const comment = commentBody(report, '<!-- marker -->', {})
   expect(comment).toContain('Canary v2 of backend in us: **held**')
   expect(comment).toContain('<summary>us: Policies: 1 object changed</summary>')
@@ -202,6 +238,47 @@ describe('a fleet without promotions', () => {
       tone: 'open',
       sentence: 'c0: The traffic was returned to stable; c1: No traffic was moved',
     })
+  })
+
+  test.each<[string, Partial<Report>, object, number | undefined]>([
+    [
+      'fails',
+      { verdict: 'inconclusive', reason: 'no endpoints', outcome: 'failure', error: 'no endpoints' },
+      { verdict: 'inconclusive', reason: 'c1: no endpoints' },
+      undefined,
+    ],
+    [
+      'does not reach the cluster',
+      { outcome: 'failure', error: 'no API server\nno token' },
+      { verdict: 'inconclusive', reason: 'c1: no API server' },
+      undefined,
+    ],
+    [
+      'cannot check what it has moved',
+      { verdict: 'inconclusive', reason: 'not seen', weight: 0 },
+      { verdict: 'inconclusive', reason: 'c1: not seen' },
+      0,
+    ],
+    [
+      'has nothing to move',
+      { verdict: 'skipped', reason: 'it was 0', weight: 0 },
+      { verdict: 'rolled-back', reason: 'c0: the weight was set to 0' },
+      0,
+    ],
+  ])('is rolled back only if no cluster has failed: one %s', (_, other, expected, weight) => {
+    const back: Partial<Report> = {
+      verdict: 'rolled-back',
+      reason: 'the weight was set to 0',
+      returned: ['backend'],
+      weight: 0,
+    }
+    const report = of(back, other)
+    expect(report).toMatchObject(expected)
+    expect(outputsOf(report, {})['weight']).toBe(weight)
+  })
+
+  test('has no verdict if no cluster moves traffic, also if one fails', () => {
+    expect(of({}, { outcome: 'failure', error: 'no API server' })).not.toHaveProperty('verdict')
   })
 
   test('does not say that it has changed nothing while its clusters have', () => {

@@ -54,6 +54,7 @@ async function changesOf(
   })(context).catch(() => undefined)
   const report = recorder.current()
   return {
+    all: report.changes,
     names: report.changes.map(({ kind, name }) => `${kind} ${name}`).sort(),
     changed: outputsOf(report, {})['changed'],
   }
@@ -66,8 +67,10 @@ describe('the output changed', () => {
       stored.set('VirtualService shop/backend-gateway', route('backend-gateway', 5))
     }
     const expected = { names: ['VirtualService backend', 'VirtualService backend-gateway'], changed: 2 }
-    expect(await changesOf(move)).toEqual(expected)
-    expect(await changesOf(move, { stage: () => Promise.reject(new Error('the canary failed')) })).toEqual(expected)
+    expect(await changesOf(move)).toMatchObject(expected)
+    expect(await changesOf(move, { stage: () => Promise.reject(new Error('the canary failed')) })).toMatchObject(
+      expected,
+    )
   })
 
   test('counts the Deployments that `adopt` changed', async () => {
@@ -75,7 +78,7 @@ describe('the output changed', () => {
       stored.set('Deployment shop/backend-v1', deployment('v1', 2, 'a:2'))
       stored.set('Deployment shop/backend-v2', deployment('v2', 0, 'a:2'))
     })
-    expect(adopted).toEqual({ names: ['Deployment backend-v1', 'Deployment backend-v2'], changed: 2 })
+    expect(adopted).toMatchObject({ names: ['Deployment backend-v1', 'Deployment backend-v2'], changed: 2 })
   })
 
   test('does not count what an autoscaler or nobody changed', async () => {
@@ -88,6 +91,11 @@ describe('the output changed', () => {
   test('is 0 in a dry run', async () => {
     const move = (stored: Map<string, unknown>) => stored.set('VirtualService shop/backend', route('backend', 5))
     expect((await changesOf(move, { more: 'dryRun: true\n' })).changed).toBe(0)
+  })
+
+  test('has only what moved, which is not what was planned', async () => {
+    const { all } = await changesOf((stored) => stored.set('VirtualService shop/backend', route('backend', 5)))
+    expect(all).toEqual([expect.objectContaining({ name: 'backend', moved: true })])
   })
 
   test('does not make a stage fail whose routes cannot be read', async () => {

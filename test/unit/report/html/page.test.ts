@@ -46,13 +46,13 @@ test('the page and the summary have the same tables of a promotion', () => {
     stable: { requests: 400, violations: 0 },
     verdict: 'pass',
   } as const
-  const evidence = { failEvidence: 0.5, failThreshold: 100, passEvidence: 12_345, passThreshold: 20 }
+  const evidence = { failEvidence: 99.97, failThreshold: 100, passEvidence: 12_345, passThreshold: 20 }
   const judged = promotionReportOf({ steps: [stepReportOf({})], checks: [{ check: 'p99', ...check, ...evidence }] })
   const report = { ...emptyReport('shop', new Date(0), false), promotions: [judged] }
   const cells = [...htmlPage(report, without).matchAll(/<t[hd][^>]*>([^<]*)</g)].map(([, text]) => text)
   for (const row of [
     '| 5% | 1 | 10.0 | 200 | 99.5% | 600 | 100% | – | passed |',
-    '| p99 | 1 of 200 | 0 of 400 | 0.5 of 100 | 1.2e+4 of 20 | pass |',
+    '| p99 | 1 of 200 | 0 of 400 | 99.9 of 100 | 1.2e+4 of 20 | pass |',
   ]) {
     expect(summary(report)).toContain(row)
     expect(cells).toEqual(
