@@ -154,7 +154,7 @@ export async function openArcade(...objects: { kind: string; metadata: { name: s
         file,
         `name: arcade-${app}
 namespace: ${namespace}
-canary: { service: ${app}, ${plan}, guard: 5s, progressDeadline: 30s, interval: 3s, steps: [${steps}], warmup: 0, checks: { tolerance: 10 } }
+canary: { service: ${app}, ${plan}, guard: 5s, progressDeadline: 60s, interval: 3s, steps: [${steps}], warmup: 0, checks: { tolerance: 10 } }
 `,
       )
       return machine[step]({ kubeconfig, metrics, config: file, stages: 'policies, promote' }, options)

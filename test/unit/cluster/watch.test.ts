@@ -36,10 +36,13 @@ async function serveLists(...lists: { status?: number; version?: string; pods?: 
     return live
   }
   const stream = (count: number) =>
-    vi.waitFor(() => {
-      expect(streams.length).toBeGreaterThanOrEqual(count)
-      return streams[count - 1]!
-    })
+    vi.waitFor(
+      () => {
+        expect(streams.length).toBeGreaterThanOrEqual(count)
+        return streams[count - 1]!
+      },
+      { timeout: 10_000 },
+    )
   return { startWatch, stream, requests }
 }
 
