@@ -102,15 +102,16 @@ const graceMs = ({ at, latestAt }: HandOverSchedule) => Math.min(15_000, (latest
  */
 function createLastLook(own: OwnPromotions, others: OtherClusters): () => () => Promise<void> {
   const { runs, deps } = own
+  const isCancelled = () => deps.signal.aborted
   let since: number | undefined
   return () => {
     const isLast = others.isLastLook()
     if (isLast) since ??= deps.clock.now()
     return async () => {
-      if (since === undefined || !isLast || deps.signal.aborted) return
+      if (since === undefined || !isLast || isCancelled()) return
       const kept = runs.filter((run) => !hasFailed(run))
       const confirmed = await Promise.all(kept.map(async (run) => (await run.confirmWeight?.()) ?? true))
-      if (deps.signal.aborted) return
+      if (isCancelled()) return
       const unseenMs = deps.clock.now() - since
       const unseen = kept.filter((_, i) => !confirmed[i])
       const lost = unseen.filter(({ plan }) => unseenMs > plan.progressDeadline)
