@@ -20,7 +20,11 @@ import {
 export function configTemplate(cluster: DiscoveredCluster): { text: string; summary: string } {
   const { namespace, workloads } = cluster
   const candidates = candidatesOf(cluster)
-  const ordered = restartOrder(namespace, byName(workloads), servicesWithPods(cluster))
+  const ordered = restartOrder(
+    namespace,
+    byName(workloads),
+    servicesWithPods(cluster).map(({ service }) => service),
+  )
   const free = candidates.filter(({ conflicts }) => conflicts.length === 0)
   const [canary, ...otherCanaries] = free.filter(({ versions }) => versions.length > 1)
   const release = canary ? undefined : free.find(({ deployment }) => deployment !== undefined)

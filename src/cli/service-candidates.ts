@@ -1,5 +1,5 @@
 // The services of a namespace that a config template can have policies for. Pure.
-import { matches } from '../cluster/labels.ts'
+import { selectorIndex } from '../cluster/labels.ts'
 import type { KubeObject, Service, Workload } from '../cluster/objects.ts'
 import { protocolOf, servicePorts } from '../cluster/service-ports.ts'
 import { dnsName } from '../config/values/kubernetes.ts'
@@ -32,16 +32,21 @@ export type ServiceCandidate = {
   deployment: string | undefined
 }
 
-/** The services that have pods, by name. */
-export function servicesWithPods({ services, workloads }: DiscoveredCluster): Service[] {
-  return byName(services).filter((service) => workloadsOf(service, workloads).length > 0)
+/** The services that have pods, by name, with the workloads behind them. */
+export function servicesWithPods({
+  services,
+  workloads,
+}: DiscoveredCluster): { service: Service; workloads: readonly Workload[] }[] {
+  const select = selectorIndex(workloads, ({ spec }) => spec.template.metadata?.labels)
+  return byName(services)
+    .map((service) => ({ service, workloads: service.spec.selector ? select(service.spec.selector) : [] }))
+    .filter((each) => each.workloads.length > 0)
 }
 
 export function candidatesOf(cluster: DiscoveredCluster): ServiceCandidate[] {
-  return servicesWithPods(cluster).flatMap((service) => {
+  return servicesWithPods(cluster).flatMap(({ service, workloads }) => {
     const port = httpPortOf(service)
     if (port === undefined) return []
-    const workloads = workloadsOf(service, cluster.workloads)
     const labelled = workloads.flatMap(({ spec }) => spec.template.metadata?.labels?.['version'] ?? [])
     const { name } = service.metadata
     const versions = [...new Set(labelled)].sort(naturally)
@@ -49,12 +54,8 @@ export function candidatesOf(cluster: DiscoveredCluster): ServiceCandidate[] {
   })
 }
 
-function workloadsOf({ spec: { selector } }: Service, workloads: Workload[]): Workload[] {
-  return selector ? workloads.filter(({ spec }) => matches(selector, spec.template.metadata?.labels)) : []
-}
-
 /** Undefined if there are other workloads, or if an operator owns it. */
-function onlyDeployment(workloads: Workload[]): string | undefined {
+function onlyDeployment(workloads: readonly Workload[]): string | undefined {
   const [workload, ...others] = workloads
   if (!workload || others.length > 0 || workload.kind !== 'Deployment') return undefined
   return workload.metadata.ownerReferences ? undefined : workload.metadata.name

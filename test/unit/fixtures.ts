@@ -14,6 +14,7 @@ import { loadConfig } from '../../src/config/load.ts'
 import type { CanaryConfig, Config } from '../../src/config/schema.ts'
 import type { Owner } from '../../src/policies/owned-objects.ts'
 import type { Split } from '../../src/policies/routes.ts'
+import type { FleetHost } from '../../src/fleet/run-fleet.ts'
 
 /** The config that a mesh.yaml of this text gives. */
 export function configOf(yaml: string): Config {
@@ -231,4 +232,25 @@ export function to(subset: string, weight?: number, host = 'backend'): NonNullab
 /** The owner of the policies of one config in a namespace. */
 export function ownerNamed(name: string, namespace = 'shop', earlier = 'mesh-yaml'): Owner {
   return { names: [name], earlier: [earlier], namespace, prunes: true }
+}
+
+/** A host that shows nothing. Only what a run calls before it reaches a cluster is here. */
+export function fakeHost(): FleetHost {
+  const nothing = () => undefined
+  const hooks = { onConnected: nothing, onRecoveryIntents: nothing, onFaultIntent: nothing }
+  return {
+    signal: new AbortController().signal,
+    tempDir: tempFolder(),
+    outputFolder: tempFolder(),
+    runName: 'test',
+    info: nothing,
+    warning: nothing,
+    group: (_, work) => work(),
+    mask: nothing,
+    readGuardProgram: () => '',
+    onIstioctl: nothing,
+    onKindCluster: nothing,
+    ...hooks,
+    inCluster: () => hooks,
+  }
 }

@@ -1,30 +1,8 @@
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { loadConfig } from '../../src/config/load.ts'
 import { run } from '../../src/run.ts'
-import type { Host } from '../../src/stages/context.ts'
-import { tempFolder } from './fixtures.ts'
+import { fakeHost } from './fixtures.ts'
 import { Collector, plain } from './telemetry/collector.ts'
-
-/** A host that shows nothing. Only what a run calls before it reaches a cluster is here. */
-function silentHost(): Host {
-  const nothing = () => undefined
-  return {
-    signal: new AbortController().signal,
-    tempDir: tempFolder(),
-    outputFolder: tempFolder(),
-    runName: 'test',
-    info: nothing,
-    warning: nothing,
-    group: (_, work) => work(),
-    mask: nothing,
-    readGuardProgram: () => '',
-    onIstioctl: nothing,
-    onKindCluster: nothing,
-    onConnected: nothing,
-    onRecoveryIntents: nothing,
-    onFaultIntent: nothing,
-  }
-}
 
 describe('a run never rejects: its report has the error', () => {
   test.each([
@@ -33,7 +11,7 @@ describe('a run never rejects: its report has the error', () => {
     ['that states its revision in `set`', '{ version: 1.31.0, set: revision=next }', /istio\.revision/],
   ])('with an istio section %s', async (_, istio, error) => {
     const config = loadConfig({ INPUT_ISTIO: istio, INPUT_STAGES: 'plan', INPUT_MTLS: 'strict' })
-    const report = await run(config, silentHost())
+    const report = await run(config, fakeHost())
     expect(report).toMatchObject({ outcome: 'failure', stages: [] })
     expect(report.error).toMatch(error)
   })
@@ -52,7 +30,7 @@ describe('a run whose environment names a collector', () => {
     collector = await Collector.start(answer)
     vi.stubEnv('OTEL_EXPORTER_OTLP_ENDPOINT', collector.address)
     vi.stubEnv('OTEL_EXPORTER_OTLP_PROTOCOL', 'http/json')
-    return run(failing(), silentHost())
+    return run(failing(), fakeHost())
   }
 
   test('sends a trace that says how it ended, and its report names that trace', async () => {

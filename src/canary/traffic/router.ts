@@ -41,8 +41,7 @@ export async function readHighestWeight(cluster: Cluster, split: Split): Promise
 
 /** As `readHighestWeight`, and 0 also if no route splits the service. */
 export async function readAnyWeight(cluster: Cluster, split: Split): Promise<number> {
-  const splits = (await listSplittingRoutes(cluster, split)).flatMap((object) => splitsIn(object, split))
-  return Math.max(0, ...splits.flatMap((each) => canaryWeightOf(each) ?? []))
+  return Math.max(0, ...weightsIn(await listSplittingRoutes(cluster, split), split))
 }
 
 /**
@@ -52,19 +51,23 @@ export async function readAnyWeight(cluster: Cluster, split: Split): Promise<num
 export async function hasWeight(cluster: Cluster, split: Split, weight: number): Promise<boolean> {
   const objects = await requireSplittingRoutes(cluster, split)
   if (objects.every((object) => weightPatch(object, split, weight).length === 0)) return true
-  const weights = objects.flatMap((object) => splitsIn(object, split)).flatMap((each) => canaryWeightOf(each) ?? [])
+  const weights = weightsIn(objects, split)
   return weights.length > 0 && weights.every((each) => Math.round(each) === Math.round(weight))
 }
 
 async function readWeights(cluster: Cluster, split: Split): Promise<number[]> {
-  const objects = await requireSplittingRoutes(cluster, split)
-  const weights = objects.flatMap((object) => splitsIn(object, split)).flatMap((each) => canaryWeightOf(each) ?? [])
+  const weights = weightsIn(await requireSplittingRoutes(cluster, split), split)
   if (weights.length > 0) return weights
   const { namespace, service, stable, canary } = split
   throw new Error(
     `the routes in ${namespace} that split ${service} send none of its traffic to ${stable.name} or ${canary.name}; ` +
       `give ${stable.name} a weight first`,
   )
+}
+
+/** The canary's weight in each split of the objects, in per cent. */
+function weightsIn(objects: readonly Routed[], split: Split): number[] {
+  return objects.flatMap((object) => splitsIn(object, split)).flatMap((each) => canaryWeightOf(each) ?? [])
 }
 
 /** The objects with their current routes, which a promotion saves before it changes any. */

@@ -42,6 +42,20 @@ function program(folder: string): { exec: object; starts: () => number } {
   return { exec, starts: () => readFileSync(log, 'utf8').split('\n').length - 1 }
 }
 
+/** A server, and a client whose token comes from a program. `rotate`: both get another token. */
+async function serverWithProgram() {
+  const { address, accept } = await serverWithToken('one')
+  const folder = tempFolder()
+  const { exec, starts } = program(folder)
+  const token = join(folder, 'token')
+  writeFileSync(token, 'one')
+  const rotate = () => {
+    writeFileSync(token, 'two')
+    accept('two')
+  }
+  return { cluster: clientOf(kubeconfigFor(address, { exec })), starts, rotate }
+}
+
 describe('a token that expires during the run', () => {
   test('is read again from its file, with or without a line break at its end', async () => {
     const { address, requests, accept } = await serverWithToken('one')
@@ -67,29 +81,19 @@ describe('a token that expires during the run', () => {
   })
 
   test('is asked for again, although the program said that it lives longer', async () => {
-    const { address, accept } = await serverWithToken('one')
-    const folder = tempFolder()
-    const { exec, starts } = program(folder)
-    writeFileSync(join(folder, 'token'), 'one')
-    const cluster = clientOf(kubeconfigFor(address, { exec }))
+    const { cluster, starts, rotate } = await serverWithProgram()
     await read(cluster)
     await read(cluster)
     expect(starts()).toBe(1)
-    writeFileSync(join(folder, 'token'), 'two')
-    accept('two')
+    rotate()
     expect(await read(cluster)).toEqual(service)
     expect(starts()).toBe(2)
   })
 
   test('is asked for only once, however many requests the server has refused', async () => {
-    const { address, accept } = await serverWithToken('one')
-    const folder = tempFolder()
-    const { exec, starts } = program(folder)
-    writeFileSync(join(folder, 'token'), 'one')
-    const cluster = clientOf(kubeconfigFor(address, { exec }))
+    const { cluster, starts, rotate } = await serverWithProgram()
     await read(cluster)
-    writeFileSync(join(folder, 'token'), 'two')
-    accept('two')
+    rotate()
     const answers = await Promise.all(Array.from({ length: 40 }, () => read(cluster)))
     expect(answers).toEqual(Array.from({ length: 40 }, () => service))
     expect(starts()).toBe(2)

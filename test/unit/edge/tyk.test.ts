@@ -46,6 +46,20 @@ function contextFor(tyk: TykStandIn, target: string, more: string, uid: string) 
   return { cluster, config, recorder, host, lines } as unknown as StageContext & { lines: string[] }
 }
 
+/** Somebody has written another target, and the application fails now. `address`: the target that has worked. */
+async function changedBeforeOutage() {
+  let status = 200
+  const { address } = await serve((_, response) =>
+    response.writeHead(status, { 'x-envoy-upstream-service-time': '3' }).end(),
+  )
+  const { context, live, tyk } = await setUp(', keyless: true', { target: address })
+  await edge(context())
+  live().proxy.target_url = 'http://elsewhere.example'
+  tyk.load()
+  status = 503
+  return { context, live, address }
+}
+
 describe('the API in Tyk', () => {
   test('is planned, created and verified; a second run changes nothing', async () => {
     const { tyk, context } = await setUp(', keyless: true, listenPath: /shop/')
@@ -154,15 +168,7 @@ describe('the API in Tyk', () => {
   })
 
   test('does not return to a target that somebody else has written, when the application fails for a moment', async () => {
-    let status = 200
-    const { address } = await serve((_, response) =>
-      response.writeHead(status, { 'x-envoy-upstream-service-time': '3' }).end(),
-    )
-    const { context, live, tyk } = await setUp(', keyless: true', { target: address })
-    await edge(context())
-    live().proxy.target_url = 'http://elsewhere.example'
-    tyk.load()
-    status = 503
+    const { context, live, address } = await changedBeforeOutage()
     await expect(edge(context(), 0)).rejects.toThrow(
       /503.*; the API stays as the config says, because users have reached the application this way before$/,
     )
@@ -242,15 +248,7 @@ describe('the API in Tyk', () => {
   })
 
   test('counts as changed if it stays after a failed probe', async () => {
-    let status = 200
-    const { address } = await serve((_, response) =>
-      response.writeHead(status, { 'x-envoy-upstream-service-time': '3' }).end(),
-    )
-    const { context, live, tyk } = await setUp(', keyless: true', { target: address })
-    await edge(context())
-    live().proxy.target_url = 'http://elsewhere.example'
-    tyk.load()
-    status = 503
+    const { context } = await changedBeforeOutage()
     const failed = context()
     await expect(edge(failed, 0)).rejects.toThrow('the API stays as the config says')
     expect(countChanges(failed.recorder.current())).toBe(1)

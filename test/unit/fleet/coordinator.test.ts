@@ -1,20 +1,10 @@
 // Which cluster of a fleet may go on, and which failure ends the wait of the others. No cluster takes part.
 import { expect, test } from 'vitest'
 import { createCoordinator } from '../../../src/fleet/coordinator.ts'
-
-/** Two clusters, `eu` in wave 1. */
-function fleet(usWave: number) {
-  const controller = new AbortController()
-  const clusters = [
-    { name: 'eu', wave: 1 },
-    { name: 'us', wave: usWave },
-  ]
-  const members = createCoordinator(clusters, controller.signal)
-  return { of: (name: string) => members.get(name)!, controller }
-}
+import { twoClusters } from './two-clusters.ts'
 
 test('no cluster begins when the checks of another one fail', async () => {
-  const { of } = fleet(1)
+  const { of } = twoClusters(1)
   const turn = of('eu').turn({ server: 'https://eu.example' })
   of('us').ended({ failure: 'the run failed (no such namespace)', rollsBackOthers: true })
   await expect(turn).rejects.toThrow(
@@ -28,7 +18,7 @@ test.each([
   ['address', { server: 'https://one.example' }, { server: 'https://one.example' }],
   ['namespace', { server: 'https://10.0.0.1', uid: 'a1' }, { server: 'https://one.example', uid: 'a1' }],
 ])('two names of one cluster are refused: by its %s', async (_, euIdentity, usIdentity) => {
-  const { of } = fleet(1)
+  const { of } = twoClusters(1)
   const turns = await Promise.allSettled([of('eu').turn(euIdentity), of('us').turn(usIdentity)])
   expect(String((turns[1] as PromiseRejectedResult).reason)).toContain(
     'clusters: `eu` and `us` are the same cluster (https://one.example)',
@@ -36,7 +26,7 @@ test.each([
 })
 
 test('two clusters behind one address are not taken for one, if their namespaces differ', async () => {
-  const { of } = fleet(1)
+  const { of } = twoClusters(1)
   const turns = ['eu', 'us'].map((name) => of(name).turn({ server: 'https://10.0.0.1', uid: name }))
   await expect(Promise.all(turns)).resolves.toMatchObject([{ isOutOfTime: false }, { isOutOfTime: false }])
 })
@@ -61,7 +51,7 @@ test('the cause is the cluster that has failed first, not one that was rolled ba
 })
 
 test('clusters whose namespaces the run may not read are not taken for one', async () => {
-  const { of } = fleet(1)
+  const { of } = twoClusters(1)
   const turns = [of('eu').turn({ server: 'https://eu', uid: undefined }), of('us').turn({ server: 'https://us' })]
   await expect(Promise.all(turns)).resolves.toMatchObject([{ hasWaited: false }, { hasWaited: false }])
 })
@@ -103,7 +93,7 @@ test('the error of a cluster that only waited rolls nobody back', async () => {
 })
 
 test('a failure or a cancel after all were promoted rolls nobody back', async () => {
-  const { of, controller } = fleet(1)
+  const { of, controller } = twoClusters(1)
   await Promise.all(['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` })))
   const settled = [of('eu').report({}), of('us').report({})]
   for (const name of ['eu', 'us']) of(name).confirm()
@@ -117,7 +107,7 @@ test('a failure or a cancel after all were promoted rolls nobody back', async ()
 })
 
 test('all are promoted only when each has looked once more after the last one', async () => {
-  const { of } = fleet(1)
+  const { of } = twoClusters(1)
   await Promise.all(['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` })))
   void of('eu').report({})
   expect(of('eu').isLastLook()).toBe(false)
@@ -131,7 +121,7 @@ test('all are promoted only when each has looked once more after the last one', 
 })
 
 test('a cluster that is lost before it has looked once more rolls the others back', async () => {
-  const { of } = fleet(1)
+  const { of } = twoClusters(1)
   await Promise.all(['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` })))
   void of('eu').report({})
   const us = of('us').report({})
@@ -143,7 +133,7 @@ test('a cluster that is lost before it has looked once more rolls the others bac
 })
 
 test('clusters that wait for each other end when the run is cancelled', async () => {
-  const { of, controller } = fleet(2)
+  const { of, controller } = twoClusters(2)
   const turns = [of('eu').turn({ server: 'https://eu.example' }), of('us').turn({ server: 'https://us.example' })]
   await turns[0]
   controller.abort(new Error('the run was cancelled'))

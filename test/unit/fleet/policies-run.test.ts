@@ -4,9 +4,9 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeEach, expect, test } from 'vitest'
 import { loadConfig } from '../../../src/config/load.ts'
-import { runFleet, type FleetHost } from '../../../src/fleet/run-fleet.ts'
+import { runFleet } from '../../../src/fleet/run-fleet.ts'
 import type { Report } from '../../../src/report/report.ts'
-import { serve, tempFolder } from '../fixtures.ts'
+import { fakeHost, serve, tempFolder } from '../fixtures.ts'
 
 /** What the servers were asked, in order: `eu write` when an object is written, `eu check` when a check begins. */
 let asked: string[]
@@ -57,24 +57,7 @@ async function applyIn(clusters: object, more: Record<string, string> = {}): Pro
     INPUT_STAGES: 'policies',
     ...more,
   })
-  const nothing = () => undefined
-  const hooks = { onConnected: nothing, onRecoveryIntents: nothing, onFaultIntent: nothing }
-  const host: FleetHost = {
-    signal: new AbortController().signal,
-    tempDir: folder,
-    outputFolder: folder,
-    runName: 'test',
-    info: nothing,
-    warning: nothing,
-    group: (_, work) => work(),
-    mask: nothing,
-    readGuardProgram: () => '',
-    onIstioctl: nothing,
-    onKindCluster: nothing,
-    ...hooks,
-    inCluster: () => hooks,
-  }
-  return runFleet(config, host)
+  return runFleet(config, fakeHost())
 }
 
 test('all clusters are checked before the first write, and those of a later wave once more before theirs', async () => {

@@ -8,6 +8,7 @@ import { createCoordinator, type Member } from '../../../src/fleet/coordinator.t
 import { FakeCluster } from '../canary/fake-cluster.ts'
 import { FakeClock } from '../fake-clock.ts'
 import { configOf, to, virtualService } from '../fixtures.ts'
+import { twoClusters } from './two-clusters.ts'
 import type { ActivePromotion, RecoveryIntent } from '../../../src/canary/active-promotion.ts'
 import { watchWhileWaiting } from '../../../src/canary/other-clusters.ts'
 import type { PromoteDeps } from '../../../src/canary/waves.ts'
@@ -39,13 +40,7 @@ function fakeCluster(weight = 0): FakeCluster {
 
 /** Two clusters, `eu` in wave 1. */
 function fleet(usWave: number) {
-  const controller = new AbortController()
-  const clusters = [
-    { name: 'eu', wave: 1 },
-    { name: 'us', wave: usWave },
-  ]
-  const members = createCoordinator(clusters, controller.signal)
-  return { eu: fakeCluster(), us: fakeCluster(), of: (name: string) => members.get(name)!, controller }
+  return { eu: fakeCluster(), us: fakeCluster(), ...twoClusters(usWave) }
 }
 
 let names = 0

@@ -1,31 +1,8 @@
 // A run over a fleet whose clusters cannot be reached.
 import { expect, test } from 'vitest'
 import { loadConfig } from '../../../src/config/load.ts'
-import { runFleet, type FleetHost } from '../../../src/fleet/run-fleet.ts'
-import { tempFolder } from '../fixtures.ts'
-
-/** A host that keeps its lines. */
-function listening(): { host: FleetHost; lines: string[] } {
-  const nothing = () => undefined
-  const lines: string[] = []
-  const hooks = { onConnected: nothing, onRecoveryIntents: nothing, onFaultIntent: nothing }
-  const host: FleetHost = {
-    signal: new AbortController().signal,
-    tempDir: tempFolder(),
-    outputFolder: tempFolder(),
-    runName: 'test',
-    info: (line) => lines.push(line),
-    warning: (line) => lines.push(line),
-    group: (_, work) => work(),
-    mask: nothing,
-    readGuardProgram: () => '',
-    onIstioctl: nothing,
-    onKindCluster: nothing,
-    ...hooks,
-    inCluster: () => hooks,
-  }
-  return { host, lines }
-}
+import { runFleet } from '../../../src/fleet/run-fleet.ts'
+import { fakeHost } from '../fixtures.ts'
 
 const config = (stages: string) =>
   loadConfig({
@@ -37,7 +14,7 @@ const config = (stages: string) =>
 test.each(['rollback', 'promote'])(
   'the stage %s is tried in all clusters, and each error names its cluster',
   async (stage) => {
-    const report = await runFleet(config(stage), listening().host)
+    const report = await runFleet(config(stage), fakeHost())
     expect(report).toMatchObject({
       outcome: 'failure',
       clusters: [
