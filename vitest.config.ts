@@ -19,8 +19,8 @@ const replacesModules = [
   'test/unit/recovery-first.test.ts',
   'test/unit/stages/fleet.test.ts',
   'test/unit/stages/promote.test.ts',
-  'test/unit/telemetry/run-trace.test.ts',
-  'test/unit/telemetry/telemetry.test.ts',
+  'test/unit/run-telemetry/run-trace.test.ts',
+  'test/unit/run-telemetry/telemetry.test.ts',
 ]
 
 /** These files take longest (CONTRIBUTING.md). They start first, or one of them would run alone at the end. */

@@ -1,4 +1,4 @@
-// Generates two tables of fields. src/policies/crd-fields.json: the objects that `policies` takes, from the CRDs of each
+// Generates two tables of fields. src/policies/manifests/crd-fields.json: the objects that `policies` takes, from the CRDs of each
 // supported minor version of Istio and from those of the Gateway API. src/engines/convert/crd-fields.json: the objects
 // that `convert` reads and writes, from the CRDs of Flagger and Argo Rollouts. Needs Go and its module proxy, so it runs
 // by hand, with `node dev/crd-fields.ts`, when one of the versions changes. Field names and types are facts of these
@@ -127,7 +127,7 @@ class Definitions {
     this.opaque = opaque
   }
 
-  /** The type as text (see src/policies/field-checker.ts). */
+  /** The type as text (see src/policies/manifests/field-checker.ts). */
   typeOf(schema: Schema): string {
     if (schema['x-kubernetes-int-or-string']) return 'intOrString'
     if (schema['x-kubernetes-preserve-unknown-fields']) return 'any'
@@ -191,7 +191,7 @@ function policyTable(): void {
       const older = schemas.get(kind)
       schemas.set(kind, older ? union(older, schema, minor) : schema)
     }
-  writeTable('src/policies/crd-fields.json', ['istio', Object.keys(istio)], schemas)
+  writeTable('src/policies/manifests/crd-fields.json', ['istio', Object.keys(istio)], schemas)
 }
 
 function engineTable(): void {

@@ -3,7 +3,7 @@
 export const layers = [
   ['runtime'],
   ['yaml', 'statistics'],
-  ['metrics'],
+  ['envoy'],
   ['config'],
   ['cluster'],
   ['tools'],
@@ -21,7 +21,7 @@ export const layers = [
   ['simulate'],
   ['guard'],
   ['report'],
-  ['telemetry'],
+  ['run-telemetry'],
   ['stages'],
   ['run.ts', 'post.ts'],
   ['fleet'],

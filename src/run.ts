@@ -34,7 +34,7 @@ import { promoteCanaries, rollback } from './stages/promote.ts'
 import { retire } from './stages/retire.ts'
 import { uninstall } from './stages/uninstall.ts'
 import { verify } from './stages/verify.ts'
-import { startTelemetry } from './telemetry/start.ts'
+import { startTelemetry } from './run-telemetry/start.ts'
 
 /** Never rejects: the report contains the error. `others`: of a fleet. */
 export async function run(config: Config, host: Host, others?: Others): Promise<Report> {

@@ -1,6 +1,6 @@
 // PromQL over the metrics that Istio's sidecars publish, for the dashboards and the alerts. Pure.
 // https://istio.io/latest/docs/reference/config/metrics/ lists the metrics and their labels.
-import { flagsWithoutPod } from '../metrics/response-flags.ts'
+import { flagsWithoutPod } from '../envoy/response-flags.ts'
 
 /**
  * Which requests. `reporter`: `destination` is the sidecar of the server, which counts every try; `source` is that of

@@ -8,7 +8,7 @@ import { messagesIn, withoutResult, type Message } from '../mesh/analysis-messag
 import { revisionArgs } from '../mesh/labels.ts'
 import { runProgram } from '../tools/run.ts'
 import { stringify } from '../yaml/stringify.ts'
-import { isForSidecarsOnly } from './merge-hosts.ts'
+import { isForSidecarsOnly } from './merge/merge-hosts.ts'
 import type { PlannedChange } from './plan.ts'
 
 /** One sentence for each message: its code, object and text. */

@@ -3,7 +3,7 @@ import type { KubeObject } from '../cluster/objects.ts'
 import { canariesOf, canaryKey, defaultDenyName, requiredName } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { gatewayOf } from './compile/names.ts'
-import { fromConfig } from './merge-services.ts'
+import { fromConfig } from './merge/merge-services.ts'
 
 /** The key, and the file and line or the input: `services.backend in mesh.yaml:4`. */
 export function placeInConfig(config: Config, object: KubeObject): string {

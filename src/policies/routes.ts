@@ -6,7 +6,7 @@ import { abRouteName } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { Version } from '../config/schema/canary.ts'
 import { hostOf, type Weights } from './compile/names.ts'
-import { isDefaultRoute } from './match-coverage.ts'
+import { isDefaultRoute } from './conflicts/match-coverage.ts'
 
 /** The VirtualService of a controller with the names of the routes that the controller writes; all of them without `routes`. */
 export type OwnRoutes = { name: string; routes?: string[] }

@@ -5,7 +5,7 @@ import { hash } from '../canary/workload/fingerprint.ts'
 import { matches, selectorText } from '../cluster/labels.ts'
 import type { ConfigMap, KubeObject, Service, Workload } from '../cluster/objects.ts'
 import { nearest } from '../config/nearest.ts'
-import { parseManifests, type Sourced } from '../policies/manifests.ts'
+import { parseManifests, type Sourced } from '../policies/manifests/manifests.ts'
 import type { Template } from './deployment.ts'
 import { NotReleasable } from './workload.ts'
 

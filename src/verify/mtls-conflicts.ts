@@ -14,7 +14,7 @@ const inMesh = ({ pods }: MtlsFacts) => pods.filter((pod) => hasSidecar(pod) || 
 
 /**
  * One sentence for each PeerAuthentication for workloads that gives a port another mode than the config asks for.
- * Those for whole namespaces conflict whether there are pods or not: policies/namespace-conflicts.ts.
+ * Those for whole namespaces conflict whether there are pods or not: policies/conflicts/namespace-conflicts.ts.
  */
 export function undoneModes(facts: MtlsFacts): string[] {
   const undone = inMesh(facts).flatMap((pod) =>

@@ -1,6 +1,6 @@
 // What the sidecars of servers count of callers that send plaintext, and for how long to watch before none means none.
 // Pure.
-import { labelsOf, type Reading, type SeriesLabels } from '../metrics/counters.ts'
+import { labelsOf, type Reading, type SeriesLabels } from '../envoy/counters.ts'
 import type { Pod } from '../cluster/objects.ts'
 import { matches } from '../cluster/labels.ts'
 import { servicePorts, targetPort } from '../cluster/service-ports.ts'

@@ -1,5 +1,5 @@
 // Reads what the sidecars count during a few seconds: requests, TCP connections, and Envoy's cluster counters.
-import { counterDeltas, labelsOf, parseCounters, type MetricNames, type Reading } from '../metrics/counters.ts'
+import { counterDeltas, labelsOf, parseCounters, type MetricNames, type Reading } from '../envoy/counters.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { Pod } from '../cluster/objects.ts'
 import { systemClock } from '../runtime/clock.ts'

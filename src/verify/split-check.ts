@@ -1,5 +1,5 @@
 // Checks that requests arrive according to the weights of a route. Pure.
-import type { MetricNames } from '../metrics/counters.ts'
+import type { MetricNames } from '../envoy/counters.ts'
 import { matches, podLabels } from '../cluster/labels.ts'
 import type { HttpRoute, VirtualService } from '../cluster/objects.ts'
 import type { ServicePolicy } from '../config/schema.ts'

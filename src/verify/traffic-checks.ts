@@ -1,7 +1,7 @@
 // Checks the policies by the current traffic: splits, retries, timeouts, ejections, and whether TCP services are
 // reachable. The sidecars' counters over a few seconds provide the evidence. The rows name counters that the proxies do
 // not publish.
-import type { MetricNames } from '../metrics/counters.ts'
+import type { MetricNames } from '../envoy/counters.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { matches } from '../cluster/labels.ts'
 import type { Pod, Service, VirtualService } from '../cluster/objects.ts'

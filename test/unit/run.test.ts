@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { loadConfig } from '../../src/config/load.ts'
 import { run } from '../../src/run.ts'
 import { fakeHost } from './fixtures.ts'
-import { Collector, plain } from './telemetry/collector.ts'
+import { Collector, plain } from './run-telemetry/collector.ts'
 
 describe('a run never rejects: its report has the error', () => {
   test.each([

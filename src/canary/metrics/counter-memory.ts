@@ -1,6 +1,6 @@
 // Remembers the last reading of each pod, and computes how much its counters grew.
 import type { Pod } from '../../cluster/objects.ts'
-import { counterDeltas, hasDecrease, type Reading } from '../../metrics/counters.ts'
+import { counterDeltas, hasDecrease, type Reading } from '../../envoy/counters.ts'
 import { podId } from './counter-reader.ts'
 
 export type CounterMemory = {

@@ -1,6 +1,6 @@
 // How a promotion reads counters, whatever the source is: the sidecars themselves, or Prometheus.
 import type { Pod } from '../../cluster/objects.ts'
-import type { Reading } from '../../metrics/counters.ts'
+import type { Reading } from '../../envoy/counters.ts'
 
 /**
  * Reads the counters of these pods. The key is the pod's id; a pod that does not answer is missing. `needsDurations`: false

@@ -1,6 +1,6 @@
 // Reads the sidecars' counters from Prometheus instead of the sidecars.
 import type { Pod } from '../../cluster/objects.ts'
-import { seriesOf, type MetricNames, type Reading } from '../../metrics/counters.ts'
+import { seriesOf, type MetricNames, type Reading } from '../../envoy/counters.ts'
 import { podId, type CounterReader } from './counter-reader.ts'
 import { mayBeOfNamespace, podLabels, podNameIn } from '../../observability/metrics/pod-labels.ts'
 import type { Prometheus, PromSample } from '../../observability/metrics/prometheus-client.ts'

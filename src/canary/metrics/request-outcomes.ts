@@ -1,5 +1,5 @@
 // Counts requests by their outcome, from what the sidecars' counters gained. Pure.
-import { labelsOf, type MetricNames, type Reading, type SeriesLabels } from '../../metrics/counters.ts'
+import { labelsOf, type MetricNames, type Reading, type SeriesLabels } from '../../envoy/counters.ts'
 import { addOrigins, noRequests, type Origins, type RequestCounts, type Times } from '../analysis/request-counts.ts'
 
 /**

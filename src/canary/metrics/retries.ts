@@ -1,6 +1,6 @@
 // How often the callers' sidecars may try a call to the service: all failed tries of one call are one user's failure.
 // Envoy chooses the version before the first try, so all of them go to the same one. Pure.
-import type { SeriesLabels } from '../../metrics/counters.ts'
+import type { SeriesLabels } from '../../envoy/counters.ts'
 import { keyOf, type VirtualService } from '../../cluster/objects.ts'
 import { hostOf } from '../../policies/compile/names.ts'
 import type { MeshConfig } from '../../mesh/extension-providers.ts'

@@ -2,7 +2,7 @@
 // its namespace, which are the same pods.
 import type { Cluster } from '../../cluster/client.ts'
 import type { Pod } from '../../cluster/objects.ts'
-import type { MetricNames, Reading } from '../../metrics/counters.ts'
+import type { MetricNames, Reading } from '../../envoy/counters.ts'
 import { podId, type CounterReader } from './counter-reader.ts'
 import { sidecarReader } from './sidecars.ts'
 

@@ -3,7 +3,7 @@ import pMap from 'p-map'
 import type { Cluster } from '../../cluster/client.ts'
 import { ApiError } from '../../cluster/api-error.ts'
 import type { Pod } from '../../cluster/objects.ts'
-import { parseCounters, type MetricNames, type Reading } from '../../metrics/counters.ts'
+import { parseCounters, type MetricNames, type Reading } from '../../envoy/counters.ts'
 import { unlessAborted } from '../../runtime/timeout.ts'
 import { podId, type CounterReader } from './counter-reader.ts'
 

@@ -1,7 +1,7 @@
 // Counts the requests to a service that failed at the caller before they reached a version, from what the callers'
 // counters gained. Pure.
-import type { MetricNames, Reading, SeriesLabels } from '../../metrics/counters.ts'
-import { hasReachedNoPod } from '../../metrics/response-flags.ts'
+import type { MetricNames, Reading, SeriesLabels } from '../../envoy/counters.ts'
+import { hasReachedNoPod } from '../../envoy/response-flags.ts'
 import { fullHost } from '../../policies/routes.ts'
 import type { LimitCounts } from '../analysis/request-counts.ts'
 import { requestsIn } from './request-outcomes.ts'

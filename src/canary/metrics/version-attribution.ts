@@ -1,6 +1,6 @@
 // Finds the version that a caller's series is about. Pure.
 import type { Pod } from '../../cluster/objects.ts'
-import type { SeriesLabels } from '../../metrics/counters.ts'
+import type { SeriesLabels } from '../../envoy/counters.ts'
 import type { Role, VersionRole } from './pod-roles.ts'
 
 export type VersionAttribution = Record<VersionRole, (labels: SeriesLabels) => boolean>

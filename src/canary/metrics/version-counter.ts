@@ -2,7 +2,7 @@
 // know what users got, the version's sidecars every try. A user's call may be tried several times, and its failures are
 // then no independent evidence: decision 18.
 import type { Pod } from '../../cluster/objects.ts'
-import type { MetricNames, Reading, SeriesLabels } from '../../metrics/counters.ts'
+import type { MetricNames, Reading, SeriesLabels } from '../../envoy/counters.ts'
 import { addRequests, noRequests, unansweredOf, type RequestCounts } from '../analysis/request-counts.ts'
 import { addCoverage, noCoverage, type FinalAnswers } from './caller-coverage.ts'
 import type { Role, VersionRole } from './pod-roles.ts'

@@ -20,10 +20,10 @@ import {
   findPinnedVersions,
   type RouteBypass,
   type PinnedVersions,
-} from '../../policies/route-bypasses.ts'
+} from '../../policies/weights/route-bypasses.ts'
 import { hostOf } from '../../policies/compile/names.ts'
-import { hiddenSplit, isVisibleTo } from '../../policies/export-to.ts'
-import { isForSidecarsOnly, meshHosts } from '../../policies/merge-hosts.ts'
+import { hiddenSplit, isVisibleTo } from '../../policies/conflicts/export-to.ts'
+import { isForSidecarsOnly, meshHosts } from '../../policies/merge/merge-hosts.ts'
 import { isRouted, isVirtualService, splitsIn, type Routed, type Split } from '../../policies/routes.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import { hasManagedMirror } from './mirror.ts'

@@ -13,7 +13,7 @@ import {
   type Routed,
   type Split,
 } from '../../policies/routes.ts'
-import { movePatch } from '../../policies/moved-weights.ts'
+import { movePatch } from '../../policies/weights/moved-weights.ts'
 import { headerRoutePatch } from './header-route.ts'
 import { mirrorPatch } from './mirror.ts'
 import {

@@ -3,7 +3,7 @@
 import { ConfigError } from '../../config/error.ts'
 import { shownValue } from '../../config/shown.ts'
 import { isMap } from '../../config/values/parsed-value.ts'
-import { dotted } from '../../policies/field-checker.ts'
+import { dotted } from '../../policies/manifests/field-checker.ts'
 import type { Path } from '../../yaml/positions.ts'
 import { rowOf, rowsBelow, type Table } from './table.ts'
 import type { SourceObject } from './source.ts'

@@ -1,6 +1,6 @@
 // The list of what a conversion did not express, as comments: they stay with the result, also where the output goes into a
 // file, and a reviewer of that file sees them.
-import { dotted } from '../../policies/field-checker.ts'
+import { dotted } from '../../policies/manifests/field-checker.ts'
 import type { Entry } from './ledger.ts'
 import { meshYaml } from './ours.ts'
 

@@ -7,7 +7,7 @@ import { ConfigError } from '../../config/error.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
 import { chaosKindFault } from '../../config/schema/chaos-mesh.ts'
 import { object } from '../../policies/compile/names.ts'
-import { parseManifests } from '../../policies/manifests.ts'
+import { parseManifests } from '../../policies/manifests/manifests.ts'
 import type { FaultObject } from './fault-object.ts'
 
 export type ChaosMesh = NonNullable<ExperimentConfig['inject']['chaosMesh']>

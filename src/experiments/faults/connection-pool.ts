@@ -3,7 +3,7 @@ import type { PatchOperation } from '../../cluster/client.ts'
 import { titleOf, type DestinationRule } from '../../cluster/objects.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
 import { hostOf, object } from '../../policies/compile/names.ts'
-import { coversHost } from '../../policies/merge-hosts.ts'
+import { coversHost } from '../../policies/merge/merge-hosts.ts'
 import { fullHost } from '../../policies/routes.ts'
 import { changedField, withFields, type ChangedField, type PathStep } from './changed-fields.ts'
 

@@ -2,7 +2,7 @@
 // sidecars. Pure.
 import { titleOf, type GatewayRoute, type HttpRoute, type VirtualService } from '../../cluster/objects.ts'
 import { hostOf } from '../../policies/compile/names.ts'
-import { coversHost, isForMesh, meshHosts } from '../../policies/merge-hosts.ts'
+import { coversHost, isForMesh, meshHosts } from '../../policies/merge/merge-hosts.ts'
 import { isVirtualService, routesOf, type Routed } from '../../policies/routes.ts'
 import { routesToService } from './http-fault.ts'
 

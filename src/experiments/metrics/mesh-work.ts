@@ -1,6 +1,6 @@
 // What the mesh did for the users: retries, timeouts, ejections and refusals, from the counters of the callers' sidecars. Pure.
 import { isCallTo } from '../../canary/metrics/request-outcomes.ts'
-import { labelsOf, type MetricNames, type Reading } from '../../metrics/counters.ts'
+import { labelsOf, type MetricNames, type Reading } from '../../envoy/counters.ts'
 import { clusterSum, type ClusterCounter } from '../../verify/proxy-counters.ts'
 import type { Pod } from '../../cluster/objects.ts'
 import { addMeshCounts, noMeshCounts, type MeshCount, type MeshCounts } from '../state/mesh-counts.ts'

@@ -2,7 +2,7 @@
 import { isAbandoned, isFailed, isCallTo } from '../../canary/metrics/request-outcomes.ts'
 import { noRequests, type Origins, type RequestCounts, type Times } from '../../canary/analysis/request-counts.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
-import { labelsOf, type MetricNames, type Reading, type SeriesLabels } from '../../metrics/counters.ts'
+import { labelsOf, type MetricNames, type Reading, type SeriesLabels } from '../../envoy/counters.ts'
 import type { FaultSigns } from '../state/coverage.ts'
 
 /**

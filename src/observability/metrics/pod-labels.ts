@@ -1,5 +1,5 @@
 // The labels under which the scrapers of Prometheus keep whose series it is. Pure.
-import type { SeriesLabels } from '../../metrics/counters.ts'
+import type { SeriesLabels } from '../../envoy/counters.ts'
 
 export const podLabels = ['pod', 'kubernetes_pod_name', 'pod_name', 'k8s_pod_name']
 const namespaceLabels = ['namespace', 'kubernetes_namespace', 'k8s_namespace_name']

@@ -2,7 +2,7 @@
 import type { Cluster } from '../../cluster/client.ts'
 import { ApiError } from '../../cluster/api-error.ts'
 import { parseServicePort, type PrometheusServer } from '../../config/observability.ts'
-import type { SeriesLabels } from '../../metrics/counters.ts'
+import type { SeriesLabels } from '../../envoy/counters.ts'
 import { fetchFailure, messageOf } from '../../runtime/errors.ts'
 
 export type PromSample = { labels: SeriesLabels; value: number }

@@ -1,6 +1,6 @@
 // Sends requests through the application, and shows that their metric, trace and access log line arrive, or why not.
 import type { Pod, Service } from '../../cluster/objects.ts'
-import { labelsOf } from '../../metrics/counters.ts'
+import { labelsOf } from '../../envoy/counters.ts'
 import { hasRunningSidecar } from '../../mesh/sidecar.ts'
 import { podsBehind } from '../../cluster/labels.ts'
 import { messageOf } from '../../runtime/errors.ts'

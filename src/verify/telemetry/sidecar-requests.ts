@@ -3,7 +3,7 @@
 import pMap from 'p-map'
 import type { Cluster } from '../../cluster/client.ts'
 import type { Pod } from '../../cluster/objects.ts'
-import { counterDeltas, labelsOf, parseCounters, type Reading, type SeriesLabels } from '../../metrics/counters.ts'
+import { counterDeltas, labelsOf, parseCounters, type Reading, type SeriesLabels } from '../../envoy/counters.ts'
 import { istioMetricNames } from '../proxy-counters.ts'
 
 /** By the name of the pod. A pod whose counters could not be read is absent. */

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { countMeshWork } from '../../../src/experiments/metrics/mesh-work.ts'
 import { countFaultedCalls, countRefusals, countUsers, parseDenials } from '../../../src/experiments/metrics/users.ts'
 import type { ExperimentConfig } from '../../../src/config/schema.ts'
-import type { Reading } from '../../../src/metrics/counters.ts'
+import type { Reading } from '../../../src/envoy/counters.ts'
 import { pod } from '../fixtures.ts'
 
 const names = { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' }

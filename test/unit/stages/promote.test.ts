@@ -8,7 +8,7 @@ import { canariesOf } from '../../../src/config/names.ts'
 import { createRecorder } from '../../../src/report/recorder.ts'
 import { emptyReport } from '../../../src/report/report.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
-import { noTelemetry } from '../../../src/telemetry/telemetry.ts'
+import { noTelemetry } from '../../../src/run-telemetry/telemetry.ts'
 import { clusterWith, configOf, serve } from '../fixtures.ts'
 
 // The promotions and the releases have tests of their own. Here they only end.

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { createObserver, type Observer, type Sample } from '../../../../src/canary/metrics/observer.ts'
 import type { Cluster } from '../../../../src/cluster/client.ts'
 import type { Pod } from '../../../../src/cluster/objects.ts'
-import type { Reading } from '../../../../src/metrics/counters.ts'
+import type { Reading } from '../../../../src/envoy/counters.ts'
 import { clusterWith, container, live, planOf, pod } from '../../fixtures.ts'
 
 const host = 'backend.shop.svc.cluster.local'

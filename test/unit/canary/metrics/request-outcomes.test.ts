@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { countCallerFailures, countCalls, countServed } from '../../../../src/canary/metrics/request-outcomes.ts'
-import { counterDeltas, parseCounters } from '../../../../src/metrics/counters.ts'
+import { counterDeltas, parseCounters } from '../../../../src/envoy/counters.ts'
 import type { RequestCounts } from '../../../../src/canary/analysis/request-counts.ts'
 
 const names = { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' }

@@ -6,7 +6,7 @@ import { toObjects } from '../../../../src/engines/convert/back.ts'
 import { type Conversion, toMeshYaml } from '../../../../src/engines/convert/convert.ts'
 import { checkFields, isEngineKind, readObjects, type SourceObject } from '../../../../src/engines/convert/source.ts'
 import { kindOf, type KubeObject } from '../../../../src/cluster/objects.ts'
-import { fieldFaults } from '../../../../src/policies/manifest-schema.ts'
+import { fieldFaults } from '../../../../src/policies/manifests/manifest-schema.ts'
 import { addressOf, at, filesOf, leavesOf, meaningOf, type Path, rendered, startsWith } from './leaves.ts'
 
 const engines = ['flagger', 'argo-rollouts'] as const

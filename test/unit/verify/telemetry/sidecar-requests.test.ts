@@ -1,6 +1,6 @@
 // Which services a sidecar counted calls of.
 import { expect, test } from 'vitest'
-import { seriesOf } from '../../../../src/metrics/counters.ts'
+import { seriesOf } from '../../../../src/envoy/counters.ts'
 import { calledServices } from '../../../../src/verify/telemetry/sidecar-requests.ts'
 
 const called = (host: string, name: string, namespace: string) => {
