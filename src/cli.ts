@@ -2,6 +2,7 @@
 // The entry of the command line: the same program for GitLab CI, Jenkins, CircleCI and a laptop.
 import { readFileSync } from 'node:fs'
 import { exitOnDefect } from './runtime/defect.ts'
+import { limitNewSpace } from './runtime/memory.ts'
 
 const { version, engines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string
@@ -17,6 +18,7 @@ if (Number.parseInt(process.versions.node) < Number(needed)) {
   process.exit(2)
 }
 exitOnDefect('text')
+limitNewSpace()
 // A dynamic import, because an older Node.js cannot load the rest, and so that an exception at import time is reported.
 const { main } = await import('./cli/program.ts')
 const code = await main(process.argv.slice(2), version)

@@ -10,6 +10,7 @@ import { connection } from '../../src/cluster/connect.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { canariesOf } from '../../src/config/names.ts'
 import { hostOf } from '../../src/policies/compile/names.ts'
+import { limitNewSpace } from '../../src/runtime/memory.ts'
 import { usage } from './usage.ts'
 
 const samples = 9
@@ -28,6 +29,7 @@ export type SampleCost = {
   incomplete: number
 }
 
+limitNewSpace()
 const config = loadConfig({ INPUT_CONFIG: process.argv[2] }, process.env)
 const [plan] = canariesOf(config)
 const cluster = createClient(connection(undefined, undefined, tmpdir()), config.limits)
