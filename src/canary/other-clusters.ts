@@ -115,7 +115,7 @@ function createLastLook(own: OwnPromotions, others: OtherClusters): () => () => 
       const unseenMs = deps.clock.now() - since
       const unseen = kept.filter((_, i) => !confirmed[i])
       const lost = unseen.filter(({ plan }) => unseenMs > plan.progressDeadline)
-      const reason = `nobody could see for ${Math.round(unseenMs / 1_000)} s whether it still has its traffic`
+      const reason = `this run could not confirm for ${Math.round(unseenMs / 1_000)} s that it still has its traffic`
       await Promise.all(lost.map((run) => run.rollBack(reason)))
       // One that the look has rolled back has its weight and its Lease as well.
       if (unseen.length === 0 && !outcomeOf(own).rollsBackOthers) others.confirm()

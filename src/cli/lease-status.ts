@@ -83,7 +83,7 @@ function workOfRun(lease: Lease, saved: SavedView | undefined, now: number, sile
   const holder = holderOf(lease)
   if (isExperimentHolder(holder)) return same('an experiment')
   if (lease.metadata.annotations?.[stateAnnotation] === undefined) return same('a promotion that has not begun')
-  if (!saved) return same('a promotion by another version of mesh-canary, which says no more here')
+  if (!saved) return same('a promotion by another version of mesh-canary, whose saved state this version cannot read')
   const { state, shown } = saved
   if (state.phase === 'ended')
     return same(`${verdictName(state.verdict ?? 'ended')} at weight ${state.weight}%: ${state.reason}`)

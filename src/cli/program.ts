@@ -22,7 +22,7 @@ const stageCommands: Partial<Record<StageName, string>> = {
   plan: 'show what the policies would change, or without a cluster, print the objects as YAML',
   verify: 'check pods, proxies and mTLS',
   promote: 'move the traffic to the canary step by step while the evidence is good',
-  experiment: 'inject the faults of the experiments, and tell how the mesh takes them',
+  experiment: 'inject the faults of the experiments, and report how the mesh handled them',
   rollback: 'return all traffic to stable, in any state of the promotion',
   uninstall: 'remove the mesh, including policies and sidecars',
 }

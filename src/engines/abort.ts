@@ -38,7 +38,7 @@ export async function abortRollout(
     const look = lookAt(await readProgress(cluster, engine, live, split), followed, did.write)
     if ('ended' in look) return look.ended
     if ('abort' in look && (await engine.abort(cluster, live, look.abort, split))) {
-      if (!did.write) note(`the rollout of the ${engine.kind} ${followed.name} is told to abort`)
+      if (!did.write) note(`the rollout of the ${engine.kind} ${followed.name} was told to abort`)
       did.write = true
     }
     return undefined

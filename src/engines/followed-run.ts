@@ -255,7 +255,7 @@ export class FollowedRun implements ActivePromotion {
     // The revision of Argo Rollouts says all; between its steps, it may remove a route for a header, and then set a weight.
     const isAnew = !engine.observes && state.phase === 'waiting' && state.steps.length > 0 && weight > 0
     if (!isAnew) return state
-    deps.note(`${engine.title} has begun anew, so the evidence does as well`)
+    deps.note(`${engine.title} has restarted its analysis, so this run discards its evidence so far`)
     this.timeline = new TimelineRecorder(this.plan)
     return initialState(this.plan, 0, deps.clock.now())
   }
@@ -392,7 +392,7 @@ export class FollowedRun implements ActivePromotion {
       if (!this.hasEnded()) await this.context.deps.clock.sleep(cancelPauseMs)
     }
     const state = this.isAbortWritten
-      ? `${engine.title} is told to abort the rollout, and has not returned the traffic yet`
+      ? `${engine.title} was told to abort the rollout, and has not returned the traffic yet`
       : `${engine.title} has not begun with the rollout, so there was nothing to abort yet`
     const open = `${reason}; ${state}`
     this.finish({ verdict: 'inconclusive', reason: open, error: open })

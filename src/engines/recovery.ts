@@ -49,16 +49,16 @@ function describeAborted(aborted: Aborted, object: string, title: string): strin
       return undefined
     case 'late':
       throw new Error(
-        `${title} has promoted ${object} already, so its rollout cannot be aborted; roll it back by a new one`,
+        `${title} has promoted ${object} already, so its rollout cannot be aborted; roll it back with a new rollout`,
       )
     case 'open':
       throw new Error(
-        `the rollout of ${object} is told to abort, and ${title} has not returned the traffic; check that its controller runs`,
+        `the rollout of ${object} was told to abort, and ${title} has not returned the traffic; check that its controller runs`,
       )
     case 'pending':
       throw new Error(
-        `${title} has not begun with ${object} yet, so there was nothing to abort, and it may begin later; give the object the image ` +
-          'that serves to prevent that',
+        `${title} has not begun with ${object} yet, so there was nothing to abort; it may begin later: ` +
+          'to prevent that, set the image back to the one that serves now',
       )
   }
 }

@@ -267,7 +267,9 @@ class ExperimentRun {
     const isNew = (service: string) => !services.others.includes(service)
     const added = others.filter(isNew)
     if (added.length === 0) return
-    throw new Error(`it would also concern ${added.join(', ')} now, whose Lease the run does not hold; run it again`)
+    throw new Error(
+      `the fault would now also affect ${added.join(', ')}, whose Lease this run does not hold; run the experiment again`,
+    )
   }
 
   private enter(state: State): void {

@@ -51,7 +51,7 @@ export async function provideCluster(context: RunContext): Promise<ProvidedClust
     )
   if (!exists) refuseNamespace(config, stages, kind.name)
   if (isActive) await checkImages(kind, wanted.loadImages ?? [])
-  if (!exists && !isActive) return void host.info(`the kind cluster ${kind.name} would be made`)
+  if (!exists && !isActive) return void host.info(`the kind cluster ${kind.name} would be created`)
 
   const kubeconfig = join(mkdtempSync(join(host.tempDir, 'mesh-canary-kind-')), 'kubeconfig')
   const provided = { kind, kubeconfig, created: !exists }
@@ -114,8 +114,8 @@ function refuseNamespace({ namespace }: Config, stages: readonly StageName[], na
   const needing = stages.filter((stage) => !['plan', 'cluster', 'install'].includes(stage))
   if (needing.length === 0 || namespace === 'default') return
   throw new ConfigError(
-    `namespace: ${namespace} cannot exist yet, because this run makes the kind cluster ${name}; ` +
-      'make it in a step of its own (`stages: cluster, install`), deploy the application, ' +
+    `namespace: ${namespace} cannot exist yet, because this run creates the kind cluster ${name}; ` +
+      'create it in a step of its own (`stages: cluster, install`), deploy the application, ' +
       `and then run ${needing.join(', ')} with the same \`cluster\``,
   )
 }
@@ -160,7 +160,7 @@ async function makeCluster(context: KindContext): Promise<void> {
     throw error
   }
   host.onKindCluster(leftCluster(context, wanted.keep !== true))
-  host.info(`the kind cluster ${kind.name}: made`)
+  host.info(`the kind cluster ${kind.name}: created`)
 }
 
 /** Finds out from the nodes' logs why the cluster could not be created, and removes the rest of it. */
@@ -192,7 +192,7 @@ async function useCluster(context: KindContext): Promise<void> {
   })
   writeFileSync(kubeconfig, content, { mode: 0o600 })
   host.onKindCluster(leftCluster(context, wanted.keep === false))
-  host.info(`the kind cluster ${kind.name}: exists, and is used`)
+  host.info(`the kind cluster ${kind.name}: already exists; using it`)
 }
 
 async function refuseStopped(kind: kinds.KindCluster): Promise<void> {

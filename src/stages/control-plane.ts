@@ -177,7 +177,7 @@ function refusalOf(version: string, own: Foreign | undefined, faults: readonly s
   const remedy = isElsewhere ? '' : ', or set `istio.takeOver: true` to let this run overwrite it'
   return (
     `istio: ${what}: ${[...faults.slice(0, mostFaults), ...more].join('; ')}; ` +
-    `nothing was changed. Change it there, or ask here for what is there${remedy}`
+    `nothing was changed. Change the control plane with the tool that installed it, or change this config to match it${remedy}`
   )
 }
 

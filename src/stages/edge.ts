@@ -97,8 +97,8 @@ export async function edgeRemoval(context: StageContext): Promise<() => Promise<
 
 function stays(other: TykDefinition): string {
   return (
-    `the ${kind} ${titleOfApi(other)} stays, because this config has made it for another cluster, or for an earlier namespace of this ` +
-    'name; remove it in Tyk if that one is gone'
+    `the ${kind} ${titleOfApi(other)} stays, because this config created it for another cluster, or for an earlier namespace of this ` +
+    'name; delete it in Tyk if nothing uses it any more'
   )
 }
 

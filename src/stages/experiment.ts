@@ -1,4 +1,4 @@
-// The stage experiment: injects the faults of the config, one after the other, and reports how the mesh took them.
+// The stage experiment: injects the faults of the config, one after the other, and reports how the mesh handled them.
 import { readApplications, gitopsWarnings } from '../canary/traffic/gitops.ts'
 import { forward } from '../cluster/forward.ts'
 import type { DestinationRule, VirtualService } from '../cluster/objects.ts'

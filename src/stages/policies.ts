@@ -241,7 +241,7 @@ function isStrict(objects: readonly PeerAuthentication[], namespace: string): bo
  */
 async function analyzeChange(context: StageContext, all: PlannedChange[]): Promise<void> {
   const { config, connection, host, istioctl } = context
-  if (!istioctl) return host.info('istioctl analyze was not asked: give `istio-version` for that')
+  if (!istioctl) return host.info('istioctl analyze did not run; set `istio-version` to run it')
   const options = {
     istioctl: istioctl.path,
     cliArgs: connection.cliArgs,

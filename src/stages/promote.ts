@@ -35,7 +35,11 @@ export async function promoteCanaries(context: StageContext): Promise<StageOutco
   try {
     return await promoteAll(context)
   } catch (problem) {
-    const note = (another: unknown) => host.info(`the subset of stable was not opened again: ${messageOf(another)}`)
+    const note = (another: unknown) =>
+      host.info(
+        `the policies could not be applied again after the failure, so stable's subset may still leave pods out: ` +
+          `${messageOf(another)}; run the stage policies`,
+      )
     if (!host.signal.aborted) await bringToRest(context).catch(note)
     throw problem
   }

@@ -176,7 +176,7 @@ async function asItIsNow(context: StageContext, planned: Release): Promise<Relea
   const isOpen = todo === 'idle' && now?.todo !== 'idle'
   if (now && !isOpen && isDeepStrictEqual(now.distinction, distinction)) return now
   throw new Error(
-    `Deployment/${stable.metadata.name} was changed since this run has planned the release of ${plan.service}; run again, ` +
+    `Deployment/${stable.metadata.name} was changed since this run planned the release of ${plan.service}; run again, ` +
       'and the release starts from the new state',
   )
 }

@@ -22,7 +22,7 @@ export async function retire(context: StageContext): Promise<StageOutcome> {
     const installer = foreign.find((each) => each.plane === plane)?.installer
     if (installer !== undefined) {
       warn(context, [
-        `istio.removeOld: the control plane ${revision} (${version}) stays, for it was installed by ${installer}; ` +
+        `istio.removeOld: the control plane ${revision} (${version}) stays, because ${installer} installed it; ` +
           'remove it there, or set `istio.takeOver: true`',
       ])
       continue
@@ -30,7 +30,7 @@ export async function retire(context: StageContext): Promise<StageOutcome> {
     const users = await usersOf(cluster, revision)
     if (users.length > 0) {
       warn(context, [
-        `istio.removeOld: the control plane ${revision} (${version}) stays, for it is still used by ` +
+        `istio.removeOld: the control plane ${revision} (${version}) stays, because these still use it: ` +
           listNames(users),
       ])
       continue

@@ -109,8 +109,8 @@ test('a run that asks for another mesh setting fails, and names the owner and th
   expect(report?.error).toBe(
     `istio: the control plane default was installed by ${helm}, and it is not as this config asks: ` +
       'ConfigMap istio-system/istio, data.mesh.outboundTrafficPolicy.mode: the config asks for ALLOW_ANY, and it is ' +
-      'REGISTRY_ONLY; nothing was changed. Change it there, or ask here for what is there, or set ' +
-      '`istio.takeOver: true` to let this run overwrite it',
+      'REGISTRY_ONLY; nothing was changed. Change the control plane with the tool that installed it, or change this config ' +
+      'to match it, or set `istio.takeOver: true` to let this run overwrite it',
   )
   expect(await meshConfig()).toEqual(config)
 })

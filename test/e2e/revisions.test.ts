@@ -226,7 +226,7 @@ test('a namespace moves to a new control plane beside the old one under traffic,
     /the namespace policies points to the control plane canary, but these pods still have sidecars of another one: caller-\S+ \(default\)/,
   )
   expect(report?.warnings.join()).toMatch(
-    /the control plane default \(1\.31\.0\) stays, for it is still used by namespace load, pod load\/caller-\S+, pod policies\/caller-/,
+    /the control plane default \(1\.31\.0\) stays, because these still use it: namespace load, pod load\/caller-\S+, pod policies\/caller-/,
   )
   expect(await istiods()).toEqual(['canary', 'default'])
 })

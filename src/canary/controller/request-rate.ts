@@ -34,6 +34,6 @@ async function servingPods(cluster: Cluster, config: Config, plan: CanaryConfig)
   if (releaseKeysOf(plan).length === 0) return selectorsOf(cluster, config, plan)
   const { namespace } = config
   const selector = (await cluster.get<Service>('Service', namespace, plan.service))?.spec.selector
-  if (!selector) throw new Error(`no Service ${namespace}/${plan.service} with a selector is there`)
+  if (!selector) throw new Error(`the Service ${namespace}/${plan.service} does not exist, or has no selector`)
   return { stable: selector, canary: { [createdCanaryLabel]: plan.service } }
 }

@@ -76,8 +76,8 @@ function requireOwnCanary({ service }: CanaryConfig, template: string, { created
   const own = created?.(service)
   if (!own || own.template === template) return
   throw new Error(
-    `the canary of ${service} was changed since this run created it: another run releases ${service} as well; let one of ` +
-      'them end first',
+    `the canary of ${service} was changed since this run created it: another run releases ${service} as well; wait until ` +
+      'that run has ended, and run again',
   )
 }
 

@@ -84,7 +84,7 @@ function conflictFault({ listenPath }: TykRoute, conflicting: TykDefinition, isS
   const which = `the API ${titleOfApi(conflicting)} of this Tyk listens at ${listenPath}, too`
   const remedy = isStranger
     ? 'choose another path or `domain`, or remove that API'
-    : 'this config has made it for another cluster or namespace: remove it in Tyk if that one is gone, or choose another path or `domain`'
+    : 'this config created it for another cluster or namespace: delete it in Tyk if nothing uses it any more, or choose another path or `domain`'
   return `edge.tyk.listenPath: ${which}; ${remedy}`
 }
 

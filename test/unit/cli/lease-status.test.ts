@@ -160,7 +160,7 @@ describe('the status of a promotion, from its Lease', () => {
       'a promotion of another version',
       holder,
       { 'mesh-canary.io/state': '{"version":4}' },
-      'a promotion by another version of mesh-canary, which says no more here; its run has been silent for 600 s',
+      'a promotion by another version of mesh-canary, whose saved state this version cannot read; its run has been silent for 600 s',
     ],
     [
       'a guard',
@@ -209,7 +209,7 @@ describe('the status of a promotion, from its Lease', () => {
     const saved = JSON.stringify({ version: 5, run: runName, ...more })
     const lease = leaseOf(stateAfter(10), 10, { annotations: { 'mesh-canary.io/state': saved } })
     expect(leaseStatus(lease, start + 11_000).line).toBe(
-      'shop/backend: a promotion by another version of mesh-canary, which says no more here',
+      'shop/backend: a promotion by another version of mesh-canary, whose saved state this version cannot read',
     )
   })
 

@@ -373,7 +373,7 @@ describe('the API in Tyk', () => {
     const { context, tyk } = await setUp(', keyless: true')
     await edge(context())
     const [id] = tyk.stored.keys()
-    const stays = `the Tyk API shop frontend (mesh-canary) (${id}) stays, because this config has made it for another cluster`
+    const stays = `the Tyk API shop frontend (mesh-canary) (${id}) stays, because this config created it for another cluster`
     const disabled = context(', enabled: false', 'u2', target)
     expect(await edgeClusterFaults(disabled)).toEqual([])
     expect(await edge(disabled)).toEqual({ changed: false })
@@ -389,7 +389,7 @@ describe('the API in Tyk', () => {
     await edge(context(', listenPath: /old/'))
     await edge(context(', listenPath: /new/'))
     expect([...tyk.stored.values()].map(({ proxy }) => proxy.listen_path)).toEqual(['/new/'])
-    const fault = expect.stringContaining('this config has made it for another cluster or namespace') as string
+    const fault = expect.stringContaining('this config created it for another cluster or namespace') as string
     const other = context(', listenPath: /new/', 'u2', 'http://gateway.of.the.other')
     expect(await edgeClusterFaults(other)).toEqual([fault])
     expect(live().proxy.listen_path).toBe('/new/')

@@ -103,5 +103,5 @@ test('what was served before Flagger began anew with another ConfigMap is no evi
     [20, 0],
   ])
   expect(timeline.every(({ at }) => at >= startedAt)).toBe(true)
-  expect(again.notes.join('\n')).toMatch(/Flagger has begun anew/)
+  expect(again.notes.join('\n')).toMatch(/Flagger has restarted its analysis/)
 })

@@ -361,7 +361,7 @@ describe('two clusters', () => {
     }
     const [first, second] = await Promise.all([promoteIn(eu, of('eu')), promoteIn(us, of('us'))])
     expect(first).toMatchObject({ verdict: 'rolled-back', weight: 0 })
-    expect(first.reason).toMatch(/nobody could see for \d+ s whether it still has its traffic/)
+    expect(first.reason).toMatch(/this run could not confirm for \d+ s that it still has its traffic/)
     expect(second).toMatchObject({ verdict: 'rolled-back', weight: 0, rolledBackWith: 'eu' })
   })
 

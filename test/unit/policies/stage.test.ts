@@ -77,7 +77,7 @@ describe('the plan stage', () => {
   test('reports that it does not analyze without istioctl', async () => {
     const run = contextFor('mtls: strict', [])
     await plan(run)
-    expect(run.lines).toContain('istioctl analyze was not asked: give `istio-version` for that')
+    expect(run.lines).toContain('istioctl analyze did not run; set `istio-version` to run it')
   })
 })
 

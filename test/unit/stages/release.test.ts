@@ -230,7 +230,7 @@ describe('what has changed since the plan', () => {
     const { plan, cluster } = begin([versioned(), bySubset], ofFirst)
     const context = await plan()
     await cluster.patch('Deployment', 'shop', 'till', upgrade('2'))
-    await expect(prepareReleases(context)).rejects.toThrow('Deployment/till was changed since this run has planned')
+    await expect(prepareReleases(context)).rejects.toThrow('Deployment/till was changed since this run planned')
   })
 
   test('what another run had left to finish is promoted, if that run has released something else', async () => {
