@@ -1,4 +1,4 @@
-// Works outside a promotion's own loop: recovers what a dead run left, and rolls back on request.
+// Acts on promotions from outside their loop: recovers those of a dead run, and rolls back on request.
 import { randomUUID } from 'node:crypto'
 import type { Cluster } from '../cluster/client.ts'
 import { ApiError } from '../cluster/api-error.ts'

@@ -67,7 +67,7 @@ export class FollowedRun implements ActivePromotion {
     this.current = state
     if (context.isBegun) this.revision = context.from
     this.selectorsNow = selectors
-    // How long a rollout lasts, its controller knows alone.
+    // Only the controller knows how long a rollout lasts.
     this.samples = new SampleLog(plan, () => undefined)
     this.timeline = new TimelineRecorder(plan)
     this.waitingSince = deps.clock.now()
@@ -437,6 +437,6 @@ export class FollowedRun implements ActivePromotion {
   }
 }
 
-/** For the seconds that a runner gives a cancelled run. */
+/** 3 s in all: the runner kills a cancelled run after about 10 s, and the report needs the rest. */
 const cancelTicks = 6
 const cancelPauseMs = 500

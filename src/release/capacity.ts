@@ -1,5 +1,5 @@
 // With `replicas: proportional`, the canary grows before its weight does: each weight is written only when its pods are
-// ready, and those of the next step start with the step before it. Stable keeps all its pods, for a rollback needs them.
+// ready, and those of the next step start with the step before it. Stable keeps all its pods, because a rollback needs them.
 import { autoscalerOf } from '../cluster/autoscalers.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { Workload } from '../cluster/objects.ts'

@@ -367,7 +367,7 @@ export class PromotionRun {
     return { ...ended, ...promotionOf(this.context, this.status) }
   }
 
-  /** The guard has to act soon, because this run cannot. */
+  /** A sample or a write hangs. Then this run stops renewing the Lease, so that the guard takes over. */
   private isStuck(): boolean {
     const { plan, deps } = this.context
     return this.tickStartedAt !== undefined && deps.clock.now() - this.tickStartedAt > plan.guard.after / 2

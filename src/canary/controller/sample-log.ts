@@ -1,6 +1,6 @@
 // Which samples are worth a line in the log: those in which something changed, and one every ten seconds. Pure.
 import type { CanaryConfig } from '../../config/schema.ts'
-import { newsFilter } from '../../runtime/news.ts'
+import { newsFilter } from '../../runtime/repeated-lines.ts'
 import { addTallies, type Tally } from '../analysis/request-counts.ts'
 import type { Observation, State } from '../state/types.ts'
 import { describeSample, openFindings } from './log-format.ts'

@@ -1,4 +1,4 @@
-// What a promotion showed over time, for the report: a sample for each poll, of which old ones are joined. Pure.
+// The timeline of a promotion for the report: one sample per poll; older samples are merged. Pure.
 import type { CheckName } from '../analysis/check-results.ts'
 import { addTallies, type Tally } from '../analysis/request-counts.ts'
 import { explainChecks } from '../state/machine.ts'

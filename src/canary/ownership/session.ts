@@ -175,10 +175,9 @@ function once<T>(work: (argument: T) => Promise<void>): (argument: T) => Promise
 }
 
 /**
- * Leaves the promotion as this run found it. What an earlier run of the same canary handed over waits on for the next one.
- * After a lost run, and if the canary is another one, it first returns the traffic to
- * stable, because the guard of that run ends with the Lease. If that fails, it keeps the Lease without renewing it, and a
- * guard does it. Never rejects.
+ * Leaves the promotion as this run found it. A promotion that an earlier run of the same canary handed over keeps waiting
+ * for the next run. After a lost run, and for another canary, it first returns the traffic to stable, because that run's
+ * guard ends with the Lease. If that fails, it stops renewing the Lease, and a guard returns the traffic. Never rejects.
  */
 async function abandonClaim(
   cluster: Cluster,
