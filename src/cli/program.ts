@@ -10,7 +10,7 @@ import type { Engine } from '../engines/convert/ours.ts'
 import { inputOptions, readInputs, variableOf } from './options.ts'
 import { outputOptions, type OutputOptions } from './output-options.ts'
 import type { SimulateOptions } from './simulate.ts'
-import { dropRunnerCommands } from './runner-commands.ts'
+import { dropRunnerCommands } from '../runtime/runner-commands.ts'
 import { terminal } from './terminal.ts'
 
 const description =

@@ -2,7 +2,6 @@
 // evidence condemns the canary.
 import { currentObjects, type Promotion } from '../canary/controller/context.ts'
 import { diagnose, type Diagnosis } from '../canary/controller/diagnosis.ts'
-import { hookStatus } from '../canary/controller/hook-status.ts'
 import { describeEvidence } from '../canary/controller/log-format.ts'
 import { SampleLog } from '../canary/controller/sample-log.ts'
 import { TimelineRecorder } from '../canary/controller/timeline.ts'
@@ -10,6 +9,7 @@ import { drainTarget, type DrainTarget } from '../canary/controller/undrained.ts
 import { isTransient } from '../canary/controller/writer.ts'
 import { readRoutes } from '../canary/traffic/router.ts'
 import { createExternalChecks, type ExternalChecks } from '../canary/hooks/external-checks.ts'
+import { hookStatus } from '../canary/hooks/promotion-status.ts'
 import type { Observer } from '../canary/metrics/observer.ts'
 import type { ActivePromotion, RecoveryIntent } from '../canary/active-promotion.ts'
 import { isSteady } from '../canary/state/steady.ts'

@@ -1,5 +1,6 @@
-import { describe, expect, test } from 'vitest'
-import { withoutRunnerCommands } from '../../../src/runtime/runner-commands.ts'
+import { debug } from '@actions/core'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { dropRunnerCommands, withoutRunnerCommands } from '../../../src/runtime/runner-commands.ts'
 
 /**
  * The commands that a runner finds in these lines: `::name::` after blanks at the start of a line, and `##[name]`
@@ -54,4 +55,33 @@ test.each([
 ])('a line without a command does not change: %j', (line) => {
   expect(commandsIn(line)).toEqual([])
   expect(withoutRunnerCommands(line)).toBe(line)
+})
+
+describe('the filter of standard output', () => {
+  const printed: string[] = []
+
+  beforeEach(() => {
+    printed.length = 0
+    const original = Object.getOwnPropertyDescriptor(process.stdout, 'write')
+    process.stdout.write = (chunk) => Boolean(printed.push(String(chunk)))
+    return () => {
+      if (original) Object.defineProperty(process.stdout, 'write', original)
+      else Reflect.deleteProperty(process.stdout, 'write')
+    }
+  })
+
+  test('drops the debug lines of the toolkit and nothing else', () => {
+    dropRunnerCommands(process.stdout)
+    debug('checking cache: /tmp/x')
+    process.stdout.write('{"outcome":"success"}\n')
+    process.stdout.write(Buffer.from('as bytes\n'))
+    process.stdout.write('text with ::debug:: in it\n')
+    expect(printed).toEqual(['{"outcome":"success"}\n', 'as bytes\n', 'text with ::debug:: in it\n'])
+  })
+
+  test('still calls the callback of each write', async () => {
+    process.stdout.write = ((_: string, done: () => void) => (done(), true)) as typeof process.stdout.write
+    dropRunnerCommands(process.stdout)
+    await new Promise<void>((resolve) => process.stdout.write('', () => resolve()))
+  })
 })
