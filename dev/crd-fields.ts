@@ -1,8 +1,8 @@
-// Generates two tables of fields. src/policies/manifests/crd-fields.json: the objects that `policies` takes, from the CRDs of each
-// supported minor version of Istio and from those of the Gateway API. src/engines/convert/crd-fields.json: the objects
-// that `convert` reads and writes, from the CRDs of Flagger and Argo Rollouts. Needs Go and its module proxy, so it runs
-// by hand, with `node dev/crd-fields.ts`, when one of the versions changes. Field names and types are facts of these
-// Apache-2.0 projects; their descriptions are left out.
+// Generates two tables of fields. src/policies/manifests/crd-fields.json: the objects that `policies` takes, from the
+// CRDs of each supported minor version of Istio and from those of the Gateway API. src/engines/convert/crd-fields.json:
+// the objects that `convert` reads and writes, from the CRDs of Flagger and Argo Rollouts. Needs Go and its module proxy,
+// so it runs by hand, with `node dev/crd-fields.ts`, when one of the versions changes. Field names and types are facts of
+// these Apache-2.0 projects; their descriptions are left out.
 import { execFileSync } from 'node:child_process'
 import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-// Runs after a run that ended, failed or died: recovers unfinished promotions, removes an injected fault and what the run created.
+// Runs after a run that ended, failed or died: recovers unfinished promotions, removes an injected fault and what the run
+// created.
 import { rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { RecoveryIntent } from './canary/active-promotion.ts'
@@ -71,7 +72,8 @@ export function holdsWeights({ clusters = {}, ...own }: PostState): boolean {
 
 /**
  * Returns one sentence for each thing it did.
- * @throws Error that names the services whose traffic is not back on stable, the fault that is left, and the cluster that could not be deleted.
+ * @throws Error that names the services whose traffic is not back on stable, the fault that is left, and the cluster that
+ * could not be deleted.
  */
 export async function runPost(state: PostState, info: (line: string) => void): Promise<string[]> {
   const { kind, temporaryFile = kind?.kubeconfig } = state

@@ -18,8 +18,9 @@ type Definition = {
 }
 
 /**
- * `stored`: what was written. `loaded`: what it serves and shows, since the last reload; only that can be changed. `refusedReloads`: so many
- * reloads fail first. `refusesWrites`: as if a Dashboard owned its definitions. `load`: what a reload does.
+ * `stored`: what was written. `loaded`: what it serves and shows, since the last reload; only that can be changed.
+ * `refusedReloads`: so many reloads fail first. `refusesWrites`: as if a Dashboard owned its definitions. `load`: what a
+ * reload does.
  */
 export type TykStandIn = {
   url: string
@@ -35,8 +36,9 @@ export type TykStandIn = {
 export const tykKey = 'key-of-a-user'
 
 /**
- * `reloadMs`: how long after a reload it serves what was written. `caches`: it answers a request that it knows with the body and the
- * headers of the application from before, and its own headers of now. `resets`: it closes so many connections without an answer.
+ * `reloadMs`: how long after a reload it serves what was written. `caches`: it answers a request that it knows with the
+ * body and the headers of the application from before, and its own headers of now. `resets`: it closes so many
+ * connections without an answer.
  */
 export type TykOptions = { reloadMs?: number; caches?: boolean; resets?: number }
 

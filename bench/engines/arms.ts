@@ -5,8 +5,8 @@ import { sampleImage, type TestCluster } from '../../test/e2e/world.ts'
 import { analysisSeconds, canary, namespace, plain, rollout, stepSeconds, weights, type Settings } from './objects.ts'
 
 /**
- * `verdict`: what became of the canary. `isUndecided`: our run could not vouch for a promotion. `seconds`: until the engine or the run has
- * ended. `polls`: how often the benchmark itself has asked the API server meanwhile.
+ * `verdict`: what became of the canary. `isUndecided`: our run could not vouch for a promotion. `seconds`: until the
+ * engine or the run has ended. `polls`: how often the benchmark itself has asked the API server meanwhile.
  */
 export type Released = {
   verdict: 'promoted' | 'rolled-back'

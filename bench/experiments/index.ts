@@ -1,6 +1,6 @@
 // Measures whether an injected fault is always removed: the run killed or cancelled at every point of an experiment, the API
-// server, istiod or Chaos Mesh's controller killed while the fault acts. On the real mesh, with a user who calls the backend 50 times a second.
-// FAULTS='acts|istiod' runs only the cases whose names match.
+// server, istiod or Chaos Mesh's controller killed while the fault acts. On the real mesh, with a user who calls the
+// backend 50 times a second. FAULTS='acts|istiod' runs only the cases whose names match.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

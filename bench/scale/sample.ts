@@ -15,7 +15,10 @@ import { usage } from './usage.ts'
 
 const samples = 9
 
-/** `start`: until the first sample can be taken. `incomplete`: samples that did not get the counters of all pods of the canary in time. */
+/**
+ * `start`: until the first sample can be taken. `incomplete`: samples that did not get the counters of all pods of the
+ * canary in time.
+ */
 export type SampleCost = {
   startSeconds: number
   startBytes: number

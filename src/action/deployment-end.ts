@@ -12,9 +12,9 @@ import {
 import type { Github } from './octokit.ts'
 
 /**
- * What is still to be told. `deploymentId`: of the run's own deployment. `isCreatedLate`: at the end, so its id does not say when the run
- * began. `hasFinalStatus`: or the run has no deployment of its own. `whyOlderAreInactive`: why the older deployments have no traffic any
- * more, if so.
+ * What is still to be told. `deploymentId`: of the run's own deployment. `isCreatedLate`: at the end, so its id does not
+ * say when the run began. `hasFinalStatus`: or the run has no deployment of its own. `whyOlderAreInactive`: why the older
+ * deployments have no traffic any more, if so.
  */
 export type DeploymentEnd = {
   target: DeploymentTarget
@@ -28,9 +28,9 @@ export type DeploymentEnd = {
 const overtakenStatus: DeploymentStatus = { state: 'inactive', description: 'A later deployment has replaced it' }
 
 /**
- * GitHub may hear of the end of a run long after it, and other runs may have ended since. A run that a newer one has overtaken says nothing
- * green, and deactivates none. It looks once more after its own status, so that of two runs that say `success` at once, the older one sees
- * the newer one, or is seen by it.
+ * GitHub may hear of the end of a run long after it, and other runs may have ended since. A run that a newer one has
+ * overtaken says nothing green, and deactivates none. It looks once more after its own status, so that of two runs that
+ * say `success` at once, the older one sees the newer one, or is seen by it.
  * `save`: called with what has been done.
  * @throws the API's error
  */
@@ -51,9 +51,9 @@ export async function endDeployment(
 }
 
 /**
- * The older ones that look active. What a rollback moves is the traffic of the newest one that may have some: of an open one, or of one that
- * was promoted last.
- * A promoted one before it stays, because its version is the stable one that all traffic returns to.
+ * The older ones that look active. What a rollback moves is the traffic of the newest one that may have some: of an open
+ * one, or of one that was promoted last. A promoted one before it stays, because its version is the stable one that all
+ * traffic returns to.
  */
 function withoutTraffic(own: DeploymentEnd, all: Deployment[]): Deployment[] {
   const older = all.filter((each) => isOlder(own, each)).toSorted((a, b) => beginOf(b) - beginOf(a))

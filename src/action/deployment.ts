@@ -29,7 +29,8 @@ export type DeploymentStatus = {
 }
 
 /**
- * Creates a deployment that is in progress, or goes on with the one that an earlier run of this commit has held, if it is the newest.
+ * Creates a deployment that is in progress, or goes on with the one that an earlier run of this commit has held, if it is
+ * the newest.
  * `onId`: called with its id before it has a status.
  * @throws the API's error
  */
@@ -62,8 +63,8 @@ export function leftNoTraffic({ state, description }: Deployment): boolean {
 }
 
 /**
- * Not repeated after an error: GitHub may have created it nevertheless. `payload`: of one that is created late, because neither its id nor
- * its time says when its run began.
+ * Not repeated after an error: GitHub may have created it nevertheless. `payload`: of one that is created late, because
+ * neither its id nor its time says when its run began.
  */
 export async function createDeployment(
   { octokit }: Github,
@@ -93,8 +94,8 @@ const taskOf = (reportId: string) => `mesh-canary:${reportId}`
 type Payload = { began: string }
 
 /**
- * `createdAt`: in milliseconds, by the clock of this machine. `began`: when its run did, by the clock of that one; only of one that was
- * created late. `state`: as GraphQL names it; undefined if it has no status.
+ * `createdAt`: in milliseconds, by the clock of this machine. `began`: when its run did, by the clock of that one; only
+ * of one that was created late. `state`: as GraphQL names it; undefined if it has no status.
  */
 export type Deployment = {
   id: number
@@ -155,8 +156,8 @@ export async function setStatus(
 }
 
 /**
- * How the promotion ended. A run that fails after its canary was promoted has failed, as its step says. Of several canaries, those that
- * had nothing to promote do not count beside those that were promoted.
+ * How the promotion ended. A run that fails after its canary was promoted has failed, as its step says. Of several
+ * canaries, those that had nothing to promote do not count beside those that were promoted.
  */
 export function endStatus({ verdict, reason = '', outcome, error = '', promotions }: Report): DeploymentStatus {
   const why = error.split('\n')[0] || reason || 'the run failed'

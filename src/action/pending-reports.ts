@@ -89,8 +89,8 @@ export function pendingComment(run: GithubRun, marker: string, body: string, fol
 }
 
 /**
- * `begun`: resolves once the run's deployment is under way. `isLast`: nobody tries again. `after`: what the post step has done about a
- * promotion that the run did not end. `isHeld`: that is to leave it for the next run.
+ * `begun`: resolves once the run's deployment is under way. `isLast`: nobody tries again. `after`: what the post step has
+ * done about a promotion that the run did not end. `isHeld`: that is to leave it for the next run.
  */
 export type Delivery = {
   token: string

@@ -168,7 +168,10 @@ async function beginDeployment(
   }
 }
 
-/** For the post step. `after`: what it has done about a promotion that the run did not end. `isHeld`: that is to leave it for the next run. */
+/**
+ * For the post step. `after`: what it has done about a promotion that the run did not end. `isHeld`: that is to leave it
+ * for the next run.
+ */
 export async function finishReporting(after: AfterRun, isHeld = false): Promise<void> {
   // Most runs have told everything, or nothing was asked: then the client of the API is not loaded.
   if (['', '{}'].includes(core.getState('reports'))) return

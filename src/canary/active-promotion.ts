@@ -22,8 +22,9 @@ export type RecoveryIntent = {
 }
 
 /**
- * The rollout that a run follows. `revision`: the one that it follows. As long as that is not known, `from` is the one before, and any
- * other is that of the run. `holds`: it goes on if the run dies, because the plan says so and nothing condemns it.
+ * The rollout that a run follows. `revision`: the one that it follows. As long as that is not known, `from` is the one
+ * before, and any other is that of the run. `holds`: it goes on if the run dies, because the plan says so and nothing
+ * condemns it.
  */
 export type FollowedRollout = { type: 'argo-rollouts' | 'flagger'; name: string; holds?: true } & (
   | { revision: string }
@@ -68,8 +69,8 @@ export type ActivePromotion = {
 }
 
 /**
- * Not started, and why. `weight`: the canary's, in per cent. `isPrevented`: there is something to promote. `isOutOfTime`: the next
- * run does. `error`: why it keeps traffic that should be rolled back.
+ * Not started, and why. `weight`: the canary's, in per cent. `isPrevented`: there is something to promote. `isOutOfTime`:
+ * the next run does. `error`: why it keeps traffic that should be rolled back.
  */
 export type Idle = {
   idle: string

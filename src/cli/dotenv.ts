@@ -8,7 +8,10 @@ const valueLength = 1_000
 /** What pipelines branch on comes first, so that it is there whatever the others need. */
 const first = ['verdict', 'weight', 'experiment-verdict', 'engine-verdict', 'reason', 'changed']
 
-/** One line for each output, without quotes; ends before the limit. Not for a shell to run: a reason may contain any character. */
+/**
+ * One line for each output, without quotes; ends before the limit. Not for a shell to run: a reason may contain any
+ * character.
+ */
 export function dotenv(outputs: Record<string, string | number | boolean>): string {
   const ordered = Object.entries(outputs).toSorted(([a], [b]) => rankOf(a) - rankOf(b))
   const lines = ordered.map(([name, value]) => {

@@ -67,7 +67,10 @@ type Request = (
   body?: object,
 ) => Promise<{ data: unknown; next: string }>
 
-/** Each call rejects with a sentence that says what to do. All but POST are repeated after errors of the server and of the network. */
+/**
+ * Each call rejects with a sentence that says what to do. All but POST are repeated after errors of the server and of the
+ * network.
+ */
 function gitlab(api: string, token: string): Request {
   const limit = AbortSignal.timeout(limitMs)
   const send: Request = async (method, path, body) => {

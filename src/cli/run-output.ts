@@ -40,7 +40,8 @@ function othersOf({ report, outputs, summary, junit }: { [name in keyof Files]?:
 }
 
 /**
- * Writes what it can. `written`: the reports that are there. `isComplete`: every file could be written, other than the HTML report.
+ * Writes what it can. `written`: the reports that are there. `isComplete`: every file could be written, other than the
+ * HTML report.
  */
 export async function writeResults(
   report: Report,

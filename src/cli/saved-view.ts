@@ -1,4 +1,5 @@
-// What a Lease has saved of a promotion, for people. Any program that may write a Lease may have written it, so its shape is checked.
+// What a Lease has saved of a promotion, for people. Any program that may write a Lease may have written it, so its shape
+// is checked.
 import * as z from 'zod'
 import { savedPromotion } from '../canary/ownership/lease-object.ts'
 import type { Lease } from '../cluster/objects.ts'

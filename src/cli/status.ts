@@ -124,7 +124,8 @@ function linesOf({ scope, all }: Statuses): string[] {
 }
 
 /**
- * On a terminal it stays in one place; elsewhere it is a line for each change, and one every ten seconds. Until the signal aborts.
+ * On a terminal it stays in one place; elsewhere it is a line for each change, and one every ten seconds. Until the
+ * signal aborts.
  * @throws the error of the first read. A later one is shown instead of what was read before, because the next may succeed.
  */
 export async function watchStatus(

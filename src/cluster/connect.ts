@@ -12,11 +12,12 @@ import { secretsOfPlugins } from './plugin-secrets.ts'
 /** No kubeconfig is given, and none is in the usual places. */
 export class NoKubeconfig extends ConfigError {}
 
-/** How to reach the API server: for our own requests, and as arguments for istioctl. `kubeconfig`: the file for other programs, unless they find it themselves. */
+/** How to reach the API server: for our own requests, and as arguments for istioctl. */
 export type Connection = {
   config: KubeConfig
   server: string
   context: string
+  /** The file for other programs, unless they find it themselves. */
   kubeconfig?: string
   cliArgs: string[]
   temporaryFile?: string

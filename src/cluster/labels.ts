@@ -14,8 +14,8 @@ export function matches(selector: Record<string, string>, labels: Record<string,
 }
 
 /**
- * For many selectors over the same objects: looks only at those with the selector's first label. An empty selector selects all, as
- * in `matches`.
+ * For many selectors over the same objects: looks only at those with the selector's first label. An empty selector
+ * selects all, as in `matches`.
  */
 export function selectorIndex<T>(
   all: readonly T[],

@@ -6,9 +6,9 @@ import { checkoutOf, repositoryOfRun } from '../runtime/repository.ts'
 
 /**
  * `owner`: the key `name`, else repository and path, such as `github.com/acme/shop mesh.yaml`. `withoutName`: what the
- * owner of a file would be without that key. `repository`: if it is known. `prunes`: false for inputs without a name, because two steps
- * of a workflow would delete each other's objects. `earlier`: what earlier versions called the owner, which may also be
- * the name of another repository's.
+ * owner of a file would be without that key. `repository`: if it is known. `prunes`: false for inputs without a name,
+ * because two steps of a workflow would delete each other's objects. `earlier`: what earlier versions called the owner,
+ * which may also be the name of another repository's.
  */
 export type Identity = {
   owner: string

@@ -88,8 +88,8 @@ export function virtualServicesOf({ spec }: Rollout): IstioRoute[] {
 }
 
 /**
- * The name of an object that the Rollout names as `name` or `name.namespace`, if it is in this namespace; Argo Rollouts takes what
- * follows the last dot for the namespace.
+ * The name of an object that the Rollout names as `name` or `name.namespace`, if it is in this namespace; Argo Rollouts
+ * takes what follows the last dot for the namespace.
  */
 export function nameIn(namespace: string, reference: string): string | undefined {
   const { name, place = namespace } = placeOf(reference)

@@ -71,8 +71,8 @@ export type Engine = {
   /** Which rights an abort needs. */
   abortRights: (object: KubeObject) => Right[]
   /**
-   * Returns the traffic to stable if the engine still rolls this revision out. Safe to repeat. False if there is nothing that could
-   * be aborted now. @throws ApiError
+   * Returns the traffic to stable if the engine still rolls this revision out. Safe to repeat. False if there is nothing
+   * that could be aborted now. @throws ApiError
    */
   abort: (cluster: Cluster, live: Live, revision: string, split: Split) => Promise<boolean>
   /** Ends the pause without a duration at which it was read. @throws ApiError also if it is at another one by now */

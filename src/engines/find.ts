@@ -251,7 +251,10 @@ async function rightFaults(
     : [`this account may not ${missing.join(', ')} in ${namespace}; give it the rights of deploy/rbac/engines.yaml`]
 }
 
-/** The Helm charts put the same name on the dashboard of Argo Rollouts, and on the Prometheus of Flagger, though not on its pods. */
+/**
+ * The Helm charts put the same name on the dashboard of Argo Rollouts, and on the Prometheus of Flagger, though not on
+ * its pods.
+ */
 function isController({ metadata: { labels = {} }, spec }: Workload, { controllerLabels }: Engine): boolean {
   const ofPods = spec.template.metadata?.labels ?? {}
   const isOther = controllerLabels.some((label) => {

@@ -248,7 +248,10 @@ export class FollowedRun implements ActivePromotion {
     if (condemned !== undefined) this.condemn(condemned)
   }
 
-  /** Flagger starts its analysis anew for a changed ConfigMap, with the same revision: what was served before is about another version. */
+  /**
+   * Flagger starts its analysis anew for a changed ConfigMap, with the same revision: what was served before is about
+   * another version.
+   */
   private begunAnew({ weight }: RolloutProgress): State {
     const { state } = this
     const { deps, engine } = this.context

@@ -10,7 +10,8 @@ import { serviceOf, servicesOfCanary, servicesOfRollout, type Routing } from './
 
 /**
  * `key`: of its object; undefined if only a mark on the routes names that. `services`: whose traffic it moves, and those that it
- * moves it to. `writes`: the keys of the VirtualServices and DestinationRules that it writes. `faults`: why a run cannot follow it.
+ * moves it to. `writes`: the keys of the VirtualServices and DestinationRules that it writes. `faults`: why a run cannot
+ * follow it.
  */
 export type Moved = {
   engine: EngineType

@@ -5,7 +5,10 @@ type Labels = Record<string, string>
 
 export type IstioRoute = { name: string; routes?: string[] }
 
-/** A route that a step adds in front of the others; without `match`, the step removes it. `percentage`: of a mirror, 100 by default. */
+/**
+ * A route that a step adds in front of the others; without `match`, the step removes it. `percentage`: of a mirror, 100
+ * by default.
+ */
 export type ManagedRoute = { name: string; match?: object[]; percentage?: number }
 
 /** `duration`: seconds, or text with a unit; without one, the pause ends by an approval. */

@@ -10,12 +10,15 @@ import { chart } from './promotion-summary.ts'
 import { asOfText } from './replace-comment.ts'
 import type { PlanRow, PromotionReport, Report } from './report.ts'
 
-/** `commit`: which this is about. `run`: the page of the run. `html`, `json`: the paths of its reports. `environment`: where the users' requests arrive. */
 export type CommentLinks = {
+  /** The one that the comment is about. */
   commit?: string | undefined
+  /** The page of the run. */
   run?: string | undefined
+  /** The paths of the reports. */
   html?: string | undefined
   json?: string | undefined
+  /** Where the users' requests arrive. */
   environment?: string | undefined
 }
 

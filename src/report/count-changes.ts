@@ -1,7 +1,10 @@
 // How much a run changed. Pure.
 import type { Report } from './report.ts'
 
-/** The objects that the run created, changed, deleted or restarted, or would in a dry run. An object that changed twice counts once, and in each cluster of a fleet. */
+/**
+ * The objects that the run created, changed, deleted or restarted, or would in a dry run. An object that changed twice
+ * counts once, and in each cluster of a fleet.
+ */
 export function countChanges(report: Report): number {
   if (report.clusters) return report.clusters.reduce((sum, each) => sum + countChanges(each.report), 0)
   const { dryRun, stages, plan, meshPlan = [], cluster, changes, restarted, mesh, removed } = report

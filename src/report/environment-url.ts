@@ -4,8 +4,8 @@ import { isLocalUrl } from '../runtime/local-address.ts'
 import type { Report } from './report.ts'
 
 /**
- * The address of Tyk, else the ingress of the cluster that `cluster` made, else the first exposed host that has a name; undefined if
- * there is none that others than this machine reach.
+ * The address of Tyk, else the ingress of the cluster that `cluster` made, else the first exposed host that has a name;
+ * undefined if there is none that others than this machine reach.
  */
 export function environmentUrl(
   { edge, expose = {} }: Pick<Config, 'edge' | 'expose'>,

@@ -13,9 +13,9 @@ export function plainText(text: string): string {
 const turning = new RegExp(`[${bidiControls}]`, 'g')
 
 /**
- * A character of no width keeps what GitHub and GitLab document as references from becoming links, which notify people: names, issues,
- * merge requests, milestones, labels, commits (7 hexadecimal digits and more), tickets of Jira, and addresses. It also keeps `$` from
- * beginning a formula. What turns text around is left out.
+ * A character of no width keeps what GitHub and GitLab document as references from becoming links, which notify people:
+ * names, issues, merge requests, milestones, labels, commits (7 hexadecimal digits and more), tickets of Jira, and
+ * addresses. It also keeps `$` from beginning a formula. What turns text around is left out.
  */
 function withoutReferences(text: string): string {
   return text

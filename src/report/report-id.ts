@@ -13,8 +13,8 @@ export function reportId({ identity, namespace, cluster, clusters }: Config, pla
 }
 
 /**
- * A cluster on the runner gets another port each time, and other runners have others of the same name. So it counts by the job. A matrix
- * over Kubernetes versions is one job on GitHub.
+ * A cluster on the runner gets another port each time, and other runners have others of the same name. So it counts by
+ * the job. A matrix over Kubernetes versions is one job on GitHub.
  */
 function placeName(cluster: Config['cluster'], { server = '', job = '' }: Place): string {
   if (cluster) return ['kind', cluster.name, cluster.kubernetes, cluster.image, job].join(' ')

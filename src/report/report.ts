@@ -141,7 +141,10 @@ export type Report = {
   /** The weight of that canary at the end, in per cent. */
   weight?: number
   reason?: string
-  /** The services whose traffic the stage rollback has moved to stable, whether all of it has followed or not. Of a fleet: with their clusters. */
+  /**
+   * The services whose traffic the stage rollback has moved to stable, whether all of it has followed or not. Of a fleet:
+   * with their clusters.
+   */
   returned?: string[]
   promotions: PromotionReport[]
   experiments?: ExperimentReport[]

@@ -16,7 +16,10 @@ export async function writeHtml(file: string, report: Report | SimulationReport)
   }
 }
 
-/** Why the HTML report cannot go there, as the end of a sentence; else undefined. `others`: the paths of other files, by what they are. */
+/**
+ * Why the HTML report cannot go there, as the end of a sentence; else undefined. `others`: the paths of other files, by
+ * what they are.
+ */
 export function faultOfHtmlPath(
   html: string | undefined,
   others: Record<string, string | undefined>,

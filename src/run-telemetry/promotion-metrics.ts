@@ -32,7 +32,10 @@ function createInstruments(meter: Meter) {
   }
 }
 
-/** `latest`: the promotions of the run as they are now. `place`: attributes of the cluster. `redact`: takes secrets out of texts. */
+/**
+ * `latest`: the promotions of the run as they are now. `place`: attributes of the cluster. `redact`: takes secrets out of
+ * texts.
+ */
 export function observePromotions(
   meter: Meter,
   latest: () => readonly PromotionProgress[],

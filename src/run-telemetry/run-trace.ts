@@ -39,7 +39,10 @@ export type StageEnd = {
   error?: string | undefined
 }
 
-/** `startedAt`: milliseconds since the epoch. `place`, `pipeline`: attributes of the cluster, and of the pipeline that the run belongs to. */
+/**
+ * `startedAt`: milliseconds since the epoch. `place`, `pipeline`: attributes of the cluster, and of the pipeline that the
+ * run belongs to.
+ */
 export type RunStart = {
   startedAt: number
   namespace: string

@@ -1,4 +1,5 @@
-// The stage edge: the API definition in Tyk that leads to the ingress gateway, and one request that shows whether users get through it.
+// The stage edge: the API definition in Tyk that leads to the ingress gateway, and one request that shows whether users
+// get through it.
 import { tykHost } from '../config/edge.ts'
 import { markOf, pathOf, type TykDefinition } from '../edge/tyk/definition.ts'
 import { RefusedWrite } from '../edge/tyk/api.ts'

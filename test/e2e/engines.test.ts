@@ -139,7 +139,10 @@ function canary(app: string) {
   return [shop(app, {}), object]
 }
 
-/** `/NAME` answers with the status that `/NAME/set/STATUS` has set, at first 200; `/NAME/get` answers 200 and says which that is. */
+/**
+ * `/NAME` answers with the status that `/NAME/set/STATUS` has set, at first 200; `/NAME/get` answers 200 and says which
+ * that is.
+ */
 const gate = [
   service('gate'),
   deployment(

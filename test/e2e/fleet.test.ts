@@ -1,4 +1,5 @@
-// One release in two clusters, each with its own control plane, in two waves. All runs have the rights of deploy/rbac/deliver.yaml.
+// One release in two clusters, each with its own control plane, in two waves. All runs have the rights of
+// deploy/rbac/deliver.yaml.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { caller, openArcade, service, shop, type Arcade } from './arcade.ts'
 import { runner, type ActionRun, type RunnerOptions } from './runner.ts'

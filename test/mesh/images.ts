@@ -1,4 +1,5 @@
-// The container images of the mesh, made here of one Debian base, and kept imported in a containerd folder that every node starts from.
+// The container images of the mesh, made here of one Debian base, and kept imported in a containerd folder that every
+// node starts from.
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { cp, glob, mkdir, readFile, rm, writeFile } from 'node:fs/promises'

@@ -35,7 +35,10 @@ function bounds(min: number, max: number): string {
   return parts.join(' and ')
 }
 
-/** Fills in `$namespace`, `$service`, `$stable`, `$canary`, `$weight`, `$interval` and, in a fleet, `$cluster`; other variables stay. */
+/**
+ * Fills in `$namespace`, `$service`, `$stable`, `$canary`, `$weight`, `$interval` and, in a fleet, `$cluster`; other
+ * variables stay.
+ */
 export function fillTemplate(promql: string, status: PromotionStatus): string {
   const { namespace, service, stable, canary, weight, intervalMs, cluster } = status
   const values: Record<string, string> = {

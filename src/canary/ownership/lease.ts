@@ -84,18 +84,22 @@ export function claimIdentity(run: string): string {
   return `${run} (${randomUUID().slice(0, 8)})`
 }
 
-/** `identity`: of the claim, if it belongs to another one; by default a new one. `leaseMs`: how long the holder may go without renewing; `waitMs`: how long to wait for a holder that is alive. `whileWaiting`: runs before each look at the Lease. `title`: the service in messages, if its Lease has another name. */
 export type ClaimOptions = {
   namespace: string
   service: string
   run: string
+  /** Of another claim that this one belongs to; by default a new one. */
   identity?: string
+  /** How long the holder may go without renewing. */
   leaseMs: number
+  /** How long to wait for a holder that is alive. */
   waitMs: number
   signal: AbortSignal
   clock: Clock
   note: (line: string) => void
+  /** Runs before each look at the Lease. */
   whileWaiting?: () => Promise<void>
+  /** The service in messages, if its Lease has another name. */
   title?: string
 }
 

@@ -25,8 +25,8 @@ export async function applyTyk({ api, action, definition }: TykPlan): Promise<vo
 }
 
 /**
- * Keeps in the definition that users reach the application by it. So a later run knows what it may return to. Returns why that is not
- * possible, if so.
+ * Keeps in the definition that users reach the application by it. So a later run knows what it may return to. Returns why
+ * that is not possible, if so.
  */
 export async function recordVerified(plan: TykPlan): Promise<string | undefined> {
   const { route, definition } = plan
@@ -42,8 +42,9 @@ export async function recordVerified(plan: TykPlan): Promise<string | undefined>
 type Undo = { text: string; isChanged: boolean }
 
 /**
- * After a failed probe: removes a new definition, or returns to the routing that was last verified, also by an earlier run. What somebody
- * else has written does not come back, and what somebody writes meanwhile stays. Does not end with the run, which may be cancelled.
+ * After a failed probe: removes a new definition, or returns to the routing that was last verified, also by an earlier
+ * run. What somebody else has written does not come back, and what somebody writes meanwhile stays. Does not end with the
+ * run, which may be cancelled.
  */
 export async function undoTyk(plan: TykPlan, limitMs: number): Promise<Undo> {
   const { api, action, definition } = plan

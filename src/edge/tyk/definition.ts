@@ -14,8 +14,8 @@ export type TykRouting = { domain: string; listenPath: string; stripListenPath: 
 export type TykRoute = TykRouting & { owner: TykOwner; name: string; keyless: boolean | undefined }
 
 /**
- * What Tyk keeps for us among the data for plugins. `id`: of the definition, because a copy that somebody makes in Tyk has these data,
- * too. `lastVerified`: the routing by which users last reached the application, as this program saw it.
+ * What Tyk keeps for us among the data for plugins. `id`: of the definition, because a copy that somebody makes in Tyk
+ * has these data, too. `lastVerified`: the routing by which users last reached the application, as this program saw it.
  */
 type Mark = TykOwner & { id: string; lastVerified: Partial<TykRouting> }
 
@@ -64,7 +64,10 @@ const initialFields = {
   version_data: { not_versioned: true, versions: { Default: { name: 'Default', use_extended_paths: true } } },
 }
 
-/** The definition as it should be, from the one that is there. `id`: of a new one. `lastVerified`: by default what it was before. */
+/**
+ * The definition as it should be, from the one that is there. `id`: of a new one. `lastVerified`: by default what it was
+ * before.
+ */
 export function wanted(
   route: TykRoute,
   live: TykDefinition | undefined,
@@ -124,8 +127,8 @@ export function asksForKey(definition: TykDefinition): boolean {
 const ownerIn = ({ config_data: data }: Known) => data?.[ownerKey] ?? {}
 
 /**
- * True if this config has made it, for this namespace or another one of the same name. `names`: under which this config may have made
- * it.
+ * True if this config has made it, for this namespace or another one of the same name. `names`: under which this config
+ * may have made it.
  */
 export function wasCreatedByConfig(
   { owner: { namespace } }: TykRoute,

@@ -22,8 +22,8 @@ import {
 } from './definition.ts'
 
 /**
- * `definition`: as it should be until it is verified, or the one to delete. `diff`: what changes, as lines. `others`: at the same place,
- * which this config has made for another namespace or cluster, and which stay.
+ * `definition`: as it should be until it is verified, or the one to delete. `diff`: what changes, as lines. `others`: at
+ * the same place, which this config has made for another namespace or cluster, and which stay.
  */
 export type TykPlan = {
   api: TykApi
@@ -56,8 +56,8 @@ export async function planTyk(cluster: Cluster, config: Config): Promise<TykPlan
 }
 
 /**
- * `live`: what this config has made for this namespace. `mayTakeOver`: or for one that is no more, which another cluster may still use;
- * so that is not for a removal. @throws Error if it is not clear which one to change
+ * `live`: what this config has made for this namespace. `mayTakeOver`: or for one that is no more, which another cluster
+ * may still use; so that is not for a removal. @throws Error if it is not clear which one to change
  */
 function findApis(route: TykRoute, names: readonly string[], all: readonly TykDefinition[], mayTakeOver: boolean) {
   const isOurs = (each: TykDefinition) => wasCreatedByConfig(route, names, each)

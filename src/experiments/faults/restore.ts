@@ -19,7 +19,8 @@ import {
 /**
  * Restores every object, also when another one cannot be restored. Returns the keys of those that it changed.
  * `invalidatesPreparedWrites`: also writes to an object that needs no change. Its new resourceVersion makes the API server
- * refuse a write that a frozen run has prepared. `identity`: whose fault it is; without it, anybody's. What another experiment has marked since stays.
+ * refuse a write that a frozen run has prepared. `identity`: whose fault it is; without it, anybody's. What another
+ * experiment has marked since stays.
  * @throws Error with a line for each object that it could not restore; a later call restores the rest.
  */
 export async function restoreObjects(

@@ -3,19 +3,20 @@ import { isMap } from '../../config/values/parsed-value.ts'
 import { hasReachedNoPod } from '../../envoy/response-flags.ts'
 import { parseJson, type Query } from './query.ts'
 
-/**
- * A span of a proxy. `pod`, `namespace`: of the sidecar that made it; a gateway's span has neither. `host`: of the service that a `client` span called.
- * `service`: as Jaeger lists it. `isUnserved`: the call failed at the caller, so no pod could make a span of it.
- */
+/** A span of a proxy. */
 export type Span = {
   id: string
   traceId: string
   parent?: string
   kind: string
+  /** As Jaeger lists it. */
   service: string
+  /** Of the sidecar that made it; a gateway's span has neither this nor `namespace`. */
   pod?: string
   namespace?: string
+  /** Of the service that a `client` span called. */
   host?: string
+  /** The call failed at the caller, so no pod could make a span of it. */
   isUnserved?: true
 }
 

@@ -30,8 +30,8 @@ export type Finding = { ok?: boolean; text: string }
 export type TelemetryRow = Finding & { what: 'metrics' | 'traces' | 'logs' }
 
 /**
- * One of the three. `findArrival`: undefined as long as it has not arrived; `explainAbsence`: why it has not, when the time is over.
- * Requests come oldest first.
+ * One of the three. `findArrival`: undefined as long as it has not arrived; `explainAbsence`: why it has not, when the
+ * time is over. Requests come oldest first.
  */
 export type Proof = {
   what: TelemetryRow['what']

@@ -12,8 +12,8 @@ import { configOf } from '../fixtures.ts'
 type Note = { id: number; body: string; system: boolean; author: { id: number } }
 
 /**
- * A stand-in for GitLab's API, as its documentation describes it. `status`: what every request gets instead. `outages`: how many of the
- * requests of each method it answers with 502 first.
+ * A stand-in for GitLab's API, as its documentation describes it. `status`: what every request gets instead. `outages`:
+ * how many of the requests of each method it answers with 502 first.
  */
 async function gitlab(notes: Note[] = [], status = 200, outages = 0) {
   const left: Record<string, number> = {}

@@ -10,7 +10,10 @@ import { planOf, served } from '../fixtures.ts'
 const plan = planOf('engine: argo-rollouts, warmup: 0, progressDeadline: 60s')
 const moving: RolloutProgress = { phase: 'moving', revision: 'new', weight: 20, where: 'step 1 of 4', reason: '' }
 
-/** The state after a minute at weight 20, with so many requests of the canary in each second. `failing`: this share of both versions'. */
+/**
+ * The state after a minute at weight 20, with so many requests of the canary in each second. `failing`: this share of
+ * both versions'.
+ */
 function after(requests: number, failing = 0): ActiveState {
   let state: ActiveState = initialState(plan, 0, 0)
   for (let second = 1; second <= 60; second++) {
