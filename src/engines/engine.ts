@@ -218,3 +218,9 @@ export function weightIn(routes: readonly Routed[], split: Split): number {
   const weights = routes.flatMap((object) => splitsIn(object, split)).flatMap((each) => canaryWeightOf(each) ?? [])
   return Math.max(0, ...weights)
 }
+
+/** Why the engine's objects cannot be in the cluster, and what to do. */
+export function missingCrds({ kind, title }: Pick<Engine, 'kind' | 'title'>): string {
+  const objects = kind === 'Rollout' ? 'Rollouts' : 'Canaries'
+  return `the cluster has no ${objects} of ${title}: install ${title} with its CRDs, or set \`engine: builtin\``
+}

@@ -14,11 +14,11 @@ import { nearest } from '../config/nearest.ts'
 import type { CanaryConfig } from '../config/schema.ts'
 import { splitsIn, type Split } from '../policies/routes.ts'
 import { isUnderWay } from './progress.ts'
-import { engineOf, weightIn, type Engine, type EngineType, type Live } from './engine.ts'
+import { engineOf, missingCrds, weightIn, type Engine, type EngineType, type Live } from './engine.ts'
 import { changeOf, ImageFault, type ImageChange } from './images.ts'
-import type { FlaggerCanary, Rollout } from './objects.ts'
+import type { Rollout } from './objects.ts'
 import { missingRights, type Right } from './rights.ts'
-import { servicesOfCanary, servicesOfRollout, type Routing } from './served.ts'
+import { servicesMovedBy, type Routing } from './served.ts'
 
 /** `plan`: with the versions as the engine's routes name them. `change`: what this run sets; undefined if that is set already. */
 export type Followed = {
@@ -103,13 +103,9 @@ async function findObject(
   { kind, title }: Engine,
   routing: Routing,
 ): Promise<KubeObject> {
-  if (!(await cluster.serves(kind)))
-    throw new NotFollowable(
-      `the cluster has no ${kind === 'Rollout' ? 'Rollouts' : 'Canaries'} of ${title}: install ${title} with its CRDs, or set \`engine: builtin\``,
-    )
+  if (!(await cluster.serves(kind))) throw new NotFollowable(missingCrds({ kind, title }))
   const all = await cluster.list<KubeObject>(kind, namespace)
-  const served = (object: KubeObject) =>
-    kind === 'Rollout' ? servicesOfRollout(object as Rollout, routing) : servicesOfCanary(object as FlaggerCanary)
+  const served = (object: KubeObject) => servicesMovedBy(kind, object, routing)
   if (name === undefined)
     return onlyOne(
       all.filter((each) => served(each).includes(service)),

@@ -24,6 +24,11 @@ export function servicesOfRollout(rollout: Rollout, { virtualServices, destinati
   return [...new Set([...hosts.flatMap((host) => serviceOf(host, namespace)), ...services])]
 }
 
+/** The same for the object of either engine. */
+export function servicesMovedBy(kind: 'Rollout' | 'Canary', object: KubeObject, routing: Routing): string[] {
+  return kind === 'Rollout' ? servicesOfRollout(object as Rollout, routing) : servicesOfCanary(object as FlaggerCanary)
+}
+
 export function servicesOfCanary(canary: FlaggerCanary): string[] {
   return Object.values(canaryServices(canary))
 }

@@ -7,9 +7,9 @@ import { titleOf, type KubeObject } from '../../cluster/objects.ts'
 import { canaryKeyOf, generatedCanariesOf } from '../../config/names.ts'
 import { nearest } from '../../config/nearest.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
-import { engineOf, type Engine, type EngineType } from '../engine.ts'
-import type { FlaggerCanary, Rollout } from '../objects.ts'
-import { servicesOfCanary, servicesOfRollout } from '../served.ts'
+import { engineOf, missingCrds, type Engine, type EngineType } from '../engine.ts'
+import type { Rollout } from '../objects.ts'
+import { servicesMovedBy } from '../served.ts'
 import type { Existing } from './keep.ts'
 
 /** By service. */
@@ -46,11 +46,8 @@ export async function generateFaults(cluster: Cluster, config: Config): Promise<
 
 async function faultsOf(cluster: Cluster, { namespace }: Config, plan: CanaryConfig, existing: Existing) {
   const engine = engineOf(plan.engine.type as EngineType)
-  const { kind, title } = engine
-  if (!(await cluster.serves(kind)))
-    return [
-      `: the cluster has no ${kind === 'Rollout' ? 'Rollouts' : 'Canaries'} of ${title}: install ${title} with its CRDs, or set \`engine: builtin\``,
-    ]
+  const { kind } = engine
+  if (!(await cluster.serves(kind))) return [`: ${missingCrds(engine)}`]
   const { service, workload, autoscaler } = existing
   const name = plan.engine.workload ?? plan.service
   if (!workload) {
@@ -86,7 +83,7 @@ async function othersFor(
 ): Promise<KubeObject[]> {
   const all = await cluster.list<KubeObject>(kind, namespace)
   const routing = { virtualServices, destinationRules }
-  const served = (object: KubeObject) =>
-    kind === 'Rollout' ? servicesOfRollout(object as Rollout, routing) : servicesOfCanary(object as FlaggerCanary)
-  return all.filter((object) => object.metadata.name !== service && served(object).includes(service))
+  return all.filter(
+    (object) => object.metadata.name !== service && servicesMovedBy(kind, object, routing).includes(service),
+  )
 }
