@@ -2,7 +2,7 @@
 // evidence condemns the canary.
 import { currentObjects, type Promotion } from '../canary/controller/context.ts'
 import { diagnose, type Diagnosis } from '../canary/controller/diagnosis.ts'
-import { describeEvidence } from '../canary/controller/log-format.ts'
+import { evidenceLines } from '../canary/controller/log-format.ts'
 import { SampleLog } from '../canary/controller/sample-log.ts'
 import { TimelineRecorder } from '../canary/controller/timeline.ts'
 import { drainTarget, type DrainTarget } from '../canary/controller/undrained.ts'
@@ -244,7 +244,7 @@ export class FollowedRun implements ActivePromotion {
     if (line !== undefined) deps.note(line)
     const results = explainChecks(plan, state)
     this.wasSteady = isSteady(plan, state, results, observation, now)
-    if (plan.explain && state.phase !== 'waiting') results.forEach((each) => deps.note(describeEvidence(each)))
+    evidenceLines(plan, state, results).forEach((line) => deps.note(line))
     if (condemned !== undefined) this.condemn(condemned)
   }
 

@@ -1,5 +1,5 @@
 // Starts to follow the rollout of an engine: sets the images of this run, or takes what was applied before.
-import { currentObjects, type PromotionDeps, type WatchedObjects } from '../canary/controller/context.ts'
+import { currentObjects, noteFor, type PromotionDeps, type WatchedObjects } from '../canary/controller/context.ts'
 import { defaultRetryPolicies } from '../canary/controller/start.ts'
 import { counterReaderFor, createObserver, type Observer } from '../canary/metrics/observer.ts'
 import { retryPolicies, type RetryPolicy } from '../canary/metrics/retries.ts'
@@ -29,7 +29,7 @@ export async function startFollowing(
 ): Promise<ActivePromotion | Idle> {
   const { namespace } = config
   const cluster = urgent(rateLimited)
-  const note = (line: string) => shared.note(config.canary ? line : `${plan.service}: ${line}`)
+  const note = noteFor(config, plan, shared.note)
   const deps = { ...shared, note }
   if (plan.engine.generate) await waitForFirst(cluster, namespace, plan, deps)
   const followed = await findObserved(cluster, namespace, plan, { ...deps, watched })

@@ -112,6 +112,11 @@ export type PromotionContext = {
   deps: PromotionDeps
 }
 
+/** The log of one promotion; it names the service when there are several. */
+export function noteFor({ canary }: Config, { service }: CanaryConfig, note: PromotionDeps['note']): typeof note {
+  return canary ? note : (line) => note(`${service}: ${line}`)
+}
+
 /** `nothing-to-do`: an earlier run, or somebody else, has finished it. `prevented`: a failure, or the end of the run's time. */
 export type NotStarted = 'nothing-to-do' | 'prevented'
 

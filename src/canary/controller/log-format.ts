@@ -48,8 +48,13 @@ function describeStage({ steps, weight }: State): string {
   return kind === 'ab' ? 'matching' : `at weight ${weight}`
 }
 
+/** With `explain`, one line for each check once the promotion has traffic. */
+export function evidenceLines({ explain }: CanaryConfig, { phase }: State, results: CheckResult[]): string[] {
+  return explain && phase !== 'waiting' ? results.map(describeEvidence) : []
+}
+
 /** What a check has counted, its E values, and its verdict. */
-export function describeEvidence(result: CheckResult): string {
+function describeEvidence(result: CheckResult): string {
   const { check, canary, stable, failEvidence, failThreshold, passEvidence, passThreshold, verdict } = result
   const counts = `canary ${canary.violations}/${canary.requests}, stable ${stable.violations}/${stable.requests}`
   const evidence =

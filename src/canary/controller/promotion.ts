@@ -32,7 +32,7 @@ import { awaitOutcome, explainUnsettled, promotionOf, settleLease } from './conc
 import { currentObjects, type Promotion, type PromotionContext } from './context.ts'
 import { withCause } from './end-reason.ts'
 import { EndpointWatch } from './endpoint-watch.ts'
-import { describeAction, describeEvidence } from './log-format.ts'
+import { describeAction, evidenceLines } from './log-format.ts'
 import { ObservationBuilder } from './observation.ts'
 import {
   asConcluded,
@@ -391,7 +391,7 @@ export class PromotionRun {
     this.timeline.record(this.state, state, observation, now)
     const results = explainChecks(plan, state)
     this.wasSteady = isSteady(plan, state, results, observation, now)
-    if (plan.explain && state.phase !== 'waiting') results.forEach((each) => deps.note(describeEvidence(each)))
+    evidenceLines(plan, state, results).forEach((line) => deps.note(line))
     const explained = await withCause(context, state, sample)
     if (this.hasEnded()) return
     await this.apply(withState(this.status, explained), actions)

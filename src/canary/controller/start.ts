@@ -24,6 +24,7 @@ import { rollbackObstacle } from '../workload/endpoints.ts'
 import { selectorsOf, type VersionSelectors } from '../workload/selectors.ts'
 import {
   currentObjects,
+  noteFor,
   templateOf,
   type PromotionContext,
   type PromotionDeps,
@@ -42,7 +43,7 @@ export async function startPromotion(
 ): Promise<PromotionRun> {
   const split = splitOf(config, plan)
   const selectors = await selectorsOf(cluster, config, plan)
-  const note = (line: string) => deps.note(config.canary ? line : `${plan.service}: ${line}`)
+  const note = noteFor(config, plan, deps.note)
   const template = templateOf(watched, split.namespace, selectors)
   const { pinned, routes } = await requireNoBypass(cluster, config, plan, selectors, currentObjects(watched.pods), note)
   const session = await openSession(cluster, split, plan, template, selectors, { ...deps, note })
