@@ -14,7 +14,6 @@ import type { Observer } from '../canary/metrics/observer.ts'
 import type { ActivePromotion, RecoveryIntent } from '../canary/active-promotion.ts'
 import { isSteady } from '../canary/state/steady.ts'
 import { end } from '../canary/state/ending.ts'
-import { explainChecks } from '../canary/state/machine.ts'
 import { initialState } from '../canary/state/start.ts'
 import { endCurrentStep } from '../canary/state/steps.ts'
 import type { ActiveState, EndedState, EngineVerdict, Observation, State, StepOutcome } from '../canary/state/types.ts'
@@ -236,13 +235,12 @@ export class FollowedRun implements ActivePromotion {
     const before = this.begunAnew(progress)
     if (before.phase === 'ended') return
     const now = deps.clock.now()
-    const { state, condemned } = judge(plan, before, progress, observation, now)
+    const { state, results, condemned } = judge(plan, before, progress, observation, now)
     // The sample is of the step that the controller is in, not of the one before.
-    this.timeline.record(state, state, observation, now)
+    this.timeline.record(state, results, observation, now)
     this.current = state
     const line = this.samples.lineFor(state, observation, now)
     if (line !== undefined) deps.note(line)
-    const results = explainChecks(plan, state)
     this.wasSteady = isSteady(plan, state, results, observation, now)
     evidenceLines(plan, state, results).forEach((line) => deps.note(line))
     if (condemned !== undefined) this.condemn(condemned)

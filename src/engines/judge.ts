@@ -1,5 +1,6 @@
 // Judges the canary of an engine with the evidence of this program. The state is that of a promotion, but its steps follow what
 // the engine does. Pure.
+import type { CheckResult } from '../canary/analysis/check-results.ts'
 import { closeComparison } from '../canary/analysis/checks.ts'
 import { describeCheck, describeMissing } from '../canary/analysis/check-sentences.ts'
 import { addObservation } from '../canary/state/count-sample.ts'
@@ -17,7 +18,7 @@ import { percent } from '../statistics/percent.ts'
 import type { RolloutProgress } from './progress.ts'
 
 /** `condemned`: why the canary failed, in words. */
-export type Judgement = { state: ActiveState; condemned?: string }
+export type Judgement = { state: ActiveState; results: CheckResult[]; condemned?: string }
 
 /** Counts one sample, at the weight that the engine has set. `now`: milliseconds since the epoch. */
 export function judge(
@@ -28,9 +29,9 @@ export function judge(
   now: number,
 ): Judgement {
   const state = addObservation(plan, atWeight(plan, before, progress, now), observation, now)
-  const input = { plan, state, results: explainChecks(plan, state), observation, now }
-  const condemned = findFailure(input)
-  return { state, ...(condemned === undefined ? {} : { condemned }) }
+  const results = explainChecks(plan, state)
+  const condemned = findFailure({ plan, state, results, observation, now })
+  return { state, results, ...(condemned === undefined ? {} : { condemned }) }
 }
 
 /** The state in the step of this weight: the same one, or a new one if the engine has moved on. */

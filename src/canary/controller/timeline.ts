@@ -1,7 +1,6 @@
 // The timeline of a promotion for the report: one sample per poll; older samples are merged. Pure.
-import type { CheckName } from '../analysis/check-results.ts'
+import type { CheckName, CheckResult } from '../analysis/check-results.ts'
 import { addTallies, type Tally } from '../analysis/request-counts.ts'
-import { explainChecks } from '../state/machine.ts'
 import type { Observation, State } from '../state/types.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 
@@ -27,16 +26,14 @@ export const mostSamples = 480
 /** So many of the latest samples are never joined: how it ended matters most. */
 const mostRecent = 120
 
-/** `before`: the state that the sample was taken in; `after`: the one with its evidence. Undefined before the first step. */
+/** `before`: the state that the sample was taken in; `results`: what the checks say with it. Undefined before the first step. */
 export function timelineSample(
-  plan: CanaryConfig,
   before: State,
-  after: State,
+  results: readonly CheckResult[],
   { canary, stable, users }: Pick<Observation, 'canary' | 'stable' | 'users'>,
   time: { at: number; lastedMs: number },
 ): TimelineSample | undefined {
   if (before.phase === 'waiting') return undefined
-  const results = explainChecks(plan, after)
   return {
     ...time,
     step: before.steps.length - 1,
@@ -64,10 +61,10 @@ export class TimelineRecorder {
     this.plan = plan
   }
 
-  /** `before`: the state that the sample was taken in; `after`: the one with its evidence. */
-  record(before: State, after: State, observation: Observation, now: number): void {
+  /** `before`: the state that the sample was taken in; `results`: what the checks say with it. */
+  record(before: State, results: readonly CheckResult[], observation: Observation, now: number): void {
     const time = { at: now, lastedMs: now - (this.sampledAt ?? now - this.plan.pollInterval) }
-    const sample = timelineSample(this.plan, before, after, observation, time)
+    const sample = timelineSample(before, results, observation, time)
     if (sample) this.samples = addToTimeline(this.samples, sample)
     this.sampledAt = now
   }

@@ -55,7 +55,7 @@ test.each([
   ['testers whom a header sends there', { isChosen: true as const }, 'ab', 100],
   ['copies of requests', { copies: 35 }, 'mirror', 35],
 ])('at weight 0, a canary that fails %s is condemned', (_, more, kind, weight) => {
-  let judged: Judgement = { state: start }
+  let judged: Judgement = { state: start, results: [] }
   for (let second = 1; judged.condemned === undefined && second < 60; second++)
     judged = judge(plan, judged.state, at(0, more), sample(served(10, 10)), second * 1_000)
   expect(judged.condemned).toMatch(/100% of 10 requests failed|failed/)
@@ -65,7 +65,7 @@ test.each([
 
 test('a canary that fails a fifth of its requests is condemned after a few', () => {
   const random = randomFrom(7)
-  let judged: Judgement = { state: start }
+  let judged: Judgement = { state: start, results: [] }
   let requests = 0
   for (let second = 1; judged.condemned === undefined && second < 60; second++) {
     const failures = Array.from({ length: 10 }, () => random()).filter((each) => each < 0.2).length
@@ -90,7 +90,7 @@ test('a check of the user that fails condemns it', () => {
 })
 
 test('an outage of both versions condemns nobody', () => {
-  let judged: Judgement = { state: start }
+  let judged: Judgement = { state: start, results: [] }
   for (let second = 1; second < 30; second++)
     judged = judge(plan, judged.state, at(20), sample(served(10, 5), served(40, 20)), second * 1_000)
   expect(judged.condemned).toBeUndefined()

@@ -69,8 +69,7 @@ test('samples of many short steps are kept apart', () => {
 })
 
 test('nothing is recorded before the first step asks for traffic', () => {
-  const plan = planOf()
-  const waiting = initialState(plan, 0, 10_000)
+  const waiting = initialState(planOf(), 0, 10_000)
   const observation = { canary: served(1), stable: served(2), users: noRequests }
-  expect(timelineSample(plan, waiting, waiting, observation, { at: 11_000, lastedMs: 1_000 })).toBeUndefined()
+  expect(timelineSample(waiting, [], observation, { at: 11_000, lastedMs: 1_000 })).toBeUndefined()
 })
