@@ -8,6 +8,7 @@ import {
   isGuarded,
   isGuardIdentity,
   isRollbackIdentity,
+  leaseMsOf,
   runAnnotation,
   runOfHolder,
   serviceOf,
@@ -144,12 +145,10 @@ function ageOf(lease: Lease, now: number): number | undefined {
   return Number.isNaN(age) ? undefined : Math.max(0, age)
 }
 
-const defaultLeaseSeconds = 30
-
 /** A holder that has never renewed the Lease counts as silent: nothing shows that it is alive. */
 function isSilent(lease: Lease, now: number): boolean {
   if (holderOf(lease) === '') return false
-  return (ageOf(lease, now) ?? Infinity) > (lease.spec?.leaseDurationSeconds ?? defaultLeaseSeconds) * 1000
+  return (ageOf(lease, now) ?? Infinity) > leaseMsOf(lease)
 }
 
 /** An experiment and an older version save no view, and a promotion without a guard saves no `guardMs`. */

@@ -1,6 +1,6 @@
 // The schema's issues as sentences for the user: place, key, value, and what was expected.
 import type * as z from 'zod'
-import type { Path } from '../yaml/positions.ts'
+import { valueAt, type Path } from '../yaml/positions.ts'
 import { templateFault, templateMark } from '../yaml/templates.ts'
 import { adviceOnKey } from './foreign-keys.ts'
 import { nearest } from './nearest.ts'
@@ -125,12 +125,4 @@ function withValueAt(value: unknown, [key, ...rest]: Path, text: string): unknow
   const child = withValueAt((value as Record<string | number, unknown>)[key], rest, text)
   if (Array.isArray(value)) return value.with(Number(key), child)
   return { ...(value as Record<string, unknown>), [key]: child }
-}
-
-function valueAt(value: unknown, path: Path): unknown {
-  return path.reduce<unknown>(
-    (parent, key) =>
-      typeof parent === 'object' && parent !== null ? (parent as Record<string | number, unknown>)[key] : undefined,
-    value,
-  )
 }

@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { listNames } from '../runtime/errors.ts'
 import { poll } from '../runtime/retry.ts'
+import { textLines } from '../runtime/text-lines.ts'
 import { withTimeout } from '../runtime/timeout.ts'
 import { runProgram, type ProgramResult } from '../tools/run.ts'
 import { explain, isTaken } from './errors.ts'
@@ -85,7 +86,7 @@ function stillThere(runtime: string, names: readonly string[]): string {
 }
 
 export async function clusterExists(kind: KindCluster): Promise<boolean> {
-  return lines(await command({ ...kind, name: '' }, ['get', 'clusters'])).includes(kind.name)
+  return textLines(await command({ ...kind, name: '' }, ['get', 'clusters'])).includes(kind.name)
 }
 
 /** The kubeconfig's text. It holds a private key, so it must never be logged. */
@@ -136,7 +137,7 @@ export async function imagesNotOnMachine(
   const known =
     missing.length === 0
       ? []
-      : lines((await runRuntime(kind, ['images', '--format', '{{.Repository}}:{{.Tag}}'])).stdout).filter(
+      : textLines((await runRuntime(kind, ['images', '--format', '{{.Repository}}:{{.Tag}}'])).stdout).filter(
           (name) => !name.includes('<none>'),
         )
   return { missing, known }
@@ -144,7 +145,7 @@ export async function imagesNotOnMachine(
 
 /** The nodes' containers, each with its state in the runtime's words: `Up 2 hours`, `Exited (137) 5 minutes ago`. */
 export async function containers(kind: KindCluster): Promise<{ name: string; state: string }[]> {
-  const rows = lines(
+  const rows = textLines(
     await runtime(kind, [
       'ps',
       '-a',
@@ -169,7 +170,7 @@ export async function ingressOf(
 async function mapped(kind: KindCluster, nodes: readonly string[], port: number): Promise<string | undefined> {
   for (const node of nodes) {
     const { code, stdout } = await runRuntime(kind, ['port', node, `${port}/tcp`])
-    const [address] = code === 0 ? lines(stdout) : []
+    const [address] = code === 0 ? textLines(stdout) : []
     if (address) return address.replace(/^(0\.0\.0\.0|\[::\]):/, '127.0.0.1:')
   }
   return undefined
@@ -203,11 +204,4 @@ async function runtime(kind: KindCluster, args: string[]): Promise<string> {
 
 function runRuntime({ runtime, signal, limitMs }: KindCluster, args: string[]): Promise<ProgramResult> {
   return runProgram(runtime, args, withTimeout(signal, limitMs, `${runtime} ${args[0]!}`, 'limits.kind'))
-}
-
-function lines(text: string): string[] {
-  return text
-    .split('\n')
-    .map((line) => line.trim())
-    .filter(Boolean)
 }

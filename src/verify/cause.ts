@@ -4,8 +4,9 @@ import type { Cluster } from '../cluster/client.ts'
 import type { ContainerStatus, KubeEvent, Pod } from '../cluster/objects.ts'
 import { isReady, lastingStatuses } from '../cluster/pods.ts'
 import { expectsSidecar, sidecarForm } from '../mesh/sidecar.ts'
+import { textLines } from '../runtime/text-lines.ts'
 import { eventsOf } from './events.ts'
-import { logLines, logMessage } from './log-lines.ts'
+import { logMessage } from './log-lines.ts'
 import {
   iptablesFailure,
   lastLine,
@@ -233,7 +234,7 @@ async function probeFailure(
 async function loggedProbeError(cluster: Cluster, pod: Pod): Promise<string> {
   if (sidecarForm(pod) === 'none') return ''
   const log = await cluster.log(pod.metadata.namespace ?? '', pod.metadata.name, 'istio-proxy', 100).catch(() => '')
-  const line = logLines(log).findLast((each) => each.includes('Request to probe app failed'))
+  const line = textLines(log).findLast((each) => each.includes('Request to probe app failed'))
   return line === undefined
     ? ''
     : logMessage(line)

@@ -1,12 +1,5 @@
 // Parses lines of a sidecar's log, `time TAB level TAB scope TAB message TAB thread`. Pure.
 
-export function logLines(log: string): string[] {
-  return log
-    .split('\n')
-    .map((line) => line.trim())
-    .filter(Boolean)
-}
-
 /** The line without its time, level, source position and thread. */
 export function logMessage(line: string): string {
   const columns = line

@@ -1,5 +1,6 @@
 // Finds the log line that explains a container's failure, and the remedy. Pure.
-import { logLines, logMessage } from './log-lines.ts'
+import { textLines } from '../runtime/text-lines.ts'
+import { logMessage } from './log-lines.ts'
 
 /**
  * The last line with information: not a stack frame, a closing brace, or the version that Node.js prints at the end.
@@ -15,7 +16,7 @@ export function lastLine(log: string): string {
 
 /** Two limits lead to this error: a process's limit of open files, and a user's limit of inotify instances. */
 export function tooManyOpenFiles(log: string): string | undefined {
-  const line = logLines(log).findLast((each) => /too many open files/i.test(each))
+  const line = textLines(log).findLast((each) => /too many open files/i.test(each))
   if (line === undefined) return undefined
   const limit = /inotify|watch/i.test(line)
     ? 'fs.inotify.max_user_instances on the node'
@@ -25,7 +26,7 @@ export function tooManyOpenFiles(log: string): string | undefined {
 
 /** istio-init ends its log with the rules that it could not set; the error of iptables is above them. */
 export function iptablesFailure(log: string): string {
-  const line = logLines(log).findLast((each) =>
+  const line = textLines(log).findLast((each) =>
     /permission denied|operation not permitted|must be root|can't initialize|table does not exist/i.test(each),
   )
   return line === undefined ? lastLine(log) : logMessage(line)
@@ -33,7 +34,7 @@ export function iptablesFailure(log: string): string {
 
 /** istio-validation ends its log with advice; the failure is above it. */
 export function validationFailure(log: string): string {
-  const line = logLines(log).findLast((each) => each.includes('iptables validation failed'))
+  const line = textLines(log).findLast((each) => each.includes('iptables validation failed'))
   return (line === undefined ? lastLine(log) : logMessage(line)).replace(/\.$/, '')
 }
 
@@ -48,12 +49,12 @@ function explainsFailure(line: string): boolean {
 }
 
 export function namesProxyFailure(log: string): boolean {
-  return logLines(log).some(explainsFailure)
+  return textLines(log).some(explainsFailure)
 }
 
 /** Explains why a sidecar is not ready, or has ended. */
 export function proxyReason(log: string): string {
-  const lines = logLines(log)
+  const lines = textLines(log)
   const line = lines.findLast(explainsFailure) ?? lines.findLast((each) => proxyFailure.test(each))
   if (line === undefined) return lastLine(log) || 'it logged nothing'
   if (line.includes('rejected')) return rejection(lines, line)

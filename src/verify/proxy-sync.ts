@@ -1,7 +1,8 @@
 // Reads a sidecar's own counters of the configuration that it received from istiod. By default, Istio publishes Envoy's
 // statistics cluster_manager, listener_manager and the stream xds-grpc, but not control_plane.connected_state, so the
 // open stream shows the connection. Pure.
-import { logLines, logMessage, logTime } from './log-lines.ts'
+import { textLines } from '../runtime/text-lines.ts'
+import { logMessage, logTime } from './log-lines.ts'
 
 /**
  * Envoy's own names of what `syncOf` reads, which Istio may write with a semicolon behind the cluster: a proxy has some
@@ -55,7 +56,7 @@ const checkIstiod = 'check that istiod runs and that the pod reaches it'
  */
 export function outOfSync({ connected, missing, rejected }: ProxySync, log: string): string | undefined {
   for (const { discovery, acceptedAt } of rejected) {
-    const line = logLines(log).findLast((each) => rejection[discovery].test(each))
+    const line = textLines(log).findLast((each) => rejection[discovery].test(each))
     if (acceptedAt === 0 || (line !== undefined && logTime(line) > acceptedAt))
       return (
         `Envoy rejected its ${nouns[discovery]} and keeps its previous ones: ` +

@@ -87,6 +87,15 @@ export function lateMergesIn({ content }: Position): { key: string; offset: numb
   return [...late, ...entries.flatMap(({ value }) => lateMergesIn(value))]
 }
 
+/** The value at the path of a parsed document; undefined if there is none. */
+export function valueAt(value: unknown, path: Path): unknown {
+  return path.reduce<unknown>(
+    (parent, key) =>
+      typeof parent === 'object' && parent !== null ? (parent as Record<string | number, unknown>)[key] : undefined,
+    value,
+  )
+}
+
 /** The text of the single value at the path, as it is written; undefined for anything else. */
 export function textAt(root: Position, path: Path): string | undefined {
   let at: Position | undefined = root

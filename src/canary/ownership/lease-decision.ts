@@ -1,6 +1,6 @@
 // Decides what a run that wants a Lease does next, from what it has read. Pure.
 import type { Lease } from '../../cluster/objects.ts'
-import { handedOverBy, holderOf, isGuardIdentity } from './lease-object.ts'
+import { handedOverBy, holderOf, isGuardIdentity, leaseMsOf } from './lease-object.ts'
 
 /**
  * What a waiting run knows of the Lease. Times are by this machine's clock, because the holder's clock may be wrong.
@@ -40,7 +40,6 @@ function renewalOf(lease: Lease | undefined): string | undefined {
 
 /** The run always waits this long for a guard, which needs seconds to roll back. */
 const guardWaitMs = 60_000
-const defaultLeaseSeconds = 30
 
 export function decide(
   lease: Lease | undefined,
@@ -50,8 +49,7 @@ export function decide(
 ): LeaseDecision {
   const holder = holderOf(lease)
   if (holder === '' || handedOverBy(holder) !== undefined) return { kind: 'acquire' }
-  const leaseMs = (lease?.spec?.leaseDurationSeconds ?? defaultLeaseSeconds) * 1_000
-  if (now - observed.since >= leaseMs) return { kind: 'steal', holder }
+  if (now - observed.since >= leaseMsOf(lease)) return { kind: 'steal', holder }
   const limitMs = isGuardIdentity(holder) ? Math.max(waitMs, guardWaitMs) : waitMs
   return { kind: observed.renewed && now - startedAt >= limitMs ? 'refuse' : 'wait', holder }
 }

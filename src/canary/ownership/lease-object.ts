@@ -97,6 +97,13 @@ export function isGuarded(lease: Lease | undefined): boolean {
   return claimant !== '' && guardOf(lease) === claimant
 }
 
+const defaultLeaseSeconds = 30
+
+/** How long the holder may go without renewing, in milliseconds. */
+export function leaseMsOf(lease: Lease | undefined): number {
+  return (lease?.spec?.leaseDurationSeconds ?? defaultLeaseSeconds) * 1_000
+}
+
 /** How long a handed-over promotion may wait for its next run; undefined if it is not handed over. */
 export function resumeWithinOf(lease: Lease): number | undefined {
   if (handedOverBy(holderOf(lease)) === undefined) return undefined

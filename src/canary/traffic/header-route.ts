@@ -5,7 +5,8 @@ import type { Destination, HttpRoute, VirtualService } from '../../cluster/objec
 import { abRouteName } from '../../config/names.ts'
 import type { HttpMatches } from '../../config/schema.ts'
 import { conditions } from '../../policies/compile/http.ts'
-import { combine, conflictBetween, omit, type Conditions } from '../../policies/conflicts/route-conditions.ts'
+import { combine, conflictBetween, type Conditions } from '../../policies/conflicts/route-conditions.ts'
+import { omit } from '../../policies/merge/merge-fields.ts'
 import { splitsIn, type RouteSplit, type Split } from '../../policies/routes.ts'
 import { hasManagedMirror } from './mirror.ts'
 

@@ -1,6 +1,7 @@
 // Tyk's gateway API: https://tyk.io/docs/tyk-rest-api/
 import { cutText } from '../../runtime/cut-text.ts'
 import { fetchFailure } from '../../runtime/errors.ts'
+import { jsonOrUndefined } from '../../runtime/parse-json.ts'
 import { retry } from '../../runtime/retry.ts'
 import type { TykDefinition } from './definition.ts'
 
@@ -37,7 +38,7 @@ export function tykApi(key: string, address: string, secret: string): TykApi {
     const response = await retry(() => send(method, path, body), retries).catch((error: unknown) => {
       throw new Error(`${key}: ${address} does not answer (${fetchFailure(error)}); check the address and the network`)
     })
-    return { method, status: response.status, body: parsed(await response.text().catch(() => '')) }
+    return { method, status: response.status, body: jsonOrUndefined(await response.text().catch(() => '')) }
   }
   const askOrFail = async (method: string, path: string, body?: object): Promise<unknown> => {
     const answer = await ask(method, path, body)
@@ -69,14 +70,6 @@ const retries = {
 }
 
 type Answer = { method: string; status: number; body: unknown }
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown
-  } catch {
-    return undefined
-  }
-}
 
 function refusal(key: string, address: string, { method, status, body }: Answer): Error {
   const { message } = (body ?? {}) as { message?: unknown }

@@ -6,7 +6,7 @@ import { nodeAt, publishedSchema, type SchemaNode } from '../../config/published
 import type { Config } from '../../config/schema.ts'
 import { isMap } from '../../config/values/parsed-value.ts'
 import { parse } from '../../yaml/parse.ts'
-import type { Path } from '../../yaml/positions.ts'
+import { valueAt, type Path } from '../../yaml/positions.ts'
 import { stringify } from '../../yaml/stringify.ts'
 import { argoObjects } from './argo/to.ts'
 import { asBuiltin } from './as-builtin.ts'
@@ -110,11 +110,4 @@ function sourceOf({ name, text }: SourceFile): SourceObject {
     value: Object.fromEntries(own),
     place: (path, key) => `${name}:${lineOf(path, key)}`,
   }
-}
-
-function valueAt(value: unknown, path: Path): unknown {
-  return path.reduce<unknown>(
-    (at, key) => (isMap(at) || Array.isArray(at) ? (at as Record<string | number, unknown>)[key] : undefined),
-    value,
-  )
 }

@@ -4,7 +4,7 @@ import { ConfigError } from '../../config/error.ts'
 import { shownValue } from '../../config/shown.ts'
 import { isMap } from '../../config/values/parsed-value.ts'
 import { dotted } from '../../policies/manifests/field-checker.ts'
-import type { Path } from '../../yaml/positions.ts'
+import { valueAt, type Path } from '../../yaml/positions.ts'
 import { rowOf, rowsBelow, type Table } from './table.ts'
 import type { SourceObject } from './source.ts'
 
@@ -95,10 +95,6 @@ export class Ledger {
 
 function lineOf(place: string): number {
   return Number(place.slice(place.lastIndexOf(':') + 1))
-}
-
-function valueAt(value: unknown, path: Path): unknown {
-  return path.reduce<unknown>((at, key) => (at as Record<string | number, unknown>)[key], value)
 }
 
 function childrenOf(value: unknown): [string | number, unknown][] {

@@ -4,7 +4,7 @@ import { isMap } from '../../config/values/parsed-value.ts'
 import { dotted, FieldChecker, metadataFields } from '../../policies/manifests/field-checker.ts'
 import { YamlError } from '../../yaml/faults.ts'
 import { parseAll, type YamlDocument } from '../../yaml/parse.ts'
-import type { Path } from '../../yaml/positions.ts'
+import { valueAt, type Path } from '../../yaml/positions.ts'
 import { firstTemplateMark, templateFault } from '../../yaml/templates.ts'
 import table from './crd-fields.json' with { type: 'json' }
 
@@ -79,10 +79,6 @@ function objectsOf(file: SourceFile, document: YamlDocument, at: Path): SourceOb
       place,
     },
   ]
-}
-
-function valueAt(value: unknown, path: Path): unknown {
-  return path.reduce<unknown>((at, key) => (at as Record<string | number, unknown>)[key], value)
 }
 
 /**

@@ -6,7 +6,8 @@ import type { ExperimentConfig } from '../../config/schema.ts'
 import { conditions } from '../../policies/compile/http.ts'
 import { hostOf, object } from '../../policies/compile/names.ts'
 import { seconds } from '../../policies/compile/render.ts'
-import { combine, conflictBetween, omit, type Conditions } from '../../policies/conflicts/route-conditions.ts'
+import { combine, conflictBetween, type Conditions } from '../../policies/conflicts/route-conditions.ts'
+import { omit } from '../../policies/merge/merge-fields.ts'
 import { routesOf } from '../../policies/routes.ts'
 
 type Inject = ExperimentConfig['inject']

@@ -1,5 +1,6 @@
 // Grafana's HTTP API: https://grafana.com/docs/grafana/latest/developers/http_api/
 import { fetchFailure } from '../../runtime/errors.ts'
+import { jsonOrUndefined } from '../../runtime/parse-json.ts'
 
 /** `url` may have a path, such as https://example.com/grafana. `token`: of a service account. */
 export type GrafanaServer = { url: string; token: string }
@@ -58,7 +59,7 @@ async function textOf(server: string, response: Response): Promise<string> {
 function answerOf(server: string, response: Response, text: string): unknown {
   const { status } = response
   if (status >= 300 && status < 400) throw redirected(server, response)
-  const answer = parsed(text)
+  const answer = jsonOrUndefined(text)
   if (status >= 500)
     throw new GrafanaUnavailable(
       `${urlKey}: ${server} does not work now${said(status, answer)}; look at Grafana and at what stands before it`,
@@ -89,14 +90,6 @@ function redirected(server: string, { status, headers }: Response): Error {
   return new Error(
     `${urlKey}: ${server} redirects${target} (HTTP ${status}) instead of answering; set the address that answers itself`,
   )
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown
-  } catch {
-    return undefined
-  }
 }
 
 function kindOfText(text: string): string {

@@ -1,11 +1,8 @@
 // Conditions of HTTP routes on requests: combines two of them, and finds where they contradict each other. Pure.
 import { isDeepStrictEqual } from 'node:util'
+import { omit } from '../merge/merge-fields.ts'
 
 export type Conditions = Record<string, unknown>
-
-export function omit(map: Conditions, ...keys: readonly string[]): Conditions {
-  return Object.fromEntries(Object.entries(map).filter(([key]) => !keys.includes(key)))
-}
 
 /** These hold conditions by name: two of them can be combined unless they share a name. */
 const namedConditions = ['headers', 'queryParams'] as const

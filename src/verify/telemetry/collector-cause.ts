@@ -10,7 +10,8 @@ import { logCollector, traceCollector, type ServicePort } from '../../config/obs
 import { providersIn } from '../../mesh/extension-providers.ts'
 import { meshConfigPlace, readMeshConfig } from '../../mesh/mesh-config.ts'
 import { portFaults } from '../../observability/checks.ts'
-import { logLines, logMessage, logTime } from '../log-lines.ts'
+import { textLines } from '../../runtime/text-lines.ts'
+import { logMessage, logTime } from '../log-lines.ts'
 import type { ProofDeps } from './types.ts'
 import { otlpFault } from './otlp-fault.ts'
 
@@ -96,7 +97,7 @@ async function istiodCause(
   const read = ({ metadata }: Pod) => cluster.log(systemNamespace, metadata.name, 'discovery', 300).catch(() => '')
   const logs = await Promise.all(pods.map(read))
   const line = logs
-    .flatMap(logLines)
+    .flatMap(textLines)
     .filter((each) => logTime(each) >= since)
     .findLast((each) => each.includes('could not find cluster') && each.includes(`${name}.${namespace}.`))
   return line === undefined ? undefined : `istiod says: ${logMessage(line)}`
