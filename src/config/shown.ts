@@ -1,5 +1,6 @@
 // How a user's value appears in an error. A token may stand in any place by mistake, so a value is shown only where the
 // schema marks it as public, and never if it looks like a secret. Pure.
+import { plural } from '../runtime/plural.ts'
 import type { Path } from '../yaml/positions.ts'
 import { isMap } from './values/parsed-value.ts'
 
@@ -43,7 +44,7 @@ function isPlain(text: string, longest = maxLength): boolean {
 
 function describe(value: unknown): string {
   if (value === null || value === undefined) return 'an empty value'
-  if (typeof value === 'string') return `a text of ${value.length} character${value.length === 1 ? '' : 's'}`
+  if (typeof value === 'string') return `a text of ${plural(value.length, 'character')}`
   if (Array.isArray(value)) return `a list of ${value.length}`
   if (isMap(value)) return Object.keys(value).length === 0 ? '{}' : 'a map of keys'
   return `a ${typeof value}`

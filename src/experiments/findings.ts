@@ -1,6 +1,7 @@
 // What the mesh did during an experiment, in words, and what to change if a policy did not act. Pure.
 import { quantileEdge, shownCount, type RequestCounts } from '../canary/analysis/request-counts.ts'
 import type { ExperimentConfig } from '../config/schema.ts'
+import { plural } from '../runtime/plural.ts'
 import { targetOf } from './faults/fault-plan.ts'
 import type { MeshFacts, RoutePolicy } from './route-policies.ts'
 import type { MeshCounts } from './state/mesh-counts.ts'
@@ -19,8 +20,8 @@ function faultSentence(
   { calls, faulted }: FaultSigns,
   target: string,
 ): string {
-  if (podKill) return `${faulted} pod${faulted === 1 ? ' was' : 's were'} evicted`
-  if (chaosMesh) return `Chaos Mesh injected its fault into ${faulted} pod${faulted === 1 ? '' : 's'}`
+  if (podKill) return `${plural(faulted, 'pod')} ${faulted === 1 ? 'was' : 'were'} evicted`
+  if (chaosMesh) return `Chaos Mesh injected its fault into ${plural(faulted, 'pod')}`
   if (partition) return `the sidecars of ${partition.workload.name} refused ${faulted} requests or connections`
   const what = delay ? 'were delayed' : abort ? 'were aborted' : 'were refused by the connection limits'
   return `${faulted} of ${calls} calls to ${target} ${what}`

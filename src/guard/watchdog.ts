@@ -17,6 +17,7 @@ import { ApiError, lacksRights } from '../cluster/api-error.ts'
 import type { ConfigMap, KubeObject, Lease } from '../cluster/objects.ts'
 import type { Routed } from '../policies/routes.ts'
 import { messageOf } from '../runtime/errors.ts'
+import { plural } from '../runtime/plural.ts'
 import { watchHolder, type GuardDeps } from './lease-watch.ts'
 
 export type GuardOutcome = 'the run has ended' | 'another run has taken over' | 'rolled back to stable'
@@ -50,7 +51,7 @@ async function rollBack(cluster: Cluster, spec: GuardSpec, why: string, log: (li
     await requireRollbackTarget(cluster, split, selectors)
     const written = await resetToStable(cluster, split, { saved, onlySaved: true })
     const what = `${why}, and the guard set the weight of ${split.canary.name} of ${service} to 0`
-    log(`${what} (${written.length} object${written.length === 1 ? '' : 's'} written)`)
+    log(`${what} (${plural(written.length, 'object')} written)`)
     await cluster
       .create(rollbackEvent(spec, what))
       .catch((problem: unknown) => log(`the event cannot be recorded: ${messageOf(problem)}`))

@@ -2,6 +2,7 @@
 // matching release.
 import { compareBuild, rcompare, satisfies, valid } from 'semver'
 import { ConfigError } from '../config/error.ts'
+import { plural } from '../runtime/plural.ts'
 import { withDeadline } from '../runtime/timeout.ts'
 import { cachedVersions } from '../tools/tool-cache.ts'
 import { istioctlTool } from './release.ts'
@@ -71,8 +72,7 @@ async function chooseRelease({ spec, mirror, limitMs }: VersionRequest, query: R
   )
   const { versions, from } = await releasesOf(mirror, { ...query, signal })
   const found = newest(versions, spec)
-  if (found !== undefined)
-    return choiceOf(spec, found, `of ${versions.length} release${versions.length === 1 ? '' : 's'}`)
+  if (found !== undefined) return choiceOf(spec, found, `of ${plural(versions.length, 'release')}`)
   throw new ConfigError(
     `istio.version: none of the ${versions.length} releases at ${from} matches ${spec}; ` +
       `the newest are ${versions.toSorted(rcompare).slice(0, 3).join(', ')}`,

@@ -3,6 +3,7 @@ import type { Cluster } from '../cluster/client.ts'
 import type { Node } from '../cluster/objects.ts'
 import type { ClusterConfig } from '../config/schema.ts'
 import { messageOf } from '../runtime/errors.ts'
+import { plural } from '../runtime/plural.ts'
 import { poll } from '../runtime/retry.ts'
 import { kubernetesOf } from './images.ts'
 
@@ -62,7 +63,7 @@ export function differences(
   return [
     ...(config.nodes !== undefined && config.nodes !== nodes.length
       ? [
-          `it has ${nodes.length} node${nodes.length === 1 ? '' : 's'}, ` +
+          `it has ${plural(nodes.length, 'node')}, ` +
             `and ${config.nodes} ${config.nodes === 1 ? 'is' : 'are'} asked for`,
         ]
       : []),

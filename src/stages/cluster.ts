@@ -21,6 +21,7 @@ import { addressesOf, differences, waitForNodes, versionOf } from '../kind/nodes
 import { kindTool } from '../kind/release.ts'
 import { containerRuntime, NoRuntime } from '../kind/runtime.ts'
 import { messageOf } from '../runtime/errors.ts'
+import { plural } from '../runtime/plural.ts'
 import { obtain, sourceLabel } from '../tools/obtain.ts'
 import { warn, type RunContext } from './context.ts'
 
@@ -222,9 +223,7 @@ async function waitUntilReady(context: KindContext): Promise<void> {
       ? 'no port of this machine leads to the ingress gateway: ' +
         `map the node port ${nodePorts.http} (\`extraPortMappings\`)`
       : `the ingress gateway's address is ${ingress.http}`
-  host.info(
-    `${nodes.length} node${nodes.length === 1 ? '' : 's'} ready, Kubernetes ${kubernetes ?? 'unknown'}; ${address}`,
-  )
+  host.info(`${plural(nodes.length, 'node')} ready, Kubernetes ${kubernetes ?? 'unknown'}; ${address}`)
   if (created) return
   for (const difference of differences(config.cluster!, nodes, mapped))
     warn(context, [

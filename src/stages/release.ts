@@ -25,6 +25,7 @@ import { NotReleasable } from '../release/workload.ts'
 import { writeText } from '../report/write.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
+import { plural } from '../runtime/plural.ts'
 import { waitForRollout } from '../verify/rollout.ts'
 import { stringify } from '../yaml/stringify.ts'
 import { warn, type StageContext } from './context.ts'
@@ -220,7 +221,7 @@ async function create(context: StageContext, release: Release): Promise<CreatedC
   host.info(
     left?.isSame === true
       ? `Deployment/${deployment.metadata.name}: an earlier run left it with this release, which continues`
-      : `Deployment/${deployment.metadata.name}: created with ${replicas} replica${replicas === 1 ? '' : 's'}`,
+      : `Deployment/${deployment.metadata.name}: created with ${plural(replicas ?? 1, 'replica')}`,
   )
   const created = createdCanary(cluster, release, deployment, {
     ...autoscalerDeps(context),

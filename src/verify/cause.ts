@@ -4,6 +4,7 @@ import type { Cluster } from '../cluster/client.ts'
 import type { ContainerStatus, KubeEvent, Pod } from '../cluster/objects.ts'
 import { isReady, lastingStatuses } from '../cluster/pods.ts'
 import { expectsSidecar, sidecarForm } from '../mesh/sidecar.ts'
+import { plural } from '../runtime/plural.ts'
 import { textLines } from '../runtime/text-lines.ts'
 import { eventsOf } from './events.ts'
 import { logMessage } from './log-lines.ts'
@@ -194,8 +195,8 @@ function exitCause(pod: Pod, { name, restartCount }: ContainerStatus, { exitCode
       'it needs the capabilities NET_ADMIN and NET_RAW, or the Istio CNI plugin'
     )
   const cause = reason === 'OOMKilled' ? outOfMemory(pod, name) : loggedCause(name, log)
-  const restarts = `${restartCount} restart${restartCount === 1 ? '' : 's'}`
-  return `container ${name} ended with exit code ${exitCode}${reason ? ` (${reason})` : ''}, ${restarts}: ${cause}`
+  const how = `ended with exit code ${exitCode}${reason ? ` (${reason})` : ''}, ${plural(restartCount, 'restart')}`
+  return `container ${name} ${how}: ${cause}`
 }
 
 function loggedCause(container: string, log: string): string {
