@@ -21,7 +21,7 @@ import {
   type Fault,
 } from '../faults/faults.ts'
 import { waitForPoint } from '../faults/points.ts'
-import { setUpBench, table, userLog, type Bench } from '../mesh/index.ts'
+import { kubectl, setUpBench, table, userLog, type Bench } from '../mesh/index.ts'
 
 const namespace = 'sample-app'
 const logs = 'out/bench/experiments'
@@ -98,7 +98,7 @@ export async function bench(): Promise<{ table: string; result: object }> {
     writeFileSync(join(folder, `${name}.json`), JSON.stringify({ namespace, experiments: { trial } }))
   const endChaosMesh = await startChaosMesh(mesh.testCluster, folder)
   await applyRights(mesh.testCluster, folder, namespace, ['experiment.yaml'])
-  await kubectl(mesh, 'label', 'namespace', namespace, 'mesh-canary.io/experiments=allowed', '--overwrite')
+  await kubectl(mesh.testCluster, 'label', 'namespace', namespace, 'mesh-canary.io/experiments=allowed', '--overwrite')
   const kubeconfig = await accountKubeconfig(mesh.testCluster, folder, namespace, 'mesh-canary-experiment')
   const setup = { ...mesh, kubeconfig, folder }
   mkdirSync(logs, { recursive: true })
@@ -166,7 +166,7 @@ type Found = {
 
 async function leftOf(setup: Bench): Promise<string[]> {
   const kinds = 'leases,jobs,virtualservices,destinationrules,authorizationpolicies,podchaos'
-  const { items } = JSON.parse(await kubectl(setup, 'get', kinds, '-o', 'json')) as { items: Found[] }
+  const { items } = JSON.parse(await kubectl(setup.testCluster, 'get', kinds, '-o', 'json')) as { items: Found[] }
   const isOurs = (object: Found) =>
     /mesh-canary-fault|mesh-canary.io.experiment|mesh-canary-(experiment-)?backend/.test(JSON.stringify(object))
   return items
@@ -191,8 +191,6 @@ async function recovery(setup: Bench, faultAt: number): Promise<number> {
   return failed.length === 0 ? 0 : (failed.at(-1)!.at - faultAt) / 1000
 }
 
-const kubectl = ({ testCluster }: Bench, ...args: string[]) => testCluster.run(['kubectl', '-n', namespace, ...args])
-
 function summarize(rows: Row[]): { table: string; result: object } {
   const leftBehind = rows.filter(({ left }) => left.length > 0).length
   const lost = rows.filter(({ fault }) => [sigkill.name, sigint.name].includes(fault))
@@ -207,7 +205,11 @@ function summarize(rows: Row[]): { table: string; result: object } {
   ])
   const heads = ['fault', 'point', 'experiment', 'the run says', 's to recovered', 'left behind']
   return {
-    table: `${table(heads, cells)}\nguard: ${guardSeconds} s; left behind: ${leftBehind}; slowest recovery after the loss of a run: ${slowestSecondsToRecovered.toFixed(1)} s of ${limitSeconds} s`,
+    table: [
+      table(heads, cells),
+      `guard: ${guardSeconds} s; left behind: ${leftBehind}; slowest recovery after the loss of a run: ` +
+        `${slowestSecondsToRecovered.toFixed(1)} s of ${limitSeconds} s`,
+    ].join('\n'),
     result: { leftBehind, slowestSecondsToRecovered, guardSeconds, limitSeconds, faults: rows },
   }
 }

@@ -1,10 +1,9 @@
 // Faults by others while a run promotes: a second pipeline, a deleted Lease or guard, and a pod that answers slowly.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Inputs } from '../../test/e2e/runner.ts'
-import { drippingPod, type TestCluster } from '../../test/e2e/world.ts'
+import { drippingPod } from '../../test/e2e/world.ts'
+import { kubectl } from '../mesh/index.ts'
 import { limitSeconds, waitUntil, type Fault } from './faults.ts'
-
-const kubectl = ({ run }: TestCluster, ...args: string[]) => run(['kubectl', '-n', 'sample-app', ...args])
 
 export const leaseDeleted: Fault = {
   name: 'Lease deleted',

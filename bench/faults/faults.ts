@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ActionRun, Inputs } from '../../test/e2e/runner.ts'
 import type { TestCluster } from '../../test/e2e/world.ts'
 import { status } from '../../test/mesh/index.ts'
+import { leaseHolder } from '../mesh/index.ts'
 
 /** The current run. `act` runs another one beside it. */
 export type RunningAction = {
@@ -56,14 +57,9 @@ export const frozen: Fault = {
     async ({ kill }) => {
       kill('SIGSTOP')
       const until = Date.now() + (limitSeconds + 5) * 1_000
-      while (Date.now() < until && (await holderOf(testCluster)) !== '') await sleep(200)
+      while (Date.now() < until && (await leaseHolder(testCluster)) !== '') await sleep(200)
       kill('SIGCONT')
     },
-}
-
-function holderOf({ run }: TestCluster): Promise<string> {
-  const holder = ['--ignore-not-found', '-o', 'jsonpath={.spec.holderIdentity}']
-  return run(['kubectl', '-n', 'sample-app', 'get', 'lease', 'mesh-canary-backend', ...holder])
 }
 
 export const apiServerKilled: Fault = { name: 'API server killed', post: true, arm: () => killing('kube-apiserver') }

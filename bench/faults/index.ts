@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ActionRun, Inputs } from '../../test/e2e/runner.ts'
 import { delivererKubeconfig } from '../../test/e2e/world.ts'
-import { setUpBench, table, userLog, type Bench } from '../mesh/index.ts'
+import { kubectl, leaseHolder, setUpBench, table, userLog, type Bench } from '../mesh/index.ts'
 import {
   waitForHealthyCluster,
   apiServerPaused,
@@ -197,27 +197,13 @@ const logFile = (benchCase: Case) =>
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')}.log`
 
-const kubectl = ({ testCluster }: FaultBench, ...args: string[]) =>
-  testCluster.run(['kubectl', '-n', 'sample-app', ...args])
-
 /** Waits until no promotion is unfinished or the limit is over, and then long enough to see where the traffic ends. */
 async function waitForEnd(setup: FaultBench, faultAt: number, fault: Fault): Promise<void> {
-  while (Date.now() < faultAt + (fault.limitSeconds ?? limitSeconds) * 1000 && (await holder(setup)) !== '')
-    await sleep(500)
+  const until = faultAt + (fault.limitSeconds ?? limitSeconds) * 1000
+  const holder = () => leaseHolder(setup.testCluster).catch(() => 'not known')
+  while (Date.now() < until && (await holder()) !== '') await sleep(500)
   // The user logs once a second.
   await sleep(endMs + 1_100)
-}
-
-function holder(setup: FaultBench): Promise<string> {
-  return kubectl(
-    setup,
-    'get',
-    'lease',
-    'mesh-canary-backend',
-    '--ignore-not-found',
-    '-o',
-    'jsonpath={.spec.holderIdentity}',
-  ).catch(() => 'not known')
 }
 
 /** The state of the cluster that explains an unsafe ending. */
@@ -230,7 +216,9 @@ async function clusterState(setup: FaultBench): Promise<string> {
     ['get', 'events', '--sort-by=.lastTimestamp'],
   ]
   const texts = await Promise.all(
-    commands.map(async (args) => `--- kubectl ${args.join(' ')}\n${await kubectl(setup, ...args).catch(String)}`),
+    commands.map(
+      async (args) => `--- kubectl ${args.join(' ')}\n${await kubectl(setup.testCluster, ...args).catch(String)}`,
+    ),
   )
   return texts.join('\n')
 }
@@ -243,15 +231,15 @@ async function backToStart(setup: FaultBench): Promise<void> {
   if (code !== 0) throw new Error(`the traffic could not be returned to stable for the next case:\n${log}`)
   await waitUntil(
     'a Lease or a guard is left',
-    async () => (await kubectl(setup, 'get', 'leases,jobs', '-o', 'name')) === '',
+    async () => (await kubectl(setup.testCluster, 'get', 'leases,jobs', '-o', 'name')) === '',
   )
   // The rollback has to reach the proxies.
   await sleep(1_000)
 }
 
 async function deployV2(setup: FaultBench, v2: Point['v2']): Promise<void> {
-  await kubectl(setup, 'set', 'env', 'deploy/backend-v2', v2 === 'failing' ? 'FAIL_RATE=0.5' : 'FAIL_RATE-')
-  await kubectl(setup, 'rollout', 'status', 'deploy/backend-v2', '--timeout=120s')
+  await kubectl(setup.testCluster, 'set', 'env', 'deploy/backend-v2', v2 === 'failing' ? 'FAIL_RATE=0.5' : 'FAIL_RATE-')
+  await kubectl(setup.testCluster, 'rollout', 'status', 'deploy/backend-v2', '--timeout=120s')
 }
 
 const seconds = (row: Row) => row.secondsToSafe?.toFixed(1) ?? '–'
@@ -278,7 +266,12 @@ function summarize(rows: Row[], missed: string[]): { table: string; result: obje
     row.safe ? 'yes' : 'NO',
   ])
   return {
-    table: `${table(['fault', 'point', 'the run says', 'end state', 's to safe', 'failed requests', 'safe'], cells)}\nguard: ${guardSeconds} s; unsafe endings: ${unsafeEndings}; slowest to safe after the loss of a run: ${slowestSecondsToSafe.toFixed(1)} s of ${limitSeconds} s${missed.map((name) => `\n${name}: ${missedText}`).join('')}`,
+    table: [
+      table(['fault', 'point', 'the run says', 'end state', 's to safe', 'failed requests', 'safe'], cells),
+      `guard: ${guardSeconds} s; unsafe endings: ${unsafeEndings}; slowest to safe after the loss of a run: ` +
+        `${slowestSecondsToSafe.toFixed(1)} s of ${limitSeconds} s`,
+      ...missed.map((name) => `${name}: ${missedText}`),
+    ].join('\n'),
     result: {
       unsafeEndings,
       slowestSecondsToSafe,

@@ -21,6 +21,17 @@ export type Bench = {
   end: () => Promise<void>
 }
 
+/** kubectl in the namespace of the sample app. */
+export function kubectl({ run }: TestCluster, ...args: string[]): Promise<string> {
+  return run(['kubectl', '-n', 'sample-app', ...args])
+}
+
+/** Who holds the Lease of the backend's promotion; empty if nobody does. */
+export function leaseHolder(testCluster: TestCluster): Promise<string> {
+  const holder = ['--ignore-not-found', '-o', 'jsonpath={.spec.holderIdentity}']
+  return kubectl(testCluster, 'get', 'lease', 'mesh-canary-backend', ...holder)
+}
+
 /** Sets up the mesh, the sample app with this v2, sidecars, policies, and a user at this rate. */
 export async function setUpBench(
   variant: 'healthy' | 'failing',
@@ -28,8 +39,7 @@ export async function setUpBench(
 ): Promise<Bench> {
   const testCluster = await embeddedMesh()
   await deploySampleApp(testCluster, variant)
-  const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'sample-app', ...args])
-  await kubectl('set', 'env', 'deploy/frontend', 'STEADY_RPS=0')
+  await kubectl(testCluster, 'set', 'env', 'deploy/frontend', 'STEADY_RPS=0')
   const machine = runner(testCluster.runner)
   const act = (inputs: Inputs = {}, options: RunnerOptions = {}) =>
     machine.main({ ...testCluster.inputs, config, ...inputs }, options)
@@ -42,7 +52,7 @@ export async function setUpBench(
     act,
     post,
     watch: (work) => watch(testCluster, work),
-    end: async () => (machine.remove(), void (await kubectl('delete', 'deployment', 'user', '--wait'))),
+    end: async () => (machine.remove(), void (await kubectl(testCluster, 'delete', 'deployment', 'user', '--wait'))),
   }
 }
 
@@ -51,11 +61,10 @@ export async function startUser(
   testCluster: TestCluster,
   { rps, keepAlive, host = 'backend' }: { rps: number; keepAlive: boolean; host?: string },
 ): Promise<void> {
-  const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'sample-app', ...args])
-  await kubectl('delete', 'deployment,configmap', 'user', '--ignore-not-found', '--wait')
-  await kubectl('create', 'configmap', 'user', `--from-file=${join(import.meta.dirname, 'client.js')}`)
+  await kubectl(testCluster, 'delete', 'deployment,configmap', 'user', '--ignore-not-found', '--wait')
+  await kubectl(testCluster, 'create', 'configmap', 'user', `--from-file=${join(import.meta.dirname, 'client.js')}`)
   await applyObjects(testCluster, [deployment({ HOST: host, RPS: String(rps), KEEP_ALIVE: String(keepAlive) })])
-  await kubectl('rollout', 'status', 'deploy/user', '--timeout=120s')
+  await kubectl(testCluster, 'rollout', 'status', 'deploy/user', '--timeout=120s')
 }
 
 function deployment(env: Record<string, string>): object {
@@ -128,17 +137,9 @@ export async function watch<T>(
 }
 
 /** The lines that the user logged since then (ms since the epoch), and those of the same second before it. */
-export async function userLog({ run }: TestCluster, from: number): Promise<Line[]> {
-  const log = await run([
-    'kubectl',
-    '-n',
-    'sample-app',
-    'logs',
-    'deploy/user',
-    '-c',
-    'user',
-    `--since-time=${new Date(from).toISOString()}`,
-  ])
+export async function userLog(testCluster: TestCluster, from: number): Promise<Line[]> {
+  const since = `--since-time=${new Date(from).toISOString()}`
+  const log = await kubectl(testCluster, 'logs', 'deploy/user', '-c', 'user', since)
   return log
     .trim()
     .split('\n')

@@ -1,5 +1,6 @@
 // What a poll costs, by the number of canaries that one run promotes.
 import type { Command } from './command.ts'
+import { mean } from './growth.ts'
 import { serviceName } from './layout.ts'
 import type { Activity } from './usage.ts'
 import { forEachSize, placesOf, serviceObject, type World } from './world.ts'
@@ -84,5 +85,3 @@ function pollsOf(activities: readonly Activity[]): Poll[] {
   }
   return polls.slice(1, -1)
 }
-
-const mean = (values: readonly number[]) => values.reduce((sum, each) => sum + each, 0) / values.length

@@ -7,9 +7,12 @@ export function growthExponent(points: readonly Point[]): number | undefined {
   const logs = points
     .filter(({ size, cost }) => size > 0 && cost > 0)
     .map(({ size, cost }) => ({ x: Math.log(size), y: Math.log(cost) }))
-  const mean = (values: number[]) => values.reduce((sum, each) => sum + each, 0) / values.length
   const [meanX, meanY] = [mean(logs.map(({ x }) => x)), mean(logs.map(({ y }) => y))]
   const spread = logs.reduce((sum, { x }) => sum + (x - meanX) ** 2, 0)
   if (!(spread > 0)) return undefined
   return logs.reduce((sum, { x, y }) => sum + (x - meanX) * (y - meanY), 0) / spread
+}
+
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, each) => sum + each, 0) / values.length
 }
