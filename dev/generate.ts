@@ -29,7 +29,8 @@ const outputs: Record<string, string> = {
     'Images of the control plane and the sidecars, separated by spaces, if the run installs or changes the control plane, or would with `dry-run`.',
   verdict: 'How the promotion ended: `promoted`, `rolled-back`, `held`, `inconclusive` or `skipped`.',
   'engine-verdict':
-    'What the controller has made of the canary, with an `engine` other than `builtin`: `promoted`, `rolled-back`, `held` or `running`. `verdict` is what this run can vouch for.',
+    'What the controller has made of the canary, with an `engine` other than `builtin`: `promoted`, `rolled-back`, `held` ' +
+    'or `running`. `verdict` is what this run can vouch for.',
   weight: "The canary's weight at the end, in percent.",
   reason: 'Why the promotion ended with this verdict.',
   image: 'With `after: gitops`, the image to commit; several are separated by spaces.',
@@ -40,7 +41,8 @@ const outputs: Record<string, string> = {
   'experiment-verdict': 'How the experiments ended: `resilient`, `fragile` or `inconclusive`; of several the worst.',
   'experiment-reason': 'Why that experiment ended with this verdict.',
   changed:
-    'Number of objects created, changed or deleted plus workloads restarted, including the routes and workloads that a promotion or rollback changed; 0 if everything was already as the config says.',
+    'Number of objects created, changed or deleted plus workloads restarted, including the routes and workloads that a ' +
+    'promotion or rollback changed; 0 if everything was already as the config says.',
   'trace-id':
     "ID of the run's trace, if `OTEL_EXPORTER_OTLP_ENDPOINT` is set and the collector has it. Separated by spaces; one for each cluster of a fleet.",
   report: 'Path of the JSON report.',

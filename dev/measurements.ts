@@ -88,7 +88,8 @@ export function shortTable(): string {
         `${lossless.failedRequests} of ${count(lossless.sent)}`,
       ],
       [
-        `Unsafe endings after ${faults.cases} faults (run killed, cancelled or frozen; Lease or guard deleted; two pipelines; API server, istiod or containerd down)`,
+        `Unsafe endings after ${faults.cases} faults (run killed, cancelled or frozen; Lease or guard deleted; two ` +
+          'pipelines; API server, istiod or containerd down)',
         String(faults.unsafeEndings),
       ],
       ['Size of the action; time from its start to the first error about a wrong input', startupText(ours())],
@@ -166,14 +167,21 @@ export function measurementsPage(): string {
     `## Benchmarks\n\n${table(['Benchmark', 'What it measures', 'Result', 'Date', 'Machine'], publishedBenches().map(benchRow))}\n\n` +
       'Run one with `npm run bench -- NAME`. It prints a table and writes `out/bench/NAME.json`. `npm run bench -- publish`\n' +
       'copies those results to `docs/measurements/`.',
-    `## False rollbacks\n\nShare of healthy canaries that each rule rolls back: the worst of ${simulate.healthyCells} simulated cases with ` +
-      `${count(simulate.runs)} promotions each,\nwith and without outages, bursts of failures and retries, and how soon it finds a bad canary at 50 requests a second ([decision 5](../decisions/${decision5})).\n\n` +
+    [
+      '## False rollbacks',
+      '',
+      `Share of healthy canaries that each rule rolls back: the worst of ${simulate.healthyCells} simulated cases with ` +
+        `${count(simulate.runs)} promotions each,`,
+      'with and without outages, bursts of failures and retries, and how soon it finds a bad canary at 50 requests a ' +
+        `second ([decision 5](../decisions/${decision5})).`,
+      '',
       table(
         ['Rule', 'Healthy canaries rolled back', 'Seconds until a canary that fails 20% is found, median'],
         Object.entries({ 'mesh-canary': simulate.worstFalseRollbackRate, ...simulate.worstOfOthers }).map(
           ([rule, rate]) => [rule, percent(rate), String(simulate.secondsToFind[rule] ?? '–')],
         ),
       ),
+    ].join('\n'),
     `## Beside Flagger and Argo Rollouts\n\nA canary that fails ${percent(engines.result.failing)} of its requests at ` +
       `${engines.result.requestsPerSecond} requests a second, first step ${engines.result.firstStep}%, on one mesh: from the first response\n` +
       `of the canary to its last. Source: ${engines.source}.\n\n` +
@@ -260,15 +268,18 @@ const benchTexts: Record<(typeof benches)[number], () => [string, string]> = {
   faults: () => {
     const { unsafeEndings, slowestSecondsToSafe, guardSeconds, cases } = read('faults').result
     return [
-      `${cases} faults on the real mesh: the run killed, cancelled or frozen at every point; its Lease or guard deleted; a second pipeline; API server, istiod or containerd killed or unreachable`,
+      `${cases} faults on the real mesh: the run killed, cancelled or frozen at every point; its Lease or guard deleted; ` +
+        'a second pipeline; API server, istiod or containerd killed or unreachable',
       `${unsafeEndings} unsafe endings; all traffic on one healthy version at most ${slowestSecondsToSafe} s after the run is lost (guard ${guardSeconds} s)`,
     ]
   },
   experiments: () => {
     const { leftBehind, slowestSecondsToRecovered, guardSeconds, cases } = read('experiments').result
     return [
-      `${cases} ends of an experiment on the real mesh: the run killed or cancelled at every point; API server, istiod or Chaos Mesh's controller killed while the fault acts`,
-      `${leftBehind} faults left behind; users without failures at most ${slowestSecondsToRecovered.toFixed(1)} s after the run is lost (guard ${guardSeconds} s)`,
+      `${cases} ends of an experiment on the real mesh: the run killed or cancelled at every point; API server, istiod ` +
+        "or Chaos Mesh's controller killed while the fault acts",
+      `${leftBehind} faults left behind; users without failures at most ${slowestSecondsToRecovered.toFixed(1)} s after ` +
+        `the run is lost (guard ${guardSeconds} s)`,
     ]
   },
   split: () => {

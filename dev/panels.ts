@@ -5,7 +5,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { type PanelQuery, panelQueries } from './dashboards/queries.ts'
-import { atEnd, axisMarks, colours, line, middle, opening, type Point, text } from './svg.ts'
+import { atEnd, opening, text } from '../src/simulate/svg.ts'
+import { axisMarks, colours, line, middle, type Point } from './svg.ts'
 
 /** `points`: seconds since the start, and the value. */
 type Series = { name: string; points: Point[] }

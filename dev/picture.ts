@@ -3,7 +3,8 @@
 // docs/run.svg, a rolled-back one as docs/run-bad.svg. `node dev/generate.ts` draws both again from docs/measurements/.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { atEnd, axisMarks, colours, line, middle, opening, type Point, text } from './svg.ts'
+import { atEnd, opening, text } from '../src/simulate/svg.ts'
+import { axisMarks, colours, line, middle, type Point } from './svg.ts'
 import type { PromotionReport, Report, StepReport } from '../src/report/report.ts'
 
 /** Times in seconds since the promotion began, weights in percent. */

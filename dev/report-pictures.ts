@@ -5,7 +5,8 @@ import type { ChartSpec, Role, Series } from '../src/report/html/chart-spec.ts'
 import { promotionCharts } from '../src/report/html/promotion-charts.ts'
 import { headline, type Headline } from '../src/report/headline.ts'
 import type { Report } from '../src/report/report.ts'
-import { atEnd, axisMarks, colours, line, middle, opening, text, type Point } from './svg.ts'
+import { atEnd, opening, text } from '../src/simulate/svg.ts'
+import { axisMarks, colours, line, middle, type Point } from './svg.ts'
 
 export function reportPictures(): { file: string; text: string }[] {
   return ['promoted', 'rolled-back'].map((name) => {

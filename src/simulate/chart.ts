@@ -1,6 +1,7 @@
 // The chances of a plan as a picture in SVG: a column for each failure rate. Pure.
 import type { Chances } from './chances.ts'
 import { percent } from '../statistics/percent.ts'
+import { atEnd, opening, text } from './svg.ts'
 
 const size = { width: 800, height: 320 }
 const plot = { left: 56, right: 780, top: 64, bottom: 250 }
@@ -17,10 +18,7 @@ const verdicts = ['promoted', 'inconclusive', 'rolledBack'] as const
 export function chancesChart(title: string, all: Chances[]): string {
   const width = (plot.right - plot.left) / all.length
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size.width} ${size.height}" width="${size.width}" height="${size.height}"`,
-    `  font-family="-apple-system, 'Segoe UI', 'DejaVu Sans', Helvetica, Arial, sans-serif" font-size="13" role="img">`,
-    `<title>${escape(title)}</title>`,
-    '<rect width="100%" height="100%" rx="8" fill="#ffffff"/>',
+    ...opening(size, title),
     text(20, 28, title, `font-size="16" font-weight="600" fill="${colours.text}"`),
     ...verdicts.map((verdict, i) => text(plot.left + 130 * i, 50, `■ ${names[verdict]}`, `fill="${colours[verdict]}"`)),
     ...[0, 50, 100].map((share) =>
@@ -37,7 +35,6 @@ export function chancesChart(title: string, all: Chances[]): string {
   ].join('\n')
 }
 
-const atEnd = 'text-anchor="end"'
 const y = (share: number) => plot.bottom - (plot.bottom - plot.top) * share
 
 function column(chances: Chances, left: number, width: number): string[] {
@@ -57,12 +54,4 @@ function column(chances: Chances, left: number, width: number): string[] {
     label(plot.bottom + 18, percent(chances.failing, 1)),
     label(plot.bottom + 36, `${chances.seconds} s`),
   ]
-}
-
-function text(x: number, at: number, content: string, attributes: string): string {
-  return `<text x="${x.toFixed(1)}" y="${at.toFixed(1)}" ${attributes}>${escape(content)}</text>`
-}
-
-function escape(line: string): string {
-  return line.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
 }
