@@ -8,7 +8,7 @@ export type PanelQuery = { dashboard: string; row: string; panel: string; unit: 
 type Target = { expr: string; legendFormat: string }
 type Panel = { type: string; title: string; targets?: Target[]; fieldConfig?: { defaults: { unit?: string } } }
 
-export function panelsOf({ content }: Dashboard): Panel[] {
+function panelsOf({ content }: Dashboard): Panel[] {
   return content['panels'] as Panel[]
 }
 

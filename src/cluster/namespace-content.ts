@@ -3,7 +3,7 @@ import type { Cluster } from './client.ts'
 import type { KubeObject } from './objects.ts'
 
 /** The kinds of objects that show that a user works in a namespace. */
-export const userKinds = [
+const userKinds = [
   'Pod',
   'Deployment',
   'StatefulSet',
@@ -18,7 +18,7 @@ export const userKinds = [
 ] as const
 
 /** ConfigMaps that Kubernetes and istiod write into every namespace. */
-export const generatedMaps = ['kube-root-ca.crt', 'istio-ca-root-cert', 'istio-ca-crl']
+const generatedMaps = ['kube-root-ca.crt', 'istio-ca-root-cert', 'istio-ca-crl']
 
 /** All but what controllers make of other objects, and what Kubernetes and istiod write into every namespace. */
 export async function usersObjects(cluster: Cluster, namespace: string): Promise<KubeObject[]> {

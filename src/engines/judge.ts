@@ -35,7 +35,7 @@ export function judge(
 }
 
 /** The state in the step of this weight: the same one, or a new one if the engine has moved on. */
-export function atWeight(
+function atWeight(
   plan: CanaryConfig,
   state: ActiveState,
   { weight, isChosen, copies }: Pick<RolloutProgress, 'weight' | 'isChosen' | 'copies'>,

@@ -1,6 +1,7 @@
 // Runs one experiment: polls the sidecars, lets the state machine decide, and carries its actions out. Whatever happens,
 // it removes the fault, or leaves that to the guard by no longer renewing the Lease.
 import { noRequests } from '../canary/analysis/request-counts.ts'
+import { LeaseLost } from '../canary/ownership/lease.ts'
 import { ApiError } from '../cluster/api-error.ts'
 import { urgent, type Cluster } from '../cluster/client.ts'
 import type { Forward } from '../cluster/forward.ts'
@@ -18,7 +19,7 @@ import { experimentLoad, watchGateway, type ExperimentLoad, type Exposure } from
 import { createSampler, type Sampler } from './metrics/sampler.ts'
 import { claimNames } from './own-leases.ts'
 import { injectionFaults } from './safety.ts'
-import { LeaseLost, openSession, type ExperimentSession, type SessionDeps } from './session.ts'
+import { openSession, type ExperimentSession, type SessionDeps } from './session.ts'
 import { noSigns } from './state/coverage.ts'
 import { endedEarly } from './state/ended-early.ts'
 import { abort, isAboutToEnd, isInjected, next, start } from './state/machine.ts'

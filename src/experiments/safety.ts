@@ -14,7 +14,7 @@ import { targetOf, targetWorkload } from './faults/fault-plan.ts'
 import { httpFaultOf } from './faults/http-fault.ts'
 
 /** On a namespace, as a label or an annotation with the value `allowed`: experiments may run in it. */
-export const optIn = 'mesh-canary.io/experiments'
+const optIn = 'mesh-canary.io/experiments'
 
 /** One sentence for each fault; empty if all experiments may run. */
 export async function experimentClusterFaults(cluster: Cluster, config: Config): Promise<string[]> {

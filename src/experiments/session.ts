@@ -224,5 +224,3 @@ async function guardFault(
     },
   }
 }
-
-export { LeaseLost }

@@ -6,7 +6,7 @@ import { quantity } from '../config/values/quantities.ts'
 export type Resources = { cpuMilli: number; memoryBytes: number }
 
 const mebi = 1024 ** 2
-export const noResources: Resources = { cpuMilli: 0, memoryBytes: 0 }
+const noResources: Resources = { cpuMilli: 0, memoryBytes: 0 }
 
 export function resources(cpuMilli: number, mebibytes: number): Resources {
   return { cpuMilli, memoryBytes: mebibytes * mebi }

@@ -6,7 +6,7 @@ import type { Config, ObservabilityConfig } from '../config/schema.ts'
 import { stringify } from '../yaml/stringify.ts'
 import { programObjects } from './workload.ts'
 
-export const jaegerImage = 'docker.io/jaegertracing/jaeger:2.13.0'
+const jaegerImage = 'docker.io/jaegertracing/jaeger:2.13.0'
 
 const { name, otlpPort, queryPort } = installed.jaeger
 const healthPort = 13133

@@ -100,10 +100,7 @@ export function withoutPortsOfCallers(messages: readonly Message[], planned: rea
 const subsetWithoutPods = 'IST0173'
 
 /** Leaves out that no pod is in the subset of a canary that the run creates: its promotion does that before any weight. */
-export function withoutCreatedCanaries(
-  messages: readonly Message[],
-  planned: readonly PlannedChange[],
-): readonly Message[] {
+function withoutCreatedCanaries(messages: readonly Message[], planned: readonly PlannedChange[]): readonly Message[] {
   const created = planned.flatMap(({ object }) =>
     object.kind === 'DestinationRule' ? createdSubsets(object as DestinationRule) : [],
   )

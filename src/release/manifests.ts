@@ -95,7 +95,7 @@ function referenceAt(key: string, value: object): { kind: Reference['kind']; key
   return referenceKeys[key]
 }
 
-export function referencesOf(value: unknown): Reference[] {
+function referencesOf(value: unknown): Reference[] {
   const found: Reference[] = []
   renamed(value, (reference) => {
     found.push(reference)

@@ -32,7 +32,7 @@ export function repositoryOfRun(env: NodeJS.ProcessEnv): string | undefined {
 }
 
 /** The same for every way to reach a repository: host and path, without user, port and `.git`. */
-export function repositoryName(address: string): string | undefined {
+function repositoryName(address: string): string | undefined {
   const [, scpHost, scpPath] = /^(?:[^@/\s]+@)?([^:/\s]{2,}):(?!\/\/)(.+)$/.exec(address) ?? []
   const url = scpHost === undefined && URL.canParse(address) ? new URL(address) : undefined
   const host = scpHost ?? (url && /^(https?|ssh|git):$/.test(url.protocol) ? url.hostname : '')

@@ -4,7 +4,7 @@ import { readdir, rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 
 /** The version that was installed last, and those that jobs on this machine used last. */
-export const keptVersions = 5
+const keptVersions = 5
 
 /** Notes that the version is in use. `record`: the file that only our own versions have. */
 export function markUsed(record: string): void {

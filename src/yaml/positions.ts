@@ -27,7 +27,7 @@ const mergeKey = '<<'
  * How many values the aliases of one document may repeat. The limit counts what the aliases expand to: nine lists of
  * nine aliases each are only 81 aliases, but 387 million values.
  */
-export const maxRepeatedValues = 10_000
+const maxRepeatedValues = 10_000
 
 /** `events` are those of one document. @throws YAMLException when aliases are recursive or repeat too many values. */
 export function positionsOf(source: string, events: readonly Event[]): Position {

@@ -34,7 +34,7 @@ function addServed({ all, answered }: ServedShare, { requests, failures, abandon
 }
 
 /** How far the share may be from the weight, as a part of all requests. */
-export const shareTolerance = 0.05
+const shareTolerance = 0.05
 /**
  * How many tries may be of callers without a sidecar, as a part of all. Above it, the share would be wrong by more than
  * its own tolerance at one end of the plan if these callers chose among both versions' pods at each request. They keep

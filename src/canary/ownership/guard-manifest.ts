@@ -8,7 +8,7 @@ import { guardProgramFile, guardProgramKey, guardSpecFile, guardSpecKey, type Gu
 type Guard = CanaryConfig['guard']
 
 /** On each object and pod of a guard: the service. */
-export const guardLabel = 'mesh-canary.io/guard'
+const guardLabel = 'mesh-canary.io/guard'
 
 /** Kubernetes allows 63 characters in a label's value, and a pod has its Job's name as a label. */
 function shorten(name: string, tail: string): string {

@@ -20,7 +20,7 @@ export type OutcomeRecord = {
   session?: string
 }
 
-export function outcomeName(service: string): string {
+function outcomeName(service: string): string {
   return `${leaseName(service)}-outcome`
 }
 

@@ -8,7 +8,7 @@ import { canaryDestination, splitsIn, withAllRoutes, type Split } from '../../po
  * Marks an object whose mirrors are ours, with their share in per cent: users may mirror to the same version
  * themselves.
  */
-export const mirrorAnnotation = 'mesh-canary.io/mirror'
+const mirrorAnnotation = 'mesh-canary.io/mirror'
 const annotationPath = `/metadata/annotations/${mirrorAnnotation.replace('/', '~1')}`
 
 /**

@@ -3,7 +3,7 @@ import { inRange, parseWholeNumber } from './numbers.ts'
 import { isMap, parsedValue } from './parsed-value.ts'
 import { publicValue } from './public-value.ts'
 
-export function parseItems(raw: unknown): unknown[] | undefined {
+function parseItems(raw: unknown): unknown[] | undefined {
   if (Array.isArray(raw)) return raw as unknown[]
   if (typeof raw === 'number') return [raw]
   if (typeof raw !== 'string') return undefined

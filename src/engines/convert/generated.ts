@@ -65,7 +65,7 @@ export class Keys {
 }
 
 /** The metrics of requests. A query has another name, because Flagger, and a Rollout, have one metric of a name. */
-export const requestMetricNames = ['request-success-rate', 'request-duration']
+const requestMetricNames = ['request-success-rate', 'request-duration']
 
 /** The queries of the canary with the names of their metrics. */
 export function namedQueries({ checks }: CanaryConfig, keys: Keys): [name: string, metric: string, query: Query][] {

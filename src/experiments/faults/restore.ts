@@ -110,7 +110,7 @@ export function describeUnfinished(objects: FaultObject[]): string {
 }
 
 /** The kinds of the objects that a fault changes or creates. */
-export const faultKinds = ['VirtualService', 'DestinationRule', 'AuthorizationPolicy', ...chaosKinds] as const
+const faultKinds = ['VirtualService', 'DestinationRule', 'AuthorizationPolicy', ...chaosKinds] as const
 
 /** What earlier experiments under these Leases left in the namespace, and whose it is. */
 export async function findLeftovers(

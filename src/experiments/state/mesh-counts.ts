@@ -27,7 +27,7 @@ export function addMeshCounts(a: MeshCounts, b: MeshCounts): MeshCounts {
 }
 
 /** How the counts are called in sentences. */
-export const meshCountNames: Record<MeshExpectation, string> = {
+const meshCountNames: Record<MeshExpectation, string> = {
   retries: 'retries',
   retrySuccesses: 'successful retries',
   timeouts: 'timeouts',

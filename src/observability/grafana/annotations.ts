@@ -22,7 +22,7 @@ export type Followed = {
 export type Annotation = { time: number; tags: string[]; text: string }
 
 /** All annotations of a promotion so far, in their order. */
-export function annotationsOf({ cluster, namespace, service, stable, canary, steps, ended }: Followed): Annotation[] {
+function annotationsOf({ cluster, namespace, service, stable, canary, steps, ended }: Followed): Annotation[] {
   const tags = [dashboardTag, ...(cluster === undefined ? [] : [cluster]), namespace, service]
   const title = withCluster(cluster, `${service}: ${stable} → ${canary}`)
   return [

@@ -16,7 +16,7 @@ import {
   scrapeIntervalSeconds,
 } from './scrape.ts'
 
-export const prometheusImage = 'docker.io/prom/prometheus:v3.16.0'
+const prometheusImage = 'docker.io/prom/prometheus:v3.16.0'
 
 const { name, port } = installed.prometheus
 const rulesFile = 'rules.yaml'

@@ -99,7 +99,7 @@ function retryPolicy({ attempts, perTryTimeout, retryOn }: NonNullable<ServicePo
 
 type Fault = NonNullable<ServicePolicy['fault']>
 
-export function isFaultActive({ until }: Fault, now: number): boolean {
+function isFaultActive({ until }: Fault, now: number): boolean {
   return Date.parse(until) > now
 }
 

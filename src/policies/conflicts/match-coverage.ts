@@ -34,7 +34,7 @@ function entriesOf(matches: Matches): Matches {
 const labelsOnly = ['name', 'statPrefix', 'ignoreUriCase']
 
 /** True if every request that fits `narrower` fits `wider` as well. */
-export function coversMatch(wider: Match, narrower: Match): boolean {
+function coversMatch(wider: Match, narrower: Match): boolean {
   return Object.keys(wider)
     .filter((key) => !labelsOnly.includes(key) && wider[key] !== undefined)
     .every((key) => coversPart(key, wider, narrower))

@@ -12,7 +12,7 @@ type Section = Record<string, unknown>
 type Query = CanaryConfig['checks']['queries'][string]
 
 const apiVersion = 'argoproj.io/v1alpha1'
-export const mirrorRouteName = 'mesh-canary-mirror'
+const mirrorRouteName = 'mesh-canary-mirror'
 
 /** `workload`: the Deployment whose pods the Rollout runs. */
 export function argoObjects(config: Config, plan: CanaryConfig, workload = plan.service): Generated {
