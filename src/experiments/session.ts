@@ -213,7 +213,8 @@ async function guardFault(
     const manifest = experimentGuard(spec, lease, deps.readGuardProgram(), guard)
     return applyGuardObjects(cluster, service, manifest, { rights, otherwise: '' }, isUpdate)
   }
-  const started = await startGuard(cluster, { namespace, service }, { guard }, claim, [], () => apply(), deps)
+  const settings = { namespace, service, isEnabled: guard.enabled, claim, apply: () => apply() }
+  const started = await startGuard(cluster, settings, deps)
   return {
     ...started,
     explainMissingGuard: () => explainMissingGuard(cluster, namespace, guardName(service, claim.identity), false),

@@ -1,8 +1,7 @@
 // The guard of a session: starts it, tells whether it watches, and creates it again if it is gone.
 import type { Cluster } from '../../cluster/client.ts'
-import type { Routed, Split } from '../../policies/routes.ts'
+import type { Routed } from '../../policies/routes.ts'
 import { keyOf } from '../../cluster/objects.ts'
-import type { CanaryConfig } from '../../config/schema.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import { deleteGuard, explainMissingGuard, readGuardState, refusalOfGuard } from './guard-job.ts'
@@ -35,21 +34,24 @@ type Deps = { clock: Clock; note: (line: string) => void }
 /** Creates the objects of a guard that restores these routes, or only tells it of them. */
 export type ApplyGuard = (routes: Routed[], isUpdate?: boolean) => Promise<void>
 
-/** `saved`: the routes from before the promotion. @throws Error if the API server refuses an object of the guard. */
-export async function startGuard(
-  cluster: Cluster,
-  { namespace, service }: Pick<Split, 'namespace' | 'service'>,
-  { guard }: Pick<CanaryConfig, 'guard'>,
-  claim: LeaseClaim,
-  saved: Routed[],
-  apply: ApplyGuard,
-  deps: Deps,
-): Promise<SessionGuard> {
+type GuardSettings = {
+  namespace: string
+  service: string
+  isEnabled: boolean
+  claim: LeaseClaim
+  /** As they were before the promotion. */
+  routes?: Routed[]
+  apply: ApplyGuard
+}
+
+/** @throws Error if the API server refuses an object of the guard. */
+export async function startGuard(cluster: Cluster, settings: GuardSettings, deps: Deps): Promise<SessionGuard> {
+  const { namespace, service, isEnabled, claim, routes = [], apply } = settings
   const name = guardName(service, claim.identity)
-  const guarded = new GuardedRoutes(saved, apply)
+  const guarded = new GuardedRoutes(routes, apply)
   const create = () => apply(guarded.routes)
-  const isGuarded = () => !guard.enabled || (claim.guarded() && guarded.isComplete)
-  if (guard.enabled) await create()
+  const isGuarded = () => !isEnabled || (claim.guarded() && guarded.isComplete)
+  if (isEnabled) await create()
   else {
     await claim.declineGuard()
     deps.note(`${service}: \`guard: off\`: if this run is lost, the traffic stays as it is at that moment`)
@@ -62,9 +64,9 @@ export async function startGuard(
       const refusal = await refusalOfGuard(cluster, namespace, name)
       return refusal === undefined ? 'starting' : 'refused'
     },
-    checkGuard: guard.enabled ? guardCheck(cluster, namespace, name, claim, create, deps) : () => Promise.resolve(),
+    checkGuard: isEnabled ? guardCheck(cluster, namespace, name, claim, create, deps) : () => Promise.resolve(),
     coverRoutes: async (objects) => {
-      const added = guard.enabled ? await guarded.add(objects) : []
+      const added = isEnabled ? await guarded.add(objects) : []
       if (added.length > 0) deps.note(`the guard also restores ${added.join(', ')}, new since the promotion began`)
     },
     explainMissingGuard: async () =>

@@ -121,7 +121,9 @@ function guardRoutes(
     const settings = { split, plan, claim, saved: routes.map(withoutStatus), selectors }
     return applyGuard(cluster, { ...settings, program: deps.readGuardProgram() }, isUpdate)
   }
-  return startGuard(cluster, split, plan, claim, saved, apply, deps)
+  const { namespace, service } = split
+  const settings = { namespace, service, isEnabled: plan.guard.enabled, claim, routes: saved, apply }
+  return startGuard(cluster, settings, deps)
 }
 
 /** How the session saves the progress of the promotion, and how it ends. */
