@@ -31,6 +31,7 @@ import {
   type WatchedObjects,
 } from './context.ts'
 import { PromotionRun } from './promotion.ts'
+import { requireReadGateways } from './gateways.ts'
 import { startWeightOf } from './start-weight.ts'
 
 /** @throws Error when another run holds the Lease, or when the guard or the counters are not available. */
@@ -46,6 +47,8 @@ export async function startPromotion(
   const note = (line: string) => deps.note(config.canary ? line : `${plan.service}: ${line}`)
   const template = templateOf(watched, split.namespace, selectors)
   const { pinned, routes } = await requireNoBypass(cluster, config, plan, selectors, currentObjects(watched.pods), note)
+  const unread = deps.unreadGateways?.(plan.service) ?? []
+  requireReadGateways(unread, plan, canaryKeyOf(config, plan.service), currentObjects(watched.pods))
   const session = await openSession(cluster, split, plan, template, selectors, { ...deps, note })
   try {
     requireOwnCanary(plan, templateOf(watched, split.namespace, selectors), deps)

@@ -73,7 +73,8 @@ function parentsOf({ spec }: GatewayRoute): Parent[] {
   return (spec as { parentRefs?: Parent[] }).parentRefs ?? []
 }
 
-function rootsOf(object: Routed, all: readonly Routed[]): VirtualService[] {
+/** The objects that delegate to this one. */
+export function rootsOf(object: Routed, all: readonly Routed[]): VirtualService[] {
   return all.filter(isVirtualService).filter((root) => delegatingRoutes(root, object).length > 0)
 }
 

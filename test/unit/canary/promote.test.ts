@@ -190,6 +190,14 @@ describe('a promotion', () => {
     })
   })
 
+  test('does not begin behind a gateway whose proxies nobody reads', async () => {
+    const cluster = new FakeCluster()
+    cluster.virtualService.spec['gateways'] = ['mesh', 'edge/web']
+    cluster.before = (_, what) => (what === 'Gateway' ? new ApiError(403, 'forbidden') : undefined)
+    await expect(cluster.promote()).rejects.toThrow('canary: the Gateway edge/web routes requests to backend')
+    expect([cluster.weights, cluster.lease]).toEqual([[], undefined])
+  })
+
   test('fails when no route splits the service', async () => {
     const cluster = new FakeCluster()
     cluster.virtualService = virtualService([{ route: [to('v1', 100, 'reviews'), to('v2', 0, 'reviews')] }])
