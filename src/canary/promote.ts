@@ -12,6 +12,7 @@ import {
   type RecoveryIntent,
 } from './active-promotion.ts'
 import { currentObjects, type Promotion } from './controller/context.ts'
+import { findGateways } from './controller/gateways.ts'
 import { closeWatches, watchObjects } from './controller/watch.ts'
 import { sharedSidecarReaders } from './metrics/shared-reader.ts'
 import { handOverPromoted, isHandedOver, outcomeOf, tellOfFailure, watchWhileWaiting } from './other-clusters.ts'
@@ -25,8 +26,13 @@ const cancelled = 'the run was cancelled'
 /** @throws Error if a promotion cannot start; those under way are then rolled back, or held as `onCancel` says. */
 export async function promote(rateLimited: Cluster, config: Config, given: PromoteDeps): Promise<Promotion[]> {
   const cluster = urgent(rateLimited)
-  const deps = { ...given, readSidecars: sharedSidecarReaders(cluster, longestReadingMs(config), given.note) }
-  const watched = await watchObjects(cluster, config)
+  const gateways = await findGateways(cluster, config)
+  const deps = {
+    ...given,
+    readSidecars: sharedSidecarReaders(cluster, longestReadingMs(config), given.note),
+    unreadGateways: (service: string) => gateways.unread.get(service) ?? [],
+  }
+  const watched = await watchObjects(cluster, config, gateways.pods)
   const waves: Waves = { cluster, config, deps, watched, runs: [], skipped: [], isOutOfTime: false }
   const { runs, skipped } = waves
   try {

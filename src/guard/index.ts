@@ -6,6 +6,7 @@ import type { ApiAccess } from '../cluster/credentials.ts'
 import { systemClock } from '../runtime/clock.ts'
 import type { ExperimentGuardSpec } from '../experiments/guard-spec.ts'
 import { watchExperiment } from './experiment-watchdog.ts'
+import { serveReadiness } from './readiness.ts'
 import { watchLease } from './watchdog.ts'
 
 const account = '/var/run/secrets/kubernetes.io/serviceaccount'
@@ -30,6 +31,7 @@ const log = (line: string) => console.log(`${new Date().toISOString()} ${line}`)
 const spec = JSON.parse(readFileSync(guardSpecFile, 'utf8')) as GuardSpec | ExperimentGuardSpec
 process.on('SIGTERM', () => process.exit(143))
 log(`watching the Lease ${spec.namespace}/${spec.lease} of ${spec.identity}`)
-const [cluster, deps] = [urgent(createClient(inCluster())), { clock: systemClock, log }]
+const { leaseRead } = serveReadiness(log)
+const [cluster, deps] = [urgent(createClient(inCluster())), { clock: systemClock, log, leaseRead }]
 log(await ('experiment' in spec ? watchExperiment(cluster, spec, deps) : watchLease(cluster, spec, deps)))
 process.exit()

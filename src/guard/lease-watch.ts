@@ -15,7 +15,8 @@ import type { Lease } from '../cluster/objects.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
 
-export type GuardDeps = { clock: Clock; log: (line: string) => void }
+/** `leaseRead`: called after each read of the Lease that succeeds. */
+export type GuardDeps = { clock: Clock; log: (line: string) => void; leaseRead?: () => void }
 
 /** Which Lease, whose, and how long its holder may stay silent. */
 export type WatchedLease = { namespace: string; lease: string; identity: string; afterMs: number }
@@ -52,8 +53,8 @@ class Silence {
   }
 
   /**
-   * Records that the Lease was read. While the guard cannot reach the API server, the run cannot either. So that time
-   * does not count against the run, and neither does the time of a late response.
+   * Records that the Lease was read. While the guard cannot read it, it does not know whether the run renews it. So that
+   * time does not count against the run, and neither does the time of a late response.
    */
   answered(requestedAt: number): void {
     const wasUnreachable = this.unreachableSince !== undefined
@@ -79,7 +80,7 @@ class Silence {
 export async function watchHolder<Outcome>(
   cluster: Cluster,
   watched: WatchedLease,
-  { clock, log }: GuardDeps,
+  { clock, log, leaseRead }: GuardDeps,
   work: GuardWork<Outcome>,
 ): Promise<Outcome> {
   const { identity, afterMs, lease: name } = watched
@@ -94,6 +95,7 @@ export async function watchHolder<Outcome>(
       continue
     }
     silence.answered(requestedAt)
+    leaseRead?.()
     const outcome = work.outcomeOf(lease)
     if (outcome !== undefined) return outcome
     const current = lease!

@@ -1,7 +1,8 @@
-// Finds what bypasses the split of each canary: in the objects that the config asks for, and in the cluster as it will
+// Finds what bypasses the split of each canary, or moves unjudged: in the objects that the config asks for, and in the cluster as it will
 // be when they are written.
 import { isDeepStrictEqual } from 'node:util'
 import { findBypasses, type PendingRoutes } from '../canary/traffic/bypasses.ts'
+import { unjudgedRoutes } from '../canary/traffic/unjudged-routes.ts'
 import { selectorsOf } from '../canary/workload/selectors.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { keyOf } from '../cluster/objects.ts'
@@ -29,7 +30,7 @@ export function renderedBypassFaults(config: Config, target: Desired): string[] 
   )
 }
 
-/** One sentence for each bypass. `writes`: the run writes its policies first. */
+/** One sentence for each bypass, and for each route that moves unjudged. `writes`: the run writes its policies first. */
 export async function bypassFaults(
   cluster: Cluster,
   config: Config,
@@ -45,8 +46,9 @@ export async function bypassFaults(
     const options = target
       ? { pending: pendingOf(config, target), sourceOf: (bypass: RouteBypass) => sourceIn(target, bypass) }
       : {}
-    const { faults } = await findBypasses(cluster, splitOf(config, plan), plan, selectors, options)
-    return faults.map((fault) => `${canaryKey(config, i)}: ${fault}`)
+    const split = splitOf(config, plan)
+    const { faults, routes } = await findBypasses(cluster, split, plan, selectors, options)
+    return [...faults, ...unjudgedRoutes(routes, split, plan)].map((fault) => `${canaryKey(config, i)}: ${fault}`)
   })
   return (await Promise.all(perCanary)).flat()
 }

@@ -3,8 +3,11 @@
 import { tmpdir } from 'node:os'
 import { adopt } from '../../src/canary/controller/adopt.ts'
 import * as traffic from '../../src/canary/traffic/router.ts'
+import { templateHash, workloadsOf } from '../../src/canary/workload/fingerprint.ts'
+import type { VersionSelectors } from '../../src/canary/workload/selectors.ts'
 import { createClient, type Cluster } from '../../src/cluster/client.ts'
 import { connection } from '../../src/cluster/connect.ts'
+import type { Workload } from '../../src/cluster/objects.ts'
 import type { Split } from '../../src/policies/routes.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 
@@ -27,7 +30,11 @@ const callable: Record<string, CalledFunction> = {
   setHeaderRoute: (cluster, split: Split, match: Parameters<typeof traffic.setHeaderRoute>[2] | null) =>
     traffic.setHeaderRoute(cluster, split, match ?? undefined),
   resetToStable: traffic.resetToStable,
-  adopt: (cluster, split: Split, groups: Parameters<typeof adopt>[2]) => adopt(cluster, split, groups, adoptOptions),
+  adopt: async (cluster, split: Split, groups: VersionSelectors) => {
+    const workloads = await cluster.list<Workload>('Deployment', split.namespace)
+    const template = templateHash(workloadsOf(workloads, groups.canary), [])
+    return adopt(cluster, split, groups, { ...adoptOptions, template })
+  },
 }
 
 const [name = '', args = '[]'] = process.argv.slice(2)

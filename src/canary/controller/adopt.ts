@@ -15,17 +15,18 @@ import type { VersionSelectors, Labels } from '../workload/selectors.ts'
 import { setWeight } from '../traffic/router.ts'
 import { istiodReadMs, waitForEndpoints } from '../workload/endpoint-slices.ts'
 import { raiseMinReplicas, restoreMinReplicas, waitForReplicas } from '../workload/min-replicas.ts'
-import { lastingAnnotations, releaseHash, withoutReloads } from '../workload/fingerprint.ts'
+import { hashOfTemplate, lastingAnnotations, releaseHash, withoutReloads } from '../workload/fingerprint.ts'
 import type { ReleaseAdoption } from './context.ts'
 
 /**
- * `timeoutMs`: how long the rollout may take. `isDrained`: waits, and returns whether the canary serves nothing.
+ * `template`: the hash of the canary's pod template that was promoted. `timeoutMs`: how long the rollout may take. `isDrained`: waits, and returns whether the canary serves nothing.
  * `confirmLease` rejects if another run holds the promotion now. `release`: for a canary that the run created.
  */
 export type AdoptDeps = {
   note: (line: string) => void
   warn: (line: string) => void
   signal: AbortSignal
+  template: string
   timeoutMs: number
   clock: Clock
   isDrained: () => Promise<boolean>
@@ -49,6 +50,11 @@ export async function adopt(
   const canary = only(deployments, selectors.canary, 'canary', split)
   if (stable.metadata.name === canary.metadata.name)
     throw new Error(`stable and canary are both the Deployment ${deploymentName(stable)}; there is nothing to adopt`)
+  if (hashOfTemplate(canary.spec.template) !== deps.template)
+    throw new Error(
+      `${deploymentName(canary)} was changed after its checks had passed, so nobody has checked what it runs now: ` +
+        'put its old template back, or run the stage rollback',
+    )
 
   await deps.confirmLease()
   const now = deps.release?.awaitCommit
@@ -252,7 +258,7 @@ async function cleanUp(
   deps: AdoptDeps,
 ): Promise<void> {
   const { note, isDrained, confirmLease, release } = deps
-  const { name, namespace } = canary.metadata
+  const { name, namespace = '' } = canary.metadata
   const hasDrained = await isDrained()
   // Before the canary goes: a run that dies here leaves a canary, by which the next one sees that it has work to do.
   const { unrestored } = await restoreMinReplicas(cluster, split.namespace, split.service, deps)
@@ -270,6 +276,11 @@ async function cleanUp(
     )
   await confirmLease()
   await requireAdopted()
+  const live = await cluster.get<Workload>('Deployment', namespace, name)
+  if (live && releaseHash(live.spec.template) !== releaseHash(canary.spec.template))
+    return deps.warn(
+      `${deploymentName(canary)} keeps running: somebody gave it another version meanwhile; run again to promote it`,
+    )
   if (release) return note(await release.remove())
   await cluster.merge('Deployment', namespace, name, { spec: { replicas: 0 } })
   const autoscaler = await autoscalerOf(cluster, canary)

@@ -164,7 +164,9 @@ async function adoptCanary(run: ConcludingRun): Promise<Partial<Promotion>> {
       clock,
     })
     const release = deps.created?.(plan.service)?.adoption
-    await adopt(cluster, split, selectors, { note, warn, signal, clock, timeoutMs, isDrained, confirmLease, release })
+    const { template } = session
+    const adoption = { note, warn, signal, template, timeoutMs, clock, isDrained, confirmLease, release }
+    await adopt(cluster, split, selectors, adoption)
     return { adopted: true, weight: 0 }
   } catch (problem) {
     return plan.after === 'gitops' ? heldForCommit(run, problem) : { adopted: false, error: messageOf(problem) }

@@ -3,6 +3,7 @@ import { keyOf } from '../../cluster/objects.ts'
 import type { ExternalChecks } from '../hooks/external-checks.ts'
 import type { Gates } from '../hooks/gates.ts'
 import type { Sample } from '../metrics/observer.ts'
+import type { Health } from '../metrics/pod-health.ts'
 import type { GuardStatus } from '../ownership/session-guard.ts'
 import { dueGates } from '../state/gates.ts'
 import type { Observation, State } from '../state/types.ts'
@@ -38,8 +39,7 @@ export class ObservationBuilder {
   build(state: State, { observed, health, countsAll }: Sample, isRenewed: boolean, guard: GuardStatus): Observation {
     const { plan, pinned } = this.context
     const drift = this.drift(state)
-    const changed = this.revisionFault(state)
-    const fault = health.podFailure?.text ?? changed ?? this.endpointFault(state)
+    const fault = this.fault(state, health)
     return {
       ...observed,
       complete: observed.complete && isRenewed,
@@ -51,6 +51,12 @@ export class ObservationBuilder {
       findings: this.sources.checks.latest(),
       gates: this.sources.gates.answers(dueGates(plan, state)),
     }
+  }
+
+  /** Why the canary has failed, whatever its counters show: its pods crash or are gone, or it is another version. */
+  fault(state: State, { podFailure }: Health): string | undefined {
+    const changed = this.revisionFault(state)
+    return podFailure?.text ?? changed ?? this.endpointFault(state)
   }
 
   /** Of stable only while it gets traffic: afterwards it may be scaled to 0. */

@@ -11,7 +11,7 @@ import { syntheticLoad, type SyntheticLoad } from '../load/synthetic.ts'
 import { LeaseLost } from '../ownership/lease.ts'
 import { explainChecks, next } from '../state/machine.ts'
 import { isSteady } from '../state/steady.ts'
-import { endHeld, endOnStable, isHeldAsPlanned, outcomeOf } from '../state/ending.ts'
+import { endFailed, endHeld, endOnStable, isHeldAsPlanned, outcomeOf } from '../state/ending.ts'
 import { handleDriftOfPromoted } from '../state/failure-rules.ts'
 import {
   beforeRaise,
@@ -211,20 +211,32 @@ export class PromotionRun {
     })
   }
 
-  /** A promoted canary that waits for others has to keep its weight and its guard until they are promoted as well. */
+  /**
+   * A promoted canary that waits for others has to keep its version, its pods, its weight and its guard until they are
+   * promoted as well.
+   */
   private async watchPromoted(): Promise<void> {
     const { status, plan, context } = this
     if (status.kind !== 'waiting') return this.heartbeat()
     const { clock } = context.deps
-    await this.renew()
+    await Promise.all([this.renew(), this.endpoints.refresh()])
     await this.tendGuard()
     const unseenMs = clock.now() - this.renewedAt
     if (unseenMs > plan.progressDeadline)
       return this.rollBack(`its Lease could not be renewed for ${Math.round(unseenMs / 1_000)} s`)
-    const drift = this.observations.drift(status.state)
-    if (drift === undefined || this.status !== status) return
-    const { state, actions } = handleDriftOfPromoted(drift, plan, status.state, clock.now())
-    await this.apply(withState(status, state), actions)
+    if (this.status !== status) return
+    const after = this.judgePromoted(status.state)
+    if (after) await this.apply(withState(status, after.state), after.actions)
+  }
+
+  /** Undefined while it is still what was promoted. */
+  private judgePromoted(state: EndedState): Next<EndedState> | undefined {
+    const { plan, observer, deps } = this.context
+    const now = deps.clock.now()
+    const fault = this.observations.fault(state, observer.health())
+    if (fault !== undefined) return endFailed(plan, state, fault, now)
+    const drift = this.observations.drift(state)
+    return drift === undefined ? undefined : handleDriftOfPromoted(drift, plan, state, now)
   }
 
   /** By what the API server says now: a watch may be behind it. */

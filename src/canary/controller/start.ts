@@ -12,6 +12,7 @@ import { openSession } from '../ownership/session.ts'
 import { readMeshConfigs } from '../../mesh/mesh-config.ts'
 import { splitOf } from '../../policies/routes.ts'
 import { findBypasses, type Bypasses } from '../traffic/bypasses.ts'
+import { unjudgedRoutes } from '../traffic/unjudged-routes.ts'
 import {
   hasWeight,
   readHighestWeight,
@@ -31,6 +32,7 @@ import {
   type WatchedObjects,
 } from './context.ts'
 import { PromotionRun } from './promotion.ts'
+import { requireReadGateways } from './gateways.ts'
 import { startWeightOf } from './start-weight.ts'
 
 /** @throws Error when another run holds the Lease, or when the guard or the counters are not available. */
@@ -46,6 +48,8 @@ export async function startPromotion(
   const note = noteFor(config, plan, deps.note)
   const template = templateOf(watched, split.namespace, selectors)
   const { pinned, routes } = await requireNoBypass(cluster, config, plan, selectors, currentObjects(watched.pods), note)
+  const unread = deps.unreadGateways?.(plan.service) ?? []
+  requireReadGateways(unread, plan, canaryKeyOf(config, plan.service), currentObjects(watched.pods))
   const session = await openSession(cluster, split, plan, template, selectors, { ...deps, note })
   try {
     requireOwnCanary(plan, templateOf(watched, split.namespace, selectors), deps)
@@ -82,7 +86,7 @@ function requireOwnCanary({ service }: CanaryConfig, template: string, { created
   )
 }
 
-/** @throws Error if requests can bypass the canary's split. What this run cannot see is noted. */
+/** @throws Error if requests can bypass the canary's split, or move unjudged. What this run cannot see is noted. */
 async function requireNoBypass(
   cluster: Cluster,
   config: Config,
@@ -91,9 +95,11 @@ async function requireNoBypass(
   pods: Pod[],
   note: (line: string) => void,
 ): Promise<Bypasses> {
-  const bypasses = await findBypasses(cluster, splitOf(config, plan), plan, selectors, { pods })
+  const split = splitOf(config, plan)
+  const bypasses = await findBypasses(cluster, split, plan, selectors, { pods })
   const key = canaryKeyOf(config, plan.service)
-  if (bypasses.faults.length > 0) throw new Error(bypasses.faults.map((fault) => `${key}: ${fault}`).join('\n'))
+  const faults = [...bypasses.faults, ...unjudgedRoutes(bypasses.routes, split, plan)]
+  if (faults.length > 0) throw new Error(faults.map((fault) => `${key}: ${fault}`).join('\n'))
   if (bypasses.unseen.length > 0)
     note(
       `this run may not read ${bypasses.unseen.join(', ')}; a route there past the split shows only in the share of the ` +

@@ -14,10 +14,15 @@ import { watch, type ObjectWatch } from '../../cluster/watch.ts'
 import { allCanariesOf } from '../../config/names.ts'
 import type { Config } from '../../config/schema.ts'
 import type { WatchedObjects } from './context.ts'
+import type { GatewayPods } from './gateways.ts'
 
-export async function watchObjects(cluster: Cluster, config: Config): Promise<WatchedObjects> {
+export async function watchObjects(
+  cluster: Cluster,
+  config: Config,
+  gateways: readonly GatewayPods[] = [],
+): Promise<WatchedObjects> {
   const [pods, workloads, routes] = await Promise.all([
-    watchPods(cluster, config),
+    watchPods(cluster, config, gateways),
     watchWorkloads(cluster, config.namespace),
     watchRoutes(cluster, config),
   ])
@@ -25,13 +30,20 @@ export async function watchObjects(cluster: Cluster, config: Config): Promise<Wa
 }
 
 /** The pods of the namespace, of the clients' namespaces, and of the gateways. */
-function watchPods(cluster: Cluster, config: Config): Promise<ObjectWatch<Pod>[]> {
+function watchPods(cluster: Cluster, config: Config, gateways: readonly GatewayPods[]): Promise<ObjectWatch<Pod>[]> {
   const canaries = allCanariesOf(config)
   const namespaces = [...new Set([config.namespace, ...canaries.flatMap((plan) => plan.clients ?? [])])]
-  const gateways = [...new Set(canaries.flatMap(({ service }) => gatewayLabel(config, service) ?? []))]
+  const exposing = canaries.flatMap(({ service }) => gatewayLabel(config, service) ?? [])
+  const selected = [
+    ...exposing.map((label) => ({ namespace: systemNamespace, labelSelector: `istio=${label}` })),
+    ...gateways,
+  ]
+  const elsewhere = selected.filter(({ namespace }) => !namespaces.includes(namespace))
   return Promise.all([
     ...namespaces.map((namespace) => watch<Pod>(cluster, 'Pod', namespace)),
-    ...gateways.map((label) => watch<Pod>(cluster, 'Pod', systemNamespace, { labelSelector: `istio=${label}` })),
+    ...new Map(elsewhere.map((each) => [JSON.stringify(each), each]))
+      .values()
+      .map(({ namespace, labelSelector }) => watch<Pod>(cluster, 'Pod', namespace, { labelSelector })),
   ])
 }
 

@@ -52,6 +52,8 @@ export type Observer = {
   /** What stable's pods had served before the first sample. */
   baseline: RequestCounts
   canaries: () => Pod[]
+  /** Of the canary's pods, as they are now. */
+  health: () => Health
 }
 
 /** @throws Error if the counters cannot be read at all: a right is missing, or Prometheus is not there. */
@@ -128,7 +130,7 @@ export async function createObserver(
       knowsCallers: !prometheus?.counters && haveCallersAnswered,
       readShare: { canary: shareRead('canary', running, sampled), stable: shareRead('stable', running, sampled) },
     })
-    const health = healthOf(canariesOf(all), restarts)
+    const health = healthNow()
     // A pod that did not answer last time reports what it has served since the time before.
     const countedAllBefore = countedAll
     countedAll = !prometheus?.counters && countsAllVersions(all, readings, role)
@@ -151,12 +153,13 @@ export async function createObserver(
 
   memory.register(pods().filter(hasRunningSidecar), [], pods())
   const restarts = restartsOf(canariesOf(pods()))
+  const healthNow = () => healthOf(canariesOf(pods()), restarts)
   const first = sampler.choose(pods().filter(hasRunningSidecar))
   const baseline = podReadings(first, await readCounters(first, needsDurations), role, memory, restartsSeen)
     .filter((each) => each.role === 'stable')
     .map(({ reading }) => countServed(reading, metrics))
     .reduce(addRequests, noRequests)
-  return { sample, baseline, canaries: () => canariesOf(pods()) }
+  return { sample, baseline, canaries: () => canariesOf(pods()), health: healthNow }
 }
 
 /** Several watches may list the same pod. */

@@ -3,7 +3,14 @@ import { managedByLabel, manager } from '../../cluster/labels.ts'
 import { kindOf, type ConfigMap, type KubeObject, type Lease } from '../../cluster/objects.ts'
 import { leaseName, ownerReference } from './lease-object.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
-import { guardProgramFile, guardProgramKey, guardSpecFile, guardSpecKey, type GuardSpec } from './guard-spec.ts'
+import {
+  guardProgramFile,
+  guardProgramKey,
+  guardReadinessPort,
+  guardSpecFile,
+  guardSpecKey,
+  type GuardSpec,
+} from './guard-spec.ts'
 
 type Guard = CanaryConfig['guard']
 
@@ -110,6 +117,12 @@ function jobSpec(name: string, labels: Record<string, string>, { image, pullPoli
             imagePullPolicy: pullPolicy,
             command: ['node', '--max-old-space-size=48', guardProgramFile],
             resources,
+            // Often, because a run gives the canary no more traffic while the Job has no ready pod.
+            readinessProbe: {
+              httpGet: { path: '/', port: guardReadinessPort },
+              periodSeconds: 2,
+              timeoutSeconds: 5,
+            },
             securityContext: {
               allowPrivilegeEscalation: false,
               readOnlyRootFilesystem: true,

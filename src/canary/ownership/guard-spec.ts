@@ -21,6 +21,9 @@ export type GuardSpec = {
 export const guardSpecKey = 'guard-spec.json'
 export const guardProgramKey = 'guard.mjs'
 
+/** Where the guard answers whether it is ready. */
+export const guardReadinessPort = 8080
+
 /** Where the guard's container finds its spec and its program. */
 export const guardSpecFile = `/guard/${guardSpecKey}`
 export const guardProgramFile = `/guard/${guardProgramKey}`

@@ -4,15 +4,19 @@ import type { CanaryConfig } from '../../config/schema.ts'
 import { percent } from '../../statistics/percent.ts'
 import { addShiftSample, hasShifted, type ShiftEvidence } from '../analysis/shift-detector.ts'
 import { endInconclusive } from './advance.ts'
+import { settleMs } from './count-sample.ts'
 import { stay, type RuleInput } from './rule.ts'
 import { describeStage } from './stages.ts'
 import { currentStep, replaceCurrent, startWatching } from './steps.ts'
-import type { Next, Observation, ShiftingState, ShiftingStep } from './types.ts'
+import type { EndedStep, Next, Observation, ShiftingState, ShiftingStep } from './types.ts'
 
 export function waitForShift(state: ShiftingState, { plan, observation, now }: RuleInput): Next {
   const step = currentStep(state.steps)
-  const shift = step.kind === 'weight' && step.from !== step.weight ? addToShift(step, observation) : undefined
-  if (hasMoved(step, shift) || needsNoTraffic(plan, step, now)) {
+  const isStablePinned = observation.share?.stable === true && step.weight > step.from
+  const routed = isStablePinned ? routedShare(state) : 1
+  const shift = step.kind === 'weight' && step.from !== step.weight ? addToShift(step, observation, routed) : undefined
+  const isSettled = step.canary.requests > 0 && now - step.shiftedAt >= settleMs.longest
+  if (hasMoved(step, shift) || (routed === undefined && isSettled) || needsNoTraffic(plan, step, now)) {
     const steps = replaceCurrent(state.steps, startWatching(step, now))
     return stay({ ...state, phase: 'watching', steps })
   }
@@ -23,9 +27,28 @@ export function waitForShift(state: ShiftingState, { plan, observation, now }: R
   return endInconclusive(plan, state, reason, now, step.canary.requests === 0 ? { about: 'no requests' } : {})
 }
 
+/** With fewer requests of the canary, its share before says little. */
+const fewestBefore = 20
+
+/**
+ * The part of all requests, 0 to 1, that the weight splits, by the canary's share at the weight before: the others go to
+ * stable on purpose, whatever the weight is. Undefined if no step has shown it.
+ */
+function routedShare({ steps }: ShiftingState): number | undefined {
+  const { from } = currentStep(steps)
+  const before = steps.findLast((each): each is EndedStep => each.kind === 'weight' && each.weight === from)?.watched
+  if (!before || from === 0 || before.canary < fewestBefore) return undefined
+  return Math.min(1, before.canary / (before.canary + before.stable) / (from / 100))
+}
+
 /** A request that reached no version may have been for a canary without endpoints. */
-function addToShift({ shift, from, weight }: ShiftingStep, { canary, stable, unserved }: Observation): ShiftEvidence {
-  return addShiftSample(shift, from, weight, canary.requests + (unserved?.violations ?? 0), stable.requests)
+function addToShift(
+  { shift, from, weight }: ShiftingStep,
+  { canary, stable, unserved }: Observation,
+  routed = 1,
+): ShiftEvidence {
+  const atCanary = canary.requests + (unserved?.violations ?? 0)
+  return addShiftSample(shift, from * routed, weight * routed, atCanary, stable.requests)
 }
 
 /**

@@ -5,8 +5,11 @@ import type { Matches } from '../conflicts/match-coverage.ts'
 import { meshGateway } from '../merge/merge-hosts.ts'
 import { fullHost, isVirtualService, routesTo, type Routed, type Split } from '../routes.ts'
 
-/** The conditions that users do not meet unless they mean to. A path, a port or a namespace is one that users have. */
-const testersConditions = ['headers', 'queryParams', 'withoutHeaders']
+/**
+ * The conditions that users do not meet unless they mean to. Users have a path, a port or a namespace, and they lack
+ * most headers (`withoutHeaders`).
+ */
+const testersConditions = ['headers', 'queryParams']
 
 /** True if each entry of the match asks for something that only testers send. */
 export function asksForTesters(matches: Matches): boolean {
@@ -70,7 +73,8 @@ function parentsOf({ spec }: GatewayRoute): Parent[] {
   return (spec as { parentRefs?: Parent[] }).parentRefs ?? []
 }
 
-function rootsOf(object: Routed, all: readonly Routed[]): VirtualService[] {
+/** The objects that delegate to this one. */
+export function rootsOf(object: Routed, all: readonly Routed[]): VirtualService[] {
   return all.filter(isVirtualService).filter((root) => delegatingRoutes(root, object).length > 0)
 }
 

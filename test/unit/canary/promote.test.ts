@@ -3,7 +3,7 @@ import { setWeight, readWeight } from '../../../src/canary/traffic/router.ts'
 import { NotCommitted, type ReleaseAdoption } from '../../../src/canary/controller/context.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { ObjectWatch } from '../../../src/cluster/watch.ts'
-import type { KubeObject, VirtualService, Workload } from '../../../src/cluster/objects.ts'
+import type { KubeObject, Pod, VirtualService, Workload } from '../../../src/cluster/objects.ts'
 import { clusterWith, configOf, container, to, virtualService, workload, split } from '../fixtures.ts'
 import { isHeldAsPlanned } from '../../../src/canary/state/ending.ts'
 import { FakeCluster } from './fake-cluster.ts'
@@ -188,6 +188,14 @@ describe('a promotion', () => {
       expect(ended).toMatchObject({ verdict: 'inconclusive', weight: 0 })
       expect(ended.reason).toMatch(/too much of the .* requests\/s of the last step to show that users have left/)
     })
+  })
+
+  test('does not begin behind a gateway whose proxies nobody reads', async () => {
+    const cluster = new FakeCluster()
+    cluster.virtualService.spec['gateways'] = ['mesh', 'edge/web']
+    cluster.before = (_, what) => (what === 'Gateway' ? new ApiError(403, 'forbidden') : undefined)
+    await expect(cluster.promote()).rejects.toThrow('canary: the Gateway edge/web routes requests to backend')
+    expect([cluster.weights, cluster.lease]).toEqual([[], undefined])
   })
 
   test('fails when no route splits the service', async () => {
@@ -1070,6 +1078,72 @@ describe('a canary that, during its promotion,', () => {
     )
     expect(cluster.weights).toEqual([5, 25, 0])
   })
+})
+
+const isPromoted = ({ notes }: FakeCluster) => notes.some((line) => line.startsWith('decision: promoted'))
+
+describe('a canary that is promoted and waits for another cluster', () => {
+  /** It waits until it has failed, too. */
+  const waiting = (cluster: FakeCluster, config?: Parameters<FakeCluster['promote']>[0]) => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const others = {
+      failure: () => undefined,
+      report: ({ failure }: { failure?: string }) => (failure === undefined ? undefined : resolve(), promise),
+      isLastLook: () => false,
+      confirm: () => undefined,
+      isFinal: () => true,
+    }
+    return cluster.promote(config, { others })
+  }
+
+  test.each<[string, string, (cluster: FakeCluster) => void]>([
+    [
+      'gets another image',
+      'Deployment/backend-v2 was changed during its promotion (app:2 → app:3)',
+      (cluster) => (cluster.workloads = [deployment('app:3')]),
+    ],
+    [
+      'crashes',
+      'container app of v2 was restarted during the promotion',
+      (cluster) =>
+        (cluster.canaryStatus = {
+          ...cluster.canaryStatus,
+          containerStatuses: [{ name: 'app', ready: true, restartCount: 1, state: {} }],
+        } as Pod['status']),
+    ],
+    [
+      'loses its last ready pod',
+      'no ready pod of v2 is behind the Service backend',
+      (cluster) => (cluster.canaryStatus = { phase: 'Running', conditions: [] }),
+    ],
+  ])('is rolled back if it %s', async (_, reason, change) => {
+    const cluster = new FakeCluster()
+    cluster.workloads = [deployment('app:2')]
+    cluster.before = () => (isPromoted(cluster) && change(cluster), undefined)
+    expect(await waiting(cluster)).toMatchObject({ verdict: 'rolled-back', weight: 0 })
+    expect(cluster.notes.join('\n')).toContain(reason)
+    expect(cluster.weights).toEqual([5, 25, 50, 100, 0])
+  })
+})
+
+test('stable never adopts a version that the canary got after its checks', async () => {
+  const stable = { ...deployment('app:1'), metadata: { name: 'backend-v1', namespace: 'shop' } }
+  stable.spec.template.metadata!.labels = { app: 'backend', version: 'v1' }
+  const cluster = new FakeCluster()
+  cluster.workloads = [stable, deployment('app:2')]
+  const writes: string[] = []
+  cluster.before = (verb, what) => {
+    if (isPromoted(cluster)) cluster.workloads = [stable, deployment('app:3')]
+    if (verb === 'patch') writes.push(what)
+    return undefined
+  }
+  const ended = await cluster.promote(
+    configOf(
+      '{ namespace: shop, canary: { service: backend, interval: 10s, progressDeadline: 20s, guard: off, after: adopt } }',
+    ),
+  )
+  expect(ended.error).toContain('Deployment/backend-v2 was changed after its checks had passed')
+  expect(writes).not.toContain('Deployment')
 })
 
 describe('a stable version that loses its pods', () => {

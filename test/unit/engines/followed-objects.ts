@@ -77,6 +77,7 @@ export function followLooks({
   const observer: Observer = {
     baseline: served(0),
     canaries: () => [],
+    health: () => ({ ready: true }),
     sample: () => {
       const [canary, stable] = [served(1000, failures), served(4000)]
       const users = addRequests(canary, stable)

@@ -54,6 +54,7 @@ function follow({ says, afterAbort, failures = 0, plan = '', hasChanged = true, 
   const observer: Observer = {
     baseline: served(0),
     canaries: () => [],
+    health: () => ({ ready: true }),
     sample: () => {
       const [canary, stable] = [served(10, failures), served(40)]
       const observed = { canary, stable, users: addRequests(canary, stable), ready: true, complete: true }

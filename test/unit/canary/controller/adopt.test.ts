@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { adopt } from '../../../../src/canary/controller/adopt.ts'
 import type { ReleaseAdoption } from '../../../../src/canary/controller/context.ts'
+import { hashOfTemplate } from '../../../../src/canary/workload/fingerprint.ts'
 import { ApiError } from '../../../../src/cluster/api-error.ts'
 import type { PatchOperation } from '../../../../src/cluster/client.ts'
 import type { HorizontalPodAutoscaler, Pod, VirtualService, Workload } from '../../../../src/cluster/objects.ts'
@@ -49,6 +50,8 @@ type Objects = {
   scalers: HorizontalPodAutoscaler[]
   route: VirtualService
   rollsOut: boolean
+  /** The pod template that was promoted; by default, that of the canary. */
+  promoted?: Workload['spec']['template']
   /** What the first list of Deployments shows, if it is out of date. */
   listed?: Workload[]
   /** What somebody else does as soon as a Deployment is written. */
@@ -72,6 +75,8 @@ function fakeCluster(parts: Partial<Objects> = {}) {
     rollsOut: true,
     ...parts,
   }
+  const canary = objects.deployments.find(({ metadata }) => metadata.name === 'backend-v2') ?? deployment('v2')
+  const { promoted = canary.spec.template } = objects
   const change = (name: string, to: (each: Workload) => Workload) => {
     objects.deployments = objects.deployments.map((each) => (each.metadata.name === name ? to(each) : each))
     return objects.deployments.find(({ metadata }) => metadata.name === name)
@@ -132,6 +137,7 @@ function fakeCluster(parts: Partial<Objects> = {}) {
       note: (line) => notes.push(line),
       warn: (line) => warnings.push(line),
       signal,
+      template: hashOfTemplate(promoted),
       timeoutMs: 0,
       clock: new FakeClock(),
       isDrained: () => {
@@ -180,6 +186,24 @@ describe('adopting the canary', () => {
     }
     await expect(run(true, undefined, release)).rejects.toThrow('its pods do not run what was promoted')
     expect(events).not.toContain('removed')
+  })
+
+  test('fails, and writes nothing, if the canary has another version than the promoted one', async () => {
+    const { run, events } = fakeCluster({ promoted: deployment('v1').spec.template })
+    await expect(run()).rejects.toThrow('Deployment/backend-v2 was changed after its checks had passed')
+    expect(events).toEqual([])
+  })
+
+  test('keeps a canary that gets another version while stable takes over', async () => {
+    const another = deployment('v2')
+    another.spec.template.spec.containers[0]!.image = 'app:v3'
+    const change = () => void (objects.deployments = [objects.deployments[0]!, another])
+    const { run, stable, weights, events } = fakeCluster({ onDrained: change })
+    await run()
+    expect(stable().spec.template.spec.containers[0]!.image).toBe('app:v2')
+    expect(weights()).toEqual([100, 0])
+    expect(events).not.toContain('backend-v2 {"replicas":0}')
+    expect(warnings[0]).toContain('Deployment/backend-v2 keeps running: somebody gave it another version meanwhile')
   })
 
   test("copies containers and annotations, keeps stable's own labels, and omits the time of a restart", async () => {

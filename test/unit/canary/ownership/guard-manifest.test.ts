@@ -1,6 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { guardName, guardManifest } from '../../../../src/canary/ownership/guard-manifest.ts'
-import { guardSpecFile, guardProgramFile, type GuardSpec } from '../../../../src/canary/ownership/guard-spec.ts'
+import {
+  guardReadinessPort,
+  guardSpecFile,
+  guardProgramFile,
+  type GuardSpec,
+} from '../../../../src/canary/ownership/guard-spec.ts'
 import type { GatewayRoute, KubeObject } from '../../../../src/cluster/objects.ts'
 import { leaseHeldBy } from './fake-leases.ts'
 import { planOf, to, virtualService } from '../../fixtures.ts'
@@ -116,6 +121,12 @@ describe('the objects of a guard', () => {
     expect(job().template.spec.volumes).toEqual([
       { name: mount!.name, configMap: { name: 'mesh-canary-backend-guard-deadbeef' } },
     ])
+  })
+
+  test('are asked where the guard says whether it reads the Lease', () => {
+    expect(job().template.spec.containers[0]).toMatchObject({
+      readinessProbe: { httpGet: { port: guardReadinessPort } },
+    })
   })
 
   test('use the image and the pull policy of the plan', () => {

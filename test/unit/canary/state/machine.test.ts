@@ -463,6 +463,38 @@ describe('a weight that the requests do not show yet', () => {
     expect(simulate(jump, again, () => sample(20), 1, 20).state.phase).toBe('watching')
   })
 
+  describe('beside a route that sends 30% of the requests to stable', () => {
+    const steps = planOf('interval: 21s, pollInterval: 1s, progressDeadline: 60s, steps: [10, 50, 100], warmup: 0')
+    const share = { stable: true, canary: false }
+    /** The canary serves this part of 100 requests a second. */
+    const pinned = (weight: number, routed = 0.7) =>
+      sample(weight * routed, 0, { stable: served(100 - weight * routed), share })
+
+    test.each([0.7, 0.3])('is recognised by its share before: %d of the requests are split', (routed) => {
+      const { state } = simulate(steps, initialState(steps, 0, 0), (_, { weight }) => pinned(weight, routed))
+      expect(state).toMatchObject({ verdict: 'promoted', weight: 100 })
+      expect(
+        endedSteps(state)
+          .slice(1)
+          .map(({ shiftedAt, watched }) => watched!.since - shiftedAt),
+      ).toEqual([1_000, 1_000])
+    })
+
+    test('is still one while the canary has its share of before', () => {
+      const { state } = simulate(steps, initialState(steps, 0, 0), (_, { weight }) => pinned(Math.min(weight, 50)))
+      expect(state).toMatchObject({ verdict: 'inconclusive', weight: 0 })
+      expect(reasonOf(state)).toContain('at weight 100, the canary served only 35% of the requests')
+    })
+
+    test('counts when proxies have had time to follow it, if no step shows the share before', () => {
+      const from = initialState(steps, 50, 0)
+      const { state } = simulate(steps, from, (_, { weight }) => pinned(weight))
+      const [step] = endedSteps(state)
+      expect(step).toMatchObject({ weight: 100, from: 50, outcome: 'passed' })
+      expect(step!.watched!.since - step!.shiftedAt).toBe(10_000)
+    })
+  })
+
   test('for longer than progressDeadline is inconclusive, with the share that the canary served', () => {
     const { state, actions, seconds } = simulate(jump, initialState(jump, 0, 0), (_, { weight }) =>
       weight === 100 ? old : sample(20),

@@ -140,6 +140,7 @@ describe('a route of users to the canary alone is', () => {
     ['of a port', [[{ port: 80 }]]],
     ['of a path', [path('/api')]],
     ['of a namespace', [[{ sourceNamespace: 'web' }]]],
+    ['that lack a header', [[{ withoutHeaders: { 'x-internal': {} } }]]],
     ['with an empty condition', [[{ port: 80, headers: {} }]]],
     ['of testers or of a path', [[...header('tester'), ...path('/api')]]],
   ])('found and not taken for one of testers: %s', (_, [match]) => {
@@ -155,7 +156,7 @@ describe('a route of users to the canary alone is', () => {
   test.each<[string, HttpRoute['match']]>([
     ['a header', header('tester')],
     ['a query parameter', [{ queryParams: { next: { exact: '1' } } }]],
-    ['a missing header', [{ withoutHeaders: { 'x-user': {} } }]],
+    ['a header without another', [{ ...header('tester')[0], withoutHeaders: { 'x-user': {} } }]],
     ['a header on a path', [{ ...path('/api')[0], ...header('tester')[0] }]],
   ])('not found for %s of testers', (_, match) => {
     const object = virtualService([{ match, ...alone }, halves])
