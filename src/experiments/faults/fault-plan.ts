@@ -1,6 +1,6 @@
 // Plans a fault from what is in the cluster: what to write, and how each object is restored. Writes nothing.
 import type { Cluster, PatchOperation } from '../../cluster/client.ts'
-import { emptyWhenAbsent, emptyWhenUnread } from '../../cluster/api-error.ts'
+import { emptyWhenAbsent } from '../../cluster/api-error.ts'
 import {
   systemNamespace,
   type DestinationRule,
@@ -123,7 +123,8 @@ async function planOverload(
   const others = rules!.filter(({ metadata }) => metadata.name !== name)
   const found = rulesOf(others, namespace, service)
   if (found.length === 0) {
-    const ofMesh = await cluster.list<DestinationRule>('DestinationRule', systemNamespace).catch(emptyWhenUnread)
+    // Unread is not absent: callers would lose what the mesh's own rule gives them.
+    const ofMesh = await cluster.list<DestinationRule>('DestinationRule', systemNamespace).catch(emptyWhenAbsent)
     const replaced = ruleInForce([others, ofMesh], namespace, service)
     if (replaced) requireForAll([replaced])
     return [created(overloadRule(namespace, service, name, overload, replaced))]

@@ -1,5 +1,6 @@
 // How a fault changes objects, and that its removal restores them exactly.
 import { describe, expect, test } from 'vitest'
+import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { Cluster } from '../../../src/cluster/client.ts'
 import type { KubeObject, Lease, Workload } from '../../../src/cluster/objects.ts'
 import { objectsOf, planFault, type FaultChange } from '../../../src/experiments/faults/fault-plan.ts'
@@ -226,6 +227,28 @@ test('an overload of a service without a rule of its own keeps what the rule for
       host: 'backend.shop.svc.cluster.local',
       trafficPolicy: { tls: { mode: 'DISABLE' }, connectionPool: small },
     },
+  })
+})
+
+describe('the rule for the whole mesh', () => {
+  const ofMesh = rule({ host: '*.local', trafficPolicy: { outlierDetection: {}, tls: { mode: 'ISTIO_MUTUAL' } } })
+  Object.assign(ofMesh.metadata, { name: 'default', namespace: 'istio-system' })
+
+  test('is in force in an overload of a service without any other', async () => {
+    const cluster = new FakeObjects(ofMesh)
+    await inject(cluster.api, overload)
+    expect(cluster.objects[1]).toMatchObject({
+      spec: { trafficPolicy: { outlierDetection: {}, tls: { mode: 'ISTIO_MUTUAL' }, connectionPool: small } },
+    })
+  })
+
+  test('makes an overload impossible if it may not be read', async () => {
+    const cluster = new FakeObjects(ofMesh)
+    const list = cluster.api.list.bind(cluster.api)
+    cluster.api.list = (kind, namespace) =>
+      namespace === 'istio-system' ? Promise.reject(new ApiError(403, 'no')) : list(kind, namespace)
+    await expect(inject(cluster.api, overload)).rejects.toThrow('no')
+    expect(cluster.content).toEqual(new FakeObjects(ofMesh).content)
   })
 })
 
