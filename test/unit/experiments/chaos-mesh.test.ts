@@ -187,14 +187,26 @@ describe('is refused', () => {
     return experimentClusterFaults(cluster, configOf(`namespace: shop\nexperiments: { trial: { ${trial} } }`))
   }
 
-  test('all pods of the other side, if the fault changes their network as well', async () => {
-    const both = (direction: string) => {
-      const side = '{ mode: all, selector: { labelSelectors: { app: backend } } }'
-      const spec = `{ action: partition, direction: ${direction}, mode: one, selector: { labelSelectors: { app: backend } }, target: ${side} }`
-      return faults({ inject: `{ chaosMesh: { kind: NetworkChaos, spec: ${spec} } }` })
+  describe('what the other side affects as well,', () => {
+    const both = (direction: string, mode: string, owners = ['a', 'a', 'a']) => {
+      const side = (each: string) => `mode: ${each}, selector: { labelSelectors: { app: backend } }`
+      const spec = `{ action: partition, direction: ${direction}, ${side('one')}, target: { ${side(mode)} } }`
+      return faults({ owners, inject: `{ chaosMesh: { kind: NetworkChaos, spec: ${spec} } }` })
     }
-    expect(await both('to')).toEqual([])
-    expect((await both('both')).join()).toContain('on the side of `target`: may affect 3 of 3 pods of a workload')
+
+    test('if the fault changes their network', async () => {
+      expect(await both('to', 'all')).toEqual([])
+      expect((await both('both', 'all')).join()).toContain(
+        'may affect 3 of 3 pods of a workload, with those of `target`',
+      )
+    })
+
+    test('if both sides may be of one workload', async () => {
+      expect((await both('both', 'one')).join()).toContain(
+        'may affect 2 of 3 pods of a workload, with those of `target`',
+      )
+      expect(await both('both', 'one', ['a', 'a', 'a', 'a'])).toEqual([])
+    })
   })
 
   test.each<[string, World, string | undefined]>([
