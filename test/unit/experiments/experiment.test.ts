@@ -293,3 +293,19 @@ test.each([
   expect(state.outcome.reason).toContain(`NetworkChaos shop/mesh-canary-experiment-backend is refused: ${message}`)
   expect(state.timeline.map(({ phase }) => phase)).not.toContain('observing')
 })
+
+test('with `load`, the pods of all gateways are watched, as users may come through any of them', async () => {
+  const watched: unknown[] = []
+  const list = shop.api.list.bind(shop.api)
+  const snapshot = shop.api.snapshot.bind(shop.api)
+  shop.api.list = (kind, namespace) => (namespace === 'istio-system' ? Promise.resolve([]) : list(kind, namespace))
+  shop.api.snapshot = (kind, namespace, query) => {
+    watched.push([namespace, query])
+    return snapshot(kind, namespace, query)
+  }
+  await shop.run({ ...tolerant(), load: { path: '/' } })
+  expect(watched).toEqual([
+    ['shop', {}],
+    ['istio-system', {}],
+  ])
+})
