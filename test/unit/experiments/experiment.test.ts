@@ -88,16 +88,19 @@ describe('does not begin', () => {
     expect(shop.leases.lease).toBeUndefined()
   })
 
-  test('before it has removed what an earlier run left', async () => {
-    const mark = { experiment: 'old', lease: 'mesh-canary-backend', identity: 'run 5', undo: { kind: 'routes' } }
-    shop.leases.others['VirtualService'] = virtualService(
-      [{ name: 'mesh-canary-fault', route: [to('v1')] }, { route: [to('v1')] }],
-      { annotations: { 'mesh-canary.io/experiment': JSON.stringify(mark) } },
-    )
-    await shop.run(tolerant())
-    expect(shop.notes).toContain('removed what an earlier experiment had left in VirtualService shop/backend')
-    expectClean()
-  })
+  test.each([['mesh-canary-backend'], ['mesh-canary-experiment-backend']])(
+    'before it has removed what an earlier run with the Lease %s left',
+    async (lease) => {
+      const mark = { experiment: 'old', lease, identity: 'run 5', undo: { kind: 'routes' } }
+      shop.leases.others['VirtualService'] = virtualService(
+        [{ name: 'mesh-canary-fault', route: [to('v1')] }, { route: [to('v1')] }],
+        { annotations: { 'mesh-canary.io/experiment': JSON.stringify(mark) } },
+      )
+      await shop.run(tolerant())
+      expect(shop.notes).toContain('removed what an earlier experiment had left in VirtualService shop/backend')
+      expectClean()
+    },
+  )
 })
 
 describe('while the fault acts,', () => {
