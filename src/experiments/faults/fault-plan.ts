@@ -22,7 +22,7 @@ import {
   rulesOf,
   type Overload,
 } from './connection-pool.ts'
-import type { FaultObject, Undo } from './fault-object.ts'
+import { withoutLeftLimits, type FaultObject, type Undo } from './fault-object.ts'
 import { faultRoutesPatch, faultVirtualService, httpFaultOf } from './http-fault.ts'
 import { findHostRoutes, requireNoneElsewhere } from './host-routes.ts'
 
@@ -121,7 +121,7 @@ async function planOverload(
   )
   requireNoRuleElsewhere(elsewhere.flat(), namespace, service)
   const others = rules!.filter(({ metadata }) => metadata.name !== name)
-  const found = rulesOf(others, namespace, service)
+  const found = rulesOf(others, namespace, service).map(withoutLeftLimits)
   if (found.length === 0) {
     // Unread is not absent: callers would lose what the mesh's own rule gives them.
     const ofMesh = await cluster.list<DestinationRule>('DestinationRule', systemNamespace).catch(emptyWhenAbsent)

@@ -1,7 +1,7 @@
 // A fault in the cluster: writes it, looks whether it is still as written, and restores its objects.
 import { isConflict } from '../../cluster/api-error.ts'
 import type { Cluster } from '../../cluster/client.ts'
-import type { Pod } from '../../cluster/objects.ts'
+import type { KubeObject, Pod } from '../../cluster/objects.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
 import type { ExperimentSession } from '../session.ts'
 import { actingOn } from './chaos-mesh.ts'
@@ -46,6 +46,7 @@ export function createInjector(cluster: Cluster, settings: InjectorSettings): In
   const { podKill, chaosMesh } = experiment.inject
   const killer = podKill && createPodKiller(cluster, namespace, podKill, maxAffected, note)
   let objects = settings.planned
+  let written: KubeObject[] = []
   let [isWritten, isRemoved, affected, hasActed] = [false, true, 0, false]
   /** On which Chaos Mesh's fault acted when it showed itself. */
   let firstActing: string[] = []
@@ -70,7 +71,7 @@ export function createInjector(cluster: Cluster, settings: InjectorSettings): In
     isRemoved = false
     const mark = { experiment: name, lease: session.lease.metadata.name, identity: session.identity }
     try {
-      await injectFault(cluster, plan, session.lease, mark)
+      written = await injectFault(cluster, plan, session.lease, mark)
     } catch (problem) {
       if (!isConflict(problem)) throw problem
       return note(`somebody else wrote at the same time; trying again: ${problem.message}`)
@@ -100,7 +101,7 @@ export function createInjector(cluster: Cluster, settings: InjectorSettings): In
       if (!isWritten || isRemoved) return []
       const title = ({ kind, namespace, name }: FaultObject) => `${kind} ${namespace}/${name}`
       if (!chaosMesh) {
-        const touched = await findTouched(cluster, objects)
+        const touched = await findTouched(cluster, objects, written)
         return touched.map((each) => `somebody else changed what the fault had written in ${title(each)}`)
       }
       if (firstActing.length === 0) return []
