@@ -67,7 +67,7 @@ export async function planFault(
   return []
 }
 
-/** The namespaces other than its own from which calls come that the experiment counts. With `load`, any gateway may have users. */
+/** The other namespaces from which calls come that the experiment counts. With `load`, any gateway may have users. */
 export function callingNamespaces({ clients = [], load }: ExperimentConfig, namespace: string): string[] {
   return [...new Set([...clients, ...(load ? [systemNamespace] : [])])].filter((each) => each !== namespace)
 }

@@ -46,7 +46,8 @@ export function createInjector(cluster: Cluster, settings: InjectorSettings): In
   const { podKill, chaosMesh } = experiment.inject
   const killer = podKill && createPodKiller(cluster, namespace, podKill, maxAffected, note)
   let objects = settings.planned
-  let written: KubeObject[] = []
+  /** The objects as the API server has stored them with the fault. */
+  let stored: KubeObject[] = []
   let [isWritten, isRemoved, affected, hasActed] = [false, true, 0, false]
   /** On which Chaos Mesh's fault acted when it showed itself. */
   let firstActing: string[] = []
@@ -71,7 +72,7 @@ export function createInjector(cluster: Cluster, settings: InjectorSettings): In
     isRemoved = false
     const mark = { experiment: name, lease: session.lease.metadata.name, identity: session.identity }
     try {
-      written = await injectFault(cluster, plan, session.lease, mark)
+      stored = await injectFault(cluster, plan, session.lease, mark)
     } catch (problem) {
       if (!isConflict(problem)) throw problem
       return note(`somebody else wrote at the same time; trying again: ${problem.message}`)
@@ -101,7 +102,7 @@ export function createInjector(cluster: Cluster, settings: InjectorSettings): In
       if (!isWritten || isRemoved) return []
       const title = ({ kind, namespace, name }: FaultObject) => `${kind} ${namespace}/${name}`
       if (!chaosMesh) {
-        const touched = await findTouched(cluster, objects, written)
+        const touched = await findTouched(cluster, objects, stored)
         return touched.map((each) => `somebody else changed what the fault had written in ${title(each)}`)
       }
       if (firstActing.length === 0) return []
