@@ -27,15 +27,14 @@ export async function chaosFaults(
   if (Array.isArray(chaos)) return chaos
   if (!(await cluster.serves(chaos.kind)))
     return [`${key}: the cluster has no ${chaos.kind}; install Chaos Mesh, or use another fault`]
-  const labels = labelsOfChaos(chaos)
-  const selected = pods.filter((pod) => isLive(pod) && matches(labels, pod.metadata.labels))
-  if (selected.length === 0)
+  const own = sideOf(chaos, labelsOfChaos(chaos), pods)
+  if (own.selected.length === 0)
     return [`${key}.spec.selector: no pod in ${namespace} has these labels; deploy the workload first, or correct them`]
-  const affected = affectedByChaos(chaos, selected.length)
+  const other = otherSide(chaos, pods)
+  if (other?.selected.length === 0) return [`${key}.spec.target.selector: no pod has these labels; correct them`]
   return [
-    ...shareFaults(selected, affected, maxAffected),
-    ...otherSideFaults(chaos, pods, maxAffected),
-    ...(chaos.kind === 'PodChaos' ? await budgetFaults(cluster, namespace, selected, affected) : []),
+    ...shareFaults(other ? [own, other] : [own], maxAffected),
+    ...(chaos.kind === 'PodChaos' ? await budgetFaults(cluster, namespace, own) : []),
   ].map((fault) => `${key}: ${fault}`)
 }
 
@@ -57,31 +56,48 @@ export function chaosRights({ inject: { chaosMesh } }: ExperimentConfig, namespa
   return chaos.kind === 'PodChaos' ? [...own, ...verbs('policy', 'poddisruptionbudgets', 'list')] : own
 }
 
-/** Chaos Mesh chooses among all selected pods, so all that it affects may be of one workload. */
-function shareFaults(selected: Pod[], affected: number, maxAffected: number): string[] {
-  const owners = Map.groupBy(selected, ({ metadata }) => metadata.ownerReferences?.find((each) => each.controller)?.uid)
-  const smallest = Math.min(...[...owners.values()].map((own) => own.length))
-  const worst = Math.min(affected, smallest)
-  if (worst <= (maxAffected / 100) * smallest) return []
-  return [
-    `may affect ${worst} of ${smallest} pods of a workload, more than \`maxAffected\` (${maxAffected}%); ` +
-      'run more replicas, affect fewer, or raise `maxAffected`',
-  ]
+/** One side of a fault: it affects so many of the selected pods, and nobody knows which. */
+type Side = { selected: Pod[]; affected: number }
+
+function sideOf(chaos: ChaosObject, labels: Record<string, string>, pods: Pod[]): Side {
+  const selected = pods.filter((pod) => isLive(pod) && matches(labels, pod.metadata.labels))
+  return { selected, affected: affectedByChaos(chaos, selected.length) }
 }
 
 /** With this direction Chaos Mesh also changes the network of the pods on the other side. */
-function otherSideFaults(chaos: ChaosObject, pods: Pod[], maxAffected: number): string[] {
+function otherSide(chaos: ChaosObject, pods: Pod[]): Side | undefined {
   const labels = targetLabels(chaos)
   const { direction, target } = chaos.spec as { direction?: string; target?: Record<string, unknown> }
-  if (!labels || !target || (direction !== 'both' && direction !== 'from')) return []
-  const selected = pods.filter((pod) => isLive(pod) && matches(labels, pod.metadata.labels))
-  if (selected.length === 0) return ['spec.target.selector: no pod has these labels; correct them']
-  const affected = affectedByChaos({ kind: chaos.kind, spec: target }, selected.length)
-  return shareFaults(selected, affected, maxAffected).map((fault) => `on the side of \`target\`: ${fault}`)
+  if (!labels || !target || (direction !== 'both' && direction !== 'from')) return undefined
+  return sideOf({ kind: chaos.kind, spec: target }, labels, pods)
+}
+
+const ownerOf = ({ metadata }: Pod) => metadata.ownerReferences?.find((each) => each.controller)?.uid
+
+/** All that a side affects may be of one workload, and each side may affect other pods of it. */
+function shareFaults(sides: Side[], maxAffected: number): string[] {
+  const owners = Map.groupBy(new Set(sides.flatMap(({ selected }) => selected)), ownerOf)
+  const workloads = [...owners].map(([owner, { length: all }]) => {
+    const ofSide = ({ selected, affected }: Side) =>
+      Math.min(affected, selected.filter((pod) => ownerOf(pod) === owner).length)
+    return {
+      all,
+      affected: Math.min(
+        all,
+        sides.map(ofSide).reduce((a, b) => a + b),
+      ),
+    }
+  })
+  const worst = workloads.reduce((a, b) => (b.affected / b.all > a.affected / a.all ? b : a))
+  if (worst.affected <= (maxAffected / 100) * worst.all) return []
+  return [
+    `may affect ${worst.affected} of ${worst.all} pods of a workload${sides.length > 1 ? ', with those of `target`' : ''}, more ` +
+      `than \`maxAffected\` (${maxAffected}%); run more replicas, affect fewer, or raise \`maxAffected\``,
+  ]
 }
 
 /** Chaos Mesh deletes pods without asking a PodDisruptionBudget. */
-async function budgetFaults(cluster: Cluster, namespace: string, selected: Pod[], affected: number): Promise<string[]> {
+async function budgetFaults(cluster: Cluster, namespace: string, { selected, affected }: Side): Promise<string[]> {
   const budgets = await cluster.list<Budget>('PodDisruptionBudget', namespace)
   return budgets.flatMap(({ metadata, spec, status }) => {
     const labels = spec?.selector?.matchLabels ?? {}

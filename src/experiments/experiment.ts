@@ -13,9 +13,9 @@ import { messageOf } from '../runtime/errors.ts'
 import { persist } from '../runtime/retry.ts'
 import { affectedServices, type AffectedServices } from './faults/affected-services.ts'
 import type { FaultObject } from './faults/fault-object.ts'
-import { objectsOf, planFault, targetWorkload } from './faults/fault-plan.ts'
+import { callingNamespaces, objectsOf, planFault, targetWorkload } from './faults/fault-plan.ts'
 import { createInjector, type Injector } from './faults/injector.ts'
-import { experimentLoad, watchGateway, type ExperimentLoad, type Exposure } from './load.ts'
+import { experimentLoad, type ExperimentLoad, type Exposure } from './load.ts'
 import { createSampler, type Sampler } from './metrics/sampler.ts'
 import { claimNames } from './own-leases.ts'
 import { injectionFaults } from './safety.ts'
@@ -58,8 +58,7 @@ export async function runExperiment(
   const claims = claimNames(services, experiment)
   const objectName = `mesh-canary-experiment-${services.target}`
   const planned = objectsOf(await planFault(cluster, namespace, objectName, experiment))
-  const watches = await watchPods(cluster, [...new Set([namespace, ...(experiment.clients ?? [])])])
-  if (exposure) watches.push(...(await watchGateway(cluster, experiment, exposure)))
+  const watches = await watchPods(cluster, [namespace, ...callingNamespaces(experiment, namespace)])
   try {
     const session = await openSession(cluster, { namespace, name, experiment, services: claims }, planned, deps)
     const run = new ExperimentRun(cluster, {

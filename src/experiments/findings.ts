@@ -11,7 +11,9 @@ import type { EndedState } from './state/types.ts'
 /** One sentence each. Empty if nothing was injected. */
 export function findings({ service, inject }: ExperimentConfig, state: EndedState, target: string): string[] {
   if (state.recovery.kind === 'unneeded') return []
-  const { signs, mesh, steady, acting } = state
+  const { signs, mesh, steady, acting, coverage } = state
+  // Nobody counted anything of its time.
+  if (coverage.since === undefined) return ['the fault did not show itself']
   return [faultSentence(inject, signs, target), userSentence(service, steady, acting), ...meshSentences(mesh)]
 }
 
@@ -75,13 +77,16 @@ function retryAdvice(experiment: ExperimentConfig, { retries }: MeshCounts, { po
       `the callers of ${service} inject this fault before their own retries and timeouts, so these could not act; ` +
         `watch a service that calls ${service} to see them act`,
     ]
-  const without = policies.filter(({ tries }) => tries <= 1)
-  if (without.length > 0 || policies.length === 0)
-    return [`no route retries calls to ${service}; set \`services.${service}.retries\``]
-  if (!retries.isComplete || retries.count > 0) return []
+  const without = policies.filter(({ tries }) => tries <= 1).map(({ name }) => name)
+  const isRetried = retries.count > 0 && without.length < Math.max(1, policies.length)
+  if (without.length > 0 && !isRetried) {
+    const routes = without.length === 1 ? `the route ${without[0]} does` : `the routes ${without.join(', ')} do`
+    return [`${routes} not retry calls to ${service}; set \`services.${service}.retries\``]
+  }
+  if (!retries.isComplete || isRetried) return []
   const conditions = [...new Set(policies.flatMap(({ retryOn }) => retryOn))]
   return [
-    `the routes to ${service} retry on ${conditions.join(', ') || "Istio's default conditions"}, and nothing was retried: ` +
+    `calls to ${service} are retried on ${conditions.join(', ') || "Istio's default conditions"}, and nothing was retried: ` +
       'that does not cover how the calls failed; add the status code or `5xx` to `retryOn`',
   ]
 }
@@ -90,7 +95,7 @@ function ejectionAdvice({ inject, service }: ExperimentConfig, { pods, ejects }:
   if (inject.delay ?? inject.overload) return []
   if (pods <= 1)
     return [`${service} has ${pods} pod: no other one can answer, and none can be ejected; run two or more`]
-  return ejects
+  return ejects !== false
     ? []
     : [`no pod of ${service} can be ejected; set \`services.${service}.circuitBreaker.consecutive5xxErrors\``]
 }

@@ -5,8 +5,7 @@ import { createLoadGenerator, type LoadGenerator } from '../canary/load/generato
 import type { Cluster } from '../cluster/client.ts'
 import type { Forward } from '../cluster/forward.ts'
 import { matches } from '../cluster/labels.ts'
-import { systemNamespace, type Pod } from '../cluster/objects.ts'
-import { watch, type ObjectWatch } from '../cluster/watch.ts'
+import type { Pod } from '../cluster/objects.ts'
 import type { ExperimentConfig } from '../config/schema.ts'
 import { gatewayConnector } from '../mesh/gateway-connector.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -30,16 +29,6 @@ export function wantedRate(experiment: ExperimentConfig): number {
   const needed = [successRate, ...(p99 ? [p99] : [])].map((test) => certificate.missingRequests(test.for))
   const { duration, steadyState, minRequests } = experiment
   return spare * Math.max(Math.max(...needed) / (duration / 1000), minRequests / (steadyState / 1000))
-}
-
-/** The pods of the gateway, unless `clients` names their namespace: their sidecars count the requests. */
-export async function watchGateway(
-  cluster: Cluster,
-  { clients = [] }: ExperimentConfig,
-  { gateway }: Exposure,
-): Promise<ObjectWatch<Pod>[]> {
-  if (clients.includes(systemNamespace)) return []
-  return [await watch<Pod>(cluster, 'Pod', systemNamespace, { labelSelector: `istio=${gateway}` })]
 }
 
 /** @throws Error if there is no gateway. */

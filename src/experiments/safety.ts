@@ -186,14 +186,18 @@ const forLoad: Needed[] = [
   { group: '', resource: 'pods', subresource: 'portforward', verb: 'create' },
 ]
 
+/** `overload`: where a service has no rule of its own, that of the mesh is in force, and the rule of the fault repeats it. */
+const forMeshRules = verbs(networking, 'destinationrules', 'list')
+
 async function rightFaults(cluster: Cluster, namespace: string, experiments: ExperimentConfig[]): Promise<string[]> {
   const specific = experiments.flatMap((each) => [...rightsFor(each), ...chaosRights(each, namespace)])
   const atGateway = experiments.flatMap(({ load, inject }) =>
     load ? [...forLoad, ...toRead(inject, systemNamespace)] : [],
   )
-  const [own, others] = await Promise.all([
+  const [own, others, ofMesh] = await Promise.all([
     missingRights(cluster, namespace, [...always, ...specific]),
     missingRights(cluster, systemNamespace, atGateway),
+    missingRights(cluster, systemNamespace, experiments.some(({ inject }) => inject.overload) ? forMeshRules : []),
   ])
   return [
     ...lackOf(namespace, own, 'give it those of deploy/rbac/experiment.yaml'),
@@ -201,6 +205,11 @@ async function rightFaults(cluster: Cluster, namespace: string, experiments: Exp
       systemNamespace,
       others,
       'give it those that deploy/rbac/experiment.yaml names for `load`, or remove `load`',
+    ),
+    ...lackOf(
+      systemNamespace,
+      ofMesh,
+      'give it those that deploy/rbac/experiment.yaml has for that namespace, so that an overload keeps the rules of the mesh',
     ),
   ]
 }

@@ -168,12 +168,15 @@ const leftoverLimits = { limitMs: 10_000, intervalMs: 1_000 }
  */
 async function removeLeftovers(
   cluster: Cluster,
-  { namespace, services: { target, others } }: SessionSettings,
+  { namespace, experiment, services: { target, others } }: SessionSettings,
   renew: () => Promise<void>,
   { note, clock }: SessionDeps,
 ): Promise<void> {
   await renew()
-  const leftovers = await findLeftovers(cluster, namespace, [target, ...others].map(leaseName))
+  const claims = [target, ...others]
+  // Nobody who is alive holds the other Lease of a service: this run has waited for it.
+  const otherClaims = claims.map((each) => otherClaimName(claimedService(each, experiment), experiment))
+  const leftovers = await findLeftovers(cluster, namespace, [...claims, ...otherClaims].map(leaseName))
   for (const { fault, identity } of leftovers)
     for (const key of await restoreObjects(cluster, [fault], { identity }))
       note(`removed what an earlier experiment had left in ${key}`)

@@ -107,22 +107,28 @@ type ChaosStatus = {
 }
 
 /**
- * On how many pods or containers the fault acts; 0 until it acts on all. The condition AllInjected outlives the fault's
- * end, so Chaos Mesh must also want it to run. Chaos Mesh does not notice that a pod is replaced, so only `live` pods count;
- * a killed pod is one that no longer exists.
+ * The pods on which the fault acts, each once; none until it acts on all. The condition AllInjected outlives the fault's
+ * end, so Chaos Mesh must also want it to run. Chaos Mesh does not notice that a pod is replaced, so they are known by their
+ * uid, as `live` has it; a pod that the fault kills no longer exists, and is known by its name.
  */
 export async function actingOn(
   cluster: Cluster,
   { kind, namespace, name }: FaultObject,
   live: readonly Pod[],
-): Promise<number> {
-  const found = await cluster.get<KubeObject & { status?: ChaosStatus }>(kind, namespace, name)
+): Promise<string[]> {
+  const found = await cluster.get<KubeObject & Pick<ChaosObject, 'spec'> & { status?: ChaosStatus }>(
+    kind,
+    namespace,
+    name,
+  )
   const { conditions = [], experiment } = found?.status ?? {}
   const isTrue = (type: string) => conditions.some((each) => each.type === type && each.status === 'True')
-  if (!isTrue('Selected') || !isTrue('AllInjected') || experiment?.desiredPhase !== 'Run') return 0
-  const names = new Set(live.map((pod) => `${pod.metadata.namespace}/${pod.metadata.name}`))
-  // namespace/pod, or namespace/pod/container
-  const isLive = (id = '') => names.has(id.split('/', 2).join('/'))
+  if (!isTrue('Selected') || !isTrue('AllInjected') || experiment?.desiredPhase !== 'Run') return []
   const injected = experiment.containerRecords?.filter(({ phase }) => phase === 'Injected') ?? []
-  return injected.filter(({ id }) => kind === 'PodChaos' || isLive(id)).length
+  // namespace/pod, or namespace/pod/container
+  const names = new Set(injected.map(({ id = '' }) => id.split('/', 2).join('/')))
+  if (found?.spec['action'] === 'pod-kill') return [...names]
+  return live
+    .filter(({ metadata }) => names.has(`${metadata.namespace}/${metadata.name}`))
+    .map(({ metadata }) => metadata.uid ?? metadata.name)
 }

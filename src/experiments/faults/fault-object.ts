@@ -1,5 +1,6 @@
 // An object that a fault changes or creates, and how it becomes what it was before. Plain data, because the guard and
 // the post step need it as well. Pure.
+import { isDeepStrictEqual } from 'node:util'
 import type { PatchOperation } from '../../cluster/client.ts'
 import { kindOf, type HttpRoute, type Kind, type KubeObject } from '../../cluster/objects.ts'
 import { faultRouteName } from '../../config/names.ts'
@@ -54,10 +55,17 @@ export function undoPatch(object: KubeObject, undo: Undo): PatchOperation[] {
   ]
 }
 
+function routesOf(object: KubeObject): HttpRoute[] {
+  return (object as { spec?: { http?: HttpRoute[] } }).spec?.http ?? []
+}
+
+function faultRoutes(object: KubeObject): HttpRoute[] {
+  return routesOf(object).filter(({ name }) => name === faultRouteName)
+}
+
 /** From the last to the first, as each removal changes the indices after it. */
 function routeRemovals(object: KubeObject): PatchOperation[] {
-  const { http = [] } = (object as { spec?: { http?: HttpRoute[] } }).spec ?? {}
-  return http
+  return routesOf(object)
     .flatMap(({ name }, i): PatchOperation[] =>
       name === faultRouteName ? [{ op: 'remove', path: `/spec/http/${i}` }] : [],
     )
@@ -70,10 +78,19 @@ function fieldUndo(object: KubeObject & { spec: object }, fields: ChangedField[]
   return [{ op: 'replace', path: '/spec', value: withoutFields(object, fields).spec }]
 }
 
-/** True while the object still has what the fault wrote into it. */
-export function isIntact(object: KubeObject | undefined, { undo }: FaultObject): boolean {
+/** The object without the limits of an experiment that has left them; a run takes them back before it writes its own. */
+export function withoutLeftLimits<T extends KubeObject>(object: T): T {
+  const undo = markedObject(object)?.mark.undo
+  return undo?.kind === 'fields' ? withoutFields(object, undo.fields) : object
+}
+
+/** True while the object still has all that the fault wrote. `written`: the API server's answer to that. */
+export function isIntact(object: KubeObject | undefined, { undo }: FaultObject, written: KubeObject): boolean {
   if (!object) return false
-  if (undo.kind === 'delete') return object.metadata.deletionTimestamp === undefined
-  if (undo.kind === 'routes') return routeRemovals(object).length > 0
+  if (undo.kind === 'delete') {
+    const { deletionTimestamp, generation } = object.metadata
+    return deletionTimestamp === undefined && generation === written.metadata.generation
+  }
+  if (undo.kind === 'routes') return isDeepStrictEqual(faultRoutes(object), faultRoutes(written))
   return undo.fields.every((field) => isAsWritten(object, field))
 }

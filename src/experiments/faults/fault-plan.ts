@@ -1,6 +1,6 @@
 // Plans a fault from what is in the cluster: what to write, and how each object is restored. Writes nothing.
 import type { Cluster, PatchOperation } from '../../cluster/client.ts'
-import { emptyWhenAbsent, emptyWhenUnread } from '../../cluster/api-error.ts'
+import { emptyWhenAbsent } from '../../cluster/api-error.ts'
 import {
   systemNamespace,
   type DestinationRule,
@@ -22,7 +22,7 @@ import {
   rulesOf,
   type Overload,
 } from './connection-pool.ts'
-import type { FaultObject, Undo } from './fault-object.ts'
+import { withoutLeftLimits, type FaultObject, type Undo } from './fault-object.ts'
 import { faultRoutesPatch, faultVirtualService, httpFaultOf } from './http-fault.ts'
 import { findHostRoutes, requireNoneElsewhere } from './host-routes.ts'
 
@@ -67,7 +67,7 @@ export async function planFault(
   return []
 }
 
-/** The namespaces other than its own from which calls come that the experiment counts. */
+/** The other namespaces from which calls come that the experiment counts. With `load`, any gateway may have users. */
 export function callingNamespaces({ clients = [], load }: ExperimentConfig, namespace: string): string[] {
   return [...new Set([...clients, ...(load ? [systemNamespace] : [])])].filter((each) => each !== namespace)
 }
@@ -121,9 +121,10 @@ async function planOverload(
   )
   requireNoRuleElsewhere(elsewhere.flat(), namespace, service)
   const others = rules!.filter(({ metadata }) => metadata.name !== name)
-  const found = rulesOf(others, namespace, service)
+  const found = rulesOf(others, namespace, service).map(withoutLeftLimits)
   if (found.length === 0) {
-    const ofMesh = await cluster.list<DestinationRule>('DestinationRule', systemNamespace).catch(emptyWhenUnread)
+    // Unread is not absent: callers would lose what the mesh's own rule gives them.
+    const ofMesh = await cluster.list<DestinationRule>('DestinationRule', systemNamespace).catch(emptyWhenAbsent)
     const replaced = ruleInForce([others, ofMesh], namespace, service)
     if (replaced) requireForAll([replaced])
     return [created(overloadRule(namespace, service, name, overload, replaced))]

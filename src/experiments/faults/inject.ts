@@ -7,7 +7,8 @@ import type { FaultChange } from './fault-plan.ts'
 import { experimentAnnotation, isForeign, markedObject, markPatch, type FaultMark } from './fault-object.ts'
 
 /**
- * Kubernetes deletes what is created here together with the Lease, also if a frozen run creates it after that.
+ * Returns the objects as the API server has stored them. Kubernetes deletes what is created here together with the Lease,
+ * also if a frozen run creates it after that.
  * @throws Error before anything is written if an object has the fault of another experiment.
  */
 export async function injectFault(
@@ -15,9 +16,11 @@ export async function injectFault(
   changes: FaultChange[],
   lease: Lease,
   mark: Omit<FaultMark, 'undo'>,
-): Promise<void> {
+): Promise<KubeObject[]> {
   for (const { write } of changes) if (write.kind === 'patch') requireOwn(write.object, mark.identity)
-  for (const { write, undo } of changes) await writeFault(cluster, write, lease, { ...mark, undo })
+  const written: KubeObject[] = []
+  for (const { write, undo } of changes) written.push(await writeFault(cluster, write, lease, { ...mark, undo }))
+  return written
 }
 
 /** An object has one mark, so two experiments could not tell whose routes in it are whose. */
@@ -36,12 +39,17 @@ function explain(problem: unknown, object: KubeObject): never {
   throw new Error(`${titleOf(object)} is refused: ${[problem.message, ...problem.causes].join('; ')}`)
 }
 
-async function writeFault(cluster: Cluster, write: FaultChange['write'], lease: Lease, mark: FaultMark): Promise<void> {
+async function writeFault(
+  cluster: Cluster,
+  write: FaultChange['write'],
+  lease: Lease,
+  mark: FaultMark,
+): Promise<KubeObject> {
   if (write.kind === 'create') {
     const annotations = { [experimentAnnotation]: JSON.stringify(mark) }
     const metadata = { ...write.object.metadata, annotations, ownerReferences: [ownerReference(lease)] }
-    await cluster.create({ ...write.object, metadata }).catch((problem: unknown) => explain(problem, write.object))
-    return
+    const object = { ...write.object, metadata }
+    return cluster.create(object).catch((problem: unknown) => explain(problem, write.object))
   }
   const { object, operations } = write
   const asRead: PatchOperation = {
@@ -50,7 +58,7 @@ async function writeFault(cluster: Cluster, write: FaultChange['write'], lease: 
     value: object.metadata.resourceVersion,
   }
   const { kind, metadata } = object
-  await cluster.patch(kind as Kind, metadata.namespace, metadata.name, [
+  return cluster.patch(kind as Kind, metadata.namespace, metadata.name, [
     asRead,
     ...markPatch(object, mark),
     ...operations,

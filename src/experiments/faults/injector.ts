@@ -1,7 +1,7 @@
 // A fault in the cluster: writes it, looks whether it is still as written, and restores its objects.
 import { isConflict } from '../../cluster/api-error.ts'
 import type { Cluster } from '../../cluster/client.ts'
-import type { Pod } from '../../cluster/objects.ts'
+import type { KubeObject, Pod } from '../../cluster/objects.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
 import type { ExperimentSession } from '../session.ts'
 import { actingOn } from './chaos-mesh.ts'
@@ -46,11 +46,14 @@ export function createInjector(cluster: Cluster, settings: InjectorSettings): In
   const { podKill, chaosMesh } = experiment.inject
   const killer = podKill && createPodKiller(cluster, namespace, podKill, maxAffected, note)
   let objects = settings.planned
-  let [isWritten, isRemoved, affected, isActing, hasActed] = [false, true, 0, false, false]
+  /** The objects as the API server has stored them with the fault. */
+  let stored: KubeObject[] = []
+  let [isWritten, isRemoved, affected, hasActed] = [false, true, 0, false]
+  /** On which Chaos Mesh's fault acted when it showed itself. */
+  let firstActing: string[] = []
 
-  async function countActing(): Promise<number> {
-    const counts = await Promise.all(objects.map((each) => actingOn(cluster, each, pods())))
-    return counts.reduce((a, b) => a + b, 0)
+  async function findActing(): Promise<string[]> {
+    return (await Promise.all(objects.map((each) => actingOn(cluster, each, pods())))).flat()
   }
 
   async function write(): Promise<void> {
@@ -69,7 +72,7 @@ export function createInjector(cluster: Cluster, settings: InjectorSettings): In
     isRemoved = false
     const mark = { experiment: name, lease: session.lease.metadata.name, identity: session.identity }
     try {
-      await injectFault(cluster, plan, session.lease, mark)
+      stored = await injectFault(cluster, plan, session.lease, mark)
     } catch (problem) {
       if (!isConflict(problem)) throw problem
       return note(`somebody else wrote at the same time; trying again: ${problem.message}`)
@@ -99,16 +102,23 @@ export function createInjector(cluster: Cluster, settings: InjectorSettings): In
       if (!isWritten || isRemoved) return []
       const title = ({ kind, namespace, name }: FaultObject) => `${kind} ${namespace}/${name}`
       if (!chaosMesh) {
-        const touched = await findTouched(cluster, objects)
+        const touched = await findTouched(cluster, objects, stored)
         return touched.map((each) => `somebody else changed what the fault had written in ${title(each)}`)
       }
-      if (!isActing || (await countActing()) > 0) return []
-      return objects.map((each) => `${title(each)} acts no more: it was paused or has ended, or its pods were replaced`)
+      if (firstActing.length === 0) return []
+      const acting = await findActing()
+      const left = firstActing.filter((each) => acting.includes(each)).length
+      if (left === firstActing.length) return []
+      const what =
+        left > 0
+          ? `acts on only ${left} of ${firstActing.length} pods: the others were replaced`
+          : 'acts no more: it was paused or has ended, or its pods were replaced'
+      return objects.map((each) => `${title(each)} ${what}`)
     },
     takeAffected: async () => {
-      if (chaosMesh && isWritten && !isRemoved && !isActing) {
-        affected = await countActing()
-        isActing = affected > 0
+      if (chaosMesh && isWritten && !isRemoved && firstActing.length === 0) {
+        firstActing = await findActing()
+        affected = firstActing.length
       }
       // Before all pods are evicted for the first time, it is another fault than the one that is asked for.
       hasActed ||= killer?.isComplete() ?? true

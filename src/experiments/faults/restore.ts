@@ -127,10 +127,17 @@ export async function findLeftovers(
     .map(({ fault, mark: { identity } }) => ({ fault, identity }))
 }
 
-/** The objects in which the fault is no longer as it was written: someone else has changed them. */
-export async function findTouched(cluster: Cluster, objects: FaultObject[]): Promise<FaultObject[]> {
+/**
+ * The objects in which the fault is no longer as it was written: someone else has changed them. `written`: the API server's
+ * answers, in the same order.
+ */
+export async function findTouched(
+  cluster: Cluster,
+  objects: FaultObject[],
+  written: KubeObject[],
+): Promise<FaultObject[]> {
   const current = await Promise.all(
     objects.map(({ kind, namespace, name }) => cluster.get<KubeObject>(kind, namespace, name)),
   )
-  return objects.filter((object, i) => !isIntact(current[i], object))
+  return objects.filter((object, i) => !isIntact(current[i], object, written[i]!))
 }

@@ -147,11 +147,9 @@ function createReadiness(cluster: Cluster, namespace: string, workload: Workload
   if (!workload) return () => Promise.resolve(pods().filter(hasNotEnded).length - readyIn(pods()))
   let wanted = replicasOf(workload)
   return async (): Promise<number> => {
-    if (readyIn(pods()) < wanted) {
-      const { kind, metadata } = workload
-      const current = await cluster.get<Workload>(kind as Kind, namespace, metadata.name).catch(() => undefined)
-      if (current) wanted = replicasOf(current)
-    }
+    const { kind, metadata } = workload
+    const current = await cluster.get<Workload>(kind as Kind, namespace, metadata.name).catch(() => undefined)
+    if (current) wanted = replicasOf(current)
     return Math.max(0, wanted - readyIn(pods()))
   }
 }

@@ -23,7 +23,7 @@ type Fault = Pick<ExperimentConfig, 'inject' | 'duration'>
 
 /** So many faulted calls are expected in a part: that there is none by chance has a probability below 0.01%. */
 const expectedInPart = 10
-/** With so many, the probability is below 1%. The part that ends with the fault has to have no more. */
+/** With so many, the probability is below 1%. The part that ends with the fault has to have no more, nor the time after it. */
 const expectedAtEnd = 5
 /** Of the calls that a fault of a known share should concern. Fewer by chance have a probability below 1%. */
 const leastOfExpected = 0.25
@@ -45,6 +45,16 @@ export function addToCoverage(fault: Fault, before: FaultCoverage, signs: FaultS
 
 function expectedOf({ inject }: Fault, { calls }: FaultSigns): number {
   return calls * ((inject.delay ?? inject.abort)?.percent ?? 100) * 0.01
+}
+
+/**
+ * Whether so many calls, none of which shows the fault, show that it acts no more. It would concern as many of them as it
+ * did of those while it acted (`acted`). Evictions and the objects of Chaos Mesh are nothing that a call shows.
+ */
+export function isShownGone(fault: Fault, acted: FaultSigns, calls: number): boolean {
+  if (fault.inject.podKill || fault.inject.chaosMesh) return true
+  const share = acted.faulted > 0 ? acted.faulted / acted.calls : expectedOf(fault, { calls: 1, faulted: 0 })
+  return calls * share >= expectedAtEnd
 }
 
 /** Nobody knows how many calls have a certain header, or find a connection in use: there, one is enough. */

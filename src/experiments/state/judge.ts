@@ -3,9 +3,12 @@ import type { ExperimentConfig } from '../../config/schema.ts'
 import { whyNotActingThroughout } from './coverage.ts'
 import { userChecks, usersNotCounted, type UserCheck } from './evidence.ts'
 import { compareCounts } from './mesh-counts.ts'
+import { leastOfSteadyRate, shareOfSteadyRate } from './rate.ts'
 import type { Outcome, State } from './types.ts'
 
-export function judge(experiment: ExperimentConfig, { evidence, acting, mesh, coverage }: State): Outcome {
+/** `endedAt`: when the fault had acted. */
+export function judge(experiment: ExperimentConfig, state: State, endedAt: number): Outcome {
+  const { evidence, acting, mesh, coverage } = state
   const checks = userChecks(experiment, evidence, acting)
   const { missed, notPublished } = compareCounts(experiment.expect, mesh)
   const failed = checks.filter(({ result }) => result === 'fail')
@@ -14,12 +17,24 @@ export function judge(experiment: ExperimentConfig, { evidence, acting, mesh, co
   if (absent !== undefined && failed.length === 0) return { verdict: 'inconclusive', reason: absent }
   if (failed.length > 0 || missed.length > 0)
     return { verdict: 'fragile', reason: [...failed.map(describe), ...missed].join('; ') }
+  const waiting = usersWaiting(state, endedAt)
+  if (waiting !== undefined) return { verdict: 'inconclusive', reason: waiting }
   const undecided = checks.filter(({ result }) => result === 'undecided')
   if (undecided.length > 0 || notPublished.length > 0)
     return { verdict: 'inconclusive', reason: [...undecided.map(describeUndecided), ...notPublished].join('; ') }
   const others = usersNotCounted(acting)
   if (others !== undefined) return { verdict: 'inconclusive', reason: others }
   return { verdict: 'resilient', reason: checks.map(describe).join('; ') }
+}
+
+/** A sidecar counts a request when it ends, so a user who hangs is not counted. */
+function usersWaiting(state: State, endedAt: number): string | undefined {
+  const share = shareOfSteadyRate(state, state.acting.requests, endedAt - (state.coverage.since ?? endedAt))
+  if (share >= leastOfSteadyRate) return undefined
+  return (
+    `users got answers at ${Math.round(100 * share)}% of their rate before; the others may still wait; set a \`timeout\` ` +
+    'shorter than `duration`, or see why they stay away'
+  )
 }
 
 function describe({ check, counts: { requests, violations }, limit }: UserCheck): string {

@@ -96,7 +96,7 @@ function act(experiment: ExperimentConfig, before: Acting, seen: Observation, no
   if (state.phase === 'observing') {
     if (now - state.since < experiment.duration) return stay(state)
     return isComplete(seen)
-      ? startRecovery(state, judge(experiment, state), now)
+      ? startRecovery(state, judge(experiment, state, now), now)
       : startRecovery(state, { verdict: 'inconclusive', reason: callersNotRead }, now, true)
   }
   if (isShown(seen)) return stay(enter(state, 'observing', now))
@@ -184,7 +184,7 @@ function startRecovery(state: State, outcome: Outcome, now: number, waitsForCall
   const timeline = [...state.timeline, { phase: 'recovering' as const, at: now }]
   const actions: Action[] = ['recover']
   const recovering = { phase: 'recovering', since: now, seenAt: now, outcome, waitsForCallers } as const
-  return { state: { ...recordOf(state), ...recovering, after: [], timeline }, actions }
+  return { state: { ...recordOf(state), ...recovering, after: [], callsAfter: 0, timeline }, actions }
 }
 
 function endUntouched(state: State, outcome: Outcome, now: number): EndedState {

@@ -1,10 +1,12 @@
 // The end of an experiment: the fault is removed, and then the counters have to show that it and its effects are gone. Pure.
 import { addRequests, noRequests } from '../../canary/analysis/request-counts.ts'
 import type { ExperimentConfig } from '../../config/schema.ts'
+import { isShownGone } from './coverage.ts'
 import { brokenLimits } from './evidence.ts'
 import { judge } from './judge.ts'
+import { leastOfSteadyRate, shareOfSteadyRate } from './rate.ts'
 import { addCounts, isComplete, recordOf } from './record.ts'
-import type { AfterSample, EndedState, Observation, Outcome, Phase, Recovery, State, Step } from './types.ts'
+import type { AfterSample, EndedState, Observation, Outcome, Recovery, State, Step } from './types.ts'
 
 type Recovering = Extract<State, { phase: 'recovering' }>
 
@@ -21,8 +23,7 @@ export function recover(experiment: ExperimentConfig, before: Recovering, seen: 
     const recovery = { kind: 'unconfirmed', problem, isRemoved: false } as const
     return { state: end(state, notRemoved(state.outcome), recovery, now), actions: [] }
   }
-  const after = addSample(before, seen, now)
-  const state: Recovering = { ...rest, removedAt: removedAt ?? now, seenAt: now, after }
+  const state: Recovering = { ...rest, removedAt: removedAt ?? now, seenAt: now, ...addSample(before, seen, now) }
   const elapsed = now - state.removedAt!
   if (!state.waitsForCallers && isBack(experiment, state) && seen.podsNotReady === 0)
     return { state: end(state, state.outcome, { kind: 'confirmed', seconds: elapsed / 1000 }, now), actions: [] }
@@ -34,7 +35,7 @@ export function recover(experiment: ExperimentConfig, before: Recovering, seen: 
 function judgeWithLateReadings(experiment: ExperimentConfig, state: Recovering, seen: Observation): Recovering {
   if (!state.waitsForCallers) return state
   const added = addCounts(experiment, state, seen.late)
-  return isComplete(seen) ? { ...added, waitsForCallers: false, outcome: judge(experiment, added) } : added
+  return isComplete(seen) ? { ...added, waitsForCallers: false, outcome: judge(experiment, added, state.since) } : added
 }
 
 const problem = 'the fault could not be removed; the guard continues to try'
@@ -43,48 +44,49 @@ function notRemoved({ reason }: Outcome): Outcome {
   return { verdict: 'inconclusive', reason: `${problem}; before that: ${reason}` }
 }
 
-/** A sample that still shows the fault starts the count again. */
+/** A sample that still shows the fault starts the counts again. */
 function addSample(
-  { after, removedAt, seenAt }: Recovering,
+  { after, callsAfter, removedAt, seenAt }: Recovering,
   { users, signs }: Observation,
   now: number,
-): AfterSample[] {
-  if (removedAt === undefined || signs.faulted > 0) return []
+): Pick<Recovering, 'after' | 'callsAfter'> {
+  if (removedAt === undefined || signs.faulted > 0) return { after: [], callsAfter: 0 }
   const all = [...after, { users, ms: now - seenAt }]
   // Where users call seldom, the window has to be longer.
   const spare = all.findIndex((_, i) => sum(all.slice(i + 1)).requests < shownBy.requests)
-  return all.slice(Math.min(Math.max(0, all.length - longestWindow), Math.max(0, spare)))
+  return {
+    after: all.slice(Math.min(Math.max(0, all.length - longestWindow), Math.max(0, spare))),
+    callsAfter: callsAfter + signs.calls,
+  }
 }
 
 const sum = (samples: AfterSample[]) => samples.map(({ users }) => users).reduce(addRequests, noRequests)
 
 /** Any window of the latest samples may show it, so that old failures do not count for ever. */
 function isBack(experiment: ExperimentConfig, state: Recovering): boolean {
+  if (!isShownGone(experiment, state.signs, state.callsAfter)) return false
   return state.after.some((_, i) => {
     const window = state.after.slice(i)
     const users = sum(window)
     const isShown = window.length >= shownBy.samples && users.requests >= shownBy.requests
-    return isShown && brokenLimits(experiment, users).length === 0 && shareOfSteadyRate(state, window) >= backRate
+    return isShown && brokenLimits(experiment, users).length === 0 && rateOf(state, window) >= leastOfSteadyRate
   })
 }
 
-/** Of the rate before the fault. Users come and go, so this part of it is enough. */
-const backRate = 0.5
-
-function shareOfSteadyRate({ steady, timeline }: Recovering, window: AfterSample[]): number {
-  const at = (phase: Phase) => timeline.find((each) => each.phase === phase)?.at ?? 0
+function rateOf(state: Recovering, window: AfterSample[]): number {
   const ms = window.reduce((total, each) => total + each.ms, 0)
-  return sum(window).requests / ms / (steady.requests / (at('injecting') - at('steady')))
+  return shareOfSteadyRate(state, sum(window).requests, ms)
 }
 
 function endLate(
   experiment: ExperimentConfig,
   state: Recovering,
-  { signs, podsNotReady = 0 }: Observation,
+  { signs, podsNotReady = 0, isWritten }: Observation,
   now: number,
 ): EndedState {
-  const { outcome, after } = state
-  const within = `within ${experiment.recoverWithin / 1000} s after the fault was removed`
+  const { outcome, after, coverage } = state
+  const since = isWritten ? 'the fault was removed' : 'the run gave up injecting the fault'
+  const within = `within ${experiment.recoverWithin / 1000} s after ${since}`
   const users = sum(after)
   const broken = brokenLimits(experiment, users)
   const causes = [
@@ -93,8 +95,10 @@ function endLate(
     ...broken,
   ]
   const isSeen = causes.length > 0
-  const what = isSeen ? causes.join(', and ') : tooFew(state)
-  const verdict = isSeen && signs.faulted === 0 && !state.waitsForCallers ? 'fragile' : 'inconclusive'
+  const what = isSeen ? causes.join(', and ') : tooFew(experiment, state)
+  // What users get says nothing of a fault that never showed itself.
+  const hasActed = coverage.since !== undefined
+  const verdict = isSeen && hasActed && signs.faulted === 0 && !state.waitsForCallers ? 'fragile' : 'inconclusive'
   const late: Outcome = { verdict, reason: `no recovery was seen ${within}: ${what}; before that: ${outcome.reason}` }
   return end(
     state,
@@ -110,19 +114,21 @@ function endLate(
 
 /**
  * Whether the calls since then show that no sidecar applies the fault any more. A restored object does not show it: the
- * control plane may be away. Evictions and the objects of Chaos Mesh are nothing that a sidecar applies.
+ * control plane may be away.
  */
-function isSeenGone({ inject }: ExperimentConfig, { after }: Recovering): boolean {
-  if (inject.podKill || inject.chaosMesh) return true
-  return after.length >= shownBy.samples && sum(after).requests >= shownBy.requests
+function isSeenGone(experiment: ExperimentConfig, { after, signs, callsAfter }: Recovering): boolean {
+  const isOfPods = experiment.inject.podKill ?? experiment.inject.chaosMesh
+  return isOfPods !== undefined || (after.length >= shownBy.samples && isShownGone(experiment, signs, callsAfter))
 }
 
-function tooFew(state: Recovering): string {
+function tooFew(experiment: ExperimentConfig, state: Recovering): string {
   if (state.waitsForCallers) return 'the counters of some callers could not be read'
   const { requests } = sum(state.after)
   if (state.after.length < shownBy.samples) return `too few samples of the sidecars (${state.after.length})`
   if (requests < shownBy.requests) return `too few requests of users (${requests})`
-  return `users call at ${Math.round(100 * shareOfSteadyRate(state, state.after))}% of their rate before the fault`
+  if (!isShownGone(experiment, state.signs, state.callsAfter))
+    return `too few calls to the target of the fault (${state.callsAfter}) to see that no sidecar applies it any more`
+  return `users call at ${Math.round(100 * rateOf(state, state.after))}% of their rate before the fault`
 }
 
 function end(state: Recovering, outcome: Outcome, recovery: Recovery, now: number): EndedState {

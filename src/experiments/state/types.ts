@@ -53,8 +53,9 @@ export type AfterSample = { users: RequestCounts; ms: number }
 /**
  * `since`: when the phase began. `beforeFirstSign`: the last samples before the fault showed itself, when it was written
  * already. `blindSince`: no counter could be read since then. `removedAt`: when the fault was no longer written. `after`:
- * the samples since the last one that showed the fault. `waitsForCallers`: some callers were not read since the fault acted,
- * so the outcome waits for them. `seenAt`: of the last sample.
+ * the latest samples since the last one that showed the fault. `callsAfter`: all calls to the target of the fault since
+ * then. `waitsForCallers`: some callers were not read since the fault acted, so the outcome waits for them. `seenAt`: of the
+ * last sample.
  */
 export type State = Record & (ActingPhase | RecoveringPhase | EndedPhase)
 
@@ -73,6 +74,7 @@ type RecoveringPhase = {
   removedAt?: number
   seenAt: number
   after: AfterSample[]
+  callsAfter: number
 }
 
 /**

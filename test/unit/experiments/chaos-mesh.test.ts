@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { KubeObject, Lease } from '../../../src/cluster/objects.ts'
+import type { KubeObject, Lease, Pod } from '../../../src/cluster/objects.ts'
 import { experimentClusterFaults } from '../../../src/experiments/safety.ts'
 import { actingOn, affectedByChaos, chaosManifest, chaosObjectOf } from '../../../src/experiments/faults/chaos-mesh.ts'
 import { createInjector } from '../../../src/experiments/faults/injector.ts'
@@ -97,14 +97,32 @@ test.each<[string, object | undefined, number]>([
 ])('a fault that %s', async (_, object, acting) => {
   const cluster = clusterWith({ get: () => Promise.resolve(object) })
   const found = { kind: 'PodChaos', namespace: 'shop', name: 'x', undo: { kind: 'delete' } } as const
-  expect(await actingOn(cluster, found, [])).toBe(acting)
+  expect(await actingOn(cluster, found, [])).toHaveLength(acting)
 })
 
-test('a fault of the network acts only on pods that still exist', async () => {
-  const cluster = clusterWith({ get: () => Promise.resolve(withStatus({ pods: 2 })) })
+const uidOf = (name: string) => pod({ metadata: { name, uid: `uid of ${name}`, namespace: 'shop' } })
+const cutSpec = { action: 'partition', mode: 'all', selector: { labelSelectors: { app: 'backend' } } }
+
+test.each<[string, object]>([
+  ['of the network', { kind: 'NetworkChaos', spec: cutSpec }],
+  ['that stops containers', { spec: { ...spec, action: 'pod-failure' } }],
+])('a fault %s acts only on pods that still exist', async (_, more) => {
+  const cluster = clusterWith({ get: () => Promise.resolve({ ...withStatus({ pods: 2 }), ...more }) })
   const found = { kind: 'NetworkChaos', namespace: 'shop', name: 'x', undo: { kind: 'delete' } } as const
-  const named = (name: string) => pod({ metadata: { name, uid: name, namespace: 'shop' } })
-  expect(await actingOn(cluster, found, [named('p1'), named('p2')])).toBe(1)
+  expect(await actingOn(cluster, found, [uidOf('p1'), uidOf('p2')])).toEqual(['uid of p1'])
+})
+
+test('a pod counts once, however many of its containers the fault concerns', async () => {
+  const containerRecords = ['a', 'b'].map((each) => ({ id: `shop/p1/${each}`, phase: 'Injected' }))
+  const { status } = withStatus({})
+  const stress = {
+    kind: 'StressChaos',
+    spec: {},
+    status: { ...status, experiment: { desiredPhase: 'Run', containerRecords } },
+  }
+  const cluster = clusterWith({ get: () => Promise.resolve(stress) })
+  const found = { kind: 'StressChaos', namespace: 'shop', name: 'x', undo: { kind: 'delete' } } as const
+  expect(await actingOn(cluster, found, [uidOf('p1')])).toEqual(['uid of p1'])
 })
 
 describe('the injector', () => {
@@ -118,19 +136,19 @@ describe('the injector', () => {
   const statusOf = (status: Status) => ({ status: withStatus(status).status })
   const marks = () => (current as KubeObject).metadata
 
-  async function injector() {
-    const planned = objectsOf(await planFault(cluster, 'shop', 'x', experiment()))
+  async function injector(chosen = experiment(), pods: () => Pod[] = () => []) {
+    const planned = objectsOf(await planFault(cluster, 'shop', 'x', chosen))
     const session = { identity: 'run 7', lease: { metadata: { name: 'mesh-canary-backend', uid: '1' } } as Lease }
     const nothing = () => Promise.resolve()
     return createInjector(cluster, {
       namespace: 'shop',
       name: 'trial',
-      experiment: experiment(),
+      experiment: chosen,
       objectName: 'x',
       session: { ...session, renew: nothing, cover: nothing } as never,
       planned,
       intend: () => undefined,
-      pods: () => [],
+      pods,
       note: () => undefined,
     })
   }
@@ -145,6 +163,21 @@ describe('the injector', () => {
     expect(await findDisturbances()).toEqual([])
     current = { ...current, ...statusOf({ phase: 'Stop' }) }
     expect(await findDisturbances()).toEqual([expect.stringContaining('PodChaos shop/x acts no more')])
+  })
+
+  test('notices that one of its pods is replaced, also by one of the same name', async () => {
+    let pods = ['p0', 'p1'].map(uidOf)
+    const cut = `{ chaosMesh: { kind: NetworkChaos, spec: ${JSON.stringify(cutSpec)} } }`
+    const { inject, takeAffected, findDisturbances } = await injector(
+      experimentOf('maxAffected: 100%', cut),
+      () => pods,
+    )
+    await inject(0)
+    current = { ...current, ...statusOf({ pods: 2 }) }
+    expect(await takeAffected()).toBe(2)
+    expect(await findDisturbances()).toEqual([])
+    pods = [pods[0]!, pod({ metadata: { name: 'p1', uid: 'another', namespace: 'shop' } })]
+    expect(await findDisturbances()).toEqual(['NetworkChaos shop/x acts on only 1 of 2 pods: the others were replaced'])
   })
 
   test('has removed it only when the object is gone', async () => {
@@ -187,14 +220,26 @@ describe('is refused', () => {
     return experimentClusterFaults(cluster, configOf(`namespace: shop\nexperiments: { trial: { ${trial} } }`))
   }
 
-  test('all pods of the other side, if the fault changes their network as well', async () => {
-    const both = (direction: string) => {
-      const side = '{ mode: all, selector: { labelSelectors: { app: backend } } }'
-      const spec = `{ action: partition, direction: ${direction}, mode: one, selector: { labelSelectors: { app: backend } }, target: ${side} }`
-      return faults({ inject: `{ chaosMesh: { kind: NetworkChaos, spec: ${spec} } }` })
+  describe('what the other side affects as well,', () => {
+    const both = (direction: string, mode: string, owners = ['a', 'a', 'a']) => {
+      const side = (each: string) => `mode: ${each}, selector: { labelSelectors: { app: backend } }`
+      const spec = `{ action: partition, direction: ${direction}, ${side('one')}, target: { ${side(mode)} } }`
+      return faults({ owners, inject: `{ chaosMesh: { kind: NetworkChaos, spec: ${spec} } }` })
     }
-    expect(await both('to')).toEqual([])
-    expect((await both('both')).join()).toContain('on the side of `target`: may affect 3 of 3 pods of a workload')
+
+    test('if the fault changes their network', async () => {
+      expect(await both('to', 'all')).toEqual([])
+      expect((await both('both', 'all')).join()).toContain(
+        'may affect 3 of 3 pods of a workload, with those of `target`',
+      )
+    })
+
+    test('if both sides may be of one workload', async () => {
+      expect((await both('both', 'one')).join()).toContain(
+        'may affect 2 of 3 pods of a workload, with those of `target`',
+      )
+      expect(await both('both', 'one', ['a', 'a', 'a', 'a'])).toEqual([])
+    })
   })
 
   test.each<[string, World, string | undefined]>([

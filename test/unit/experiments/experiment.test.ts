@@ -88,16 +88,19 @@ describe('does not begin', () => {
     expect(shop.leases.lease).toBeUndefined()
   })
 
-  test('before it has removed what an earlier run left', async () => {
-    const mark = { experiment: 'old', lease: 'mesh-canary-backend', identity: 'run 5', undo: { kind: 'routes' } }
-    shop.leases.others['VirtualService'] = virtualService(
-      [{ name: 'mesh-canary-fault', route: [to('v1')] }, { route: [to('v1')] }],
-      { annotations: { 'mesh-canary.io/experiment': JSON.stringify(mark) } },
-    )
-    await shop.run(tolerant())
-    expect(shop.notes).toContain('removed what an earlier experiment had left in VirtualService shop/backend')
-    expectClean()
-  })
+  test.each([['mesh-canary-backend'], ['mesh-canary-experiment-backend']])(
+    'before it has removed what an earlier run with the Lease %s left',
+    async (lease) => {
+      const mark = { experiment: 'old', lease, identity: 'run 5', undo: { kind: 'routes' } }
+      shop.leases.others['VirtualService'] = virtualService(
+        [{ name: 'mesh-canary-fault', route: [to('v1')] }, { route: [to('v1')] }],
+        { annotations: { 'mesh-canary.io/experiment': JSON.stringify(mark) } },
+      )
+      await shop.run(tolerant())
+      expect(shop.notes).toContain('removed what an earlier experiment had left in VirtualService shop/backend')
+      expectClean()
+    },
+  )
 })
 
 describe('while the fault acts,', () => {
@@ -292,4 +295,20 @@ test.each([
   const { state } = await shop.run(experimentOf('', `{ chaosMesh: { kind: NetworkChaos, spec: ${settings} } }`))
   expect(state.outcome.reason).toContain(`NetworkChaos shop/mesh-canary-experiment-backend is refused: ${message}`)
   expect(state.timeline.map(({ phase }) => phase)).not.toContain('observing')
+})
+
+test('with `load`, the pods of all gateways are watched, as users may come through any of them', async () => {
+  const watched: unknown[] = []
+  const list = shop.api.list.bind(shop.api)
+  const snapshot = shop.api.snapshot.bind(shop.api)
+  shop.api.list = (kind, namespace) => (namespace === 'istio-system' ? Promise.resolve([]) : list(kind, namespace))
+  shop.api.snapshot = (kind, namespace, query) => {
+    watched.push([namespace, query])
+    return snapshot(kind, namespace, query)
+  }
+  await shop.run({ ...tolerant(), load: { path: '/' } })
+  expect(watched).toEqual([
+    ['shop', {}],
+    ['istio-system', {}],
+  ])
 })

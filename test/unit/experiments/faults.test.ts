@@ -1,5 +1,6 @@
 // How a fault changes objects, and that its removal restores them exactly.
 import { describe, expect, test } from 'vitest'
+import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { Cluster } from '../../../src/cluster/client.ts'
 import type { KubeObject, Lease, Workload } from '../../../src/cluster/objects.ts'
 import { objectsOf, planFault, type FaultChange } from '../../../src/experiments/faults/fault-plan.ts'
@@ -18,6 +19,7 @@ import { experimentOf } from './fixtures.ts'
 const lease = { metadata: { name: 'mesh-canary-backend', uid: 'lease-1' } } as Lease
 const mark = { experiment: 'trial', lease: 'mesh-canary-backend', identity: 'run 7 (deadbeef)' }
 
+let written: KubeObject[] = []
 async function inject(cluster: Cluster, settings: string, more = ''): Promise<FaultChange[]> {
   const plan = await planFault(
     cluster,
@@ -25,7 +27,7 @@ async function inject(cluster: Cluster, settings: string, more = ''): Promise<Fa
     'mesh-canary-experiment-backend',
     experimentOf(`maxAffected: 100%, ${more}`, settings),
   )
-  await injectFault(cluster, plan, lease, mark)
+  written = structuredClone(await injectFault(cluster, plan, lease, mark))
   return plan
 }
 
@@ -229,6 +231,28 @@ test('an overload of a service without a rule of its own keeps what the rule for
   })
 })
 
+describe('the rule for the whole mesh', () => {
+  const ofMesh = rule({ host: '*.local', trafficPolicy: { outlierDetection: {}, tls: { mode: 'ISTIO_MUTUAL' } } })
+  Object.assign(ofMesh.metadata, { name: 'default', namespace: 'istio-system' })
+
+  test('is in force in an overload of a service without any other', async () => {
+    const cluster = new FakeObjects(ofMesh)
+    await inject(cluster.api, overload)
+    expect(cluster.objects[1]).toMatchObject({
+      spec: { trafficPolicy: { outlierDetection: {}, tls: { mode: 'ISTIO_MUTUAL' }, connectionPool: small } },
+    })
+  })
+
+  test('makes an overload impossible if it may not be read', async () => {
+    const cluster = new FakeObjects(ofMesh)
+    const list = cluster.api.list.bind(cluster.api)
+    cluster.api.list = (kind, namespace) =>
+      namespace === 'istio-system' ? Promise.reject(new ApiError(403, 'no')) : list(kind, namespace)
+    await expect(inject(cluster.api, overload)).rejects.toThrow('no')
+    expect(cluster.content).toEqual(new FakeObjects(ofMesh).content)
+  })
+})
+
 describe('an overload is refused', () => {
   const limit = { connectionPool: { tcp: { maxConnections: 1 } } }
   const elsewhere = rule({ host: 'backend.shop.svc.cluster.local' })
@@ -325,7 +349,7 @@ describe('removing the fault', () => {
     await cluster.api.patch('DestinationRule', 'shop', 'backend', [
       { op: 'replace', path: '/spec/trafficPolicy/connectionPool', value: theirs },
     ])
-    expect(await findTouched(cluster.api, objectsOf(plan))).toHaveLength(1)
+    expect(await findTouched(cluster.api, objectsOf(plan), written)).toHaveLength(1)
     await restoreObjects(cluster.api, objectsOf(plan))
     expect(cluster.objects[0]).toMatchObject({ spec: { trafficPolicy: { connectionPool: theirs } } })
   })
@@ -431,4 +455,37 @@ test('an object with the fault of another experiment is refused, because nobody 
       'If that run is gone, run an experiment that takes its Lease mesh-canary-backend',
   )
   expect(cluster.content).toEqual(before)
+})
+
+describe('a change of what the fault wrote is noticed,', () => {
+  type Spec = { http?: object[]; rules?: object[] }
+  test.each<[string, string, () => KubeObject, (spec: Spec) => void]>([
+    ['if one of two routes is removed', abort, routed, ({ http }) => http!.splice(0, 1)],
+    ['if a route has another fault', abort, routed, ({ http }) => Object.assign(http![0]!, { fault: {} })],
+    [
+      'if an object of the fault is edited',
+      '{ partition: { workload: deploy/backend } }',
+      () => workload({ app: 'backend' }),
+      (spec) => (spec.rules = []),
+    ],
+  ])('%s', async (_, settings, object, change) => {
+    const cluster = new FakeObjects(object())
+    const plan = await inject(cluster.api, settings)
+    expect(await findTouched(cluster.api, objectsOf(plan), written)).toEqual([])
+    const { kind, name } = objectsOf(plan)[0]!
+    const found = cluster.find(kind, name) as KubeObject & { spec: Spec }
+    change(found.spec)
+    // As the API server counts the changes of a spec.
+    found.metadata.generation = (found.metadata.generation ?? 1) + 1
+    expect(await findTouched(cluster.api, objectsOf(plan), written)).toHaveLength(1)
+  })
+})
+
+test('limits that a lost overload has left do not keep the next one from higher ones', async () => {
+  const before = rule({ trafficPolicy: { connectionPool: { tcp: { maxConnections: 100 } } } })
+  const cluster = new FakeObjects(before)
+  await inject(cluster.api, '{ overload: { maxConnections: 1 } }')
+  const next = experimentOf('', '{ overload: { maxConnections: 5, maxPendingRequests: 5 } }')
+  const [change] = await planFault(cluster.api, 'shop', 'x', next)
+  expect(change!.undo).toMatchObject({ fields: [{ before: 100, wrote: 5 }, {}, {}] })
 })

@@ -1,7 +1,9 @@
 // What an experiment says in words: what the mesh did, and what would help.
 import { describe, expect, test } from 'vitest'
+import { ApiError } from '../../../src/cluster/api-error.ts'
 import { advice, findings } from '../../../src/experiments/findings.ts'
 import { readMeshFacts, type MeshFacts, type RoutePolicy } from '../../../src/experiments/route-policies.ts'
+import { noCoverage } from '../../../src/experiments/state/coverage.ts'
 import { start } from '../../../src/experiments/state/machine.ts'
 import { noMeshCounts, type MeshCounts } from '../../../src/experiments/state/mesh-counts.ts'
 import type { EndedState } from '../../../src/experiments/state/types.ts'
@@ -27,6 +29,7 @@ function ended(more: Partial<EndedState> = {}): EndedState {
     steady: served(600),
     acting: served(1_236, 15, 100),
     signs: { calls: 1_236, faulted: 412 },
+    coverage: { ...noCoverage, since: 12_000 },
     ...more,
   }
 }
@@ -67,6 +70,12 @@ describe('what the mesh did is told', () => {
     expect(lines).toContain('at least 2 timeouts, 0 requests over a connection limit')
   })
 
+  test('without numbers that nobody counted, if the fault did not show itself', () => {
+    expect(findings(experimentOf(), ended({ coverage: noCoverage }), 'backend')).toEqual([
+      'the fault did not show itself',
+    ])
+  })
+
   test('not at all if nothing was injected', () => {
     const state = ended({ recovery: { kind: 'unneeded' } })
     expect(findings(experimentOf(), state, 'backend')).toEqual([])
@@ -82,12 +91,24 @@ describe('advice', () => {
     expect(of({}, {}, '{ delay: { time: 2s } }')).toContain('inject this fault before their own retries and timeouts')
   })
 
+  const retried = { mesh: counts({ retries: { count: 300, isComplete: true, isPublished: true } }) }
+
   test('names a route that does not retry', () => {
-    expect(of({ policies: [policy({ tries: 1 })] })).toContain('set `services.backend.retries`')
+    const without = policy({ name: 'beta', tries: 1 })
+    const text = 'the route beta does not retry calls to backend; set `services.backend.retries`'
+    expect(of({ policies: [without, policy()] })).toBe(text)
+    expect(of({ policies: [without, policy()] }, retried)).toBe('')
+    // Of calls to another service of the experiment.
+    expect(of({ policies: [without] }, retried)).toBe(text)
+  })
+
+  test("knows that calls without a route follow Istio's defaults", () => {
+    expect(of({ policies: [] })).toContain("calls to backend are retried on Istio's default conditions")
+    expect(of({ policies: [] }, retried)).toBe('')
   })
 
   test('names retry conditions that did not cover the failures', () => {
-    expect(of({})).toContain('retry on gateway-error, and nothing was retried')
+    expect(of({})).toContain('are retried on gateway-error, and nothing was retried')
     expect(of({}, { mesh: counts({ retries: { count: 3, isComplete: true, isPublished: true } }) })).not.toContain(
       'nothing was retried',
     )
@@ -104,6 +125,7 @@ describe('advice', () => {
   test('names a single pod, and pods that cannot be ejected', () => {
     expect(of({ pods: 1 })).toContain('backend has 1 pod')
     expect(of({ ejects: false })).toContain('circuitBreaker.consecutive5xxErrors')
+    expect(of({ ejects: undefined })).not.toContain('ejected')
   })
 
   test('says how to publish counters that nobody publishes', () => {
@@ -125,7 +147,7 @@ test('the facts are those of the routes, the rule and the pods of the service', 
     Pod: [pod(), pod({ metadata: { name: 'other', labels: { app: 'other' } } })],
   }
   const cluster = clusterWith({
-    list: (kind: string) => Promise.resolve(objects[kind]),
+    list: (kind: string, namespace: string) => Promise.resolve(namespace === 'shop' ? objects[kind] : []),
     get: () => Promise.resolve({ spec: { selector: { app: 'backend' } } }),
   })
   expect(await readMeshFacts(cluster, 'shop', 'backend')).toEqual({
@@ -135,6 +157,31 @@ test('the facts are those of the routes, the rule and the pods of the service', 
     ],
     pods: 1,
     ejects: true,
+  })
+})
+
+describe('the facts', () => {
+  const rule = (host: string) => ({
+    kind: 'DestinationRule',
+    metadata: { name: 'default', namespace: 'istio-system' },
+    spec: { host, trafficPolicy: { outlierDetection: {} } },
+  })
+  const unready = { conditions: [{ type: 'Ready', status: 'False' }] }
+  const cluster = (ofMesh: () => Promise<object[]>) =>
+    clusterWith({
+      list: (kind: string, namespace: string) => {
+        if (namespace === 'istio-system') return ofMesh()
+        return Promise.resolve(kind === 'Pod' ? [pod(), pod({ status: unready })] : [])
+      },
+      get: () => Promise.resolve({ spec: { selector: { app: 'backend' } } }),
+    })
+
+  test.each<[string, () => Promise<object[]>, boolean | undefined]>([
+    ['follow the rule of the mesh', () => Promise.resolve([rule('*.local')]), true],
+    ['follow no rule for others', () => Promise.resolve([rule('*.com')]), false],
+    ['leave open what may not be read', () => Promise.reject(new ApiError(403, 'no')), undefined],
+  ])('%s', async (_, ofMesh, ejects) => {
+    expect(await readMeshFacts(cluster(ofMesh), 'shop', 'backend')).toEqual({ policies: [], pods: 2, ejects })
   })
 })
 

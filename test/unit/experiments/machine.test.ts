@@ -111,6 +111,14 @@ describe('the verdict', () => {
     expect(result.verdict).toBe('inconclusive')
   })
 
+  test('is inconclusive if few users get answers while the fault acts: the others may still wait', () => {
+    const longer = { ...experimentOf('', '{ podKill: { workload: deploy/backend } }'), duration: 60_000 }
+    const result = outcome(run(longer, usual({ users: served(20) })))
+    expect(result.verdict).toBe('inconclusive')
+    expect(result.reason).toContain('users got answers at 41% of their rate before; the others may still wait')
+    expect(outcome(run(longer, usual({ users: served(30) }))).verdict).toBe('resilient')
+  })
+
   test('is not fragile for one burst within the limit on the whole', () => {
     let isFirst = true
     const result = outcome(
@@ -426,5 +434,44 @@ describe('the recovery', () => {
     expect(state.outcome.verdict).toBe('inconclusive')
     expect(state.outcome.reason).toContain('too few requests of users (0)')
     expect(state.recovery).toMatchObject({ kind: 'unconfirmed', isRemoved: false })
+  })
+
+  test.each<[string, string, number, string]>([
+    ['without calls that would meet the fault', '{ abort: { status: 503, service: db } }', 0, 'unconfirmed'],
+    ['with such calls', '{ abort: { status: 503, service: db } }', 2, 'confirmed'],
+    ['without such calls, if it kills pods', '{ podKill: { workload: deploy/backend } }', 0, 'confirmed'],
+  ])('%s (%s, %i calls) is %s', (_, inject, calls, kind) => {
+    const { state } = run(experimentOf('', inject), (state) =>
+      state.phase === 'recovering' ? { ...isGone, signs: { calls, faulted: 0 } } : usual()(state),
+    )
+    expect(state.recovery.kind).toBe(kind)
+    if (kind === 'confirmed') return
+    expect(state.outcome.verdict).toBe('inconclusive')
+    expect(state.outcome.reason).toContain(
+      'too few calls to the target of the fault (0) to see that no sidecar applies',
+    )
+    expect(state.recovery).toMatchObject({ isRemoved: false })
+  })
+
+  test('needs as many calls as show a fault of a small share', () => {
+    const rarely = (now: number) => ({ signs: { calls: 50, faulted: now % 2_000 === 0 ? 1 : 0 } })
+    const experiment = { ...experimentOf('', '{ abort: { status: 503, percent: 1% } }'), duration: 60_000 }
+    const { state } = run(experiment, (state, now) =>
+      state.phase === 'recovering' ? isGone : { ...usual(rarely(now))(state) },
+    )
+    expect(state.outcome.verdict).toBe('resilient')
+    expect((state.recovery as { seconds: number }).seconds).toBeGreaterThan(8)
+  })
+
+  test.each<[string, string, Partial<Observation>, string]>([
+    ['was never written', '{ abort: { status: 503 } }', { isWritten: false }, 'the run gave up injecting the fault'],
+    ['never showed itself', '{ abort: { status: 503 } }', { isWritten: true }, 'the fault was removed'],
+  ])('that takes too long is not fragile if the fault %s', (_, inject, during, since) => {
+    const { state } = run(experimentOf('', inject), (state) => {
+      if (state.phase === 'recovering') return { ...during, isRemoved: true, users: served(50, 20) }
+      return state.phase === 'injecting' ? during : {}
+    })
+    expect(state.outcome.verdict).toBe('inconclusive')
+    expect(state.outcome.reason).toContain(`no recovery was seen within 20 s after ${since}`)
   })
 })

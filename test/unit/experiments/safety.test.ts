@@ -134,3 +134,11 @@ test.each([
     `experiments: this account lacks rights in the namespace shop: ${right}; give it those of deploy/rbac/experiment.yaml`,
   )
 })
+
+test('without the right to read the rules of the mesh an overload is refused', async () => {
+  expect(await faults({ lacks: ['list destinationrules'] }, 'service: front, inject: { overload: {} }')).toEqual([
+    'experiments: this account lacks rights in the namespace istio-system: list destinationrules; give it those that ' +
+      'deploy/rbac/experiment.yaml has for that namespace, so that an overload keeps the rules of the mesh',
+  ])
+  expect(await faults({ lacks: ['list destinationrules'] })).toEqual([])
+})

@@ -49,6 +49,18 @@ test('a workload that is scaled down has no missing pods, and one that lost a po
   expect((await sample(false)).podsNotReady).toBe(2)
 })
 
+test('a workload that is scaled up has all of its pods only when the new ones are ready', async () => {
+  let replicas = 2
+  const backend = (count: number) => workload('Deployment', 'backend', {}, { replicas: count })
+  const cluster = clusterWith({ pod: () => Promise.resolve(counter(1)), get: () => Promise.resolve(backend(replicas)) })
+  const experiment = experimentOf('', '{ podKill: { workload: deploy/backend } }')
+  const settings = { namespace: 'shop', experiment, services: ['backend'], workload: backend(2) }
+  const pods = ['a', 'b'].map((name) => named(name, { app: 'backend' }))
+  const { sample } = await createSampler(cluster, [live(() => pods)], settings, () => undefined)
+  replicas = 4
+  expect((await sample(false)).podsNotReady).toBe(2)
+})
+
 test('a caller that never called is read less often, is missing meanwhile, and is read at the end', async () => {
   let failing = 0
   const cluster = clusterWith({
