@@ -23,7 +23,7 @@ const replacesModules = [
   'test/unit/run-telemetry/telemetry.test.ts',
 ]
 
-/** These files take longest (CONTRIBUTING.md). They start first, or one of them would run alone at the end. */
+/** These files take longest, as `npm test` lists them. They start first, or one of them would run alone at the end. */
 const slowestE2eFiles = ['promotion', 'survival', 'docs', 'verify', 'evidence', 'delivery', 'kind-cluster', 'revisions']
 
 class LongestFirst extends BaseSequencer {

@@ -42,7 +42,8 @@ const outputs: Record<string, string> = {
   'experiment-reason': 'Why that experiment ended with this verdict.',
   changed:
     'Number of objects created, changed or deleted plus workloads restarted, including the routes and workloads that a ' +
-    'promotion or rollback changed; 0 if everything was already as the config says.',
+    'promotion or rollback changed; 0 if everything was already as the config says. Not set if there was no cluster to ' +
+    'compare with.',
   'trace-id':
     "ID of the run's trace, if `OTEL_EXPORTER_OTLP_ENDPOINT` is set and the collector has it. Separated by spaces; one for each cluster of a fleet.",
   report: 'Path of the JSON report.',

@@ -123,14 +123,15 @@ export function comparisonTable(): string {
         'controller in the cluster',
         'the pipeline',
       ],
-      ['Starts without a pipeline, runs for days', 'no', 'yes', 'yes', 'no'],
+      ['Starts without a pipeline', 'no', 'yes', 'yes', 'no'],
+      ['Outlasts one job of the pipeline', 'over several jobs (`runFor`)', 'yes', 'yes', 'no'],
       ['Result for the pipeline', 'verdict, reason, report', 'status to poll', 'status to poll', 'exit code'],
-      ['Creates the second copy of the workload', 'no', 'yes', 'yes', 'no'],
+      ["Creates the canary's Deployment", 'yes, for a release of an image or manifests', 'yes', 'yes', 'no'],
       ['Installs the mesh and applies policies', 'yes', 'no', 'no', 'yes'],
       ['Service meshes and ingresses besides Istio', 'no', 'many', 'many', '-'],
       ['If the runner dies', 'guard rolls back', 'not affected', 'not affected', 'the weight stays'],
       [
-        'Bad canary (20% fail) without traffic again after, each at its fastest sensible settings',
+        'Bad canary (20% of its requests fail): time until it gets none, and failed requests; each at its fastest sensible settings',
         fastest('mesh-canary'),
         fastest('Flagger'),
         fastest('Argo Rollouts'),
@@ -308,16 +309,18 @@ function batchesText(): string {
   const medians = [result, ...repeats].map(({ medianSecondsToSafe }) => medianSecondsToSafe)
   const range =
     repeats.length > 0
-      ? ` (medians of ${medians.length} batches: ${Math.min(...medians)}–${Math.max(...medians)} s)`
+      ? ` (medians of ${medians.length} batches: ${tenths(Math.min(...medians))}–${tenths(Math.max(...medians))} s)`
       : ''
-  return `${result.medianSecondsToSafe} s${range}, ${result.medianFailedRequests} failed requests`
+  return `${tenths(result.medianSecondsToSafe)} s${range}, ${result.medianFailedRequests} failed requests`
 }
 
 const ours = () => read('startup').result.rows.find(({ name }) => name === 'mesh-canary')!
 const startupText = ({ bytes, medianMs }: StartupRow) => `${megabytes(bytes)}, ${ms(medianMs)}`
 const detectionText = ({ medianSecondsToSafe, medianFailedRequests }: Detection) =>
-  `${medianSecondsToSafe} s and ${medianFailedRequests} failed requests`
-const engineText = (row: EngineRow) => `${row.medianSecondsToSafe} s, ${row.medianFailedRequests} failed requests`
+  `${tenths(medianSecondsToSafe)} s and ${medianFailedRequests} failed requests`
+const engineText = (row: EngineRow) =>
+  `${tenths(row.medianSecondsToSafe)} s, ${row.medianFailedRequests} failed requests`
+const tenths = (value: number | null) => (value === null ? '–' : value.toFixed(1))
 const percent = (share: number) => `${Number((100 * share).toFixed(2))}%`
 const count = (value: number) => value.toLocaleString('en-US')
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`

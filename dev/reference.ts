@@ -41,6 +41,8 @@ export function configPage(schema: SchemaNode, renamed: [string, string][]): str
   const general = sections.filter((each) => !isSection(each)).map(([name, node]) => keyRow(node, name))
   return page('Config file', [
     'The keys of the config file, by section. `<name>` stands for a name of your choice.\n' +
+      'A key marked *required* has to be given where its section is used. Durations need a unit: `500ms`, `30s`, `1m30s`, `5h`. ' +
+      'Shares need the sign: `99.5%`. Weights are whole numbers.\n' +
       'Keys that begin with `x-` are ignored: put there what aliases (`*`) and merge keys (`<<`) refer to.\n' +
       'For completion in your editor, start the file with `# yaml-language-server: $schema=<path>/docs/mesh.schema.json`.',
     `## General\n\n${table(keyHeads, general)}`,
@@ -58,8 +60,9 @@ export function configPage(schema: SchemaNode, renamed: [string, string][]): str
 
 const keyHeads = ['Key', 'Default', 'Description']
 
-function keyRow(node: SchemaNode, path: string): string[] {
-  return [`\`${path}\``, defaultText(node.default), cell(node.description ?? '')]
+function keyRow(node: SchemaNode, path: string, isRequired = false): string[] {
+  const fallback = isRequired && node.default === undefined ? '*required*' : defaultText(node.default)
+  return [`\`${path}\``, fallback, cell(node.description ?? '')]
 }
 
 /** A row for each key below this one. */
@@ -67,7 +70,10 @@ function keyRows(node: SchemaNode, path: string): string[][] {
   const ofProperties = Object.entries(node.properties ?? {}).flatMap(([key, child]) => {
     const childPath = `${path}.${key}`
     const isLeaf = !child.properties && !entryOf(child)?.properties
-    return [...(isLeaf || child.description ? [keyRow(child, childPath)] : []), ...keyRows(child, childPath)]
+    return [
+      ...(isLeaf || child.description ? [keyRow(child, childPath, node.required?.includes(key))] : []),
+      ...keyRows(child, childPath),
+    ]
   })
   const entry = entryOf(node)
   return [...ofProperties, ...(entry ? keyRows(entry, `${path}.<name>`) : [])]

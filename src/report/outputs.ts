@@ -6,6 +6,11 @@ import { worstPromotion, type Report } from './report.ts'
 /** `json`, `html`: the paths of the reports that were written. */
 export type ReportFiles = { json?: string | undefined; html?: string | undefined }
 
+/** Without a cluster, a plan is not compared with anything: 0 would say that nothing differs. */
+function wasCompared({ rendered, clusters }: Report): boolean {
+  return clusters ? clusters.every(({ report }) => wasCompared(report)) : rendered === undefined
+}
+
 /** The outputs by name, without those that have no value. */
 export function outputsOf(report: Report, files: ReportFiles): Record<string, string | number | boolean> {
   const promotion = worstPromotion(report.promotions)
@@ -31,7 +36,7 @@ export function outputsOf(report: Report, files: ReportFiles): Record<string, st
       promotion && report.promotions.reduce((sum, { requestsObserved }) => sum + requestsObserved, 0),
     'experiment-verdict': experiment?.verdict,
     'experiment-reason': experiment?.reason,
-    changed: countChanges(report),
+    changed: wasCompared(report) ? countChanges(report) : undefined,
     'trace-id': report.traceId,
     report: files.json,
     'html-report': files.html,

@@ -20,7 +20,7 @@ import { runIstioctl, warn, type StageOutcome, type StageContext } from './conte
 
 export async function install(context: StageContext): Promise<StageOutcome> {
   const { config, host, cluster, mesh: desired, recorder } = context
-  const all = await listControlPlanes(cluster)
+  const all = await listControlPlanes(cluster).catch(refuseUnread)
   const plan = await planInstall(context, all)
   if (plan.action === 'change') await checkChange(context, all, plan)
   nameOthers(context, all)
@@ -40,6 +40,14 @@ export async function install(context: StageContext): Promise<StageOutcome> {
     )
   if (tag) await moveTag(context, tag)
   return { changed }
+}
+
+function refuseUnread(error: unknown): never {
+  if (!isForbidden(error)) throw error
+  throw new ConfigError(
+    `stages: this account cannot see whether the control plane is installed: ${error.message}; run the stage install with ` +
+      'an account that may (deploy/rbac/install.yaml), and name the other stages in the `stages` of this run',
+  )
 }
 
 const outlook = { change: ' would be installed or changed', unchanged: ': already up to date' }

@@ -55,7 +55,7 @@ const traffic = {
     .prefault('builtin')
     .describe(
       'Who moves the traffic: this program (`builtin`), or the controller of Argo Rollouts or Flagger, by an object that ' +
-        'exists already. The run then follows the rollout to its end, judges the canary by its own `checks` meanwhile, and ' +
+        'exists already, or that `generate` writes. The run then follows the rollout to its end, judges the canary by its own `checks` meanwhile, and ' +
         'aborts the rollout of a canary that fails. Steps and pauses stay in the object. `argo-rollouts`, `flagger`, or a map.',
     ),
   stable: versionWithDefault('v1').describe(

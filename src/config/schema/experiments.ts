@@ -7,7 +7,7 @@ import { fraction, parseWholeNumber, percentage, wholeNumber } from '../values/n
 import { parsedValue } from '../values/parsed-value.ts'
 import { publicValue } from '../values/public-value.ts'
 import { chaosMesh } from './chaos-mesh.ts'
-import { guard } from './guard.ts'
+import { faultGuard } from './guard.ts'
 import { load, loadPurpose } from './load.ts'
 import { metricNames } from './metric-names.ts'
 import { countOfValues, hasExactlyOne, multipleOfLimit, podLabels, shareOfRequests } from './parts.ts'
@@ -174,7 +174,7 @@ export const experiment = z.strictObject({
   leaseWaitTimeout: durationOrZero
     .prefault('0s')
     .describe('How long to wait while another run promotes the service or experiments with it.'),
-  guard: guard
+  guard: faultGuard
     .prefault({})
     .describe(
       'Job in the namespace that removes the fault if the run is silent for this long. It cannot be switched off.',

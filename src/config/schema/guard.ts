@@ -1,4 +1,4 @@
-// `canary.guard`: the Job that returns all traffic to stable if the run disappears.
+// The Job that returns all traffic to stable, or removes an experiment's fault, if the run disappears.
 import * as z from 'zod'
 import { durationAtLeast, durationOrOff } from '../values/durations.ts'
 import { positiveQuantity, quantity } from '../values/quantities.ts'
@@ -33,21 +33,30 @@ const resources = z
         })
   })
 
-const section = z.strictObject({
-  after: durationAtLeast(minimumAfter)
-    .prefault('30s')
-    .describe('How long the run may be silent before the guard returns all traffic to stable.'),
-  image: nonEmptyString
-    .prefault('docker.io/library/node:24-alpine')
-    .describe('Image with Node.js that the guard runs in.'),
-  pullPolicy: pullPolicy.prefault('IfNotPresent').describe('When the node pulls this image.'),
-  resources: resources
-    .prefault({})
-    .describe('CPU and memory of the guard, as the quotas and limits of the namespace allow.'),
-  enabled: boolean.prefault(true).describe('`guard: off` is short for `guard: { enabled: false }`.'),
-})
+const sectionOf = (duty: string, enabled: string) =>
+  z.strictObject({
+    after: durationAtLeast(minimumAfter)
+      .prefault('30s')
+      .describe(`How long the run may be silent before the guard ${duty}.`),
+    image: nonEmptyString
+      .prefault('docker.io/library/node:24-alpine')
+      .describe('Image with Node.js that the guard runs in.'),
+    pullPolicy: pullPolicy.prefault('IfNotPresent').describe('When the node pulls this image.'),
+    resources: resources
+      .prefault({})
+      .describe('CPU and memory of the guard, as the quotas and limits of the namespace allow.'),
+    enabled: boolean.prefault(true).describe(enabled),
+  })
 
-export const guard = withShortForm(section, durationOrOff(minimumAfter), (after) => ({
-  ...section.parse({}),
-  ...(after === 'off' ? { enabled: false } : { after }),
-}))
+const withDuty = (section: ReturnType<typeof sectionOf>) =>
+  withShortForm(section, durationOrOff(minimumAfter), (after) => ({
+    ...section.parse({}),
+    ...(after === 'off' ? { enabled: false } : { after }),
+  }))
+
+export const guard = withDuty(
+  sectionOf('returns all traffic to stable', '`guard: off` is short for `guard: { enabled: false }`.'),
+)
+export const faultGuard = withDuty(
+  sectionOf('removes the fault', 'Always `true` here, because an experiment needs its guard.'),
+)

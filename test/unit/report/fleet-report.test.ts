@@ -91,6 +91,15 @@ test('the headline of a plan counts what would change in all clusters', () => {
   expect(headlineText(fleetReport(clusters, new Date()))).toBe('📋 2 objects would change; nothing was changed')
 })
 
+test('nothing counts as unchanged that no cluster was compared with', () => {
+  const empty = emptyReport('shop', new Date(), true)
+  const rendered: Report = { ...empty, rendered: 'kind: Service' }
+  const clusters = [empty, rendered].map((report, i) => ({ name: `c${i}`, wave: 1, report }))
+  expect(outputsOf(empty, {})['changed']).toBe(0)
+  expect(outputsOf(rendered, {})).not.toHaveProperty('changed')
+  expect(outputsOf(fleetReport(clusters, new Date()), {})).not.toHaveProperty('changed')
+})
+
 describe('the headline of a dry run', () => {
   const stage = (name: string, outcome: 'done' | 'unchanged' = 'done') => ({ name, outcome, seconds: 1 })
   const rendered: Partial<Report> = { rendered: 'kind: Service' }
