@@ -13,6 +13,7 @@ import {
 import { ConfigError } from '../config/error.ts'
 import { stringify } from '../yaml/stringify.ts'
 import { diff, isUnchanged } from './diff.ts'
+import { foreignFields } from './foreign-fields.ts'
 import { isInForce } from './in-force.ts'
 import { keepWeights, noWeightRules, replacedBy, type WeightRules } from './weights/kept-weights.ts'
 import { isUnclaimed, withOwnerMarks, obsolete, ownedBy, foreignOwner, type Owner } from './owned-objects.ts'
@@ -159,6 +160,12 @@ function kindFor(object: KubeObject): Kind {
 }
 
 async function planWrite(cluster: Cluster, object: KubeObject, before: KubeObject | undefined): Promise<PlannedChange> {
+  const foreign = before ? foreignFields(object, before, movers) : []
+  if (foreign.length > 0)
+    throw new ConfigError(
+      `${titleOf(object)} has fields that another manager owns: ${foreign.join('; ')}, which this config lacks; ` +
+        'remove them there, or add them here',
+    )
   if (before && isInForce(object, before)) return { action: 'unchanged', object, before, diff: [] }
   const after = await serverSideApply(cluster, object, before, true).catch((error: unknown) => {
     // The kind and the namespace may not exist yet, because the mesh may be installed after the plan.
