@@ -18,7 +18,7 @@ async function planned(wanted: Policy, managedFields: ManagedFields[], added: ob
   const marked = withOwnerMarks(wanted, owner)
   const live = { ...marked, metadata: { ...marked.metadata, managedFields }, spec: { ...wanted.spec, ...added } }
   const { cluster } = recordingCluster([live])
-  const apply = (object: KubeObject) => Promise.resolve({ ...live, ...object, spec: live.spec })
+  const apply = <T extends KubeObject>(object: T) => Promise.resolve({ ...object, spec: live.spec })
   return (await planChanges({ ...cluster, apply }, [wanted], owner)).map(({ action }) => action)
 }
 
