@@ -661,3 +661,18 @@ describe('uninstall of a mesh whose parts belong to others', () => {
     expect(calls).toEqual([])
   })
 })
+
+test.each([
+  ['a Secret of a SealedSecret', 'Secret', 'v1', 'SealedSecret', true],
+  ['a Deployment of a Kiali', 'Deployment', 'apps/v1', 'Kiali', true],
+  ['a Service of a Deployment', 'Service', 'v1', 'Deployment', false],
+  ['a Job of a CronJob', 'Job', 'batch/v1', 'CronJob', false],
+])("%s in istio-system keeps the namespace only if it is the user's", async (_, kind, apiVersion, ownerKind, keeps) => {
+  const ownerReferences = [{ kind: ownerKind, name: 'theirs', uid: 'u', controller: true }]
+  const owned = object(kind, 'theirs', { namespace: 'istio-system', ownerReferences }, apiVersion)
+  const { cluster, removal, stored } = fakeMesh([...meshObjects(), owned])
+  const notes: string[] = []
+  await uninstall(cluster, { ...removal, note: (line) => notes.push(line) })
+  expect(notes.join('\n').includes(`${kind} istio-system/theirs`)).toBe(keeps)
+  expect(stored.has('Namespace /istio-system')).toBe(keeps)
+})
