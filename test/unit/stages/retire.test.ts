@@ -11,7 +11,12 @@ const istiod = (revision: string, namespace: string, creationTimestamp: string) 
   ({
     apiVersion: 'apps/v1',
     kind: 'Deployment',
-    metadata: { name: 'istiod', namespace, creationTimestamp, labels: { app: 'istiod', 'istio.io/rev': revision } },
+    metadata: {
+      name: `istiod-${revision}`,
+      namespace,
+      creationTimestamp,
+      labels: { app: 'istiod', 'istio.io/rev': revision },
+    },
     spec: { template: { spec: { containers: [{ name: 'discovery', image: 'istio/pilot:1.31.0' }] } } },
   }) as KubeObject
 
