@@ -112,7 +112,7 @@ async function watchAndReport({ cluster, config, host }: StageContext): Promise<
   const waitForProxies = await watchProxyUpdates(cluster, config.namespace, host.signal)
   return async () => {
     if (!(await waitForProxies()))
-      host.info(`some sidecars received no update within ${updateLimitMs / 1_000} s; this change may not affect them`)
+      host.info(`some sidecars showed no update within ${updateLimitMs / 1_000} s; this change may not affect them`)
   }
 }
 
