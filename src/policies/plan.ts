@@ -10,8 +10,10 @@ import {
   titleOf,
   type VirtualService,
 } from '../cluster/objects.ts'
+import { listReadableEverywhere } from '../cluster/readable.ts'
 import { ConfigError } from '../config/error.ts'
 import { stringify } from '../yaml/stringify.ts'
+import { isVisibleTo } from './conflicts/export-to.ts'
 import { diff, isUnchanged } from './diff.ts'
 import { foreignFields } from './foreign-fields.ts'
 import { isInForce } from './in-force.ts'
@@ -35,8 +37,16 @@ export type PlannedChange = {
   kept?: string[]
 }
 
-/** `section`: of the config, for messages. `owned`: lists the objects that are deleted unless they are desired. */
-export type PlanOptions = { rules?: WeightRules; section?: string; owned?: () => Promise<KubeObject[]> }
+/**
+ * `section`: of the config, for messages. `owned`: lists the objects that are deleted unless they are desired. `onUnread`:
+ * gets a sentence if routes that the account may not read could use a subset that is removed.
+ */
+export type PlanOptions = {
+  rules?: WeightRules
+  section?: string
+  owned?: () => Promise<KubeObject[]>
+  onUnread?: (warning: string) => void
+}
 
 /**
  * Compares the desired objects with the cluster. Changes nothing.
@@ -47,7 +57,12 @@ export async function planChanges(
   cluster: Cluster,
   desired: readonly KubeObject[],
   owner: Owner,
-  { rules = noWeightRules, section = 'policies', owned = () => ownedBy(cluster, owner) }: PlanOptions = {},
+  {
+    rules = noWeightRules,
+    section = 'policies',
+    owned = () => ownedBy(cluster, owner),
+    onUnread = () => undefined,
+  }: PlanOptions = {},
 ): Promise<PlannedChange[]> {
   const objects = desired.map((object) => withOwnerMarks(object, owner))
   const live = await liveCounterparts(cluster, objects)
@@ -69,7 +84,7 @@ export async function planChanges(
       (object): PlannedChange => ({ action: 'delete', object, before: object, diff: diff(object, undefined) }),
     ),
   ]
-  const used = await usedSubsetFaults(cluster, planned, owner.namespace)
+  const used = await usedSubsetFaults(cluster, planned, owner.namespace, onUnread)
   if (used.length > 0) throw new ConfigError(used.join('\n'))
   return planned
 }
@@ -125,11 +140,12 @@ export function foreignNames(live: readonly (KubeObject | undefined)[], owner: O
   return live.flatMap((object) => (object && foreignOwner(object, owner)) ?? []).map((fault) => `${section}: ${fault}`)
 }
 
-/** Subsets that the plan removes while a VirtualService outside the plan sends traffic to them. */
+/** Subsets that the plan removes while a VirtualService outside the plan, in any namespace, sends traffic to them. */
 async function usedSubsetFaults(
   cluster: Cluster,
   planned: readonly PlannedChange[],
   namespace: string,
+  onUnread: (warning: string) => void,
 ): Promise<string[]> {
   const losses = planned.flatMap(({ before, object, action }) =>
     lostSubsets(before, action === 'delete' ? undefined : object).map(({ name }) => ({
@@ -139,17 +155,25 @@ async function usedSubsetFaults(
   )
   if (losses.length === 0) return []
   const own = new Set(planned.map(({ object }) => keyOf(object)))
-  const others = (await cluster.list<VirtualService>('VirtualService', namespace)).filter(
-    (object) => !own.has(keyOf(object)),
-  )
+  const routes = await listReadableEverywhere<VirtualService>(cluster, 'VirtualService', [namespace])
+  if (routes.unread.length > 0) onUnread(unreadWarning(losses, routes.unread))
+  const others = routes.objects.filter((object) => !own.has(keyOf(object)))
   return losses.flatMap(({ rule, name }) =>
     others
-      .filter((other) => usesSubset(other, rule, name))
+      .filter((other) => usesSubset(other, rule, name) && isVisibleTo(rule, other.metadata.namespace ?? ''))
       .map(
         (other) =>
           `policies: the ${titleOf(rule)} would lose the subset ${name}, but the ${titleOf(other)}, ` +
           'which this config does not own, sends traffic there; change that object first, or keep the subset',
       ),
+  )
+}
+
+function unreadWarning(losses: readonly { rule: DestinationRule; name: string }[], unread: readonly string[]): string {
+  const names = losses.map(({ rule, name }) => `${name} of the ${titleOf(rule)}`)
+  return (
+    `this account may not read the ${unread.join(' and the ')}; if one sends traffic to ` +
+    `${names.join(' or ')}, its callers will get a 503`
   )
 }
 

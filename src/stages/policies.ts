@@ -179,6 +179,7 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
   const all = await planned(cluster, [...ofCanaries, ...objects], owner, {
     rules: weightRules(withGeneratedRoutes(config)),
     owned,
+    onUnread: (warning) => warn(context, [warning]),
   })
   const kept = await engineChangeFaults(cluster, all)
   if (kept.length > 0) throw new ConfigError(kept.join('\n'))
