@@ -15,7 +15,7 @@ import { ConfigError } from '../config/error.ts'
 import { stringify } from '../yaml/stringify.ts'
 import { isVisibleTo } from './conflicts/export-to.ts'
 import { diff, isUnchanged } from './diff.ts'
-import { foreignFields } from './foreign-fields.ts'
+import { foreignFields, foreignFieldText, removalOf, without } from './foreign-fields.ts'
 import { isInForce } from './in-force.ts'
 import { keepWeights, noWeightRules, replacedBy, type WeightRules } from './weights/kept-weights.ts'
 import { isUnclaimed, withOwnerMarks, obsolete, ownedBy, foreignOwner, type Owner } from './owned-objects.ts'
@@ -184,22 +184,40 @@ function kindFor(object: KubeObject): Kind {
 }
 
 async function planWrite(cluster: Cluster, object: KubeObject, before: KubeObject | undefined): Promise<PlannedChange> {
-  const foreign = before ? foreignFields(object, before, movers) : []
-  if (foreign.length > 0)
-    throw new ConfigError(
-      `${titleOf(object)} has fields that another manager owns: ${foreign.join('; ')}, which this config lacks; ` +
-        'remove them there, or add them here',
-    )
+  const removal = before && foreignRemoval(object, before)
   if (before && isInForce(object, before)) return { action: 'unchanged', object, before, diff: [] }
-  const after = await serverSideApply(cluster, object, before, true).catch((error: unknown) => {
+  const applied = await serverSideApply(cluster, object, before, true).catch((error: unknown) => {
     // The kind and the namespace may not exist yet, because the mesh may be installed after the plan.
     if (isNotFound(error)) return object
     throw error
   })
+  const after = removal ? without(applied, removal) : applied
   if (!before) return { action: 'create', object, diff: diff(undefined, after) }
   return isUnchanged(before, after)
     ? { action: 'unchanged', object, before, diff: [] }
     : { action: 'change', object, before, diff: diff(before, after) }
+}
+
+/**
+ * The patch that takes away what others have set on an object that the user has just handed over; undefined if they have
+ * set nothing. @throws ConfigError for any other object: whoever added a field may add it again.
+ */
+function foreignRemoval(object: KubeObject, before: KubeObject): object | undefined {
+  const foreign = foreignFields(object, before, movers)
+  if (foreign.length === 0) return undefined
+  const removal = isUnclaimed(before) ? removalOf(foreign) : undefined
+  if (removal) return removal
+  throw new ConfigError(
+    `${titleOf(object)} has fields that another manager owns: ${foreign.map(foreignFieldText).join('; ')}, which this ` +
+      'config lacks; remove them there, or add them here',
+  )
+}
+
+/** Writes the object, as `planChanges` has planned it. Rejects as `serverSideApply`. */
+export async function writeObject(cluster: Cluster, object: KubeObject, before: KubeObject | undefined): Promise<void> {
+  await serverSideApply(cluster, object, before)
+  const removal = before && foreignRemoval(object, before)
+  if (removal) await cluster.merge(kindFor(object), object.metadata.namespace, object.metadata.name, removal)
 }
 
 /** They change weights and labels in our routes, which the plan keeps: promotions of this program, and Argo Rollouts. */
@@ -210,7 +228,7 @@ const movers = [fieldManager, 'rollouts-controller']
  * the user has just handed over. Rejects with an ApiError that names the object and, in a conflict, the other field
  * manager.
  */
-export async function serverSideApply(
+async function serverSideApply(
   cluster: Cluster,
   object: KubeObject,
   before: KubeObject | undefined,

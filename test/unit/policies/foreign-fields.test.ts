@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import { managedBy } from '../../../src/cluster/labels.ts'
 import type { KubeObject, ManagedFields } from '../../../src/cluster/objects.ts'
+import { apply } from '../../../src/policies/apply.ts'
 import { withOwnerMarks } from '../../../src/policies/owned-objects.ts'
 import { planChanges } from '../../../src/policies/plan.ts'
 import { ownerNamed } from '../fixtures.ts'
@@ -64,4 +66,33 @@ test.each<[string, Policy, ManagedFields[]]>([
   ],
 ])('%s may stay', async (_, wanted, fields) => {
   expect(await planned(wanted, fields)).toEqual(['unchanged'])
+})
+
+test('what others have set on an object that the user hands over is planned as a removal, and taken away', async () => {
+  const wanted = policy('VirtualService', 'backend', { hosts: ['backend'], http: [] })
+  const handedOver = {
+    ...wanted,
+    spec: { ...wanted.spec, gateways: ['mesh'] },
+    metadata: {
+      ...wanted.metadata,
+      labels: managedBy,
+      managedFields: [setBy('flagger', { 'f:hosts': {}, 'f:gateways': {} })],
+    },
+  }
+  const { cluster } = recordingCluster([handedOver])
+  const merged: object[] = []
+  const withFields: typeof cluster = {
+    ...cluster,
+    apply: <T extends KubeObject>(object: T) => Promise.resolve({ ...object, spec: handedOver.spec }),
+    merge: ((...args: object[]) => Promise.resolve(void merged.push(args))) as unknown as typeof cluster.merge,
+  }
+  const changes = await planChanges(withFields, [wanted], owner)
+  expect(changes[0]?.diff.filter((line) => line.includes('spec'))).toEqual(['- spec.gateways[0]: mesh'])
+  await apply(
+    withFields,
+    changes,
+    () => Promise.resolve(() => Promise.resolve()),
+    () => undefined,
+  )
+  expect(merged).toEqual([['VirtualService', 'shop', 'backend', { spec: { gateways: null } }]])
 })
