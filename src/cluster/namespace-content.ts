@@ -20,13 +20,20 @@ const userKinds = [
 /** ConfigMaps that Kubernetes and istiod write into every namespace. */
 const generatedMaps = ['kube-root-ca.crt', 'istio-ca-root-cert', 'istio-ca-crl']
 
-/** All but what controllers make of other objects, and what Kubernetes and istiod write into every namespace. */
+/**
+ * All but what Kubernetes makes of these kinds, and what it and istiod write into every namespace. What another controller
+ * makes is the user's: a Secret of a Certificate goes with its namespace, and the Certificate is not listed here.
+ */
 export async function usersObjects(cluster: Cluster, namespace: string): Promise<KubeObject[]> {
   const lists = userKinds.map((kind) => cluster.list<KubeObject>(kind, namespace))
   return (await Promise.all(lists))
     .flat()
     .filter(
       ({ kind, metadata: { name, ownerReferences = [] } }) =>
-        ownerReferences.length === 0 && !(kind === 'ConfigMap' && generatedMaps.includes(name)),
+        !ownerReferences.some((owner) => derivingKinds.includes(owner.kind)) &&
+        !(kind === 'ConfigMap' && generatedMaps.includes(name)),
     )
 }
+
+/** A ReplicaSet belongs to a Deployment. */
+const derivingKinds: readonly string[] = [...userKinds, 'ReplicaSet']

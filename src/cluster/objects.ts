@@ -108,6 +108,8 @@ export type Service = KubeObject & {
 export type Workload = KubeObject & {
   spec: {
     replicas?: number
+    paused?: boolean
+    updateStrategy?: { type?: string }
     selector: { matchLabels?: Record<string, string> }
     template: {
       metadata?: { labels?: Record<string, string>; annotations?: Record<string, string> }
@@ -126,6 +128,7 @@ export type Workload = KubeObject & {
     availableReplicas?: number
     readyReplicas?: number
     desiredNumberScheduled?: number
+    currentNumberScheduled?: number
     updatedNumberScheduled?: number
     numberAvailable?: number
     conditions?: { type: string; status: string; reason?: string; message?: string }[]

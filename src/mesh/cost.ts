@@ -9,9 +9,14 @@ import {
   type Quantities,
   type Service,
 } from '../cluster/objects.ts'
+import { owns } from '../cluster/labels.ts'
 import { hasEnded } from '../cluster/pods.ts'
+import type { IstioConfig } from '../config/schema.ts'
+import type { Workload as WorkloadRef } from '../config/values/kubernetes.ts'
 import { plural } from '../runtime/plural.ts'
+import { selectWorkloads } from './inject.ts'
 import { defaultRevision } from './labels.ts'
+import { readOverlays } from './overlays.ts'
 import {
   fitsIn,
   formatCpu,
@@ -50,16 +55,19 @@ export type CostFacts = {
   nodes: Node[]
   pods: Pod[]
   services: Service[]
+  /** True for a pod that the run restarts if it has no sidecar. */
+  isInjected: (pod: Pod) => boolean
 }
 
 /**
- * Reads the nodes, all pods and the installed mesh. `mesh`: what the run will install, if anything. Rejects with
- * ApiError if the account may not read them.
+ * Reads the nodes, all pods and the installed mesh. `mesh`: what the run will install, if anything. `injected`: the
+ * workloads that get sidecars. Rejects with ApiError if the account may not read them.
  */
 export async function meshCost(
   cluster: Cluster,
   namespace: string,
   mesh?: { profile: string; revision: string },
+  injected: readonly WorkloadRef[] | 'all' = 'all',
 ): Promise<Cost> {
   const controlPlanes = await listControlPlanes(cluster)
   const { profile, revision } = mesh ?? {
@@ -75,7 +83,9 @@ export async function meshCost(
     cluster.get<ConfigMap>('ConfigMap', 'kube-system', 'cluster-autoscaler-status').catch(() => undefined),
   ])
   const sidecar = injectedRequests(injector?.data?.['values'])
+  const workloads = injected === 'all' ? 'all' : await selectWorkloads(cluster, namespace, injected)
   return costOf({
+    isInjected: (pod) => workloads === 'all' || workloads.some((workload) => owns(workload, pod)),
     namespace,
     profile,
     hasControlPlane: controlPlanes.some((each) => each.revision === revision),
@@ -85,6 +95,15 @@ export async function meshCost(
     services,
     ...(sidecar ? { sidecar } : {}),
   })
+}
+
+/**
+ * True if `set` or an overlay changes what the control plane, the gateways or the sidecars request: then the requests of
+ * the profile are only an estimate.
+ */
+export function changesRequests({ set, overlays = [] }: Pick<IstioConfig, 'set' | 'overlays'>): boolean {
+  const texts = [...set, ...readOverlays(overlays).map(({ content }) => content)]
+  return texts.some((text) => /resources|enabled/i.test(text))
 }
 
 /** Karpenter publishes no status, but labels its nodes. */
@@ -104,10 +123,10 @@ function injectedRequests(values: string | undefined): Resources | undefined {
 
 /** Pure. */
 export function costOf(facts: CostFacts): Cost {
-  const { namespace, profile, hasControlPlane, autoscales, nodes, pods, services } = facts
+  const { namespace, profile, hasControlPlane, autoscales, nodes, pods, services, isInjected } = facts
   const known = profiles[profile] ?? profiles['default']!
   const candidates = pods.filter((pod) => pod.metadata.namespace === namespace && expectsSidecar(pod))
-  const withoutSidecar = candidates.filter((pod) => !hasSidecar(pod))
+  const withoutSidecar = candidates.filter((pod) => !hasSidecar(pod) && isInjected(pod))
   const sidecar = facts.sidecar ?? known.sidecar
   const needs = [...(hasControlPlane ? [] : known.controlPlane), ...withoutSidecar.map(() => sidecar)]
   const free = freeResources(nodes, pods)

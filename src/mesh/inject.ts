@@ -1,7 +1,7 @@
 // Sidecar injection: the labels of the namespace, and the workloads to restart because their pods lack the right
 // sidecar.
 import type { Cluster } from '../cluster/client.ts'
-import { belongs } from '../cluster/labels.ts'
+import { owns } from '../cluster/labels.ts'
 import type { KubeObject, Pod, Workload } from '../cluster/objects.ts'
 import type { IstioConfig } from '../config/schema.ts'
 import type { Workload as WorkloadRef } from '../config/values/kubernetes.ts'
@@ -127,7 +127,7 @@ export async function selectWorkloads(
 /** The workloads with a pod that should have a sidecar and has none or, given a `revision`, one of another revision. */
 export function lackingSidecar(workloads: Workload[], pods: Pod[], revision?: string): Workload[] {
   const lacks = (pod: Pod) => expectsSidecar(pod) && (!hasSidecar(pod) || isOfOtherRevision(pod, revision))
-  return workloads.filter((workload) => pods.some((pod) => belongs(workload, pod) && lacks(pod)))
+  return workloads.filter((workload) => pods.some((pod) => owns(workload, pod) && lacks(pod)))
 }
 
 export async function restart(cluster: Cluster, { kind, metadata }: Workload): Promise<void> {

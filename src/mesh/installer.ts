@@ -19,13 +19,17 @@ export async function foreignControlPlanes(cluster: Cluster, all: readonly Contr
   return (await Promise.all(found)).flat()
 }
 
+/** istioctl changes and removes only what is in istio-system. */
+export function canTakeOver({ metadata }: ControlPlane): boolean {
+  return metadata.namespace === systemNamespace
+}
+
 /** Somebody else who installed the control plane, as words for a sentence; undefined if mesh-canary did. */
-export function otherInstaller({ metadata }: ControlPlane, record: InstallRecord | undefined): string | undefined {
+export function otherInstaller(plane: ControlPlane, record: InstallRecord | undefined): string | undefined {
+  const { metadata } = plane
   const marked = installerMarkedOn(metadata)
   const isRecorded =
-    metadata.namespace === systemNamespace &&
-    record !== undefined &&
-    (record.uid === undefined || record.uid === metadata.uid)
+    canTakeOver(plane) && record !== undefined && (record.uid === undefined || record.uid === metadata.uid)
   if (isRecorded && (marked === undefined || marked === record.takenOverFrom)) return undefined
   return marked ?? writerOf(metadata)
 }

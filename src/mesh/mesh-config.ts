@@ -22,7 +22,7 @@ export async function meshConfigPlace(
   cluster: Cluster,
   { namespace, istio }: Pick<Config, 'namespace' | 'istio'>,
 ): Promise<MeshConfigPlace> {
-  const revision = istio?.revision ?? (istio ? defaultRevision : await revisionOfNamespace(cluster, namespace))
+  const revision = istio?.revision ?? (await revisionOfNamespace(cluster, namespace))
   const planes = (await listControlPlanes(cluster).catch(undefinedWhenForbidden)) ?? []
   return {
     namespace: ofRevision(planes, revision)?.metadata.namespace ?? systemNamespace,

@@ -1,7 +1,9 @@
 // Waits until the sidecars have received the last write, according to their own counters (make before break).
+import { isNotFound } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { Pod } from '../cluster/objects.ts'
 import { isReady } from '../cluster/pods.ts'
+import { systemClock, type Clock } from '../runtime/clock.ts'
 import { poll } from '../runtime/retry.ts'
 import { hasSidecar } from './sidecar.ts'
 
@@ -14,29 +16,47 @@ const sampledPods = 20
 
 /**
  * Call it before a change of policies, and call the returned function after the change. That function resolves to true
- * once every sampled proxy has received new listeners, or to false on a timeout (a proxy may not need any). Rejects if
- * `signal` aborts.
+ * once every sampled proxy has received new listeners, or to false on a timeout: a proxy may not need any, or its count
+ * could not be read before the change. Rejects if `signal` aborts.
  */
 export async function watchProxyUpdates(
   cluster: Cluster,
   namespace: string,
   signal?: AbortSignal,
+  clock: Clock = systemClock,
 ): Promise<() => Promise<boolean>> {
   const pods = (await cluster.list<Pod>('Pod', namespace))
     .filter((pod) => hasSidecar(pod) && isReady(pod))
     .slice(0, sampledPods)
   const readCounts = () => Promise.all(pods.map(({ metadata }) => updateCount(cluster, namespace, metadata.name)))
-  const before = await readCounts()
-  const isUpdated = async () =>
-    (await readCounts()).every((count, i) => count === undefined || count > (before[i] ?? -1))
-  return () => poll(isUpdated, (updated) => updated, { limitMs: updateLimitMs, intervalMs: 200, signal })
+  const until = (isDone: (counts: Count[]) => boolean, limitMs: number) =>
+    poll(readCounts, isDone, { limitMs, intervalMs: 200, signal, clock })
+  const before = await until((counts) => !counts.includes('unread'), firstReadLimitMs)
+  const isUpdated = (counts: Count[]) => counts.every((count, i) => count === 'gone' || isMore(count, before[i]))
+  return async () => isUpdated(await until(isUpdated, updateLimitMs))
 }
 
-/** Undefined when the proxy cannot be read. */
-async function updateCount(cluster: Cluster, namespace: string, pod: string): Promise<number | undefined> {
-  const text = await cluster
-    .pod(namespace, pod, 15090, '/stats/prometheus?filter=listener_manager.lds.update_success')
-    .catch(() => '')
-  const value = new RegExp(`^${updateCounter}\\{.*\\} (\\d+)`, 'm').exec(text)?.[1]
-  return value === undefined ? undefined : Number(value)
+/** A busy API server gets this long to answer before the change. */
+const firstReadLimitMs = 1_000
+
+type Count = number | 'gone' | 'unread'
+
+/** Without a first count, no later one shows an update. */
+function isMore(count: Count | undefined, before: Count | undefined): boolean {
+  return typeof count === 'number' && typeof before === 'number' && count > before
+}
+
+async function updateCount(cluster: Cluster, namespace: string, pod: string): Promise<Count> {
+  try {
+    const text = await cluster.pod(
+      namespace,
+      pod,
+      15090,
+      '/stats/prometheus?filter=listener_manager.lds.update_success',
+    )
+    const value = new RegExp(`^${updateCounter}\\{.*\\} (\\d+)`, 'm').exec(text)?.[1]
+    return value === undefined ? 'unread' : Number(value)
+  } catch (error) {
+    return isNotFound(error) ? 'gone' : 'unread'
+  }
 }

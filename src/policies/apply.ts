@@ -11,7 +11,7 @@ import {
 } from '../cluster/objects.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { policyKinds } from './policy-kinds.ts'
-import { serverSideApply, type PlannedChange } from './plan.ts'
+import { writeObject, type PlannedChange } from './plan.ts'
 import { removeObject } from './owned-objects.ts'
 import { isRouted } from './routes.ts'
 import { lostSubsets, usesSubset, type Subset } from './subsets.ts'
@@ -110,7 +110,7 @@ function groupsOf(todo: Due[]): Due[][] {
 }
 
 async function carryOut(cluster: Cluster, { action, object, before }: PlannedChange): Promise<void> {
-  await (action === 'delete' ? removeObject(cluster, object) : serverSideApply(cluster, object, before))
+  await (action === 'delete' ? removeObject(cluster, object) : writeObject(cluster, object, before))
 }
 
 function partialFailure(error: unknown, done: string[], pending: Due[]): Error {

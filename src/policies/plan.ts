@@ -10,9 +10,12 @@ import {
   titleOf,
   type VirtualService,
 } from '../cluster/objects.ts'
+import { listReadableEverywhere } from '../cluster/readable.ts'
 import { ConfigError } from '../config/error.ts'
 import { stringify } from '../yaml/stringify.ts'
+import { isVisibleTo } from './conflicts/export-to.ts'
 import { diff, isUnchanged } from './diff.ts'
+import { foreignFields, foreignFieldText, removalOf, without } from './foreign-fields.ts'
 import { isInForce } from './in-force.ts'
 import { keepWeights, noWeightRules, replacedBy, type WeightRules } from './weights/kept-weights.ts'
 import { isUnclaimed, withOwnerMarks, obsolete, ownedBy, foreignOwner, type Owner } from './owned-objects.ts'
@@ -34,8 +37,16 @@ export type PlannedChange = {
   kept?: string[]
 }
 
-/** `section`: of the config, for messages. `owned`: lists the objects that are deleted unless they are desired. */
-export type PlanOptions = { rules?: WeightRules; section?: string; owned?: () => Promise<KubeObject[]> }
+/**
+ * `section`: of the config, for messages. `owned`: lists the objects that are deleted unless they are desired. `onUnread`:
+ * gets a sentence if routes that the account may not read could use a subset that is removed.
+ */
+export type PlanOptions = {
+  rules?: WeightRules
+  section?: string
+  owned?: () => Promise<KubeObject[]>
+  onUnread?: (warning: string) => void
+}
 
 /**
  * Compares the desired objects with the cluster. Changes nothing.
@@ -46,7 +57,12 @@ export async function planChanges(
   cluster: Cluster,
   desired: readonly KubeObject[],
   owner: Owner,
-  { rules = noWeightRules, section = 'policies', owned = () => ownedBy(cluster, owner) }: PlanOptions = {},
+  {
+    rules = noWeightRules,
+    section = 'policies',
+    owned = () => ownedBy(cluster, owner),
+    onUnread = () => undefined,
+  }: PlanOptions = {},
 ): Promise<PlannedChange[]> {
   const objects = desired.map((object) => withOwnerMarks(object, owner))
   const live = await liveCounterparts(cluster, objects)
@@ -68,7 +84,7 @@ export async function planChanges(
       (object): PlannedChange => ({ action: 'delete', object, before: object, diff: diff(object, undefined) }),
     ),
   ]
-  const used = await usedSubsetFaults(cluster, planned, owner.namespace)
+  const used = await usedSubsetFaults(cluster, planned, owner.namespace, onUnread)
   if (used.length > 0) throw new ConfigError(used.join('\n'))
   return planned
 }
@@ -124,11 +140,12 @@ export function foreignNames(live: readonly (KubeObject | undefined)[], owner: O
   return live.flatMap((object) => (object && foreignOwner(object, owner)) ?? []).map((fault) => `${section}: ${fault}`)
 }
 
-/** Subsets that the plan removes while a VirtualService outside the plan sends traffic to them. */
+/** Subsets that the plan removes while a VirtualService outside the plan, in any namespace, sends traffic to them. */
 async function usedSubsetFaults(
   cluster: Cluster,
   planned: readonly PlannedChange[],
   namespace: string,
+  onUnread: (warning: string) => void,
 ): Promise<string[]> {
   const losses = planned.flatMap(({ before, object, action }) =>
     lostSubsets(before, action === 'delete' ? undefined : object).map(({ name }) => ({
@@ -138,17 +155,25 @@ async function usedSubsetFaults(
   )
   if (losses.length === 0) return []
   const own = new Set(planned.map(({ object }) => keyOf(object)))
-  const others = (await cluster.list<VirtualService>('VirtualService', namespace)).filter(
-    (object) => !own.has(keyOf(object)),
-  )
+  const routes = await listReadableEverywhere<VirtualService>(cluster, 'VirtualService', [namespace])
+  if (routes.unread.length > 0) onUnread(unreadWarning(losses, routes.unread))
+  const others = routes.objects.filter((object) => !own.has(keyOf(object)))
   return losses.flatMap(({ rule, name }) =>
     others
-      .filter((other) => usesSubset(other, rule, name))
+      .filter((other) => usesSubset(other, rule, name) && isVisibleTo(rule, other.metadata.namespace ?? ''))
       .map(
         (other) =>
           `policies: the ${titleOf(rule)} would lose the subset ${name}, but the ${titleOf(other)}, ` +
           'which this config does not own, sends traffic there; change that object first, or keep the subset',
       ),
+  )
+}
+
+function unreadWarning(losses: readonly { rule: DestinationRule; name: string }[], unread: readonly string[]): string {
+  const names = losses.map(({ rule, name }) => `${name} of the ${titleOf(rule)}`)
+  return (
+    `this account may not read the ${unread.join(' and the ')}; if one sends traffic to ` +
+    `${names.join(' or ')}, its callers will get a 503`
   )
 }
 
@@ -159,16 +184,40 @@ function kindFor(object: KubeObject): Kind {
 }
 
 async function planWrite(cluster: Cluster, object: KubeObject, before: KubeObject | undefined): Promise<PlannedChange> {
+  const removal = before && foreignRemoval(object, before)
   if (before && isInForce(object, before)) return { action: 'unchanged', object, before, diff: [] }
-  const after = await serverSideApply(cluster, object, before, true).catch((error: unknown) => {
+  const applied = await serverSideApply(cluster, object, before, true).catch((error: unknown) => {
     // The kind and the namespace may not exist yet, because the mesh may be installed after the plan.
     if (isNotFound(error)) return object
     throw error
   })
+  const after = removal ? without(applied, removal) : applied
   if (!before) return { action: 'create', object, diff: diff(undefined, after) }
   return isUnchanged(before, after)
     ? { action: 'unchanged', object, before, diff: [] }
     : { action: 'change', object, before, diff: diff(before, after) }
+}
+
+/**
+ * The patch that takes away what others have set on an object that the user has just handed over; undefined if they have
+ * set nothing. @throws ConfigError for any other object: whoever added a field may add it again.
+ */
+function foreignRemoval(object: KubeObject, before: KubeObject): object | undefined {
+  const foreign = foreignFields(object, before, movers)
+  if (foreign.length === 0) return undefined
+  const removal = isUnclaimed(before) ? removalOf(foreign) : undefined
+  if (removal) return removal
+  throw new ConfigError(
+    `${titleOf(object)} has fields that another manager owns: ${foreign.map(foreignFieldText).join('; ')}, which this ` +
+      'config lacks; remove them there, or add them here',
+  )
+}
+
+/** Writes the object, as `planChanges` has planned it. Rejects as `serverSideApply`. */
+export async function writeObject(cluster: Cluster, object: KubeObject, before: KubeObject | undefined): Promise<void> {
+  await serverSideApply(cluster, object, before)
+  const removal = before && foreignRemoval(object, before)
+  if (removal) await cluster.merge(kindFor(object), object.metadata.namespace, object.metadata.name, removal)
 }
 
 /** They change weights and labels in our routes, which the plan keeps: promotions of this program, and Argo Rollouts. */
@@ -179,7 +228,7 @@ const movers = [fieldManager, 'rollouts-controller']
  * the user has just handed over. Rejects with an ApiError that names the object and, in a conflict, the other field
  * manager.
  */
-export async function serverSideApply(
+async function serverSideApply(
   cluster: Cluster,
   object: KubeObject,
   before: KubeObject | undefined,

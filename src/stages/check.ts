@@ -4,7 +4,7 @@ import { isForbidden, undefinedWhenForbidden } from '../cluster/api-error.ts'
 import { ConfigError } from '../config/error.ts'
 import type { Config, IstioConfig } from '../config/schema.ts'
 import { gatewayValues } from '../kind/layout.ts'
-import { meshCost } from '../mesh/cost.ts'
+import { changesRequests, meshCost } from '../mesh/cost.ts'
 import { desiredMesh, proxyStats, type DesiredMesh } from '../mesh/install.ts'
 import { listControlPlanes } from '../mesh/revisions.ts'
 import { choose } from '../istioctl/choose.ts'
@@ -86,14 +86,21 @@ export async function installIstioctl({
   return istioctl
 }
 
-/** Reports what the mesh will request from the nodes. @throws ConfigError when it does not fit. */
-async function reportCost({ config, host, cluster, mesh, recorder }: StageContext): Promise<void> {
+/**
+ * Reports what the mesh will request from the nodes. @throws ConfigError when it does not fit, unless the config changes
+ * the requests.
+ */
+async function reportCost(context: StageContext): Promise<void> {
+  const { config, host, cluster, mesh, stages, recorder } = context
   try {
-    const cost = await meshCost(cluster, config.namespace, mesh)
+    const injected = stages.includes('inject') ? (config.workloads ?? 'all') : []
+    const cost = await meshCost(cluster, config.namespace, mesh, injected)
     recorder.record({ cost })
     const { text, fits, worthIt, why } = cost
-    if (!fits) throw new ConfigError(`istio: ${text}`)
-    host.info(text)
+    const isEstimate = config.istio !== undefined && changesRequests(config.istio)
+    if (!fits && !isEstimate) throw new ConfigError(`istio: ${text}`)
+    if (fits) host.info(text)
+    else warn(context, [`istio: ${text}; \`istio.set\` or \`istio.overlays\` may lower the requests`])
     if (worthIt === 'doubtful') host.info(`a mesh may not be worth it here: ${why}`)
   } catch (error) {
     if (!isForbidden(error)) throw error

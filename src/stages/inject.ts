@@ -1,7 +1,7 @@
 // The stage inject: points the namespace to the control plane of the config, and restarts the workloads that lack its
 // sidecar, in order. If a move from one revision to another fails, it moves the namespace back.
 import { emptyWhenUnread } from '../cluster/api-error.ts'
-import { belongs } from '../cluster/labels.ts'
+import { owns } from '../cluster/labels.ts'
 import type { KubeObject, Pod, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import {
@@ -22,7 +22,7 @@ import { expectsSidecar, hasSidecar, isOfOtherRevision, sidecarRevision, whyWith
 import type { Change } from '../policies/apply.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { verifyProxies } from '../verify/proxies.ts'
-import { waitForRollout } from '../verify/rollout.ts'
+import { waitForRollout, whyNotReplaced } from '../verify/rollout.ts'
 import { canaryMatcher, runIstioctl, type StageOutcome, type Host, type StageContext } from './context.ts'
 
 export async function inject(context: StageContext): Promise<StageOutcome> {
@@ -31,6 +31,7 @@ export async function inject(context: StageContext): Promise<StageOutcome> {
   const move = await planNamespaceMove(cluster, namespace, config.istio)
   const { all, workloads, reasonFor } = await workloadsToRestart(context, move)
   reportOptedOut(context, all)
+  requireReplaced(workloads)
   if (config.dryRun) {
     await requireInjector(context, move, workloads)
     return reportDryRun(context, move, workloads, reasonFor)
@@ -75,7 +76,7 @@ async function workloadsToRestart({ config, cluster }: StageContext, { revision 
   const older = pods.filter((pod) => hasOlderSidecar(pod, version))
   return {
     all,
-    workloads: all.filter((each) => lacking.includes(each) || older.some((pod) => belongs(each, pod))),
+    workloads: all.filter((each) => lacking.includes(each) || older.some((pod) => owns(each, pod))),
     reasonFor: (workload) =>
       lacking.includes(workload)
         ? `it had no sidecar${ofRevision(revision)}`
@@ -119,6 +120,20 @@ async function requireInjector(
   ])
   const after = { ...object?.metadata.labels, ...labels }
   const faults = injectors ? injectorFaults(injectors, namespace, after, workloads) : []
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+}
+
+/** A restart of these replaces no pod. */
+function requireReplaced(workloads: Workload[]): void {
+  const faults = workloads.flatMap((workload) => {
+    const why = whyNotReplaced(workload)
+    const { namespace = '', name } = workload.metadata
+    return why === undefined
+      ? []
+      : [
+          `workloads: ${workload.kind} ${namespace}/${name} needs new pods with sidecars, but ${why}; nothing was restarted`,
+        ]
+  })
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
 }
 
@@ -178,7 +193,7 @@ async function restartWorkload(context: StageContext, workload: Workload, reason
   if (isCanary(workload.spec.template.metadata?.labels)) return rollout.catch(warnUnlessCancelled(host))
   await rollout
   const pods = await cluster.list<Pod>('Pod', config.namespace)
-  const bare = pods.find((pod) => belongs(workload, pod) && expectsSidecar(pod) && !hasSidecar(pod))
+  const bare = pods.find((pod) => owns(workload, pod) && expectsSidecar(pod) && !hasSidecar(pod))
   if (bare)
     throw new Error(
       `pod ${config.namespace}/${bare.metadata.name} was restarted and has no sidecar, so no other workload is ` +
@@ -200,7 +215,7 @@ async function checkSidecars(context: StageContext, workloads: Workload[], revis
   const isCanary = await canaryMatcher(context)
   const checked = workloads.filter(({ spec }) => !isCanary(spec.template.metadata?.labels))
   const pods = (await cluster.list<Pod>('Pod', config.namespace)).filter(
-    (pod) => expectsSidecar(pod) && checked.some((workload) => belongs(workload, pod)),
+    (pod) => expectsSidecar(pod) && checked.some((workload) => owns(workload, pod)),
   )
   const withoutIt = pods.filter((pod) => !hasSidecar(pod) || isOfOtherRevision(pod, revision))
   if (withoutIt.length > 0)

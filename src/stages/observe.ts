@@ -150,7 +150,7 @@ async function applyMeshConfig(context: StageContext, plan: ProviderPlan): Promi
   if (!(await applyProviders(cluster, plan))) return
   recorder.record({ changes: [{ kind: 'ConfigMap', ...plan.place, action: 'changed' }] })
   if (!(await waitForProxies()))
-    host.info(`some sidecars received no update within ${updateLimitMs / 1_000} s after the change of the mesh config`)
+    host.info(`some sidecars showed no update within ${updateLimitMs / 1_000} s after the change of the mesh config`)
 }
 
 function missingMeshConfig({ observability }: Config, { place: { namespace, name } }: ProviderPlan): string {

@@ -112,7 +112,7 @@ async function watchAndReport({ cluster, config, host }: StageContext): Promise<
   const waitForProxies = await watchProxyUpdates(cluster, config.namespace, host.signal)
   return async () => {
     if (!(await waitForProxies()))
-      host.info(`some sidecars received no update within ${updateLimitMs / 1_000} s; this change may not affect them`)
+      host.info(`some sidecars showed no update within ${updateLimitMs / 1_000} s; this change may not affect them`)
   }
 }
 
@@ -179,6 +179,7 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
   const all = await planned(cluster, [...ofCanaries, ...objects], owner, {
     rules: weightRules(withGeneratedRoutes(config)),
     owned,
+    onUnread: (warning) => warn(context, [warning]),
   })
   const kept = await engineChangeFaults(cluster, all)
   if (kept.length > 0) throw new ConfigError(kept.join('\n'))

@@ -1,5 +1,5 @@
 // The stage retire: removes control planes that are older than this revision, once nothing uses them.
-import { foreignControlPlanes } from '../mesh/installer.ts'
+import { canTakeOver, foreignControlPlanes } from '../mesh/installer.ts'
 import { removeRevision, usersOf } from '../mesh/revision-removal.ts'
 import { listControlPlanes, type ControlPlane } from '../mesh/revisions.ts'
 import { listNames } from '../runtime/errors.ts'
@@ -16,14 +16,17 @@ export async function retire(context: StageContext): Promise<StageOutcome> {
   const all = await listControlPlanes(cluster)
   const old = olderControlPlanes(all, desired!.revision)
   const removed: string[] = []
-  const foreign = config.istio!.takeOver ? [] : await foreignControlPlanes(cluster, old)
+  const foreign = (await foreignControlPlanes(cluster, old)).filter(
+    ({ plane }) => !config.istio!.takeOver || !canTakeOver(plane),
+  )
   for (const plane of old) {
     const { revision, version } = plane
     const installer = foreign.find((each) => each.plane === plane)?.installer
     if (installer !== undefined) {
+      const remedy = canTakeOver(plane) ? ', or set `istio.takeOver: true`' : ''
       warn(context, [
         `istio.removeOld: the control plane ${revision} (${version}) stays, because ${installer} installed it; ` +
-          'remove it there, or set `istio.takeOver: true`',
+          `remove it there${remedy}`,
       ])
       continue
     }

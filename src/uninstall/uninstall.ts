@@ -4,7 +4,6 @@ import type { Cluster } from '../cluster/client.ts'
 import { systemNamespace, titleOf, type KubeObject, type Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { restart } from '../mesh/inject.ts'
-import { foreignControlPlanes, type Foreign } from '../mesh/installer.ts'
 import { watchProxyUpdates } from '../mesh/propagation.ts'
 import { removeRevision, usersOf } from '../mesh/revision-removal.ts'
 import { listControlPlanes, tagsOf, type ControlPlane } from '../mesh/revisions.ts'
@@ -24,6 +23,7 @@ import {
   type InventoryScope,
 } from './inventory.ts'
 import { isIstiod, isRuntimeObject, listLeftovers, listMeshObjects } from './istio-objects.ts'
+import { keptControlPlanes, keptParts } from './kept-parts.ts'
 
 export type Removal = InventoryScope & {
   /** The one control plane to remove. Without it, the whole mesh is removed. */
@@ -66,9 +66,10 @@ export async function uninstall(
         'and this run would remove all of them; set `istio.revision` to the one to remove ' +
         '(`default` for the one without a name), and leave it out to remove the last one',
     )
-  const foreign = removal.takesOver ? [] : await foreignControlPlanes(cluster, all)
-  foreign.forEach((each) => removal.note(keptFor(each)))
-  const inventory = await (foreign.length > 0 ? takeOwnInventory : takeInventory)(cluster, removal)
+  const kept = await keptParts(cluster, all, removal.takesOver)
+  if (removal.takesOver && kept.length > 0) throw new ConfigError(kept.map((each) => `uninstall: ${each}`).join('\n'))
+  kept.forEach(removal.note)
+  const inventory = await (kept.length > 0 ? takeOwnInventory : takeInventory)(cluster, removal)
   await removal.beforeRoutes()
   if (dryRun) return { ...planOf(inventory, namespace), remains: [] }
   await removeAll(cluster, removal, inventory, progress)
@@ -77,19 +78,12 @@ export async function uninstall(
   return { ...progress, remains: await poll(readRemains, isNone, { limitMs: timeoutMs, intervalMs: 500, signal }) }
 }
 
-function keptFor({ plane: { revision }, installer }: Foreign): string {
-  return (
-    `the control plane ${revision} stays, because mesh-canary did not install it, but ${installer}; ` +
-    'remove it there, or set `istio.takeOver: true` to let this run remove it'
-  )
-}
-
 /** Removes one control plane of several; the rest of the mesh stays, with its policies and sidecars. */
 async function removeOne(cluster: Cluster, removal: Removal, all: ControlPlane[], revision: string): Promise<string[]> {
   const plane = all.find((each) => each.revision === revision)
   if (plane === undefined) return []
-  const [foreign] = removal.takesOver ? [] : await foreignControlPlanes(cluster, [plane])
-  if (foreign) throw new ConfigError(`uninstall: ${keptFor(foreign)}`)
+  const [kept] = await keptControlPlanes(cluster, [plane], removal.takesOver)
+  if (kept !== undefined) throw new ConfigError(`uninstall: ${kept}`)
   const users = await usersOf(cluster, revision)
   if (users.length > 0)
     throw new ConfigError(

@@ -1,6 +1,8 @@
 // Probes the mutual TLS mode with a plaintext request to each port of each pod. The request goes through the API
 // server's pod proxy, which is outside the mesh. A proxy must refuse it in STRICT mode, and answer it in PERMISSIVE and
 // DISABLE mode.
+import pMap from 'p-map'
+import { ApiError, isNotFound } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { systemNamespace, titleOf, type Pod, type Service } from '../cluster/objects.ts'
 import { isLive, isReady } from '../cluster/pods.ts'
@@ -47,17 +49,23 @@ export async function probeMtls(
   const policies = [...own, ...root]
   const probed = pods.filter((pod) => hasSidecar(pod) && isReady(pod) && isLive(pod))
   const until = systemClock.now() + limitMs
-  const rows = probed.flatMap((pod) =>
-    portsOf(pod, services).map((port) => {
+  const ports = probed.flatMap((pod) => portsOf(pod, services).map((port) => ({ pod, port })))
+  const rows = await pMap(
+    ports,
+    ({ pod, port }) => {
       const inForce = effectiveMode(pod, port.number, policies)
       const expected = statedMode(pod, port.number, asked) ?? inForce.mode
       return expected === inForce.mode
         ? probePort(cluster, pod, port, expected, until, signal)
-        : Promise.resolve(undone(pod, port, expected, inForce))
-    }),
+        : undone(pod, port, expected, inForce)
+    },
+    { concurrency },
   )
-  return Promise.all(rows)
+  return rows.filter((row) => row !== undefined)
 }
+
+/** So many ports are probed at a time. */
+const concurrency = 20
 
 /** The result for a port whose mode by the policies in the cluster is not that of the config. */
 function undone({ metadata }: Pod, { number }: PodPort, expected: Mode, { mode, by }: EffectiveMode): MtlsRow {
@@ -66,6 +74,7 @@ function undone({ metadata }: Pod, { number }: PodPort, expected: Mode, { mode, 
   return { pod: metadata.name, port: number, expected, seen: 'skipped', ok: false, note }
 }
 
+/** Undefined if the pod is gone. */
 async function probePort(
   cluster: Cluster,
   pod: Pod,
@@ -73,7 +82,7 @@ async function probePort(
   expected: Mode,
   until: number,
   signal: AbortSignal,
-): Promise<MtlsRow> {
+): Promise<MtlsRow | undefined> {
   const probe = { pod: pod.metadata.name, port: port.number, expected }
   if (port.protocol === 'tcp' || port.protocol === 'tls')
     return {
@@ -85,6 +94,7 @@ async function probePort(
     }
   for (;;) {
     const answer = await requestPlaintext(cluster, pod, port.number)
+    if (answer.seen === 'gone') return undefined
     const row = { ...probe, ...resultOf(answer, expected) }
     if (row.ok || systemClock.now() >= until) return row
     await systemClock.sleep(500, signal)
@@ -113,18 +123,27 @@ function faultOf(seen: 'refused' | 'answered', expected: Mode): string {
 }
 
 /**
- * A reset is the proxy's refusal. Any HTTP response counts as an answer, even an error of the application, and so do
- * bytes other than HTTP. If the API server itself refuses, the probe proves nothing.
+ * A reset is the proxy's refusal. Any HTTP response of the pod counts as an answer, even an error of the application, and so
+ * do bytes other than HTTP. If the API server itself refuses or fails, the probe proves nothing.
  */
-async function requestPlaintext(cluster: Cluster, { metadata }: Pod, port: number): Promise<Answer> {
+async function requestPlaintext(cluster: Cluster, { metadata }: Pod, port: number): Promise<Answer | { seen: 'gone' }> {
   try {
     await cluster.pod(metadata.namespace ?? '', metadata.name, port, '/')
     return { seen: 'answered' }
   } catch (error) {
     const message = messageOf(error)
-    if (/connection reset|: EOF/.test(message)) return { seen: 'refused' }
-    const isUnreached = /error trying to reach service|does not answer|is forbidden: User /.test(message)
-    if (/malformed HTTP response/.test(message) || !isUnreached) return { seen: 'answered' }
+    if (isNotFound(error) && message.startsWith(`pods "${metadata.name}`)) return { seen: 'gone' }
+    const isFromServer = error instanceof ApiError && error.status !== 0
+    if (isFromServer && /connection reset|: EOF/.test(message)) return { seen: 'refused' }
+    if (isFromServer && (/malformed HTTP response/.test(message) || isPodsAnswer(error))) return { seen: 'answered' }
     return { seen: 'unclear', note: `the plaintext request does not show the mode: ${message}` }
   }
+}
+
+const apiServersWords =
+  /error trying to reach service|is forbidden: User |Internal error occurred|unable to handle the request/
+
+/** The API server answers 401 and 429 itself, too, so these do not show whose answer they are. */
+function isPodsAnswer({ status, message }: ApiError): boolean {
+  return ![401, 429].includes(status) && !apiServersWords.test(message)
 }

@@ -19,6 +19,14 @@ export function isRolledOut({ kind, metadata, spec, status }: Workload): boolean
   return updatedReplicas === desired && availableReplicas === desired && replicas === desired
 }
 
+/** Why the workload's controller replaces no pods, and what to do, as the end of a sentence; undefined if it does. */
+export function whyNotReplaced({ kind, metadata, spec }: Workload): string | undefined {
+  const { name, namespace = '' } = metadata
+  if (spec.paused) return `is paused; resume it (kubectl -n ${namespace} rollout resume ${kind.toLowerCase()}/${name})`
+  if (spec.updateStrategy?.type !== 'OnDelete') return undefined
+  return 'replaces pods only when they are deleted (updateStrategy OnDelete); delete them, or set RollingUpdate'
+}
+
 /** Rejects with the cause if the rollout is not complete after `timeoutMs`. */
 export async function waitForRollout(
   cluster: Cluster,
@@ -32,12 +40,14 @@ export async function waitForRollout(
   const isComplete = (workload: Workload | undefined) => workload !== undefined && isRolledOut({ ...workload, kind })
   const last = await poll(readWorkload, isComplete, { limitMs: timeoutMs, intervalMs: 500, signal })
   if (isComplete(last)) return
-  const cause = await rolloutCause(cluster, namespace, last)
+  const cause = await rolloutCause(cluster, namespace, last && { ...last, kind })
   throw new Error(`${kind}/${name} was not ready within ${timeoutMs / 1000} s ${since}: ${cause}`)
 }
 
 async function rolloutCause(cluster: Cluster, namespace: string, workload: Workload | undefined): Promise<string> {
   if (!workload) return 'it no longer exists'
+  const why = whyNotReplaced(workload)
+  if (why !== undefined) return `it ${why}`
   const pods = await cluster.list<Pod>('Pod', namespace)
   // The newest pod explains this rollout; an old pod that is not ready does not.
   const unready = pods

@@ -1,13 +1,14 @@
 // Waits until every pod that should be in the mesh is ready with its sidecar, and explains the pods that are not ready
 // in time.
 import type { Cluster } from '../cluster/client.ts'
-import { matches } from '../cluster/labels.ts'
+import { matches, owns } from '../cluster/labels.ts'
 import type { Pod, Workload } from '../cluster/objects.ts'
 import { expectsSidecar, templatePod } from '../mesh/sidecar.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { causeOf, hasCrashed } from './cause.ts'
 import { creationFailure } from './pod-creation.ts'
 import { podRow, podRows, type PodRow } from './pods.ts'
+import { whyNotReplaced } from './rollout.ts'
 
 /**
  * `isRequired` selects the pods that must be ok; the others are only listed. A workload with too few pods gets a row of
@@ -35,7 +36,7 @@ export async function verifyPods(
     if (systemClock.now() >= until || isHopeless(pods, failing, workloads))
       return [
         ...(await withCauses(cluster, pods, rows, failing)),
-        ...(await Promise.all(short.map((each) => shortRow(cluster, namespace, each)))),
+        ...(await Promise.all(unexplained(short, failing, pods).map((each) => shortRow(cluster, namespace, each)))),
       ]
     await systemClock.sleep(1_000, signal)
   }
@@ -87,32 +88,53 @@ async function listWorkloads(cluster: Cluster, namespace: string): Promise<Workl
   return (await Promise.all(kinds.map((kind) => cluster.list<Workload>(kind, namespace)))).flat()
 }
 
-function podCounts({ kind, spec, status }: Workload): { desired: number; created: number } {
-  if (kind === 'DaemonSet')
-    return { desired: status?.desiredNumberScheduled ?? 0, created: status?.updatedNumberScheduled ?? 0 }
-  // Only pods of the newest template count: in a stuck rollout, the old pods stay until the new ones exist.
-  return {
-    desired: spec.replicas ?? 1,
-    created: status?.updatedReplicas ?? (kind === 'Deployment' ? 0 : (status?.replicas ?? 0)),
+/** In a stuck rollout, the old pods stay until the new ones exist: then only pods of the newest template count. */
+function podCounts(workload: Workload): { desired: number; created: number } {
+  const { kind, spec, status = {} } = workload
+  const replaces = whyNotReplaced(workload) === undefined
+  if (kind === 'DaemonSet') {
+    const { desiredNumberScheduled = 0, updatedNumberScheduled = 0 } = status
+    const { currentNumberScheduled = updatedNumberScheduled } = status
+    return {
+      desired: desiredNumberScheduled,
+      created: replaces && updatedNumberScheduled === 0 ? 0 : currentNumberScheduled,
+    }
   }
+  const counted = kind === 'Deployment' && replaces ? status.updatedReplicas : status.replicas
+  return { desired: spec.replicas ?? 1, created: counted ?? 0 }
 }
 
 /** True during the workload's rollout, if a newer pod will replace this one. */
-function isReplacing({ kind, metadata, spec, status = {} }: Workload, pod: Pod): boolean {
+function isReplacing(workload: Workload, pod: Pod): boolean {
+  const { kind, metadata, spec, status = {} } = workload
   const labels = spec.selector.matchLabels ?? {}
   if (Object.keys(labels).length === 0 || !matches(labels, pod.metadata.labels)) return false
+  if (whyNotReplaced(workload) !== undefined) return false
   if ((status.observedGeneration ?? 0) < (metadata.generation ?? 0)) return true
   return kind === 'DaemonSet'
     ? (status.updatedNumberScheduled ?? 0) < (status.desiredNumberScheduled ?? 0)
     : (status.updatedReplicas ?? 0) < (status.replicas ?? 0)
 }
 
-/** True if the workload's controller could not create its pods, so that no pod shows the failure. */
+/**
+ * True if the workload's controller could not create its pods, so that no pod shows the failure. Only a Deployment says so
+ * itself.
+ */
 function lacksPods(workload: Workload): boolean {
   const { desired, created } = podCounts(workload)
+  const { kind, status } = workload
   const isRefused =
-    workload.status?.conditions?.some(({ type, status }) => type === 'ReplicaFailure' && status === 'True') ?? false
-  return created < desired && (created === 0 || isRefused) && expectsSidecar(templatePod(workload))
+    kind !== 'Deployment' ||
+    created === 0 ||
+    (status?.conditions?.some(({ type, status }) => type === 'ReplicaFailure' && status === 'True') ?? false)
+  return created < desired && isRefused && expectsSidecar(templatePod(workload))
+}
+
+/** A StatefulSet creates its next pod once the one before is ready, so that pod's row explains it. */
+function unexplained(short: readonly Workload[], failing: readonly PodRow[], pods: readonly Pod[]): Workload[] {
+  const names = new Set(failing.map(({ name }) => name))
+  const failingPods = pods.filter(({ metadata }) => names.has(metadata.name))
+  return short.filter((workload) => workload.kind !== 'StatefulSet' || !failingPods.some((pod) => owns(workload, pod)))
 }
 
 async function shortRow(cluster: Cluster, namespace: string, workload: Workload): Promise<PodRow> {

@@ -5,7 +5,7 @@ import type { Cluster } from '../../cluster/client.ts'
 import { isConflict } from '../../cluster/api-error.ts'
 import { autoscalerOf } from '../../cluster/autoscalers.ts'
 import type { Split } from '../../policies/routes.ts'
-import { belongs, matches, selectorText } from '../../cluster/labels.ts'
+import { matches, owns, selectorText } from '../../cluster/labels.ts'
 import type { Pod, Workload } from '../../cluster/objects.ts'
 import { waitForRollout } from '../../verify/rollout.ts'
 import { expectsSidecar, hasSidecar } from '../../mesh/sidecar.ts'
@@ -241,7 +241,7 @@ async function requireUnchanged(cluster: Cluster, written: Workload): Promise<vo
 
 async function requireSidecars(cluster: Cluster, stable: Workload): Promise<void> {
   const pods = await cluster.list<Pod>('Pod', stable.metadata.namespace)
-  const missing = pods.find((pod) => belongs(stable, pod) && expectsSidecar(pod) && !hasSidecar(pod))
+  const missing = pods.find((pod) => owns(stable, pod) && expectsSidecar(pod) && !hasSidecar(pod))
   if (missing)
     throw new Error(
       `its pod ${missing.metadata.name} has no sidecar; ` +

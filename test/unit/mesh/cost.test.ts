@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import type { Node, Pod, Service } from '../../../src/cluster/objects.ts'
-import { costOf, meshCost, type CostFacts } from '../../../src/mesh/cost.ts'
+import { changesRequests, costOf, meshCost, type CostFacts } from '../../../src/mesh/cost.ts'
 import { quantity } from '../../../src/config/values/quantities.ts'
 import { requestsOf } from '../../../src/mesh/resources.ts'
-import { clusterWith, pod } from '../fixtures.ts'
+import { clusterWith, pod, workload } from '../fixtures.ts'
 
 const node = (cpu: string, memory: string, spec: Node['spec'] = {}, name = 'node-1'): Node => ({
   apiVersion: 'v1',
@@ -35,6 +35,7 @@ const facts = (more: Partial<CostFacts> = {}): CostFacts => ({
   nodes: [node('4', '8Gi')],
   pods: [withoutSidecar('a'), withoutSidecar('b')],
   services: [service('a'), service('b')],
+  isInjected: () => true,
   ...more,
 })
 
@@ -181,6 +182,12 @@ describe('the cost of a mesh', () => {
       /1 of 1 pods in shop/,
     ],
     [
+      'counts only the pods that the run restarts, and fits with those',
+      { nodes: [node('900m', '8Gi')], isInjected: ({ metadata }) => metadata.name === 'a' },
+      true,
+      /1 of 2 pods in shop would get a sidecar .*: 700m CPU/,
+    ],
+    [
       'leaves out the requests of pods that have ended',
       {
         profile: 'demo',
@@ -234,4 +241,28 @@ describe('the cost of a mesh', () => {
     expect(cost.worthIt).toBe('doubtful')
     expect(cost.why).toMatch(why)
   })
+})
+
+test('the cost counts the pods of the named workloads, and none if no workload is injected', async () => {
+  const pods = ['a', 'b'].map((name) => {
+    const one = withoutSidecar(name)
+    return { ...one, metadata: { ...one.metadata, namespace: 'shop', labels: { app: name } } }
+  })
+  const cluster = clusterWith({
+    list: (kind: string) => Promise.resolve(kind === 'Pod' ? pods : kind === 'Node' ? [node('4', '8Gi')] : []),
+    get: (kind: string, _namespace: string, name: string) =>
+      Promise.resolve(kind === 'Deployment' ? workload('Deployment', name) : undefined),
+  })
+  const named = await meshCost(cluster, 'shop', undefined, [{ kind: 'Deployment', name: 'a' }])
+  expect(named.text).toContain('1 of 2 pods in shop')
+  expect((await meshCost(cluster, 'shop', undefined, [])).text).toContain('0 of 2 pods in shop')
+})
+
+test.each([
+  [[], false],
+  [['profile=demo', 'meshConfig.accessLogFile=/dev/stdout'], false],
+  [['values.global.proxy.resources.requests.cpu=10m'], true],
+  [['components.ingressGateways[0].enabled=false'], true],
+])('the settings %j change the requests: %s', (set, changes) => {
+  expect(changesRequests({ set })).toBe(changes)
 })

@@ -30,7 +30,7 @@ describe('an apply changes nothing', () => {
     expect(isInForce(wanted(), live())).toBe(true)
   })
 
-  test('if others have set further fields and labels', () => {
+  test('if another manager owns further fields and labels, which `foreignFields` judges', () => {
     const status = { manager: 'pilot-discovery', operation: 'Update', subresource: 'status', fieldsV1: {} }
     expect(isInForce(wanted(), live([status, applied], { exportTo: ['.'] }))).toBe(true)
   })

@@ -234,6 +234,42 @@ test.each([
   )
 })
 
+describe('a subset to which a route of another namespace sends traffic', () => {
+  const destination = { host: 'backend.shop.svc.cluster.local', subset: 'v2' }
+  const theirs = policy('VirtualService', 'web', { hosts: ['shop.test'], http: [{ route: [{ destination }] }] })
+  theirs.metadata.namespace = 'istio-ingress'
+  const planned = (live: Policy, onUnread?: (warning: string) => void, mayRead = true) => {
+    const { cluster } = recordingCluster([mine(live), theirs])
+    const list: typeof cluster.list = (kind, namespace, query) =>
+      mayRead || namespace !== undefined || kind !== 'VirtualService'
+        ? cluster.list(kind, namespace, query)
+        : Promise.reject(new ApiError(403, 'forbidden'))
+    return planChanges({ ...cluster, list }, [rule('v1')], owner, onUnread && { onUnread })
+  }
+
+  test('may not be removed', async () => {
+    await expect(planned(rule('v1', 'v2'))).rejects.toThrow(
+      'would lose the subset v2, but the VirtualService istio-ingress/web, which this config does not own',
+    )
+  })
+
+  test('may be removed if that namespace does not see it', async () => {
+    const hidden = rule('v1', 'v2')
+    expect(await planned({ ...hidden, spec: { ...hidden.spec, exportTo: ['.'] } })).toMatchObject([
+      { action: 'change' },
+    ])
+  })
+
+  test('is removed with a warning if the account may not read the route', async () => {
+    const warnings: string[] = []
+    await planned(rule('v1', 'v2'), (warning) => warnings.push(warning), false)
+    expect(warnings).toEqual([
+      'this account may not read the VirtualServices of other namespaces; if one sends traffic to v2 of the ' +
+        'DestinationRule shop/backend, its callers will get a 503',
+    ])
+  })
+})
+
 test('a difference lists changed lines in the order of the newer object', () => {
   const before = policy(
     'VirtualService',

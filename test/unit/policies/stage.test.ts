@@ -147,7 +147,8 @@ test('the verify stage probes whether STRICT in a manifest takes effect', async 
 
 describe('STRICT with a caller that sends plaintext', () => {
   const counters = (count: number) =>
-    `istio_requests_total{reporter="destination",destination_service_name="backend",connection_security_policy="none"} ${count}\n`
+    `istio_requests_total{reporter="destination",destination_service_name="backend",connection_security_policy="none"} ${count}\n` +
+    `envoy_listener_manager_lds_update_success{} ${count}\n`
   const plaintext = (yaml: string, stages: StageContext['stages']) => {
     const run = contextFor(yaml, [pod({ status: { phase: 'Running', startTime: new Date().toISOString() } })], {
       stages,

@@ -591,3 +591,88 @@ describe('with several control planes uninstall', () => {
     ])
   })
 })
+
+describe('uninstall of a mesh whose parts belong to others', () => {
+  const helm = { 'meta.helm.sh/release-name': 'istio-base', 'meta.helm.sh/release-namespace': 'istio-system' }
+  const withoutIstiod = () =>
+    meshObjects().filter(({ metadata }) => !/^(istiod|mesh-canary-install)$/.test(metadata.name))
+  const helmCrd = object(
+    'CustomResourceDefinition',
+    'gateways.networking.istio.io',
+    { annotations: helm },
+    'apiextensions.k8s.io/v1',
+  )
+  const outside = {
+    ...object(
+      'MutatingWebhookConfiguration',
+      'istio-sidecar-injector',
+      { labels: { app: 'sidecar-injector' } },
+      'admissionregistration.k8s.io/v1',
+    ),
+    webhooks: [{ clientConfig: { url: 'https://istiod.platform.test/inject' } }],
+  } as KubeObject
+  const elsewhere = () => ({
+    ...istiod('old'),
+    metadata: { ...istiod('old').metadata, namespace: 'istio-old', annotations: helm },
+  })
+
+  test.each<[string, KubeObject, string]>([
+    [
+      'a control plane outside the cluster',
+      outside,
+      'the control plane default stays, because mesh-canary did not install it, but whoever runs it outside this ' +
+        'cluster (MutatingWebhookConfiguration istio-sidecar-injector); remove it there, or set `istio.takeOver: true`',
+    ],
+    [
+      'CRDs of a Helm release',
+      helmCrd,
+      'the CustomResourceDefinition gateways.networking.istio.io stays, because mesh-canary did not install it, but ' +
+        'Helm, as its release istio-system/istio-base; remove it there',
+    ],
+  ])('leaves %s', async (_, foreign, sentence) => {
+    const { cluster, removal, calls, stored } = fakeMesh([...withoutIstiod(), foreign])
+    const notes: string[] = []
+    await uninstall(cluster, { ...removal, note: (line) => notes.push(line) })
+    expect(notes[0]).toContain(sentence)
+    expect(calls.filter((call) => call.startsWith('istioctl'))).toEqual([])
+    expect(stored.has('Namespace /istio-system')).toBe(true)
+    expect(stored.has('VirtualService shop/backend')).toBe(false)
+    const taking = fakeMesh([...withoutIstiod(), foreign])
+    await uninstall(taking.cluster, { ...taking.removal, takesOver: true })
+    expect(taking.calls).toContain('istioctl uninstall --purge -y')
+  })
+
+  test('removes CRDs with the marks of the installer from which it took over', async () => {
+    const record = { ...recordOf('default'), data: { takenOverFrom: 'Helm, as its release istio-system/istiod' } }
+    record.metadata.name = 'mesh-canary-install'
+    const { cluster, removal, calls } = fakeMesh([...meshObjects(), record, helmCrd])
+    await uninstall(cluster, removal)
+    expect(calls).toContain('istioctl uninstall --purge -y')
+  })
+
+  test.each<[string, Partial<Removal>, KubeObject[]]>([
+    ['the whole mesh', {}, []],
+    ['one of several', { revision: 'old' }, meshObjects()],
+  ])('refuses to take over a control plane in another namespace as %s', async (_, asked, others) => {
+    const { cluster, removal, calls } = fakeMesh([...others, elsewhere()])
+    await expect(uninstall(cluster, { ...removal, ...asked, takesOver: true })).rejects.toThrow(
+      /^uninstall: the control plane old stays, because mesh-canary did not install it, but Helm, .*; remove it there$/,
+    )
+    expect(calls).toEqual([])
+  })
+})
+
+test.each([
+  ['a Secret of a SealedSecret', 'Secret', 'v1', 'SealedSecret', true],
+  ['a Deployment of a Kiali', 'Deployment', 'apps/v1', 'Kiali', true],
+  ['a Service of a Deployment', 'Service', 'v1', 'Deployment', false],
+  ['a Job of a CronJob', 'Job', 'batch/v1', 'CronJob', false],
+])("%s in istio-system keeps the namespace only if it is the user's", async (_, kind, apiVersion, ownerKind, keeps) => {
+  const ownerReferences = [{ kind: ownerKind, name: 'theirs', uid: 'u', controller: true }]
+  const owned = object(kind, 'theirs', { namespace: 'istio-system', ownerReferences }, apiVersion)
+  const { cluster, removal, stored } = fakeMesh([...meshObjects(), owned])
+  const notes: string[] = []
+  await uninstall(cluster, { ...removal, note: (line) => notes.push(line) })
+  expect(notes.join('\n').includes(`${kind} istio-system/theirs`)).toBe(keeps)
+  expect(stored.has('Namespace /istio-system')).toBe(keeps)
+})

@@ -232,6 +232,26 @@ describe('the plaintext probe', () => {
         note: expect.stringContaining('the pod answered a plaintext request although the mode is STRICT') as string,
       },
     ],
+    ...(
+      [
+        [0, 'GET /api/v1/… did not end within 15 s'],
+        [401, 'Unauthorized (HTTP 401)'],
+        [429, 'Too many requests, please try again later. (HTTP 429)'],
+        [500, 'Internal error occurred: etcdserver: request timed out (HTTP 500)'],
+        [503, 'the server is currently unable to handle the request (HTTP 503)'],
+      ] as const
+    ).map(([status, message]): [string, () => Promise<unknown>, Mode, object] => [
+      `draws no conclusion from the API server's own ${status}`,
+      () => Promise.reject(new ApiError(status, message)),
+      'PERMISSIVE',
+      { seen: 'unclear', note: expect.stringContaining(message) as string },
+    ]),
+    [
+      'takes a 500 of the application as an answer',
+      () => Promise.reject(new ApiError(500, 'GET /: HTTP 500 oops')),
+      'PERMISSIVE',
+      { seen: 'answered', ok: true },
+    ],
     [
       'draws no conclusion when the account may not send it',
       () =>
@@ -246,6 +266,11 @@ describe('the plaintext probe', () => {
     ],
   ])('%s', async (_, answer, mode, row) => {
     expect(await probe(answer, mode)).toEqual([{ pod: 'backend-1', port: 8080, expected: mode, ...row }])
+  })
+
+  test('has no row for a pod that is gone meanwhile', async () => {
+    const gone = () => Promise.reject(new ApiError(404, 'pods "backend-1" not found (HTTP 404)'))
+    expect(await probe(gone, 'STRICT')).toEqual([])
   })
 
   test('skips a port that does not speak HTTP', async () => {

@@ -102,6 +102,11 @@ describe('waiting for a rollout', () => {
     await expect(waitForWorkload([other], [], byExpression)).rejects.toThrow('its new pods do not exist yet')
   })
 
+  test('fails with the reason why the controller replaces no pod', async () => {
+    const paused = { ...slow, spec: { ...slow.spec, paused: true } }
+    await expect(waitForWorkload([pod()], [], paused)).rejects.toThrow(/after its restart: it is paused; resume it/)
+  })
+
   test('fails with the reason why no pod could be created', async () => {
     await expect(
       waitForWorkload(

@@ -113,6 +113,46 @@ describe('the pod table', () => {
     expect((await rowsOf({ workloads: [each] })).map(({ name }) => name)).toEqual(names)
   })
 
+  const partial = { replicas: 1, updatedReplicas: 1 }
+  test.each<[string, Workload]>([
+    ['StatefulSet', workload('StatefulSet', 'backend', partial, { replicas: 3 })],
+    [
+      'DaemonSet',
+      workload('DaemonSet', 'backend', {
+        desiredNumberScheduled: 3,
+        currentNumberScheduled: 1,
+        updatedNumberScheduled: 1,
+      }),
+    ],
+  ])('shows a %s that could not create all of its pods, which has no condition for that', async (kind, each) => {
+    expect(await rowsOf({ pods: [pod()], workloads: [each] })).toMatchObject([
+      { name: 'backend-1', ok: true },
+      { name: `${kind}/backend`, ready: '1/3', ok: false },
+    ])
+  })
+
+  test('shows only the pod for which a StatefulSet waits before it creates the next one', async () => {
+    const unready = pod({
+      metadata: {
+        name: 'backend-0',
+        labels: { app: 'backend' },
+        ownerReferences: [{ kind: 'StatefulSet', name: 'backend', uid: 'u', controller: true }],
+      },
+      status: { conditions: [{ type: 'PodScheduled', status: 'False', message: 'Insufficient cpu' }] },
+    })
+    const workloads = [workload('StatefulSet', 'backend', partial, { replicas: 3 })]
+    expect((await rowsOf({ pods: [unready], workloads })).map(({ name }) => name)).toEqual(['backend-0'])
+  })
+
+  const paused = workload('Deployment', 'backend', { replicas: 1, availableReplicas: 1 })
+  const onDelete = workload('DaemonSet', 'backend', { desiredNumberScheduled: 1, currentNumberScheduled: 1 })
+  test.each<[string, Workload]>([
+    ['paused Deployment', { ...paused, spec: { ...paused.spec, paused: true } }],
+    ['DaemonSet OnDelete', { ...onDelete, spec: { ...onDelete.spec, updateStrategy: { type: 'OnDelete' } } }],
+  ])('accepts the old pods of a %s', async (_, each) => {
+    expect(await rowsOf({ pods: [pod()], workloads: [each] })).toMatchObject([{ name: 'backend-1', ok: true }])
+  })
+
   test('omits the canary, which the promotion checks itself', async () => {
     expect(await rowsOf({ workloads: [workload('Deployment', 'backend')] }, () => false)).toEqual([])
   })
