@@ -137,7 +137,8 @@ async function waitUntilDrained({ context, status, heartbeat }: ConcludingRun): 
 function later(result: DrainResult, seconds: number): DrainResult {
   if (result.kind === 'drained' && result.secondsToSafe !== undefined)
     return { ...result, secondsToSafe: result.secondsToSafe + seconds }
-  return result.kind === 'serving' ? { ...result, seconds: Math.round(result.seconds + seconds) } : result
+  const hasRate = result.kind === 'serving' || result.kind === 'unserved'
+  return hasRate ? { ...result, seconds: Math.round(result.seconds + seconds) } : result
 }
 
 /** Requests per second that the canary served in its last step; undefined if it had none, or one without a length. */

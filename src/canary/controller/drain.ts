@@ -2,8 +2,11 @@
 // to read it, and may be a minute late if the API server refused its watches.
 import type { Clock } from '../../runtime/clock.ts'
 
-/** Requests that the canary served since the last sample; undefined if some of its sidecars did not answer. */
-export type SampleRequests = () => Promise<number | undefined>
+/**
+ * Requests since the last sample: those that the canary served, and those that reached no version and so may have been for
+ * it. Undefined if some of its sidecars did not answer, or its callers', where it has no pods.
+ */
+export type SampleRequests = () => Promise<{ served: number; unserved?: number } | undefined>
 
 /**
  * `perSecond`: the canary's usual rate, so that a pause is not mistaken for the end. `isOver`: there is no reason to
@@ -24,6 +27,8 @@ export type DrainResult =
   | { kind: 'drained'; secondsToSafe?: number }
   /** What it still serves after the timeout. */
   | { kind: 'serving'; perSecond: number; seconds: number }
+  /** It serves nothing, but requests of users still fail before they reach any version. */
+  | { kind: 'unserved'; perSecond: number; seconds: number }
   /** Its sidecars do not answer. */
   | { kind: 'unknown' }
   /** There was no reason to wait any longer. */
@@ -62,30 +67,38 @@ export async function waitForDrain(
 ): Promise<DrainResult> {
   const startedAt = clock.now()
   const elapsed = () => clock.now() - startedAt
-  let [total, servedAt, silentSamples, isNoted] = [0, startedAt, 0, false]
-  const rate = () => (1_000 * total) / elapsed()
+  let [total, served, servedAt, silentSamples, isNoted] = [0, 0, startedAt, 0, false]
+  const rate = (requests: number) => (1_000 * requests) / elapsed()
   const silentMs = () => clock.now() - servedAt
   while (!isOver() && silentMs() < unconfirmedMs && elapsed() < Math.max(timeoutMs, unconfirmedMs)) {
     await clock.sleep(sampleMs)
-    const requests = await sample().catch(() => undefined)
-    if (requests === undefined) continue
+    const sampled = await sample().catch(() => undefined)
+    if (sampled === undefined) continue
+    const requests = sampled.served + (sampled.unserved ?? 0)
     total += requests
+    served += sampled.served
     silentSamples = requests === 0 ? silentSamples + 1 : 0
     if (requests > 0) servedAt = clock.now()
-    if (silentSamples >= 2 && silentMs() >= silenceFor(Math.max(perSecond, rate()), timeoutMs)) {
+    if (silentSamples >= 2 && silentMs() >= silenceFor(Math.max(perSecond, rate(total)), timeoutMs)) {
       const secondsToSafe = (servedAt - startedAt) / 1_000
       const isSeen = total > 0 || perSecond > 0
       note(describeSilence(total > 0 ? secondsToSafe : undefined, isSeen, elapsed() / 1_000))
       return { kind: 'drained', ...(isSeen ? { secondsToSafe } : {}) }
     }
     if (!isNoted && elapsed() >= unconfirmedByDefaultMs) {
-      const serving = `the canary still serves ${rate().toFixed(1)} requests/s`
+      const serving =
+        served > 0 || total === 0
+          ? `the canary still serves ${rate(served).toFixed(1)} requests/s`
+          : `${rate(total).toFixed(1)} requests/s still reach no version`
       note(`weight 0 is written, but ${serving}: waiting for the proxies (\`progressDeadline\`)`)
       isNoted = true
     }
   }
   const seconds = Math.round(elapsed() / 1_000)
-  if (total > 0 && silentMs() < unconfirmedMs && !isOver()) return { kind: 'serving', perSecond: rate(), seconds }
+  if (total > 0 && silentMs() < unconfirmedMs && !isOver())
+    return served > 0
+      ? { kind: 'serving', perSecond: rate(served), seconds }
+      : { kind: 'unserved', perSecond: rate(total), seconds }
   const why = isOver() ? 'the run does not wait any longer' : 'its sidecars do not answer'
   note(`could not confirm within ${seconds} s that the canary drained: ${why}`)
   return { kind: isOver() ? 'stopped' : 'unknown' }

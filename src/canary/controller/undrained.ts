@@ -69,6 +69,7 @@ export async function explainUndrained(
   clock: Clock,
 ): Promise<Undrained | undefined> {
   if (result.kind === 'unknown') return { kind: 'unseen', text: unseen(split) }
+  if (result.kind === 'unserved') return { kind: 'unseen', text: unserved(split, result) }
   if (result.kind !== 'serving') return undefined
   const undrained = await explainServing(cluster, split, result, scope, clock)
   if (undrained) return undrained
@@ -80,6 +81,18 @@ function unseen({ service, canary }: Split): string {
   return (
     `weight 0 is written, and this run cannot see whether requests still reach ${canary.name} of ${service}: its ` +
     'sidecars do not answer; check that the account may get pods/proxy, and look at the counters of its pods'
+  )
+}
+
+function unserved(
+  { service, canary }: Split,
+  { perSecond, seconds }: Extract<DrainResult, { kind: 'unserved' }>,
+): string {
+  return (
+    `weight 0 is written, and ${seconds} s later ${perSecond.toFixed(1)} requests/s to ${service} still fail before they ` +
+    "reach any version (Envoy's flags UH, NR, NC, UF, UO): they may be for " +
+    `${canary.name}, whose pods are gone or ejected, so nothing shows that the proxies follow the weight; see ` +
+    '`istioctl proxy-status`, and the endpoints of both versions'
   )
 }
 
@@ -104,12 +117,13 @@ export function drainSampler(
     const known = before
     before = new Map([...(known ?? []), ...readings])
     if (!known || readings.size < pods.length) return undefined
-    return [...readings]
+    const { requests: served } = [...readings]
       .flatMap(([id, reading]) => {
         const delta = counterDeltas(known.get(id) ?? reading, reading)
         return names.map((each) => countServed(delta, each))
       })
-      .reduce(addRequests, noRequests).requests
+      .reduce(addRequests, noRequests)
+    return { served }
   }
 }
 

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { waitForDrain, type DrainResult } from '../../../../src/canary/controller/drain.ts'
+import { waitForDrain, type DrainResult, type SampleRequests } from '../../../../src/canary/controller/drain.ts'
 import { FakeClock } from '../../fake-clock.ts'
 import { randomFrom } from '../../random.ts'
 
@@ -12,10 +12,11 @@ beforeEach(() => {
 
 /** The result when each sample is what `sample` returns at that time. */
 function drained(
-  sample: (ms: number) => number | undefined,
+  sample: (ms: number) => number | Awaited<ReturnType<SampleRequests>>,
   { perSecond = 20, timeoutMs = 60_000, isOver = (): boolean => false } = {},
 ): Promise<DrainResult> {
-  return waitForDrain(() => Promise.resolve(sample(clock.time)), {
+  const sampled = (what: ReturnType<typeof sample>) => (typeof what === 'number' ? { served: what } : what)
+  return waitForDrain(() => Promise.resolve(sampled(sample(clock.time))), {
     timeoutMs,
     perSecond,
     isOver,
@@ -37,6 +38,14 @@ describe('the wait for a canary with weight 0', () => {
     expect(await drained((ms) => (ms <= 45_000 ? 5 : 0))).toEqual({ kind: 'drained', secondsToSafe: 45 })
     clock = new FakeClock()
     expect(await drained(() => 5)).toEqual({ kind: 'serving', perSecond: 10, seconds: 60 })
+  })
+
+  test('lasts while requests reach no version, because they may have been for it', async () => {
+    const failing = (ms: number) => ({ served: 0, unserved: ms <= 20_000 ? 2 : 0 })
+    expect(await drained(failing)).toEqual({ kind: 'drained', secondsToSafe: 20 })
+    expect(notes[0]).toContain('weight 0 is written, but 4.0 requests/s still reach no version')
+    clock = new FakeClock()
+    expect(await drained(() => ({ served: 0, unserved: 2 }))).toEqual({ kind: 'unserved', perSecond: 4, seconds: 60 })
   })
 
   test('ends after 10 s without an answer of its sidecars, even if they answered before', async () => {

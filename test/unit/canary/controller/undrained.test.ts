@@ -108,6 +108,17 @@ describe('a canary without a weight', () => {
     expect(await findUndrained(cluster, split, drainTarget, () => undefined, clock)).toMatchObject({ kind: 'serving' })
   })
 
+  test('is not called drained while requests reach no version', async () => {
+    const result = { kind: 'unserved', perSecond: 4, seconds: 60 } as const
+    const found = await explainUndrained(clusterWith({}), split, result, drainTarget, () => undefined, clock)
+    expect(found).toMatchObject({
+      kind: 'unseen',
+      text: expect.stringContaining(
+        '60 s later 4.0 requests/s to backend still fail before they reach any version',
+      ) as string,
+    })
+  })
+
   test('that still serves is reported with the route that bypasses the split', async () => {
     const objects = {
       VirtualService: [
