@@ -9,7 +9,7 @@ import type { Clock } from '../../runtime/clock.ts'
 export type SampleRequests = () => Promise<{ served: number; unserved?: number } | undefined>
 
 /**
- * `perSecond`: the canary's usual rate, so that a pause is not mistaken for the end. `isOver`: there is no reason to
+ * `perSecond`: the canary's usual rate, so that a pause is not mistaken for the end; 0 if nobody knows it. `isOver`: there is no reason to
  * wait any longer.
  */
 export type DrainOptions = {
@@ -43,10 +43,10 @@ const alpha = 0.01
 /**
  * The silence, in milliseconds, after which no more requests are expected. With `perSecond` independent requests a
  * second, pauses of T seconds begin perSecond·e^(−perSecond·T) times a second (a Poisson process), so T is chosen such
- * that `alpha` of them begin in the whole timeout. It is 9.5 s at most.
+ * that `alpha` of them begin in the whole timeout. It is 9.5 s at most, also where the rate is unknown.
  */
 function silenceFor(perSecond: number, timeoutMs: number): number {
-  const needed = perSecond === 0 ? 0 : (1_000 * Math.log((perSecond * timeoutMs) / 1_000 / alpha)) / perSecond
+  const needed = perSecond === 0 ? Infinity : (1_000 * Math.log((perSecond * timeoutMs) / 1_000 / alpha)) / perSecond
   return Math.min(unconfirmedByDefaultMs - sampleMs, Math.max(2 * sampleMs, needed))
 }
 

@@ -22,13 +22,14 @@ import { lookUpCauses, type LookupScope } from './bypass-causes.ts'
 /**
  * The data to sample a canary from outside its promotion. Plain data, because the main step passes it to the post step.
  */
-export type DrainTarget = LookupScope & { timeoutMs: number }
+export type DrainTarget = ServingScope & { timeoutMs: number }
 
 export function drainTarget(
   { clients, metrics, progressDeadline }: CanaryConfig,
   selectors: VersionSelectors,
+  lastPerSecond?: number,
 ): DrainTarget {
-  return { selectors, clients, metrics, timeoutMs: progressDeadline }
+  return { selectors, clients, metrics, timeoutMs: progressDeadline, lastPerSecond }
 }
 
 /** `serving`: the canary still gets requests. `unseen`: nothing shows whether it does. `text`: why, in words. */
@@ -53,9 +54,9 @@ export async function findUndrained(
   note: (line: string) => void,
   clock: Clock = systemClock,
 ): Promise<Undrained | undefined> {
-  const { selectors, metrics, timeoutMs } = target
+  const { selectors, metrics, timeoutMs, lastPerSecond = 0 } = target
   const sample = drainSampler(cluster, split.namespace, selectors.canary, metrics)
-  const result = await waitForDrain(sample, { timeoutMs, perSecond: 0, isOver: () => false, clock, note })
+  const result = await waitForDrain(sample, { timeoutMs, perSecond: lastPerSecond, isOver: () => false, clock, note })
   return explainUndrained(cluster, split, result, target, note, clock)
 }
 

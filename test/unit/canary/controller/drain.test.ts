@@ -97,6 +97,13 @@ describe('the wait for a canary with weight 0', () => {
     ])
   })
 
+  test('takes 9.5 s if nobody knows the rate, so that a request every 1.5 s is seen', async () => {
+    expect(await drained((ms) => (ms % 1_500 === 0 ? 1 : 0), { perSecond: 0 })).toMatchObject({ kind: 'serving' })
+    clock = new FakeClock()
+    await drained(() => 0, { perSecond: 0 })
+    expect(clock.time).toBe(9_500)
+  })
+
   test('claims no last request, and no safety, of a canary without any traffic', async () => {
     expect(await drained(() => 0, { perSecond: 0 })).toEqual({ kind: 'drained' })
     expect(notes.join()).toContain('none was seen before either, so nothing shows that the proxies follow')

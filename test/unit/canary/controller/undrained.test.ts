@@ -28,7 +28,7 @@ describe('a canary without a weight', () => {
   }
   const counter = (count: number) => `istio_requests_total{reporter="destination",response_code="200"} ${count}`
   const canary = pod({ metadata: { labels: { version: 'v2' } } })
-  const undrained = (pods: Pod[], count: () => number) =>
+  const undrained = (pods: Pod[], count: () => number, lastPerSecond?: number) =>
     findUndrained(
       clusterWith({
         list: (kind: string) =>
@@ -43,7 +43,7 @@ describe('a canary without a weight', () => {
         log: () => Promise.resolve(''),
       }),
       split,
-      drainTarget,
+      { ...drainTarget, lastPerSecond },
       (line) => notes.push(line),
       clock,
     )
@@ -60,7 +60,15 @@ describe('a canary without a weight', () => {
   test('is drained when its counters do not change, whatever their values', async () => {
     expect(await undrained([canary], () => 4_711)).toBeUndefined()
     expect(notes).toEqual([
-      'no request reached the canary in the 1.5 s that this run watched it; none was seen before either, so nothing shows that the proxies follow the weight',
+      'no request reached the canary in the 9.5 s that this run watched it; none was seen before either, so nothing shows that the proxies follow the weight',
+    ])
+  })
+
+  test('is drained after a second of silence if the run that promoted it has seen many requests', async () => {
+    expect(await undrained([canary], () => 4_711, 50)).toBeUndefined()
+    expect([clock.time, notes]).toEqual([
+      1_500,
+      ['the canary is drained: no request reached it in the 1.5 s that this run watched it'],
     ])
   })
 
@@ -73,7 +81,7 @@ describe('a canary without a weight', () => {
 
   test('is drained when it has no pods', async () => {
     expect(await undrained([], () => 0)).toBeUndefined()
-    expect(clock.time).toBeLessThanOrEqual(2_000)
+    expect(clock.time).toBe(9_500)
   })
 
   test('is reported as undrained because someone has given it traffic again', async () => {
