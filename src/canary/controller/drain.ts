@@ -23,7 +23,7 @@ export type DrainOptions = {
 }
 
 export type DrainResult =
-  /** It is silent. Seconds from the start until its last request; undefined if none was seen, before or after. */
+  /** It is silent. Seconds from the start until its last request ended; undefined if none was seen, before or after. */
   | { kind: 'drained'; secondsToSafe?: number }
   /** What it still serves after the timeout. */
   | { kind: 'serving'; perSecond: number; seconds: number }
@@ -50,14 +50,17 @@ function silenceFor(perSecond: number, timeoutMs: number): number {
   return Math.min(unconfirmedByDefaultMs - sampleMs, Math.max(2 * sampleMs, needed))
 }
 
-/** `lastAt`: seconds until its last request, if there was one. `isSeen`: it is known to have served before. */
+/**
+ * `lastAt`: seconds until its last request ended, if there was one. `isSeen`: it is known to have served before. The
+ * counters show a request only when it ends: one that began before the weight changed may still be under way.
+ */
 function describeSilence(lastAt: number | undefined, isSeen: boolean, seconds: number): string {
   if (lastAt !== undefined)
-    return `the canary is drained: it served its last request ${lastAt.toFixed(1)} s after its weight was set to 0`
+    return `the canary is drained: no request to it ended later than ${lastAt.toFixed(1)} s after its weight was set to 0`
   const watched = `in the ${seconds.toFixed(1)} s that this run watched it`
   return isSeen
-    ? `the canary is drained: no request reached it ${watched}`
-    : `no request reached the canary ${watched}; none was seen before either, so nothing shows that the proxies follow the weight`
+    ? `the canary is drained: no request to it ended ${watched}`
+    : `no request to the canary ended ${watched}; none was seen before either, so nothing shows that the proxies follow the weight`
 }
 
 /** Watches for 10 s, and up to the timeout as long as the canary serves. */

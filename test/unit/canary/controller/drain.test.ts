@@ -30,7 +30,7 @@ describe('the wait for a canary with weight 0', () => {
     expect(await drained((ms) => (ms <= 1_500 ? 5 : 0))).toEqual({ kind: 'drained', secondsToSafe: 1.5 })
     expect([clock.time, notes]).toEqual([
       2_500,
-      ['the canary is drained: it served its last request 1.5 s after its weight was set to 0'],
+      ['the canary is drained: no request to it ended later than 1.5 s after its weight was set to 0'],
     ])
   })
 
@@ -93,7 +93,7 @@ describe('the wait for a canary with weight 0', () => {
     expect(await drained(() => 0, { perSecond: 1 })).toEqual({ kind: 'drained', secondsToSafe: 0 })
     expect([clock.time, notes]).toEqual([
       9_000,
-      ['the canary is drained: no request reached it in the 9.0 s that this run watched it'],
+      ['the canary is drained: no request to it ended in the 9.0 s that this run watched it'],
     ])
   })
 

@@ -60,7 +60,7 @@ describe('a canary without a weight', () => {
   test('is drained when its counters do not change, whatever their values', async () => {
     expect(await undrained([canary], () => 4_711)).toBeUndefined()
     expect(notes).toEqual([
-      'no request reached the canary in the 9.5 s that this run watched it; none was seen before either, so nothing shows that the proxies follow the weight',
+      'no request to the canary ended in the 9.5 s that this run watched it; none was seen before either, so nothing shows that the proxies follow the weight',
     ])
   })
 
@@ -68,7 +68,7 @@ describe('a canary without a weight', () => {
     expect(await undrained([canary], () => 4_711, 50)).toBeUndefined()
     expect([clock.time, notes]).toEqual([
       1_500,
-      ['the canary is drained: no request reached it in the 1.5 s that this run watched it'],
+      ['the canary is drained: no request to it ended in the 1.5 s that this run watched it'],
     ])
   })
 
