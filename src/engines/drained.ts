@@ -4,6 +4,7 @@ import { waitForDrain } from '../canary/controller/drain.ts'
 import { sampleSidecars } from '../canary/controller/drain-source.ts'
 import { explainUndrained } from '../canary/controller/undrained.ts'
 import type { Observer } from '../canary/metrics/observer.ts'
+import { canaryRate } from '../canary/state/steps.ts'
 import type { VersionSelectors } from '../canary/workload/selectors.ts'
 import type { FollowContext } from './context.ts'
 
@@ -17,7 +18,7 @@ export async function confirmDrained(
   const { clock, note, signal } = deps
   const result = await waitForDrain(sampleSidecars({ observer }), {
     timeoutMs: plan.progressDeadline,
-    perSecond: 0,
+    perSecond: canaryRate(ended, clock.now()) ?? 0,
     isOver: () => signal.aborted,
     clock,
     note,

@@ -15,7 +15,7 @@ import type { ActivePromotion, RecoveryIntent } from '../canary/active-promotion
 import { isSteady } from '../canary/state/steady.ts'
 import { end } from '../canary/state/ending.ts'
 import { initialState } from '../canary/state/start.ts'
-import { endCurrentStep } from '../canary/state/steps.ts'
+import { canaryRate, endCurrentStep } from '../canary/state/steps.ts'
 import type { ActiveState, EndedState, EngineVerdict, Observation, State, StepOutcome } from '../canary/state/types.ts'
 import type { VersionSelectors } from '../canary/workload/selectors.ts'
 import { isConflict } from '../cluster/api-error.ts'
@@ -113,7 +113,7 @@ export class FollowedRun implements ActivePromotion {
   }
 
   private get drainTarget(): DrainTarget {
-    return drainTarget(this.plan, this.selectorsNow)
+    return drainTarget(this.plan, this.selectorsNow, canaryRate(this.current, this.context.deps.clock.now()))
   }
 
   hasEnded(): boolean {

@@ -85,7 +85,7 @@ export function doubtOf(plan: CanaryConfig, state: ActiveState): Doubt | undefin
       leansAgainst: true,
     }
   const missing = results.find((result) => !isPassed(result))
-  if (missing) return open(describeMissing(plan, state.checks, missing))
+  if (missing) return open(describeMissing(plan, state, missing))
   return unansweredOf(plan, state)
 }
 

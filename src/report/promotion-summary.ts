@@ -33,8 +33,8 @@ function totals({ service, userRequests, requestsObserved, secondsToDetect, seco
 function describeLastRequest(secondsToSafe: number): string {
   const after = 'after its weight was set to 0'
   return secondsToSafe === 0
-    ? `No request reached the canary ${after}.`
-    : `The canary served its last request ${secondsToSafe.toFixed(1)} s ${after}.`
+    ? `No request to the canary ended ${after}.`
+    : `No request to the canary ended later than ${secondsToSafe.toFixed(1)} s ${after}.`
 }
 
 function markdown({ heads, rows }: TextTable): string {

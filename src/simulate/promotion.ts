@@ -36,8 +36,8 @@ export function simulatedPlan({ ab: _, ...plan }: CanaryConfig): CanaryConfig {
 
 /** `plan`: see simulatedPlan. `ignoresSuspicion`: evidence that leans against the canary without deciding holds no step. */
 export function promote(plan: CanaryConfig, users: Traffic, { ignoresSuspicion = false } = {}): Outcome {
-  const edge = edgeFor(plan)
-  let state: State = initialState(plan, 0, 0, requestCounts(stableBefore, edge))
+  const edges = edgesFor(plan)
+  let state: State = initialState(plan, 0, 0, requestCounts(stableBefore, edges))
   let [now, requests, failures, userFailures] = [0, 0, 0, 0]
   let wasSuspected = false
   const explain: typeof explainChecks = (...args) => {
@@ -53,7 +53,7 @@ export function promote(plan: CanaryConfig, users: Traffic, { ignoresSuspicion =
     requests += canary.requests
     failures += canary.failures
     if (state.weight > 0) userFailures += canary.failures
-    const { state: after, actions }: Next = next(plan, state, observe(canary, stable, edge), now, explain)
+    const { state: after, actions }: Next = next(plan, state, observe(canary, stable, edges), now, explain)
     state = after
     move(users, state.weight, actions)
     addLoad(state, canary.requests + stable.requests)
@@ -97,20 +97,23 @@ function loadFor(plan: CanaryConfig, users: Traffic): (state: State, served: num
 const stableBefore = { requests: 10_000, failures: 0, slow: 50 }
 
 /**
- * One bucket edge is enough to count slow requests. An edge that is not an integer, and so no array index, makes the
- * objects several times faster.
+ * An edge on each side of the limit, with no request between them, is enough to count slow ones. Edges that are not
+ * integers, and so no array indexes, make the objects several times faster.
  */
-function edgeFor({ checks: { p99 = 99 } }: CanaryConfig): string {
-  return `${p99}.5`
+type Edges = readonly [below: string, above: string]
+
+function edgesFor({ checks: { p99 = 99 } }: CanaryConfig): Edges {
+  return [`${p99 - 1}.5`, `${p99}.5`]
 }
 
-function requestCounts({ requests, failures, slow }: Tally, edge: string): RequestCounts {
+function requestCounts({ requests, failures, slow }: Tally, [below, above]: Edges): RequestCounts {
   if (requests === 0) return noRequests
-  return { requests, failures, abandoned: 0, times: { total: requests, within: { [edge]: requests - slow } } }
+  const fast = requests - slow
+  return { requests, failures, abandoned: 0, times: { total: requests, within: { [below]: fast, [above]: fast } } }
 }
 
-function observe(canary: Tally, stable: Tally, edge: string): Observation {
-  const both = { canary: requestCounts(canary, edge), stable: requestCounts(stable, edge) }
+function observe(canary: Tally, stable: Tally, edges: Edges): Observation {
+  const both = { canary: requestCounts(canary, edges), stable: requestCounts(stable, edges) }
   const share = { canary: false, stable: false }
   return { ...both, users: noRequests, share, ready: true, complete: true, findings: [], gates: {} }
 }

@@ -4,7 +4,15 @@ import { percent } from '../../statistics/percent.ts'
 import { missingRequests } from './certificate.ts'
 import { slowShare, type Checks } from './checks.ts'
 import { certificateOf, type CheckName, type CheckResult } from './check-results.ts'
-import type { LimitCounts } from './request-counts.ts'
+import {
+  countMaybeSlower,
+  countSlower,
+  edgesAround,
+  shownCount,
+  type LimitCounts,
+  type RequestCounts,
+  type Times,
+} from './request-counts.ts'
 
 /** What the check counted, and the limit. */
 export function describeCheck(
@@ -33,15 +41,45 @@ export function describeCheck(
   }
 }
 
-/** Why a check that has not passed does not let the last step start, and what would. */
-export function describeMissing(plan: CanaryConfig, checks: Checks, result: CheckResult): string {
+/** Why a check that has not passed does not let the last step start, and what would. `canary`: all that it served. */
+export function describeMissing(
+  plan: CanaryConfig,
+  { checks, canary }: { checks: Checks; canary: RequestCounts },
+  result: CheckResult,
+): string {
   const certificate = certificateOf(checks.certificates, result.check)
   const missing = missingRequests(certificate)
+  const unclear = result.check === 'p99' ? describeUnclear(canary.times, plan.checks.p99!) : undefined
   return (
     `the evidence does not exclude that ${percent(certificate.tolerated)} of the canary's requests or more ` +
     `${violations[result.check]} (${describeCheck(plan, checks, result)}); ` +
-    `at least ${missing} more good requests are needed: raise \`progressDeadline\` or \`checks.tolerance\`, ` +
-    'or let `load` add requests'
+    (unclear ??
+      `at least ${missing} more good requests are needed: raise \`progressDeadline\` or \`checks.tolerance\`, ` +
+        'or let `load` add requests')
+  )
+}
+
+/** The requests of which the buckets do not tell whether they keep the limit; undefined if there are none. */
+function describeUnclear(times: Times, p99: number): string | undefined {
+  const count = shownCount(countMaybeSlower(times, p99).violations - countSlower(times, p99).violations)
+  return count === 0
+    ? undefined
+    : `${count} of ${times.total} timed requests tell nothing: ${describeInexact(times, p99)}`
+}
+
+/** What a limit between two bucket edges means, and what to do; undefined if it is an edge, or no edge is known. */
+export function describeInexact(times: Times, p99: number): string | undefined {
+  const { below, above } = edgesAround(times, p99)
+  const edges = [below, above].flatMap((edge) => edge ?? [])
+  if (edges.length === 0 || below === above) return undefined
+  const between =
+    edges.length === 2
+      ? `of ${edges.join(' to ')} ms`
+      : `${above === undefined ? 'above' : 'below'} ${edges.join('')} ms`
+  return (
+    `the sidecars' latency buckets have no edge at ${p99} ms, so requests ${between} count neither as good nor as too ` +
+    `slow; set \`checks.p99\` to ${edges.map((edge) => `${edge}ms`).join(' or ')}, or give the pods such an edge ` +
+    '(annotation sidecar.istio.io/statsHistogramBuckets)'
   )
 }
 

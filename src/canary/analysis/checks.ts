@@ -7,6 +7,7 @@ import * as objective from './objective.ts'
 import * as relative from './relative.ts'
 import {
   addRequests,
+  countMaybeSlower,
   countSlower,
   noRequests,
   quantileEdge,
@@ -125,7 +126,7 @@ function addToCertificates(
 ): Certificates {
   const { add } = certificate
   const addSlow = (before: Certificate, ms: number | undefined) =>
-    ms === undefined ? before : add(before, countSlower(canary.times, ms))
+    ms === undefined ? before : add(before, countMaybeSlower(canary.times, ms))
   return {
     successRate: add(successRate, countFailures(canary)),
     ...(p99 ? { p99: addSlow(p99, limitMs) } : {}),
@@ -186,11 +187,14 @@ function addLatencies(
 function compareLatencies(checks: Checks, windows: Windows): Checks {
   const { latency, certificates, stableP99Ms } = checks
   if (!latency || !certificates.latency || stableP99Ms === undefined) return checks
-  const { canary, stable, stableSameWindow } = compareWindows(windows, stableP99Ms)
+  const { canary, canaryAtMost, stable, stableSameWindow } = compareWindows(windows, stableP99Ms)
   return {
     ...checks,
     latency: relative.add(latency, canary, stable),
-    certificates: { ...certificates, latency: certificate.compare(certificates.latency, canary, stableSameWindow) },
+    certificates: {
+      ...certificates,
+      latency: certificate.compare(certificates.latency, canaryAtMost, stableSameWindow),
+    },
   }
 }
 

@@ -4,7 +4,14 @@
 // sample was not served at the same time, and in most samples only one of them publishes. Samples are joined to
 // windows in which both have published. A window of the canary is compared with stable's window before, the same one,
 // and the one after: whatever slowed down both is in one of these, even if the canary published it first.
-import { noRequests, countSlower, addRequests, type LimitCounts, type RequestCounts } from './request-counts.ts'
+import {
+  noRequests,
+  countMaybeSlower,
+  countSlower,
+  addRequests,
+  type LimitCounts,
+  type RequestCounts,
+} from './request-counts.ts'
 
 /** How often a sidecar publishes its histograms: Envoy's stats_flush_interval. */
 export const flushIntervalMs = 5_000
@@ -43,7 +50,8 @@ export function addToWindows(
 }
 
 /**
- * Requests slower than the limit in three complete windows. `canary`: in the middle window. `stable`: the slow
+ * Requests slower than the limit in three complete windows. `canary`: in the middle window. `canaryAtMost`: there,
+ * with those that may be slower, where its buckets have no edge at the limit. `stable`: the slow
  * requests of all three windows, which may have been served at the same time, among the requests of the newest window
  * only. So a slow request of stable counts up to three times, and a request once: in the canary's favour.
  * `stableSameWindow`: in the middle window alone, to certify that the canary is not slower.
@@ -51,12 +59,13 @@ export function addToWindows(
 export function compareWindows(
   [before, same, after]: Windows,
   limitMs: number,
-): { canary: LimitCounts; stable: LimitCounts; stableSameWindow: LimitCounts } {
+): Record<'canary' | 'canaryAtMost' | 'stable' | 'stableSameWindow', LimitCounts> {
   const [slowBefore, slowSame, slowAfter] = [before!, same!, after!].map(({ stable }) =>
     countSlower(stable.times, limitMs),
   ) as [LimitCounts, LimitCounts, LimitCounts]
   return {
     canary: countSlower(same!.canary.times, limitMs),
+    canaryAtMost: countMaybeSlower(same!.canary.times, limitMs),
     stable: {
       requests: slowAfter.requests,
       violations: slowBefore.violations + slowSame.violations + slowAfter.violations,

@@ -89,16 +89,29 @@ const edgesOf = ({ within }: Times) =>
     .map(Number)
     .sort((a, b) => a - b)
 
+/** The bucket edges next to a limit in milliseconds: the limit itself, or one on each side as far as there are. */
+export function edgesAround(times: Times, limitMs: number): { below?: number | undefined; above?: number | undefined } {
+  const edges = edgesOf(times)
+  return { below: edges.findLast((each) => each <= limitMs), above: edges.find((each) => each >= limitMs) }
+}
+
 /**
  * Timed requests, and those that were slower than `limitMs`: above the first bucket edge that is not below the limit,
  * so that a request within the limit never counts as slow.
  */
 export function countSlower(times: Times, limitMs: number): LimitCounts {
-  const edge = edgesOf(times).find((each) => each >= limitMs)
-  return {
-    requests: times.total,
-    violations: edge === undefined ? 0 : Math.max(0, times.total - times.within[String(edge)]!),
-  }
+  const { above } = edgesAround(times, limitMs)
+  return { requests: times.total, violations: above === undefined ? 0 : countAbove(times, above) }
+}
+
+/** As `countSlower`, but above the last edge within the limit, so that no request that is slower counts as good. */
+export function countMaybeSlower(times: Times, limitMs: number): LimitCounts {
+  const { below } = edgesAround(times, limitMs)
+  return { requests: times.total, violations: below === undefined ? times.total : countAbove(times, below) }
+}
+
+function countAbove({ total, within }: Times, edge: number): number {
+  return Math.max(0, total - within[String(edge)]!)
 }
 
 /**

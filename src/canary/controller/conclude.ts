@@ -3,8 +3,8 @@
 import { messageOf } from '../../runtime/errors.ts'
 import { persist } from '../../runtime/retry.ts'
 import { isHeldAsPlanned } from '../state/ending.ts'
-import { weightBeforeEnd } from '../state/steps.ts'
-import type { EndedState, State } from '../state/types.ts'
+import { canaryRate, weightBeforeEnd } from '../state/steps.ts'
+import type { EndedState } from '../state/types.ts'
 import { adopt } from './adopt.ts'
 import { NotCommitted, type Promotion, type PromotionContext } from './context.ts'
 import { diagnose } from './diagnosis.ts'
@@ -83,7 +83,7 @@ async function cleanUpRejected(run: ConcludingRun, ended: Promotion): Promise<Pa
 /** Adds why requests did not follow the weight, in the last step or now that it is 0. */
 async function withCauses(context: PromotionContext, ended: Promotion, drain?: DrainResult): Promise<Promotion> {
   const { cluster, split, selectors, plan, deps } = context
-  const lastPerSecond = requestRate(ended, deps.clock.now())
+  const lastPerSecond = canaryRate(ended, deps.clock.now())
   const scope = { selectors, clients: plan.clients, metrics: plan.metrics, lastPerSecond }
   const undrained = drain && (await explainUndrained(cluster, split, drain, scope, deps.note, deps.clock))
   if (undrained) return asUndrained(ended, undrained.text)
@@ -113,7 +113,7 @@ async function waitUntilDrained({ context, status, heartbeat }: ConcludingRun): 
     await heartbeat()
     return sample()
   }
-  const lastPerSecond = requestRate(status().state, clock.now())
+  const lastPerSecond = canaryRate(status().state, clock.now())
   const waitFor = (timeoutMs: number) =>
     waitForDrain(sampleAsHolder, {
       ...patience,
@@ -137,15 +137,8 @@ async function waitUntilDrained({ context, status, heartbeat }: ConcludingRun): 
 function later(result: DrainResult, seconds: number): DrainResult {
   if (result.kind === 'drained' && result.secondsToSafe !== undefined)
     return { ...result, secondsToSafe: result.secondsToSafe + seconds }
-  return result.kind === 'serving' ? { ...result, seconds: Math.round(result.seconds + seconds) } : result
-}
-
-/** Requests per second that the canary served in its last step; undefined if it had none, or one without a length. */
-function requestRate({ steps }: Pick<State, 'steps'>, now: number): number | undefined {
-  const step = steps.at(-1)
-  if (!step) return undefined
-  const endedAt = 'endedAt' in step ? step.endedAt : now
-  return endedAt > step.shiftedAt ? (1_000 * step.canary.requests) / (endedAt - step.shiftedAt) : undefined
+  const hasRate = result.kind === 'serving' || result.kind === 'unserved'
+  return hasRate ? { ...result, seconds: Math.round(result.seconds + seconds) } : result
 }
 
 async function adoptCanary(run: ConcludingRun): Promise<Partial<Promotion>> {

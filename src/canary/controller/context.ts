@@ -123,7 +123,7 @@ export type NotStarted = 'nothing-to-do' | 'prevented'
 
 /**
  * An ended promotion, for the report. `error`: what went wrong besides the verdict. `rolledBackWith`: the service whose
- * failure rolled this one back too. `secondsToSafe`: from writing weight 0 to the canary's last request. `notStarted`: why
+ * failure rolled this one back too. `secondsToSafe`: from writing weight 0 until the canary's last request ended. `notStarted`: why
  * this run did not start it.
  */
 export type Promotion = EndedState & {

@@ -1,7 +1,7 @@
 // Collects what a person would look up after a canary failed: the last log lines of its pods, and warnings about them.
 import type { Cluster } from '../../cluster/client.ts'
 import type { KubeEvent, Pod } from '../../cluster/objects.ts'
-import { isReady } from '../../cluster/pods.ts'
+import { isReady, lastingStatuses } from '../../cluster/pods.ts'
 import { causeOf } from '../../verify/cause.ts'
 
 /** `cause`: why the pod is not ready, or restarted. */
@@ -36,6 +36,6 @@ async function diagnosePod(cluster: Cluster, namespace: string, pod: Pod): Promi
   }
 }
 
-function restartsOf({ status }: Pod): number {
-  return (status?.containerStatuses ?? []).reduce((sum, { restartCount }) => sum + restartCount, 0)
+function restartsOf(pod: Pod): number {
+  return lastingStatuses(pod).reduce((sum, { restartCount }) => sum + restartCount, 0)
 }

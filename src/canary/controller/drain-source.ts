@@ -26,15 +26,17 @@ export async function drainSource(context: PromotionContext): Promise<DrainSourc
     : { sample: samplePrometheus(context, plan.prometheus), unconfirmedMs: slowestScrapesMs }
 }
 
-/** A pod that ends, or that is not ready and has no running sidecar, gets no requests. */
+/** Where no pod of the canary can serve, the callers alone know whether their proxies still send requests to it. */
 export function sampleSidecars({ observer }: Pick<PromotionContext, 'observer'>): SampleRequests {
   return async () => {
-    if (observer.canaries().every(getsNoRequests)) return 0
     const { observed, canaryTries } = await observer.sample()
-    return observed.complete ? canaryTries : undefined
+    const isKnownByCallers = observer.canaries().every(getsNoRequests) && !observed.callersSilent
+    if (!observed.complete && !isKnownByCallers) return undefined
+    return { served: canaryTries, unserved: observed.unserved?.violations ?? 0 }
   }
 }
 
+/** A pod that ends, or that is not ready and has no running sidecar. */
 function getsNoRequests(pod: Pod): boolean {
   const isEnding = pod.metadata.deletionTimestamp !== undefined
   return !hasRunningSidecar(pod) && (isEnding || !isReady(pod))
@@ -51,6 +53,6 @@ function samplePrometheus(
     const [oldest] = await query(scrapeTimeQuery(plan.metrics, observer.canaries()))
     if (!oldest || (last !== undefined && oldest.value <= last)) return undefined
     last = oldest.value
-    return (await observer.sample()).canaryTries
+    return { served: (await observer.sample()).canaryTries }
   }
 }

@@ -2,11 +2,14 @@
 // to read it, and may be a minute late if the API server refused its watches.
 import type { Clock } from '../../runtime/clock.ts'
 
-/** Requests that the canary served since the last sample; undefined if some of its sidecars did not answer. */
-export type SampleRequests = () => Promise<number | undefined>
+/**
+ * Requests since the last sample: those that the canary served, and those that reached no version and so may have been for
+ * it. Undefined if some of its sidecars did not answer, or its callers', where it has no pods.
+ */
+export type SampleRequests = () => Promise<{ served: number; unserved?: number } | undefined>
 
 /**
- * `perSecond`: the canary's usual rate, so that a pause is not mistaken for the end. `isOver`: there is no reason to
+ * `perSecond`: the canary's usual rate, so that a pause is not mistaken for the end; 0 if nobody knows it. `isOver`: there is no reason to
  * wait any longer.
  */
 export type DrainOptions = {
@@ -20,10 +23,12 @@ export type DrainOptions = {
 }
 
 export type DrainResult =
-  /** It is silent. Seconds from the start until its last request; undefined if none was seen, before or after. */
+  /** It is silent. Seconds from the start until its last request ended; undefined if none was seen, before or after. */
   | { kind: 'drained'; secondsToSafe?: number }
   /** What it still serves after the timeout. */
   | { kind: 'serving'; perSecond: number; seconds: number }
+  /** It serves nothing, but requests of users still fail before they reach any version. */
+  | { kind: 'unserved'; perSecond: number; seconds: number }
   /** Its sidecars do not answer. */
   | { kind: 'unknown' }
   /** There was no reason to wait any longer. */
@@ -38,21 +43,24 @@ const alpha = 0.01
 /**
  * The silence, in milliseconds, after which no more requests are expected. With `perSecond` independent requests a
  * second, pauses of T seconds begin perSecond·e^(−perSecond·T) times a second (a Poisson process), so T is chosen such
- * that `alpha` of them begin in the whole timeout. It is 9.5 s at most.
+ * that `alpha` of them begin in the whole timeout. It is 9.5 s at most, also where the rate is unknown.
  */
 function silenceFor(perSecond: number, timeoutMs: number): number {
-  const needed = perSecond === 0 ? 0 : (1_000 * Math.log((perSecond * timeoutMs) / 1_000 / alpha)) / perSecond
+  const needed = perSecond === 0 ? Infinity : (1_000 * Math.log((perSecond * timeoutMs) / 1_000 / alpha)) / perSecond
   return Math.min(unconfirmedByDefaultMs - sampleMs, Math.max(2 * sampleMs, needed))
 }
 
-/** `lastAt`: seconds until its last request, if there was one. `isSeen`: it is known to have served before. */
+/**
+ * `lastAt`: seconds until its last request ended, if there was one. `isSeen`: it is known to have served before. The
+ * counters show a request only when it ends: one that began before the weight changed may still be under way.
+ */
 function describeSilence(lastAt: number | undefined, isSeen: boolean, seconds: number): string {
   if (lastAt !== undefined)
-    return `the canary is drained: it served its last request ${lastAt.toFixed(1)} s after its weight was set to 0`
+    return `the canary is drained: no request to it ended later than ${lastAt.toFixed(1)} s after its weight was set to 0`
   const watched = `in the ${seconds.toFixed(1)} s that this run watched it`
   return isSeen
-    ? `the canary is drained: no request reached it ${watched}`
-    : `no request reached the canary ${watched}; none was seen before either, so nothing shows that the proxies follow the weight`
+    ? `the canary is drained: no request to it ended ${watched}`
+    : `no request to the canary ended ${watched}; none was seen before either, so nothing shows that the proxies follow the weight`
 }
 
 /** Watches for 10 s, and up to the timeout as long as the canary serves. */
@@ -62,30 +70,38 @@ export async function waitForDrain(
 ): Promise<DrainResult> {
   const startedAt = clock.now()
   const elapsed = () => clock.now() - startedAt
-  let [total, servedAt, silentSamples, isNoted] = [0, startedAt, 0, false]
-  const rate = () => (1_000 * total) / elapsed()
+  let [total, served, servedAt, silentSamples, isNoted] = [0, 0, startedAt, 0, false]
+  const rate = (requests: number) => (1_000 * requests) / elapsed()
   const silentMs = () => clock.now() - servedAt
   while (!isOver() && silentMs() < unconfirmedMs && elapsed() < Math.max(timeoutMs, unconfirmedMs)) {
     await clock.sleep(sampleMs)
-    const requests = await sample().catch(() => undefined)
-    if (requests === undefined) continue
+    const sampled = await sample().catch(() => undefined)
+    if (sampled === undefined) continue
+    const requests = sampled.served + (sampled.unserved ?? 0)
     total += requests
+    served += sampled.served
     silentSamples = requests === 0 ? silentSamples + 1 : 0
     if (requests > 0) servedAt = clock.now()
-    if (silentSamples >= 2 && silentMs() >= silenceFor(Math.max(perSecond, rate()), timeoutMs)) {
+    if (silentSamples >= 2 && silentMs() >= silenceFor(Math.max(perSecond, rate(total)), timeoutMs)) {
       const secondsToSafe = (servedAt - startedAt) / 1_000
       const isSeen = total > 0 || perSecond > 0
       note(describeSilence(total > 0 ? secondsToSafe : undefined, isSeen, elapsed() / 1_000))
       return { kind: 'drained', ...(isSeen ? { secondsToSafe } : {}) }
     }
     if (!isNoted && elapsed() >= unconfirmedByDefaultMs) {
-      const serving = `the canary still serves ${rate().toFixed(1)} requests/s`
+      const serving =
+        served > 0 || total === 0
+          ? `the canary still serves ${rate(served).toFixed(1)} requests/s`
+          : `${rate(total).toFixed(1)} requests/s still reach no version`
       note(`weight 0 is written, but ${serving}: waiting for the proxies (\`progressDeadline\`)`)
       isNoted = true
     }
   }
   const seconds = Math.round(elapsed() / 1_000)
-  if (total > 0 && silentMs() < unconfirmedMs && !isOver()) return { kind: 'serving', perSecond: rate(), seconds }
+  if (total > 0 && silentMs() < unconfirmedMs && !isOver())
+    return served > 0
+      ? { kind: 'serving', perSecond: rate(served), seconds }
+      : { kind: 'unserved', perSecond: rate(total), seconds }
   const why = isOver() ? 'the run does not wait any longer' : 'its sidecars do not answer'
   note(`could not confirm within ${seconds} s that the canary drained: ${why}`)
   return { kind: isOver() ? 'stopped' : 'unknown' }

@@ -22,7 +22,7 @@ import {
 } from '../state/hand-over.ts'
 import { resumeState } from '../state/start.ts'
 import { msLeft } from '../state/progress-view.ts'
-import { setShiftTime } from '../state/steps.ts'
+import { canaryRate, setShiftTime } from '../state/steps.ts'
 import { describeTooLittleTraffic } from '../load/traffic-need.ts'
 import type { Action, ActiveState, EndedState, Next, State } from '../state/types.ts'
 import { splitsTraffic, type Split } from '../../policies/routes.ts'
@@ -124,12 +124,12 @@ export class PromotionRun {
 
   /** What is left to do if this process dies now. */
   get intent() {
-    const { session, selectors, plan, split } = this.context
+    const { session, selectors, plan, split, deps } = this.context
     return {
       split,
       identity: session.identity,
       selectors,
-      drainTarget: drainTarget(plan, selectors),
+      drainTarget: drainTarget(plan, selectors, canaryRate(this.state, deps.clock.now())),
       needsDrainCheck: this.isSafe && this.needsDrainCheck,
     }
   }

@@ -4,6 +4,7 @@ import { systemNamespace, type Pod } from '../../cluster/objects.ts'
 import { canaryKeyOf } from '../../config/names.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
 import { hostOf } from '../../policies/compile/names.ts'
+import { describeInexact } from '../analysis/check-sentences.ts'
 import { initialState, resumeState } from '../state/start.ts'
 import type { ActiveState, State } from '../state/types.ts'
 import { counterReaderFor, createObserver } from '../metrics/observer.ts'
@@ -67,6 +68,9 @@ export async function startPromotion(
     }
     const readCounters = counterReaderFor(cluster, service, deps.readSidecars)
     const observer = await createObserver(cluster, watched.pods, service, note, readCounters)
+    const { p99 } = plan.checks
+    const inexact = p99 === undefined ? undefined : describeInexact(observer.baseline.times, p99)
+    if (inexact !== undefined) deps.warn(`${canaryKeyOf(config, plan.service)}: ${inexact}`)
     const shared = { cluster, config, plan, split, selectors, watched, pinned }
     const context = { ...shared, session, observer, deps: { ...deps, note } }
     return await PromotionRun.start(context, await firstState(context))

@@ -22,13 +22,14 @@ import { lookUpCauses, type LookupScope } from './bypass-causes.ts'
 /**
  * The data to sample a canary from outside its promotion. Plain data, because the main step passes it to the post step.
  */
-export type DrainTarget = LookupScope & { timeoutMs: number }
+export type DrainTarget = ServingScope & { timeoutMs: number }
 
 export function drainTarget(
   { clients, metrics, progressDeadline }: CanaryConfig,
   selectors: VersionSelectors,
+  lastPerSecond?: number,
 ): DrainTarget {
-  return { selectors, clients, metrics, timeoutMs: progressDeadline }
+  return { selectors, clients, metrics, timeoutMs: progressDeadline, lastPerSecond }
 }
 
 /** `serving`: the canary still gets requests. `unseen`: nothing shows whether it does. `text`: why, in words. */
@@ -53,9 +54,9 @@ export async function findUndrained(
   note: (line: string) => void,
   clock: Clock = systemClock,
 ): Promise<Undrained | undefined> {
-  const { selectors, metrics, timeoutMs } = target
+  const { selectors, metrics, timeoutMs, lastPerSecond = 0 } = target
   const sample = drainSampler(cluster, split.namespace, selectors.canary, metrics)
-  const result = await waitForDrain(sample, { timeoutMs, perSecond: 0, isOver: () => false, clock, note })
+  const result = await waitForDrain(sample, { timeoutMs, perSecond: lastPerSecond, isOver: () => false, clock, note })
   return explainUndrained(cluster, split, result, target, note, clock)
 }
 
@@ -69,6 +70,7 @@ export async function explainUndrained(
   clock: Clock,
 ): Promise<Undrained | undefined> {
   if (result.kind === 'unknown') return { kind: 'unseen', text: unseen(split) }
+  if (result.kind === 'unserved') return { kind: 'unseen', text: unserved(split, result) }
   if (result.kind !== 'serving') return undefined
   const undrained = await explainServing(cluster, split, result, scope, clock)
   if (undrained) return undrained
@@ -80,6 +82,18 @@ function unseen({ service, canary }: Split): string {
   return (
     `weight 0 is written, and this run cannot see whether requests still reach ${canary.name} of ${service}: its ` +
     'sidecars do not answer; check that the account may get pods/proxy, and look at the counters of its pods'
+  )
+}
+
+function unserved(
+  { service, canary }: Split,
+  { perSecond, seconds }: Extract<DrainResult, { kind: 'unserved' }>,
+): string {
+  return (
+    `weight 0 is written, and ${seconds} s later ${perSecond.toFixed(1)} requests/s to ${service} still fail before they ` +
+    "reach any version (Envoy's flags UH, NR, NC, UF, UO): they may be for " +
+    `${canary.name}, whose pods are gone or ejected, so nothing shows that the proxies follow the weight; see ` +
+    '`istioctl proxy-status`, and the endpoints of both versions'
   )
 }
 
@@ -104,12 +118,13 @@ export function drainSampler(
     const known = before
     before = new Map([...(known ?? []), ...readings])
     if (!known || readings.size < pods.length) return undefined
-    return [...readings]
+    const { requests: served } = [...readings]
       .flatMap(([id, reading]) => {
         const delta = counterDeltas(known.get(id) ?? reading, reading)
         return names.map((each) => countServed(delta, each))
       })
-      .reduce(addRequests, noRequests).requests
+      .reduce(addRequests, noRequests)
+    return { served }
   }
 }
 

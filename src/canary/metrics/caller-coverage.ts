@@ -40,6 +40,11 @@ function addAnswers(before: FinalAnswers, sample: FinalAnswers): FinalAnswers {
   return { answered: added('answered'), failed: added('failed') }
 }
 
+/** No fewer than given, and no more: those would be of others. */
 function areReceived({ given, received }: Answers): boolean {
-  return received >= given / 2 && received >= given * (1 - tolerance.share) - tolerance.answers
+  return reaches(received, given) && reaches(given, received)
+}
+
+function reaches(count: number, other: number): boolean {
+  return count >= other / 2 && count >= other * (1 - tolerance.share) - tolerance.answers
 }

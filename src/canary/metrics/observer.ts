@@ -21,6 +21,7 @@ import { prometheusReader } from './prometheus-counters.ts'
 import { countCalls, countServed } from './request-outcomes.ts'
 import { defaultRetries, type RetryPolicy } from './retries.ts'
 import { sidecarReader } from './sidecars.ts'
+import { findUnreadable } from './unreadable-series.ts'
 import { countUnserved } from './unserved-requests.ts'
 import { attributeToVersions } from './version-attribution.ts'
 import { createVersionCounter, type PodReading } from './version-counter.ts'
@@ -85,6 +86,7 @@ export async function createObserver(
   const callers = new Set<string>()
   let silentBefore = new Set<string>()
   let countedAll = false
+  let unreadable: string | undefined
 
   /** Of the pods of this version that have a sidecar. */
   function shareRead(version: VersionRole, running: Pod[], sampled: Pod[]): number {
@@ -116,6 +118,10 @@ export async function createObserver(
     const readings = podReadings(sampled, answers, role, memory, restartsSeen)
     const haveCallersAnswered = rememberCallers(running, sampled, readings)
     const complete = watches.every((watch) => watch.fresh()) && allCanariesRead(sampled.map(role), readings)
+    // What came before such a sample is no evidence either, so later ones do not make up for it.
+    unreadable ??= readings
+      .map(({ delta, role: ofRole }) => findUnreadable(delta, metrics, hosts, ofRole !== 'client'))
+      .find((fault) => fault !== undefined)
     const users = readings.map(({ delta }) => calls(delta)).reduce(addRequests, noRequests)
     const attribution = attributeToVersions(all, role, ownHosts)
     const unserved = readings
@@ -144,6 +150,7 @@ export async function createObserver(
         ...(health.podFailure ? { fault: health.podFailure.text } : {}),
         complete,
         ...(haveCallersAnswered ? {} : { callersSilent: true }),
+        ...(unreadable === undefined ? {} : { unreadable }),
       },
       health,
       countsAll: countedAll && countedAllBefore,

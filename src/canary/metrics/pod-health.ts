@@ -1,6 +1,6 @@
 // Whether the canary's pods are healthy, from their status in the API server. Pure.
 import type { Pod } from '../../cluster/objects.ts'
-import { isReady } from '../../cluster/pods.ts'
+import { isReady, lastingStatuses } from '../../cluster/pods.ts'
 import { podId } from './counter-reader.ts'
 
 /** The number of restarts of each container; the key is the pod's id and the container's name. */
@@ -9,9 +9,7 @@ export type Restarts = ReadonlyMap<string, number>
 export function restartsOf(pods: Pod[]): Restarts {
   return new Map(
     pods.flatMap((pod) =>
-      (pod.status?.containerStatuses ?? []).map(
-        ({ name, restartCount }) => [containerId(pod, name), restartCount] as const,
-      ),
+      lastingStatuses(pod).map(({ name, restartCount }) => [containerId(pod, name), restartCount] as const),
     ),
   )
 }
@@ -38,7 +36,7 @@ function isEnding({ metadata, status }: Pod): boolean {
 }
 
 function faultsOf(pod: Pod, before: Restarts): { pod: Pod; text: string }[] {
-  return (pod.status?.containerStatuses ?? []).flatMap(({ name, restartCount, state }) => {
+  return lastingStatuses(pod).flatMap(({ name, restartCount, state }) => {
     const container = `container ${name} of ${pod.metadata.name}`
     if (state?.waiting?.reason === 'CrashLoopBackOff') return [{ pod, text: `${container} crashes in a loop` }]
     if (restartCount <= (before.get(containerId(pod, name)) ?? 0)) return []

@@ -126,10 +126,15 @@ function isAnswer({ reporter, response_code: code, response_flags: flags = '-' }
 }
 
 export function isCallTo(hosts: string[], labels: SeriesLabels): boolean {
-  const { reporter, destination_service: fullName, destination_service_name: shortName } = labels
-  if (reporter !== 'source') return false
+  if (labels['reporter'] !== 'source') return false
+  const {
+    destination_service: fullName,
+    destination_service_name: name,
+    destination_service_namespace: namespace,
+  } = labels
   if (fullName !== undefined) return hosts.includes(fullName)
-  return hosts.some((host) => host.split('.')[0] === shortName)
+  // Services of other namespaces may have the same name.
+  return hosts.some((host) => host.startsWith(`${name}.${namespace}.`))
 }
 
 function countRequests(

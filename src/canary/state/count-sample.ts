@@ -18,11 +18,11 @@ export function addObservation(
   now: number,
 ): ActiveState {
   const { countersMissingSince, unguardedSince, unservedSince, ...rest } = before
-  const { users, complete, unguarded, findings, gates } = observation
+  const { users, complete, unreadable, unguarded, findings, gates } = observation
   const passed = Object.entries(gates).flatMap(([gate, { state }]) => (state === 'pass' ? [gate as Gate] : []))
   const state: ActiveState = {
     ...rest,
-    ...(complete ? {} : { countersMissingSince: countersMissingSince ?? now }),
+    ...(complete && unreadable === undefined ? {} : { countersMissingSince: countersMissingSince ?? now }),
     ...(unguarded ? { unguardedSince: unguardedSince ?? now } : {}),
     stableTotal: addRequests(before.stableTotal, observation.stable),
     findings: { ...before.findings, ...Object.fromEntries(findings.map((finding) => [finding.name, finding])) },

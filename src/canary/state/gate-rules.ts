@@ -49,7 +49,7 @@ export function waitForConfirmation(
   const revoked = findRevoked(state, results)
   if (isConfirmed && !revoked) return advance(plan, state, now)
   if (now - state.confirmingSince < plan.confirmTimeout) return stay(state)
-  if (isConfirmed) return endInconclusive(plan, state, describeMissing(plan, state.checks, revoked!), now)
+  if (isConfirmed) return endInconclusive(plan, state, describeMissing(plan, state, revoked!), now)
   const said = quote(gates['confirm-promotion'])
   const reason = `the promotion was not confirmed${said} within ${plan.confirmTimeout / 1000} s (\`confirmTimeout\`)`
   return endFailed(plan, state, reason, now)

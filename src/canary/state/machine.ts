@@ -7,6 +7,7 @@ import { endFailed } from './ending.ts'
 import { findFailure, findRollbackRequest, handleDrift, rollBackOnRequest } from './failure-rules.ts'
 import { waitForConfirmation, waitToStart } from './gate-rules.ts'
 import {
+  endUnreadable,
   findStableOutage,
   findUnserved,
   handleStableOutage,
@@ -35,6 +36,7 @@ const rules: Rule[] = [
   rule({ when: findRollbackRequest, then: rollBackOnRequest }),
   rule({ when: findFailure, then: (reason, { plan, state, now }) => endFailed(plan, state, reason, now) }),
   rule({ when: ({ observation }) => observation.drift, then: handleDrift }),
+  rule({ when: ({ observation }) => observation.unreadable, then: endUnreadable }),
   rule({ when: findStableOutage, then: handleStableOutage }),
   rule({ when: findUnserved, then: handleUnserved }),
   rule({ when: ({ state }) => inPhase(state, 'waiting'), then: waitToStart }),

@@ -73,6 +73,12 @@ export function waitForCounters(since: number, { plan, state, now }: RuleInput):
   )
 }
 
+// Nobody can tell which requests failed. That lasts until somebody changes the mesh, so there is nothing to wait for.
+
+export function endUnreadable(reason: string, { plan, state, now }: RuleInput): Next {
+  return giveUp(plan, state, reason, now)
+}
+
 // The guard is gone, and its successor does not watch yet. If this run were lost now, nobody would return the traffic.
 
 export function waitForGuard(since: number, { plan, state, now }: RuleInput): Next {

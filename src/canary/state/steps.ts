@@ -118,3 +118,22 @@ export function progressOf(state: BetweenSteps | State): Progress {
     takeovers,
   }
 }
+
+/**
+ * Requests per second that the canary served at the weight of its last step, by all steps: the last one may have ended
+ * before its first request. Undefined if none has lasted for a moment.
+ */
+export function canaryRate({ steps }: Pick<State, 'steps'>, now: number): number | undefined {
+  const last = steps.at(-1)
+  if (!last) return undefined
+  const isByHeader = ({ kind }: Step) => kind === 'ab'
+  // Requests that match a header are no share of all.
+  const shareOf = (step: Step) => (isByHeader(step) ? 1 : step.weight / 100)
+  let [requests, fullSeconds] = [0, 0]
+  for (const step of steps.filter((each) => isByHeader(each) === isByHeader(last))) {
+    const endedAt = 'endedAt' in step ? step.endedAt : now
+    requests += step.canary.requests
+    fullSeconds += (shareOf(step) * (endedAt - step.shiftedAt)) / 1_000
+  }
+  return fullSeconds > 0 ? (shareOf(last) * requests) / fullSeconds : undefined
+}

@@ -34,6 +34,8 @@ export type Observation = {
   complete: boolean
   /** A client that has called before was not read, so the users' requests are not all counted. */
   callersSilent?: true
+  /** Why the counters, though read, do not tell which requests failed. */
+  unreadable?: string
   /** By what the canary's share is judged; undefined if the requests of some pods of a version were not counted. */
   share?: Pinned
   /** The latest answers of queries, commands and webhooks. */

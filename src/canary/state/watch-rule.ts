@@ -64,7 +64,7 @@ function findDoubt(state: WatchingState, { plan, results, observation }: RuleInp
   const cold = isLast || needsProof ? findColdCanary(plan, state) : undefined
   if (cold !== undefined) return () => cold
   const uncertified = needsProof && results.find((result) => !isPassed(result))
-  return uncertified ? () => describeMissing(plan, state.checks, uncertified) : undefined
+  return uncertified ? () => describeMissing(plan, state, uncertified) : undefined
 }
 
 /**

@@ -36,7 +36,7 @@ function promotionFacts(report: PromotionReport): Markup {
     ['requests of users', String(total)],
     ["users' failures", total > 0 ? `${failed} (${percent(failed / total)})` : String(failed)],
     ['decided after', secondsToDetect === undefined ? undefined : `${secondsToDetect.toFixed(1)} s`],
-    ['last request after weight 0', secondsToSafe === undefined ? undefined : `${secondsToSafe.toFixed(1)} s`],
+    ['last request ended after weight 0', secondsToSafe === undefined ? undefined : `${secondsToSafe.toFixed(1)} s`],
   ])
 }
 

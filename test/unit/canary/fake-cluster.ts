@@ -24,6 +24,8 @@ export class FakeCluster {
   virtualService: VirtualService
   /** The share of the canary's requests that fail. */
   failureShare = 0
+  /** The edges of the latency buckets, in milliseconds; each request is faster than all of them. */
+  edges: number[] = []
   /** How long the proxies take to follow a written weight. */
   proxyLagMs = 0
   /** Runs before each call. If it returns an error, the call fails with that error. */
@@ -164,7 +166,11 @@ export class FakeCluster {
     const failed = version === 'v2' ? Math.floor(this.served.failed) : 0
     const line = (code: number, count: number) =>
       `istio_requests_total{reporter="destination",response_code="${code}"} ${count}\n`
-    return line(200, Math.floor(this.served[version as 'v1' | 'v2']) - failed) + line(503, failed)
+    const all = Math.floor(this.served[version as 'v1' | 'v2'])
+    const buckets = [...this.edges, '+Inf'].map(
+      (le) => `istio_request_duration_milliseconds_bucket{reporter="destination",le="${le}"} ${all}\n`,
+    )
+    return [line(200, all - failed), line(503, failed), ...(this.edges.length > 0 ? buckets : [])].join('')
   }
 
   private patchLease(operations: PatchOperation[]): Lease {

@@ -443,6 +443,30 @@ describe('traffic', () => {
   })
 })
 
+describe('a limit of p99', () => {
+  const warningsAt = async (p99: string) => {
+    const cluster = new FakeCluster()
+    cluster.edges = [250, 500]
+    const canary = `{ service: backend, steps: [50, 100], interval: 10s, guard: off, warmup: 0, checks: { p99: ${p99} } }`
+    expect((await cluster.promote(configOf(`{ namespace: shop, canary: ${canary} }`))).verdict).toBe('promoted')
+    return cluster.warnings
+  }
+
+  test('between two edges of the latency buckets is warned of', async () => {
+    expect(await warningsAt('300ms')).toEqual([
+      "canary: the sidecars' latency buckets have no edge at 300 ms, so requests of 250 to 500 ms count neither as good nor as too slow; set `checks.p99` to 250ms or 500ms, or give the pods such an edge (annotation sidecar.istio.io/statsHistogramBuckets)",
+    ])
+  })
+
+  test('above the last edge is warned of', async () => {
+    expect(await warningsAt('2s')).toEqual([expect.stringContaining('so requests above 500 ms count neither')])
+  })
+
+  test('at an edge is not', async () => {
+    expect(await warningsAt('500ms')).toEqual([])
+  })
+})
+
 describe('an API server that is away when the promotion ends', () => {
   const plan = (more = '') =>
     configOf(

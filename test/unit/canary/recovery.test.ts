@@ -166,7 +166,7 @@ describe('the post step checks that the canary drains, and', () => {
     serving(20_000)
     expect(await namespace.recover()).toBe('all traffic of backend was returned to v1')
     expect(namespace.notes.at(-1)).toBe(
-      'the canary is drained: it served its last request 20.0 s after its weight was set to 0',
+      'the canary is drained: no request to it ended later than 20.0 s after its weight was set to 0',
     )
   })
 

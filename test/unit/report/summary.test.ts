@@ -219,7 +219,7 @@ xychart-beta
   test('explains the result in words and lists the counts of every check', () => {
     expect(text).toContain('\n\n**rolled back**: every step passed its checks\n\n')
     expect(text).toContain(
-      "Requests to the canary: 200. Requests of the users of backend: 4200, failed: 1. Decided 1.0 s after the canary's first request. The canary served its last request 0.5 s after its weight was set to 0.",
+      "Requests to the canary: 200. Requests of the users of backend: 4200, failed: 1. Decided 1.0 s after the canary's first request. No request to the canary ended later than 0.5 s after its weight was set to 0.",
     )
     expect(text).toContain('| success rate | 1 of 200 | 0 of 4000 | 0.5 of 100 | 1.2e+4 of 20 | pass |')
     expect(text).toContain('(here 0.5); the canary fails when the sum reaches the limit.')

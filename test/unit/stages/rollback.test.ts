@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import { createRecorder } from '../../../src/report/recorder.ts'
 import { emptyReport } from '../../../src/report/report.ts'
@@ -7,6 +7,12 @@ import { rollback } from '../../../src/stages/promote.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
 import { clusterWith, configOf, pod, to, virtualService } from '../fixtures.ts'
 import { patched } from '../patched.ts'
+
+// The stage watches a canary whose rate it does not know for almost 10 s.
+vi.mock('../../../src/runtime/clock.ts', async (original) => {
+  const { FakeClock } = await import('../fake-clock.ts')
+  return { ...(await original<object>()), systemClock: new FakeClock() }
+})
 
 const podOf = (version: string, ready = true) =>
   pod({

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { waitForDrain, type DrainResult } from '../../../../src/canary/controller/drain.ts'
+import { waitForDrain, type DrainResult, type SampleRequests } from '../../../../src/canary/controller/drain.ts'
 import { FakeClock } from '../../fake-clock.ts'
 import { randomFrom } from '../../random.ts'
 
@@ -12,10 +12,11 @@ beforeEach(() => {
 
 /** The result when each sample is what `sample` returns at that time. */
 function drained(
-  sample: (ms: number) => number | undefined,
+  sample: (ms: number) => number | Awaited<ReturnType<SampleRequests>>,
   { perSecond = 20, timeoutMs = 60_000, isOver = (): boolean => false } = {},
 ): Promise<DrainResult> {
-  return waitForDrain(() => Promise.resolve(sample(clock.time)), {
+  const sampled = (what: ReturnType<typeof sample>) => (typeof what === 'number' ? { served: what } : what)
+  return waitForDrain(() => Promise.resolve(sampled(sample(clock.time))), {
     timeoutMs,
     perSecond,
     isOver,
@@ -29,7 +30,7 @@ describe('the wait for a canary with weight 0', () => {
     expect(await drained((ms) => (ms <= 1_500 ? 5 : 0))).toEqual({ kind: 'drained', secondsToSafe: 1.5 })
     expect([clock.time, notes]).toEqual([
       2_500,
-      ['the canary is drained: it served its last request 1.5 s after its weight was set to 0'],
+      ['the canary is drained: no request to it ended later than 1.5 s after its weight was set to 0'],
     ])
   })
 
@@ -37,6 +38,14 @@ describe('the wait for a canary with weight 0', () => {
     expect(await drained((ms) => (ms <= 45_000 ? 5 : 0))).toEqual({ kind: 'drained', secondsToSafe: 45 })
     clock = new FakeClock()
     expect(await drained(() => 5)).toEqual({ kind: 'serving', perSecond: 10, seconds: 60 })
+  })
+
+  test('lasts while requests reach no version, because they may have been for it', async () => {
+    const failing = (ms: number) => ({ served: 0, unserved: ms <= 20_000 ? 2 : 0 })
+    expect(await drained(failing)).toEqual({ kind: 'drained', secondsToSafe: 20 })
+    expect(notes[0]).toContain('weight 0 is written, but 4.0 requests/s still reach no version')
+    clock = new FakeClock()
+    expect(await drained(() => ({ served: 0, unserved: 2 }))).toEqual({ kind: 'unserved', perSecond: 4, seconds: 60 })
   })
 
   test('ends after 10 s without an answer of its sidecars, even if they answered before', async () => {
@@ -84,8 +93,15 @@ describe('the wait for a canary with weight 0', () => {
     expect(await drained(() => 0, { perSecond: 1 })).toEqual({ kind: 'drained', secondsToSafe: 0 })
     expect([clock.time, notes]).toEqual([
       9_000,
-      ['the canary is drained: no request reached it in the 9.0 s that this run watched it'],
+      ['the canary is drained: no request to it ended in the 9.0 s that this run watched it'],
     ])
+  })
+
+  test('takes 9.5 s if nobody knows the rate, so that a request every 1.5 s is seen', async () => {
+    expect(await drained((ms) => (ms % 1_500 === 0 ? 1 : 0), { perSecond: 0 })).toMatchObject({ kind: 'serving' })
+    clock = new FakeClock()
+    await drained(() => 0, { perSecond: 0 })
+    expect(clock.time).toBe(9_500)
   })
 
   test('claims no last request, and no safety, of a canary without any traffic', async () => {

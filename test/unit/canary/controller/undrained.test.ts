@@ -28,7 +28,7 @@ describe('a canary without a weight', () => {
   }
   const counter = (count: number) => `istio_requests_total{reporter="destination",response_code="200"} ${count}`
   const canary = pod({ metadata: { labels: { version: 'v2' } } })
-  const undrained = (pods: Pod[], count: () => number) =>
+  const undrained = (pods: Pod[], count: () => number, lastPerSecond?: number) =>
     findUndrained(
       clusterWith({
         list: (kind: string) =>
@@ -43,7 +43,7 @@ describe('a canary without a weight', () => {
         log: () => Promise.resolve(''),
       }),
       split,
-      drainTarget,
+      { ...drainTarget, lastPerSecond },
       (line) => notes.push(line),
       clock,
     )
@@ -60,7 +60,15 @@ describe('a canary without a weight', () => {
   test('is drained when its counters do not change, whatever their values', async () => {
     expect(await undrained([canary], () => 4_711)).toBeUndefined()
     expect(notes).toEqual([
-      'no request reached the canary in the 1.5 s that this run watched it; none was seen before either, so nothing shows that the proxies follow the weight',
+      'no request to the canary ended in the 9.5 s that this run watched it; none was seen before either, so nothing shows that the proxies follow the weight',
+    ])
+  })
+
+  test('is drained after a second of silence if the run that promoted it has seen many requests', async () => {
+    expect(await undrained([canary], () => 4_711, 50)).toBeUndefined()
+    expect([clock.time, notes]).toEqual([
+      1_500,
+      ['the canary is drained: no request to it ended in the 1.5 s that this run watched it'],
     ])
   })
 
@@ -73,7 +81,7 @@ describe('a canary without a weight', () => {
 
   test('is drained when it has no pods', async () => {
     expect(await undrained([], () => 0)).toBeUndefined()
-    expect(clock.time).toBeLessThanOrEqual(2_000)
+    expect(clock.time).toBe(9_500)
   })
 
   test('is reported as undrained because someone has given it traffic again', async () => {
@@ -106,6 +114,17 @@ describe('a canary without a weight', () => {
     const lines = () => `envoy_${counter(clock.time / 100)}`
     const cluster = clusterWith({ ...listing({ Pod: [canary] }), pod: () => Promise.resolve(lines()) })
     expect(await findUndrained(cluster, split, drainTarget, () => undefined, clock)).toMatchObject({ kind: 'serving' })
+  })
+
+  test('is not called drained while requests reach no version', async () => {
+    const result = { kind: 'unserved', perSecond: 4, seconds: 60 } as const
+    const found = await explainUndrained(clusterWith({}), split, result, drainTarget, () => undefined, clock)
+    expect(found).toMatchObject({
+      kind: 'unseen',
+      text: expect.stringContaining(
+        '60 s later 4.0 requests/s to backend still fail before they reach any version',
+      ) as string,
+    })
   })
 
   test('that still serves is reported with the route that bypasses the split', async () => {

@@ -322,3 +322,15 @@ test('the observer shows what reached the canary even if no caller counts it', a
   fake.counters = { ...fake.counters, b: served(2) }
   expect(await sample()).toMatchObject({ canaryTries: 2, observed: { canary: { requests: 0 } } })
 })
+
+test('the observer says from the first such sample on that a Telemetry hides which requests failed', async () => {
+  const fake = mesh([of('v1', 'a'), of('v2', 'b')], { a: served(0), b: served(0) })
+  const { sample } = await fake.observe()
+  expect((await sample()).observed).not.toHaveProperty('unreadable')
+  fake.counters['b'] = { 'istio_requests_total{reporter="destination",response_code="5xx"}': 50 }
+  const unreadable =
+    'the counters of the sidecars carry response_code "5xx", so they do not tell which requests failed: ' +
+    'let the Telemetry keep the tag response_code as Istio sets it, and run again'
+  expect((await sample()).observed).toMatchObject({ complete: true, unreadable })
+  expect((await sample()).observed).toMatchObject({ unreadable })
+})

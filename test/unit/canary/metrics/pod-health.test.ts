@@ -55,6 +55,21 @@ describe('a fault of the canary', () => {
     })
   })
 
+  test('is a native sidecar that restarted since, but no other init container', () => {
+    const withInit = (restartCount: number, restartPolicy?: 'Always') =>
+      pod({
+        spec: {
+          containers: [{ name: 'app' }],
+          initContainers: [{ name: 'agent', ...(restartPolicy && { restartPolicy }) }],
+        },
+        status: { initContainerStatuses: [container('agent', { restartCount })] },
+      })
+    const faultOf = (...kind: 'Always'[]) =>
+      healthOf([withInit(1, ...kind)], restartsOf([withInit(0, ...kind)])).podFailure?.text
+    expect(faultOf('Always')).toBe('container agent of backend-1 was restarted during the promotion')
+    expect(faultOf()).toBeUndefined()
+  })
+
   test('is a restart in a pod that was created later', () => {
     expect(healthOf([withRestarts(1, { uid: 'uid-2' })], restartsOf([withRestarts(5)])).podFailure?.text).toContain(
       'was restarted',
@@ -86,7 +101,9 @@ test('restart counts distinguish pod and container, even for a replacement with 
   const pods = [withRestarts(1, { uid: 'a' }), withRestarts(2, { uid: 'b' })]
   expect(restartsOf(pods)).toEqual(
     new Map([
+      ['a/istio-proxy', 0],
       ['a/app', 1],
+      ['b/istio-proxy', 0],
       ['b/app', 2],
     ]),
   )

@@ -182,13 +182,23 @@ describe('the requests that clients sent to the service', () => {
       `,destination_service="${host}",destination_service_name="x"`,
       three,
     ],
-    ['under its short name if there is no full one', ',destination_service_name="backend"', three],
+    [
+      'under its short name and its namespace if there is no full one',
+      ',destination_service_name="backend",destination_service_namespace="shop"',
+      three,
+    ],
+    [
+      'but not under its short name in another namespace',
+      ',destination_service_name="backend",destination_service_namespace="other"',
+      none,
+    ],
+    ['but not under its short name in an unknown namespace', ',destination_service_name="backend"', none],
     [
       'but not for a service of the same name in another namespace',
       ',destination_service="backend.other.svc.cluster.local",destination_service_name="backend"',
       none,
     ],
-    ['but not for another service', ',destination_service_name="frontend"', none],
+    ['but not for another service', ',destination_service_name="frontend",destination_service_namespace="shop"', none],
     ['but not for an unknown service', '', none],
   ])('are counted %s', (_, more, expected) => {
     expect(ask(more)).toEqual(expected)

@@ -91,6 +91,11 @@ describe("the versions' own sidecars decide", () => {
     )
   })
 
+  test('while the callers count more answers than the versions gave', () => {
+    const more = sampleOf({ ...healthy, callers: { canary: { ok: 10 }, stable: { ok: 130 } } })
+    expect(lastOf(more, sampleOf({ ...failing, callers: { canary: {}, stable: {} } }))).toEqual(byServers)
+  })
+
   test('while some callers of stable are not read', () => {
     const half = { canary: { ok: 10 }, stable: { ok: 45 } }
     const partly = sampleOf({ ...healthy, callers: half })

@@ -150,6 +150,22 @@ test('a canary that turns bad while a webhook has to confirm the last step does 
   expect(outcomeOf(state)!.verdict).toBe('inconclusive')
 })
 
+describe('a limit of p99 between two bucket edges', () => {
+  const limit = 'steps: [50, 100], warmup: 0, checks: { p99: 700ms, noWorseThanStable: false }'
+
+  test('certifies no canary whose requests may be slower, and the reason names the edges', () => {
+    const { outcome } = promote(limit, () => ({ requests: 20, slow: 20 }))
+    expect(outcome.verdict).toBe('inconclusive')
+    expect(outcome.reason).toMatch(
+      /are too slow \(latency: 0 of \d+ canary requests .*\); (\d+) of \1 timed requests tell nothing: the sidecars' latency buckets have no edge at 700 ms, so requests of 500 to 10000 ms count neither as good nor as too slow; set `checks.p99` to 500ms or 10000ms, or give the pods such an edge/,
+    )
+  })
+
+  test('certifies one whose requests are below both', () => {
+    expect(promote(limit, () => ({ requests: 20 })).outcome.verdict).toBe('promoted')
+  })
+})
+
 describe('a canary that is worse than tolerated', () => {
   const share = (more: string, canary: (random: () => number) => Canary) => {
     const random = randomFrom(3)

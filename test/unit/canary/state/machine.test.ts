@@ -361,6 +361,21 @@ describe('too little evidence', () => {
   })
 })
 
+describe('counters that do not tell which requests failed', () => {
+  const unreadable = 'the counters of the sidecars carry response_code "5xx"'
+
+  test.each<[string, number, number[]]>([
+    ['before the first step', 0, [0]],
+    ['in a step', 20, [5, 25, 0]],
+  ])('end the promotion at once %s', (_, from, weights) => {
+    const { state, actions, seconds } = simulate(plan, initialState(plan, 0, 0), (second) =>
+      sample(20, 0, second > from ? { unreadable } : {}),
+    )
+    expect(weightsIn(actions)).toEqual(weights)
+    expect([verdictOf(state), reasonOf(state), seconds]).toEqual(['inconclusive', unreadable, from + 1])
+  })
+})
+
 describe('counters that cannot be read', () => {
   const unreadable = sample(0, 0, { stable: noRequests, complete: false })
   const interrupted = (choice: string, from = 5, until = Infinity) => {
