@@ -112,7 +112,8 @@ test('no text of a pod in the printed JSON is a command of the runner, and the J
   const spy = vi.spyOn(process.stdout, 'write').mockImplementation((text) => ((printed += String(text)), true))
   onTestFinished(() => spy.mockRestore())
   const named = { ...report, reason: 'it logged ##[add-mask]x \u009b2J' }
-  const screen = { info: () => undefined, success: () => undefined } as unknown as Terminal
+  const ignore = () => undefined
+  const screen = { info: ignore, success: ignore, error: ignore } as unknown as Terminal
   await writeResults(named, {}, 'json', screen)
   expect(printed).not.toMatch(/##\[|\u009b/)
   expect(JSON.parse(printed)).toEqual(JSON.parse(JSON.stringify(named)))
