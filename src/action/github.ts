@@ -10,6 +10,7 @@ import { readGuardProgram, runName, tempDir } from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
 import type { AfterRun } from '../report/after-run.ts'
 import { faultOfHtmlPath } from '../report/write-html.ts'
+import { prepareFile } from '../report/write.ts'
 import { withoutRunnerCommands } from '../runtime/runner-commands.ts'
 import { abortOnSignals } from '../runtime/signals.ts'
 import type { FleetHost } from '../fleet/run-fleet.ts'
@@ -28,8 +29,10 @@ async function main(): Promise<void> {
   const config = load()
   if (!config) return
   const jsonFile = config.report ?? join(tempDir(), 'mesh-canary-report.json')
-  const fault = faultOfHtmlPath(config.htmlReport, { 'the JSON report': jsonFile })
-  if (fault !== undefined) return fail(`html-report: ${fault}`, 'Input')
+  const htmlFault = faultOfHtmlPath(config.htmlReport, { 'the JSON report': jsonFile })
+  if (htmlFault !== undefined) return fail(`html-report: ${htmlFault}`, 'Input')
+  const reportFault = prepareFile(jsonFile)
+  if (reportFault !== undefined) return fail(`report: ${reportFault}`, 'Input')
   // Only now: most of the program need not be loaded to say that an input is wrong.
   const [{ runFleet }, { startReporting }] = await Promise.all([
     import('../fleet/run-fleet.ts'),

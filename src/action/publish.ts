@@ -42,7 +42,7 @@ function setOutput(name: string, value: string | number | boolean): void {
 function writeSummary(report: Report, files: ReportFiles): void {
   const file = process.env['GITHUB_STEP_SUMMARY']
   const fault = file ? writeText(file, summary(report, files), 'a') : undefined
-  if (fault !== undefined) fail(`the job summary ${fault}`, 'Summary')
+  if (fault !== undefined) core.warning(`the job summary ${fault}`, { title: 'Summary' })
 }
 
 function annotate({ error, promotions }: Report): void {

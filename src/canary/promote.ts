@@ -18,12 +18,15 @@ import { sharedSidecarReaders } from './metrics/shared-reader.ts'
 import { handOverPromoted, isHandedOver, outcomeOf, tellOfFailure, watchWhileWaiting } from './other-clusters.ts'
 import { startWave } from './start-wave.ts'
 import { steadyPollInterval } from './state/steady.ts'
-import type { PromoteDeps, Waves } from './waves.ts'
+import { PromotionsStopped, type PromoteDeps, type Waves } from './waves.ts'
 import { workloadsOf } from './workload/fingerprint.ts'
 
 const cancelled = 'the run was cancelled'
 
-/** @throws Error if a promotion cannot start; those under way are then rolled back, or held as `onCancel` says. */
+/**
+ * @throws PromotionsStopped, or another Error if none has begun, if a promotion cannot start; those under way are then rolled
+ * back, or held as `onCancel` says.
+ */
 export async function promote(rateLimited: Cluster, config: Config, given: PromoteDeps): Promise<Promotion[]> {
   const cluster = urgent(rateLimited)
   const gateways = await findGateways(cluster, config)
@@ -46,8 +49,8 @@ export async function promote(rateLimited: Cluster, config: Config, given: Promo
     deps.intent(intentsOf(runs.filter(isOpen)))
     return [...ended, ...skipped]
   } catch (error) {
-    await abandon(waves, error)
-    throw error
+    const ended = await abandon(waves, error)
+    throw ended.length > 0 ? new PromotionsStopped(error, [...ended, ...skipped]) : error
   } finally {
     reportProgress(waves)
     closeWatches(watched)
@@ -184,14 +187,15 @@ async function awaitOthers(waves: Waves): Promise<void> {
 }
 
 /** Ends all promotions as fast as possible after an error outside them, such as one that cannot start. */
-async function abandon({ config, deps, runs }: Waves, error: unknown): Promise<void> {
+async function abandon({ config, deps, runs }: Waves, error: unknown): Promise<Promotion[]> {
   if (deps.signal.aborted) await cancelAll(runs.filter((run) => !run.hasEnded()))
   else {
     const affected = runs.filter((run) => config.together || !run.hasEnded())
     await Promise.all(affected.map((run) => run.rollBack(`the promotion could not continue: ${messageOf(error)}`)))
   }
-  await Promise.all(runs.map((run) => run.conclude({ fast: true })))
+  const ended = await Promise.all(runs.map((run) => run.conclude({ fast: true })))
   deps.intent(intentsOf(runs.filter(isOpen)))
+  return ended
 }
 
 function intentsOf(runs: ActivePromotion[]): RecoveryIntent[] {

@@ -1,6 +1,7 @@
 // What the waves of one run share: the promotions, and what the caller gives them.
 import type { Cluster } from '../cluster/client.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
+import { messageOf } from '../runtime/errors.ts'
 import type { ActivePromotion, Idle, PromotionProgress, RecoveryIntent } from './active-promotion.ts'
 import type { Promotion, PromotionDeps, WatchedObjects } from './controller/context.ts'
 import type { OtherClusters } from './other-clusters.ts'
@@ -23,6 +24,16 @@ export type PromoteDeps = PromotionDeps & {
   runsUntil?: HandOverSchedule | undefined
   /** Starts to follow the rollout of a controller. */
   follow: (plan: CanaryConfig, watched: WatchedObjects, shared: SharedReaders) => Promise<ActivePromotion | Idle>
+}
+
+/** The promotions ended early, because one could not start or the run was cancelled. `promotions`: how those that had begun ended. */
+export class PromotionsStopped extends Error {
+  readonly promotions: Promotion[]
+
+  constructor(cause: unknown, promotions: Promotion[]) {
+    super(messageOf(cause), { cause })
+    this.promotions = promotions
+  }
 }
 
 export type Waves = {

@@ -50,7 +50,7 @@ export async function writeResults(
   lines: Terminal,
 ): Promise<{ written: ReportFiles; isComplete: boolean }> {
   const json = `${JSON.stringify(report, null, 2)}\n`
-  if (output === 'json') process.stdout.write(json)
+  if (output === 'json') process.stdout.write(asText(json))
   const faults: string[] = []
   const write = (name: FileName, text: () => string): string | undefined => {
     const file = files[name]
@@ -72,6 +72,13 @@ export async function writeResults(
   return { written, isComplete: faults.length === 0 }
 }
 
+/** The same JSON, in which no text of a pod is a command of GitHub's runner or of a terminal. */
+function asText(json: string): string {
+  return json
+    .replaceAll('##[', '##\\u005b')
+    .replace(/[\u007f-\u009f\u2028\u2029]/g, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
 function printResult(report: Report, { error, success, info }: Terminal): void {
   if (report.error !== undefined) return error(report.error)
   const print = (tone: Headline['tone'], line: string) => (tone === 'good' ? success : info)(line)
@@ -83,6 +90,8 @@ function printResult(report: Report, { error, success, info }: Terminal): void {
     const { cluster, name, verdict, reason } = experiment
     print(experimentTone(experiment), withCluster(cluster, `${name}: ${verdict}: ${reason}`))
   }
+  if (report.promotions.length === 0 && report.verdict !== undefined)
+    print('open', `${verdictName(report.verdict)}: ${report.reason}`)
   success(`done in ${report.seconds.toFixed(1)} s${workDone(report)}`)
 }
 

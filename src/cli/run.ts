@@ -24,7 +24,8 @@ export async function runCommand(config: Config, options: OutputOptions): Promis
   createTempDir()
   const runHost = createRunHost(config, lines, (signal) => process.exit(codeOf(signal)))
   // An uncaught exception also ends the run, but only after the traffic is safe.
-  const uncaught = new Promise<never>((_, reject) => process.once('uncaughtException', reject))
+  // `on`, because a second one must not end the process in the middle of that.
+  const uncaught = new Promise<never>((_, reject) => process.on('uncaughtException', reject))
   let code = 1
   let results: { report: Report; written: ReportFiles } | undefined
   try {

@@ -56,10 +56,18 @@ function needPolicies(config: Config): string | undefined {
 }
 
 export function stageFaults(config: Config): Fault[] {
-  return (config.stages ?? []).flatMap((stage) => {
-    const need = needs[stage]?.(config)
-    return need === undefined ? [] : [{ path: ['stages'], message: `${stage} has nothing to do; ${need}` }]
-  })
+  const { stages = [] } = config
+  const path = ['stages']
+  const contradiction = stages.includes('promote') && stages.includes('rollback')
+  return [
+    ...stages.flatMap((stage) => {
+      const need = needs[stage]?.(config)
+      return need === undefined ? [] : [{ path, message: `${stage} has nothing to do; ${need}` }]
+    }),
+    ...(contradiction
+      ? [{ path, message: 'promote and rollback contradict each other; run rollback in a run of its own' }]
+      : []),
+  ]
 }
 
 /** The stages that run without being listed, if they have something to do. */

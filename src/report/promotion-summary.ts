@@ -58,14 +58,17 @@ export function chart({ steps, canary }: Pick<PromotionReport, 'steps' | 'canary
     return rate === undefined ? [] : [{ ...step, succeeded: inPercent(rate) }]
   })
   if (served.length === 0) return ''
-  const axis = served.map(({ startSeconds, weight }) => `"${weight} at ${startSeconds.toFixed(0)} s"`)
+  const axis = served.map(({ kind, startSeconds, weight }) => {
+    const share = kind === 'mirror' ? `copies of ${weight}%` : weight
+    return `"${share} at ${startSeconds.toFixed(0)} s"`
+  })
   return [
     '```mermaid',
     'xychart-beta',
     `  title "${canary.replace(/[^\w.-]/g, '_')} weight (bars) and success (line), per cent"`,
     `  x-axis [${axis.join(', ')}]`,
     '  y-axis "per cent" 0 --> 100',
-    `  bar [${served.map(({ weight }) => weight).join(', ')}]`,
+    `  bar [${served.map(({ kind, weight }) => (kind === 'mirror' ? 0 : weight)).join(', ')}]`,
     `  line [${served.map(({ succeeded }) => succeeded).join(', ')}]`,
     '```',
   ].join('\n')

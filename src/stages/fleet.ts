@@ -1,6 +1,7 @@
 // What the run in one cluster of a fleet does beside its stages: it waits for its turn and, when the fleet fails before
 // its promotions, returns what an earlier run has left under way.
 import { readAnyWeight } from '../canary/traffic/router.ts'
+import { PromotionsStopped } from '../canary/waves.ts'
 import type { KubeObject } from '../cluster/objects.ts'
 import { canariesOf } from '../config/names.ts'
 import { splitOf } from '../policies/routes.ts'
@@ -35,7 +36,7 @@ export async function stopInFleet(
   promote: (context: StageContext) => Promise<void>,
 ): Promise<never> {
   const { config, others, host, stages, recorder } = context
-  const hasPromoted = recorder.current().promotions.length > 0
+  const hasPromoted = recorder.current().promotions.length > 0 && !(problem instanceof PromotionsStopped)
   if (!others || hasPromoted || !stages.includes('promote') || config.dryRun || host.signal.aborted) throw problem
   const left = await trafficLeft(context)
   if (left.length === 0) throw problem

@@ -4,7 +4,7 @@ import { describeOutage, hasEndpoint } from '../canary/workload/endpoints.ts'
 import { restoreMinReplicas } from '../canary/workload/min-replicas.ts'
 import { readSelectors, SelectorFault } from '../canary/workload/selectors.ts'
 import { promote } from '../canary/promote.ts'
-import type { PromoteDeps } from '../canary/waves.ts'
+import { PromotionsStopped, type PromoteDeps } from '../canary/waves.ts'
 import type { Promotion, PromotionDeps } from '../canary/controller/context.ts'
 import { isHeldAsPlanned } from '../canary/state/ending.ts'
 import type { Verdict } from '../canary/state/types.ts'
@@ -79,19 +79,37 @@ async function promoteAll(context: StageContext): Promise<StageOutcome> {
   }).catch(async (problem: unknown) => {
     await releases.abandon()
     await annotator.end([])
+    if (problem instanceof PromotionsStopped) recordStopped(context, problem)
     throw problem
   })
   telemetry.promotionsEnded(promotions.map(asProgress), systemClock.now())
   for (const promotion of promotions) await cleanUpUnused(context, promotion, releases.created)
   const reports = promotions.map(withErrors)
-  const { verdict, weight, reason } = worstPromotion(reports)!
-  recorder.record({ promotions: reports, verdict, weight, reason })
+  recordPromotions(context, reports)
   const errors = reports.flatMap((report) => report.errors ?? [])
   if (errors.length > 0) recorder.record({ error: errors.join('\n') })
   // After the report has its verdict: a Grafana that does not answer must not cost it.
   await annotator.end(promotions)
   if (!host.signal.aborted) await bringToRest(context)
   return { changed: promotions.some(({ notStarted }) => notStarted === undefined) }
+}
+
+/** In a fleet, a second pass may have had nothing left to do for a canary that the first one has ended. */
+function recordPromotions({ recorder }: StageContext, reports: PromotionReport[]): void {
+  const begun = reports.filter(({ notStarted }) => notStarted === undefined)
+  const earlier = recorder.current().promotions.filter((each) => begun.every(({ service }) => service !== each.service))
+  const others = reports.filter((each) => earlier.every(({ service }) => service !== each.service))
+  const promotions = [...earlier, ...others]
+  const { verdict, weight, reason } = worstPromotion(promotions)!
+  recorder.record({ promotions, verdict, weight, reason })
+}
+
+/** What was promoted stays promoted, but the whole was not: one of the canaries could not start. */
+function recordStopped(context: StageContext, { message, promotions }: PromotionsStopped): void {
+  recordPromotions(context, promotions.map(withErrors))
+  const { verdict } = context.recorder.current()
+  if (verdict === 'promoted' || verdict === 'skipped')
+    context.recorder.record({ verdict: 'inconclusive', reason: message })
 }
 
 function clusterOfFleet({ host, connection }: StageContext): PromotionDeps['clusterOfFleet'] {
@@ -196,10 +214,7 @@ export async function rollback(rateLimited: StageContext): Promise<StageOutcome>
     ...(failed.length > 0 ? {} : { weight: 0 }),
     returned: moved,
   })
-  const serving = undrained.filter(({ kind }) => kind === 'serving').map(({ text }) => text)
-  const unseen = undrained.filter(({ kind }) => kind === 'unseen').map(({ text }) => text)
-  warn(context, unseen)
-  const errors = [...failed, ...serving]
+  const errors = [...failed, ...undrained.map(({ text }) => text)]
   if (errors.length > 0) throw new Error(errors.join('\n'))
   return { changed: moved.length > 0 || results.some(({ restored }) => restored) }
 }

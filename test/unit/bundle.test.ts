@@ -127,11 +127,11 @@ test('the command line reports an exception in the middle of a run after it has 
   expect(readdirSync(home).filter((name) => name !== 'dist' && name !== 'package.json')).toEqual([])
 })
 
-test('a report file that cannot be written is not reported as a defect', () => {
+test('a report file that cannot be written is an error before the run', () => {
   const env = { INPUT_STAGES: 'plan', INPUT_SERVICES: 'a: { timeout: 1s }', INPUT_REPORT: '/dev/null/report.json' }
   const { code, out, err } = action({ ...env, RUNNER_TEMP: home })
-  expect(out).toContain('::error title=Report::report: /dev/null/report.json cannot be written (')
-  expect(out).toContain('::set-output name=changed::0')
+  expect(out).toContain('::error title=Input::report: /dev/null/report.json cannot be written (')
+  expect(out).not.toContain('::set-output')
   expect({ code, err }).toEqual({ code: 1, err: '' })
 })
 

@@ -9,6 +9,7 @@ import {
   lastVerifiedRouting,
   markOf,
   routingOf,
+  settingsChanged,
   wasCreatedByConfig,
   withLastVerified,
   withRouting,
@@ -53,7 +54,8 @@ export async function undoTyk(plan: TykPlan, limitMs: number): Promise<Undo> {
   const isLoaded = ({ live }: Reading) =>
     action === 'delete' ? !live : live !== undefined && markOf(live) === markOf(definition)
   const read = await poll(() => readAgain(plan), isLoaded, { limitMs, intervalMs: 250 })
-  if (action === 'create' && (!isLoaded(read) || read.obstacle === undefined)) return removeAgain(plan)
+  // One that another run has written under the same id stays.
+  if (action === 'create' && (!read.live || read.obstacle === undefined)) return removeAgain(plan)
   if (!isLoaded(read)) return notKnown
   if (!read.live) return { text: '', isChanged: true }
   if (read.obstacle !== undefined)
@@ -93,8 +95,14 @@ async function returnToLastVerified(plan: TykPlan, live: TykDefinition, all: Tyk
     return stays('as the config says, because users have reached the application this way before')
   const conflicting = findConflictingApi(lastVerified, live, all)
   if (conflicting) return stays(`as it is now, because ${titleOfApi(conflicting)} listens at its place from before`)
-  await replace(plan, withRouting(live, lastVerified, randomBytes(8).toString('hex')))
-  return { text: 'restored the path, domain and target that last worked', isChanged: false }
+  const restored = withRouting(live, lastVerified, randomBytes(8).toString('hex'))
+  await replace(plan, restored)
+  const text = 'restored the path, domain and target that last worked'
+  const changed = settingsChanged(plan.before, restored)
+  // Others may have changed more meanwhile.
+  const kept = settingsChanged(plan.before, plan.definition).filter((field) => changed.includes(field))
+  if (kept.length === 0) return { text, isChanged: false }
+  return { text: `${text}; these stay as the config says: ${kept.join(', ')}`, isChanged: true }
 }
 
 async function replace({ api }: TykPlan, definition: TykDefinition): Promise<void> {

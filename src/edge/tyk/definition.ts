@@ -106,6 +106,12 @@ export function changesOf(live: TykDefinition | undefined, next: TykDefinition):
   return diffLines(leafChanges(live, next)).map((line) => line.replace(/:\/\/[^/?#\s]*@/g, '://***@'))
 }
 
+/** The fields that differ, other than those by which this program finds its API again. */
+export function settingsChanged(before: TykDefinition | undefined, after: TykDefinition): string[] {
+  const fields = leafChanges(before, after).map(({ path }) => path)
+  return [...new Set(fields)].filter((path) => !path.includes(ownerKey) && !path.includes(probeHeader))
+}
+
 type Known = TykDefinition & {
   active?: boolean
   domain?: string

@@ -1,5 +1,5 @@
 // Compares the API definition in Tyk with the one that the config asks for.
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import type { Cluster } from '../../cluster/client.ts'
 import type { KubeObject } from '../../cluster/objects.ts'
 import { exposedThroughTyk, tykTarget } from '../../config/edge.ts'
@@ -22,13 +22,15 @@ import {
 } from './definition.ts'
 
 /**
- * `definition`: as it should be until it is verified, or the one to delete. `diff`: what changes, as lines. `others`: at
- * the same place, which this config has made for another namespace or cluster, and which stay.
+ * `before`: as it was in Tyk. `definition`: as it should be until it is verified, or the one to delete. `diff`: what
+ * changes, as lines. `others`: at the same place, which this config has made for another namespace or cluster, and which
+ * stay.
  */
 export type TykPlan = {
   api: TykApi
   route: TykRoute
   action: 'create' | 'change' | 'delete' | 'unchanged'
+  before?: TykDefinition
   definition: TykDefinition
   diff: string[]
   others: TykDefinition[]
@@ -40,9 +42,9 @@ export async function planTyk(cluster: Cluster, config: Config): Promise<TykPlan
   const api = tykApi(tyk.api === undefined ? 'edge.tyk.url' : 'edge.tyk.api', tyk.api ?? tyk.url, tyk.secret)
   const [route, all] = await Promise.all([routeOf(cluster, config), api.list()])
   const { live, others, isOurs } = findApis(route, ownerOf(config).names.map(ownerId), all, tyk.enabled)
-  const plan = { api, route, others, diff: [] }
+  const plan = { api, route, others, diff: [], ...(live ? { before: live } : {}) }
   const random = () => randomBytes(8).toString('hex')
-  const fresh = { id: `mesh-canary-${random()}`, mark: random() }
+  const fresh = { id: newId(route, all), mark: random() }
   if (!tyk.enabled)
     return { ...plan, definition: live ?? wanted(route, live, fresh), action: live ? 'delete' : 'unchanged' }
   const conflicting = findConflictingApi(route, live, all)
@@ -53,6 +55,15 @@ export async function planTyk(cluster: Cluster, config: Config): Promise<TykPlan
   const diff = changesOf(live, kept)
   if (live && diff.length === 0) return { ...plan, definition: kept, action: 'unchanged' }
   return { ...plan, diff, action: live ? 'change' : 'create', definition: wanted(route, live, fresh) }
+}
+
+/**
+ * The same for each run: what one has created and Tyk has not loaded is in no list, and the next run writes over it.
+ * Where somebody has made that definition theirs, another id.
+ */
+function newId({ owner: { owner, namespace, uid = '' } }: TykRoute, all: readonly TykDefinition[]): string {
+  const id = `mesh-canary-${createHash('sha256').update([owner, namespace, uid].join('\n')).digest('hex').slice(0, 16)}`
+  return all.some(({ api_id: taken }) => taken === id) ? `${id}-${randomBytes(4).toString('hex')}` : id
 }
 
 /**

@@ -78,7 +78,7 @@ describe('the results of a run on GitHub', () => {
     const { outputs, report: json } = await published(join(folder, 'report.json'), folder)
     expect(outputs).toContain('rolled-back')
     expect(json).toContain('rolled-back')
-    expect(printed).toMatch(/::error title=Summary::the job summary .* cannot be written \(EISDIR\)/)
+    expect(printed).toMatch(/::warning title=Summary::the job summary .* cannot be written \(EISDIR\)/)
     expect(printed).toContain('was not promoted')
   })
 

@@ -820,6 +820,22 @@ describe('an API server that refuses writes for a while', () => {
   })
 })
 
+test.each([
+  [false, [5, 25, 50, 100], 'promoted'],
+  [true, [5, 25, 50, 100, 0], 'rolled-back'],
+])(
+  'a promotion of an earlier wave is told of if a later one cannot start (together: %s)',
+  async (together, weights, verdict) => {
+    const cluster = new FakeCluster()
+    const plan = 'interval: 10s, pollInterval: 1s, progressDeadline: 20s, guard: off'
+    const canaries = `[{ service: backend, ${plan} }, { service: frontend, wave: 2, ${plan} }]`
+    const config = configOf(`{ namespace: shop, together: ${together}, canaries: ${canaries} }`)
+    const problem: unknown = await cluster.promote(config).catch((error: unknown) => error)
+    expect(cluster.weights).toEqual(weights)
+    expect(problem).toMatchObject({ promotions: [{ verdict, weight: weights.at(-1) }] })
+  },
+)
+
 describe('the Lease', () => {
   test('is renewed with every sample, and deleted at the end', async () => {
     const cluster = new FakeCluster()

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { dotenv } from '../../../src/cli/dotenv.ts'
 import { junit } from '../../../src/cli/junit.ts'
 import { checkWritable, writeResults } from '../../../src/cli/run-output.ts'
@@ -105,6 +105,18 @@ test('the last lines of a fleet name the cluster of each promotion and experimen
     'eu: slow: resilient: users saw nothing',
     'us: slow: resilient: users saw nothing',
   ])
+})
+
+test('no text of a pod in the printed JSON is a command of the runner, and the JSON stays the same', async () => {
+  let printed = ''
+  const spy = vi.spyOn(process.stdout, 'write').mockImplementation((text) => ((printed += String(text)), true))
+  onTestFinished(() => spy.mockRestore())
+  const named = { ...report, reason: 'it logged ##[add-mask]x \u009b2J' }
+  const ignore = () => undefined
+  const screen = { info: ignore, success: ignore, error: ignore } as unknown as Terminal
+  await writeResults(named, {}, 'json', screen)
+  expect(printed).not.toMatch(/##\[|\u009b/)
+  expect(JSON.parse(printed)).toEqual(JSON.parse(JSON.stringify(named)))
 })
 
 test('only what has gone well is printed as a success, and the last line says what changed', async () => {

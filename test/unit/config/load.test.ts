@@ -714,6 +714,12 @@ describe('a config with mistakes', () => {
       ['input stages: stages', 'promote has nothing to do', 'set `canary`'],
     ],
     [
+      'promote and rollback in one run',
+      'canary: { service: a }',
+      { stages: 'promote, rollback' },
+      ['stages', 'promote and rollback contradict each other; run rollback in a run of its own'],
+    ],
+    [
       'the stage inject without workloads',
       undefined,
       { stages: 'inject' },

@@ -215,6 +215,16 @@ describe('the API in Tyk', () => {
       expect(failed.recorder.current().changes).toEqual([])
     })
 
+    test('says what stays after a probe that fails', async () => {
+      const { context, live, state } = await probed(`, probe: { key: ${tykKey} }`)
+      await edge(context())
+      const { target_url: before } = live().proxy
+      state.status = 503
+      const failed = context(', keyless: true', 'u1', atOther(before))
+      await expect(edge(failed, 0)).rejects.toThrow(/last worked; these stay as the config says: .*use_keyless/)
+      expect(failed.recorder.current().changes).toHaveLength(1)
+    })
+
     test('is not led elsewhere', async () => {
       const { context, live, state } = await probed(', keyless: true')
       await edge(context())
@@ -411,14 +421,26 @@ describe('the API in Tyk', () => {
     expect([...tyk.stored.keys()]).toEqual(['copy'])
   })
 
+  test('is written over by the next run if the one that created it died before Tyk loaded it', async () => {
+    const { context, tyk } = await setUp(', keyless: true')
+    await edge(context())
+    const [id] = [...tyk.stored.keys()]
+    // Stored, and not loaded: no list shows it.
+    const stored = structuredClone(tyk.stored)
+    tyk.stored.clear()
+    tyk.load()
+    stored.forEach((definition, each) => tyk.stored.set(each, definition))
+    await edge(context())
+    expect([...tyk.stored.keys()]).toEqual([id])
+  })
+
   test('is not chosen if this config has made several for one namespace', async () => {
     const { context, tyk, live } = await setUp(', keyless: true')
     await edge(context(', listenPath: /a/'))
-    const first = structuredClone(live())
-    tyk.stored.clear()
-    tyk.load()
-    await edge(context(', listenPath: /b/'))
-    tyk.stored.set(first.api_id, first)
+    const copy = { ...structuredClone(live()), api_id: 'copy' }
+    Object.assign(copy.proxy, { listen_path: '/b/' })
+    Object.values(copy.config_data as object).forEach((mark: object) => Object.assign(mark, { id: 'copy' }))
+    tyk.stored.set(copy.api_id, copy)
     tyk.load()
     const ids = [...tyk.stored.keys()].map((id) => `shop frontend (mesh-canary) (${id})`).join(', ')
     expect(await edgeClusterFaults(context())).toEqual([

@@ -225,6 +225,12 @@ xychart-beta
     expect(text).toContain('(here 0.5); the canary fails when the sum reaches the limit.')
   })
 
+  test('has a chart in which the copies of a mirror are no weight', () => {
+    const steps = promotion.steps.map((step) => ({ ...step, kind: 'mirror' as const, weight: 50 }))
+    const shown = summary({ ...nothing, promotions: [{ ...promotion, steps }] })
+    expect(shown).toMatch(/x-axis \["copies of 50% at \d+ s".*\n.*\n {2}bar \[0/)
+  })
+
   test('has no chart without steps', () => {
     expect(summary({ ...nothing, promotions: [{ ...promotion, steps: [] }] })).not.toContain('mermaid')
   })

@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from 'vitest'
 import { promote } from '../../../src/canary/promote.ts'
+import { PromotionsStopped } from '../../../src/canary/waves.ts'
 import type { Promotion } from '../../../src/canary/controller/context.ts'
 import { promoteCanaries } from '../../../src/stages/promote.ts'
 import { prepareReleases } from '../../../src/stages/release.ts'
@@ -61,6 +62,36 @@ describe('a promotion that fails', () => {
     const section = `{ dashboards: { grafana: { url: "${address}", token: t } } }`
     await errorOf('{ service: till }', { verdict: 'rolled-back', reason: 'it crashed' }, { section, recorder })
     expect(verdicts).toEqual(['rolled-back'])
+  })
+})
+
+test('canaries that have ended are in the report if a later one cannot start', async () => {
+  const config = configOf('namespace: shop\ncanaries: [{ service: desk }, { service: till, wave: 2 }]')
+  const [plan] = canariesOf(config)
+  vi.mocked(prepareReleases).mockResolvedValue({
+    created: () => undefined,
+    whyIdle: () => undefined,
+    abandon: () => Promise.resolve(),
+  })
+  const promoted = { ...skippedState(plan!, 100, 0, 'every step passed its checks'), verdict: 'promoted' as const }
+  const problem = new Error('till has no route with both versions')
+  vi.mocked(promote).mockRejectedValue(
+    new PromotionsStopped(problem, [{ ...promoted, plan: plan!, namespace: 'shop' }]),
+  )
+  const recorder = createRecorder(emptyReport('shop', new Date(), false))
+  const promotion = promoteCanaries({
+    config,
+    host: { signal: AbortSignal.abort(), info: () => undefined, warning: () => undefined },
+    redactor: { redact: (text: string) => text },
+    cluster: clusterWith({ list: () => Promise.resolve([]) }),
+    recorder,
+    telemetry: noTelemetry(),
+  } as unknown as StageContext)
+  await expect(promotion).rejects.toThrow(problem.message)
+  expect(recorder.current()).toMatchObject({
+    promotions: [{ service: 'desk', verdict: 'promoted', weight: 100 }],
+    verdict: 'inconclusive',
+    reason: problem.message,
   })
 })
 

@@ -107,8 +107,10 @@ test.each<[string, Pod[], Record<string, string> | undefined, string]>([
 })
 
 test('the stage rollback returns the traffic if it cannot read the pods, and says so', async () => {
-  const { weight, lines } = await rollBack([podOf('v2')], undefined, false)
+  const { weight, lines, verdict, error } = await rollBack([podOf('v2')], undefined, false)
   expect(weight).toBe(0)
+  // Nobody saw whether the canary still serves.
+  expect({ verdict, error }).toMatchObject({ verdict: 'inconclusive', error: expect.stringContaining('v2') as string })
   expect(lines[0]).toBe('cannot check whether v1 of backend serves: pods is forbidden')
 })
 

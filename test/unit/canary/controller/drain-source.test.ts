@@ -11,7 +11,12 @@ function sampleOf(canaries: Pod[], { unserved = 0, canaryTries = 0, complete = f
   const counts = { canary: noRequests, stable: noRequests, users: noRequests }
   const observed = { ...counts, unserved: { requests: 9, violations: unserved }, ready: false, complete, ...more }
   const sample: Sample = { observed, health: { ready: false }, countsAll: false, canaryTries }
-  const observer: Observer = { sample: () => Promise.resolve(sample), baseline: noRequests, canaries: () => canaries }
+  const observer: Observer = {
+    sample: () => Promise.resolve(sample),
+    baseline: noRequests,
+    canaries: () => canaries,
+    health: () => sample.health,
+  }
   return sampleSidecars({ observer })()
 }
 
