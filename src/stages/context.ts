@@ -3,7 +3,7 @@ import type { PromotionProgress, RecoveryIntent } from '../canary/active-promoti
 import type { OtherClusters } from '../canary/other-clusters.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { Connection } from '../cluster/connect.ts'
-import { matches, podLabels } from '../cluster/labels.ts'
+import { matches, withoutIstiodLabels } from '../cluster/labels.ts'
 import { canariesOf, servicesOf } from '../config/names.ts'
 import type { Config, ServicePolicy } from '../config/schema.ts'
 import type { StageName } from '../config/schema/stages.ts'
@@ -140,7 +140,7 @@ export async function canaryMatcher(
     const labels = canary.by === 'subset' ? services[service]?.subsets?.[canary.name] : undefined
     return labels ? [labels] : []
   })
-  return (labels) => subsets.some((subset) => matches(podLabels(subset), labels))
+  return (labels) => subsets.some((subset) => matches(withoutIstiodLabels(subset), labels))
 }
 
 /** Shows and records each warning once: the stages plan and policies find the same warnings. */
