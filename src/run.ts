@@ -15,8 +15,8 @@ import { checkRun, meshFor } from './stages/check.ts'
 import { checkIngress, provideCluster, withLogs, type ProvidedCluster } from './stages/cluster.ts'
 import {
   warn,
+  type FleetPeers,
   type Host,
-  type Others,
   type RunContext,
   type Stage,
   type StageContext,
@@ -37,7 +37,7 @@ import { verify } from './stages/verify.ts'
 import { startTelemetry } from './run-telemetry/start.ts'
 
 /** Never rejects: the report contains the error. `others`: of a fleet. */
-export async function run(config: Config, host: Host, others?: Others): Promise<Report> {
+export async function run(config: Config, host: Host, others?: FleetPeers): Promise<Report> {
   const began = Date.now()
   const context = { ...(await createContext(config, host, began)), ...(others ? { others } : {}) }
   const { recorder, redactor, stages, telemetry } = context

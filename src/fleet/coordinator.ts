@@ -1,10 +1,10 @@
 // Decides when the run of each cluster of a fleet may go on: it knows who has begun, who has failed and who waits. It
 // knows no cluster and no clock.
 import type { ClusterOutcome } from '../canary/other-clusters.ts'
-import type { ClusterIdentity, Others, Turn } from '../stages/context.ts'
+import type { ClusterIdentity, FleetPeers, Turn } from '../stages/context.ts'
 
 /** What the run of one cluster knows of the others. */
-export type Member = Others & {
+export type Member = FleetPeers & {
   /** The run in this cluster has ended. */
   ended: (outcome: ClusterOutcome) => void
   /** Resolves when the run has passed its checks, or has ended. */

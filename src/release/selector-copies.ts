@@ -5,7 +5,7 @@ import { isSelected, type Selector } from '../mesh/injectors.ts'
 import { copyForCanaryName } from '../config/names.ts'
 import { selectsByCalico } from './calico-selector.ts'
 import { labelsOfCopy, untracked } from './deployment.ts'
-import type { Labels } from './distinction.ts'
+import type { Labels } from '../canary/workload/selectors.ts'
 
 /** `service`: the labels of the two Services, which monitors select. */
 export type Versions = { name: string; stable: Labels; canary: Labels; service?: { stable: Labels; canary: Labels } }

@@ -66,7 +66,7 @@ export type Turn = { hasWaited: boolean; isOutOfTime: boolean }
  * The same run in the other clusters of a fleet. `turn`: resolves when all clusters have passed their checks, and the waves
  * before are done. @throws Error if one has failed, or if two names are one cluster
  */
-export type Others = OtherClusters & { turn: (identity: ClusterIdentity) => Promise<Turn> }
+export type FleetPeers = OtherClusters & { turn: (identity: ClusterIdentity) => Promise<Turn> }
 
 /** What every run has from the start. The host's lines are redacted already. */
 export type RunContext = {
@@ -79,7 +79,7 @@ export type RunContext = {
   /** The mesh of the config, if it has `istio`. */
   mesh?: DesiredMesh
   /** The other clusters of a fleet. */
-  others?: Others
+  others?: FleetPeers
 }
 
 /**

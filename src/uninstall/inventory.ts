@@ -12,7 +12,7 @@ import {
 } from '../cluster/objects.ts'
 import { isLive } from '../cluster/pods.ts'
 import { ConfigError } from '../config/error.ts'
-import type { Workload as WorkloadRef } from '../config/values/kubernetes.ts'
+import type { WorkloadRef } from '../config/values/kubernetes.ts'
 import { selectWorkloads } from '../mesh/inject.ts'
 import { injectionLabel, revisionLabel } from '../mesh/labels.ts'
 import { hasSidecar } from '../mesh/sidecar.ts'
