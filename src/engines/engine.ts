@@ -3,8 +3,7 @@ import type { VersionSelectors } from '../canary/workload/selectors.ts'
 import { setWeight } from '../canary/traffic/router.ts'
 import type { Cluster, PatchOperation } from '../cluster/client.ts'
 import { type Kind, type KubeObject, type Workload } from '../cluster/objects.ts'
-import { engineTitles } from '../config/check/engine.ts'
-import type { CanaryConfig } from '../config/schema.ts'
+import { engineTitles, type EngineType } from '../config/schema/engine.ts'
 import type { Version } from '../config/schema/canary.ts'
 import { canaryWeightOf, splitsIn, type OwnRoutes, type Routed, type Split } from '../policies/routes.ts'
 import {
@@ -29,8 +28,6 @@ import {
 import type { FlaggerCanary, Rollout } from './objects.ts'
 import type { RolloutProgress } from './progress.ts'
 import type { Right } from './rights.ts'
-
-export type EngineType = Exclude<CanaryConfig['engine']['type'], 'builtin'>
 
 /** The engine's object and the Deployments that it names, as they are now. `primary`: of Flagger. */
 export type Live = { object: KubeObject; workload?: Workload; primary?: Workload }
