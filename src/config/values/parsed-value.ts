@@ -23,6 +23,3 @@ export function parsedValue<T>(
     })
 }
 
-export function isMap(raw: unknown): raw is Record<string, unknown> {
-  return typeof raw === 'object' && raw !== null && !Array.isArray(raw)
-}
