@@ -10,6 +10,7 @@ import { watch, type ObjectWatch } from '../cluster/watch.ts'
 import type { ExperimentConfig } from '../config/schema.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { persist } from '../runtime/retry.ts'
+import { unlessAborted } from '../runtime/timeout.ts'
 import { affectedServices, type AffectedServices } from './faults/affected-services.ts'
 import type { FaultObject } from './faults/fault-object.ts'
 import { objectsOf, planFault, targetWorkload } from './faults/fault-plan.ts'
@@ -152,8 +153,9 @@ class ExperimentRun {
   /** A cancelled run does not wait for a sample. */
   private async tickUntilAborted(): Promise<void> {
     const { signal } = this.settings.deps
-    const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
-    await Promise.race([this.tick(), aborted])
+    await unlessAborted(this.tick(), signal).catch((problem: unknown) => {
+      if (!signal.aborted) throw problem
+    })
   }
 
   /** Renews the Leases while a slow API server makes a poll last. The next poll finds out if one is lost. */

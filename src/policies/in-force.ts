@@ -42,4 +42,3 @@ function isCovered(wanted: unknown, live: unknown, fields: object): boolean {
 function fieldsAt(fields: object, key: string): object {
   return (fields as Record<string, object>)[`f:${key}`] ?? {}
 }
-

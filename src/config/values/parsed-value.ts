@@ -22,4 +22,3 @@ export function parsedValue<T>(
       return z.NEVER
     })
 }
-

@@ -58,4 +58,3 @@ export function mergeNamed(a: NamedItem[], b: NamedItem[], context: MergeContext
 export function omit(fields: Fields, ...keys: string[]): Fields {
   return Object.fromEntries(Object.entries(fields).filter(([key]) => !keys.includes(key)))
 }
-
