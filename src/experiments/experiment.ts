@@ -14,7 +14,7 @@ import { unlessAborted } from '../runtime/timeout.ts'
 import { affectedServices, type AffectedServices } from './faults/affected-services.ts'
 import type { FaultObject } from './faults/fault-object.ts'
 import { objectsOf, planFault, targetWorkload } from './faults/fault-plan.ts'
-import { createInjector, type Injector } from './faults/injector.ts'
+import { FaultInjector } from './faults/injector.ts'
 import { experimentLoad, watchGateway, type ExperimentLoad, type Exposure } from './load.ts'
 import { createSampler, type Sampler } from './metrics/sampler.ts'
 import { claimNames } from './own-leases.ts'
@@ -107,7 +107,7 @@ class ExperimentRun {
   private readonly cluster: Cluster
   private readonly settings: RunSettings
   private workload: Workload | undefined
-  private injector!: Injector
+  private injector!: FaultInjector
   private sampler!: Sampler
   private load: ExperimentLoad | undefined
   private isLeaseLost = false
@@ -173,7 +173,7 @@ class ExperimentRun {
       watches
         .flatMap((each) => each.current())
         .filter((pod) => pod.metadata.namespace === namespace && (!this.workload || owns(this.workload, pod)))
-    this.injector = createInjector(this.cluster, {
+    this.injector = new FaultInjector(this.cluster, {
       namespace,
       name,
       experiment,
