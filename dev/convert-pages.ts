@@ -1,15 +1,16 @@
 // The generated parts of docs/from-flagger.md and docs/from-argo-rollouts.md: the tables of counterparts, and what
 // `convert` makes of the example on the page.
 import { readFileSync } from 'node:fs'
+import type { EngineType } from '../src/config/schema/engine.ts'
 import { argoTable } from '../src/engines/convert/argo/table.ts'
 import { toMeshYaml } from '../src/engines/convert/convert.ts'
 import { flaggerTable } from '../src/engines/convert/flagger/table.ts'
-import { type Engine, keysWithout } from '../src/engines/convert/ours.ts'
+import { keysWithout } from '../src/engines/convert/ours.ts'
 import type { Row, Table } from '../src/engines/convert/table.ts'
 import { between } from './reference.ts'
 
 /** `prefixes`: beginnings of paths that the page leaves out. */
-const pages: Record<Engine, { file: string; table: Table; kind: string; prefixes: string[]; example: string }> = {
+const pages: Record<EngineType, { file: string; table: Table; kind: string; prefixes: string[]; example: string }> = {
   flagger: {
     file: 'docs/from-flagger.md',
     table: flaggerTable,
@@ -27,7 +28,7 @@ const pages: Record<Engine, { file: string; table: Table; kind: string; prefixes
 }
 
 export function convertPages(): { file: string; text: string }[] {
-  return (Object.keys(pages) as Engine[]).map((engine) => {
+  return (Object.keys(pages) as EngineType[]).map((engine) => {
     const { file, example } = pages[engine]
     let text = readFileSync(file, 'utf8')
     text = between(text, 'counterparts', counterparts(engine))
@@ -37,7 +38,7 @@ export function convertPages(): { file: string; text: string }[] {
   })
 }
 
-function fieldName(engine: Engine, { kind, field }: Row): string {
+function fieldName(engine: EngineType, { kind, field }: Row): string {
   const page = pages[engine]
   const prefixes = kind === page.kind ? page.prefixes : ['spec.']
   const prefix = prefixes.find((each) => field.startsWith(each)) ?? ''
@@ -46,7 +47,7 @@ function fieldName(engine: Engine, { kind, field }: Row): string {
   return `${title}${name === '' ? '' : `\`${name}\``}`
 }
 
-function counterparts(engine: Engine): string {
+function counterparts(engine: EngineType): string {
   const rows = pages[engine].table.flatMap((row) =>
     row.key === undefined ? [] : [[fieldName(engine, row), `\`${row.key}\``, row.says]],
   )
@@ -54,7 +55,7 @@ function counterparts(engine: Engine): string {
 }
 
 /** Fields of which the same is to say share a row. */
-function withoutCounterpart(engine: Engine): string {
+function withoutCounterpart(engine: EngineType): string {
   const rows = pages[engine].table.filter(({ key }) => key === undefined)
   const fields = Map.groupBy(rows, ({ says }) => says)
   return tableOf(
@@ -63,7 +64,7 @@ function withoutCounterpart(engine: Engine): string {
   )
 }
 
-function ownKeys(engine: Engine): string {
+function ownKeys(engine: EngineType): string {
   const keys = Map.groupBy(
     keysWithout(engine).filter(({ key }) => key !== 'canary.engine'),
     ({ says }) => says,

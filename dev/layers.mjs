@@ -28,3 +28,17 @@ export const layers = [
   ['action', 'cli'],
   ['index.ts', 'cli.ts'],
 ]
+
+/** The same inside canary. */
+export const canaryLayers = [
+  ['workload', 'analysis'],
+  ['state'],
+  ['traffic'],
+  ['ownership', 'metrics', 'hooks', 'load'],
+  ['controller'],
+  ['active-promotion.ts'],
+  ['other-clusters.ts'],
+  ['waves.ts'],
+  ['start-wave.ts'],
+  ['promote.ts', 'recovery.ts'],
+]

@@ -15,8 +15,8 @@ import { checkRun, meshFor } from './stages/check.ts'
 import { checkIngress, provideCluster, withLogs, type ProvidedCluster } from './stages/cluster.ts'
 import {
   warn,
+  type FleetPeers,
   type Host,
-  type Others,
   type RunContext,
   type Stage,
   type StageContext,
@@ -30,14 +30,15 @@ import { install } from './stages/install.ts'
 import { recordingMoves } from './stages/moved-objects.ts'
 import { observe } from './stages/observe.ts'
 import { plan, policies, renderOnly } from './stages/policies.ts'
-import { promoteCanaries, rollback } from './stages/promote.ts'
+import { promoteCanaries } from './stages/promote.ts'
 import { retire } from './stages/retire.ts'
+import { rollback } from './stages/rollback.ts'
 import { uninstall } from './stages/uninstall.ts'
 import { verify } from './stages/verify.ts'
 import { startTelemetry } from './run-telemetry/start.ts'
 
 /** Never rejects: the report contains the error. `others`: of a fleet. */
-export async function run(config: Config, host: Host, others?: Others): Promise<Report> {
+export async function run(config: Config, host: Host, others?: FleetPeers): Promise<Report> {
   const began = Date.now()
   const context = { ...(await createContext(config, host, began)), ...(others ? { others } : {}) }
   const { recorder, redactor, stages, telemetry } = context

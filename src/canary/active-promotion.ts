@@ -1,5 +1,6 @@
 // A promotion of a run, whoever moves its traffic, and how it has ended.
 import type { CanaryConfig } from '../config/schema.ts'
+import type { EngineType } from '../config/schema/engine.ts'
 import type { Split } from '../policies/routes.ts'
 import type { Promotion } from './controller/context.ts'
 import type { DrainTarget } from './controller/undrained.ts'
@@ -26,7 +27,7 @@ export type RecoveryIntent = {
  * before, and any other is that of the run. `holds`: it goes on if the run dies, because the plan says so and nothing
  * condemns it.
  */
-export type FollowedRollout = { type: 'argo-rollouts' | 'flagger'; name: string; holds?: true } & (
+export type FollowedRollout = { type: EngineType; name: string; holds?: true } & (
   | { revision: string }
   | { from: string }
 )

@@ -1,5 +1,6 @@
 // What the promotions of one cluster of a fleet say to those of the others, and how they wait for them.
 import type { Clock } from '../runtime/clock.ts'
+import { unlessAborted } from '../runtime/timeout.ts'
 import {
   decisiveFailure,
   describeFailure,
@@ -78,16 +79,15 @@ export async function watchWhileWaiting(
   }
   const lastLook = createLastLook(own, others)
   const look = async () => {
-    await clock.sleep(waitPollMs, ends).catch(unlessOver)
+    await clock.sleep(waitPollMs, ends)
     if (ends.aborted) return
     const confirm = lastLook()
     await Promise.all(runs.map((run) => run.tick()))
     await confirm()
   }
   // A cancelled run does not wait for a look. Any other does: after the end of the promotions, a look would take the Lease again.
-  const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
   while (!ends.aborted) {
-    await withHeartbeat(runs, Promise.race([look(), aborted]))
+    await withHeartbeat(runs, unlessAborted(look(), signal).catch(unlessOver))
     tellOfFailure(own, others)
     if (runsUntil && clock.now() >= runsUntil.latestAt + graceMs(runsUntil)) return
   }

@@ -3,6 +3,7 @@ import { urgent, type Cluster } from '../cluster/client.ts'
 import { allCanariesOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import { messageOf } from '../runtime/errors.ts'
+import { unlessAborted } from '../runtime/timeout.ts'
 import {
   hasFailed,
   isHeld,
@@ -86,16 +87,13 @@ async function runLoop(waves: Waves): Promise<void> {
     isSlow = true
     deps.note(describeSlowPoll(tookMs, runs, config))
   }
-  const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
   while (runs.some((run) => run.isBusy)) {
-    const ticks = clock
-      .sleep(pauseAfter(tookMs, intervalOf(runs)), signal)
-      .then(tickAll)
-      .catch(() => undefined)
+    const ticks = clock.sleep(pauseAfter(tookMs, intervalOf(runs)), signal).then(tickAll)
     // A cancelled run does not wait for the current sample.
+    const untilAborted = unlessAborted(ticks, signal).catch(() => undefined)
     // A rollback that hangs must not keep the failure from the other clusters.
     const tell = () => tellOfFailure(waves, deps.others)
-    await withHeartbeat(runs, Promise.race([ticks, aborted]), tell)
+    await withHeartbeat(runs, untilAborted, tell)
     reportProgress(waves)
     // What a followed run would have to abort becomes known on the way.
     if (followed() !== saved) deps.intent(intentsOf(runs))

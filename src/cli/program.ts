@@ -6,7 +6,7 @@ import { ConfigError } from '../config/error.ts'
 import { loadConfig } from '../config/load.ts'
 import { publishedSchema } from '../config/published.ts'
 import type { StageName } from '../config/schema/stages.ts'
-import type { Engine } from '../engines/convert/ours.ts'
+import type { EngineType } from '../config/schema/engine.ts'
 import { inputOptions, readInputs, variableOf } from './options.ts'
 import { outputOptions, type OutputOptions } from './output-options.ts'
 import type { SimulateOptions } from './simulate.ts'
@@ -142,7 +142,7 @@ function addConvertCommand(root: Command, onExitCode: OnExitCode): void {
     )
     .addOption(new Option('--to <engine>', 'the engine to print objects for').choices(['flagger', 'argo-rollouts']))
     .addHelpText('after', convertFooter)
-    .action((files: string[], { to }: { to?: Engine }) => onExitCode(convert(files, to)))
+    .action((files: string[], { to }: { to?: EngineType }) => onExitCode(convert(files, to)))
 }
 
 function addStatusCommand(root: Command, onExitCode: OnExitCode): void {
@@ -184,7 +184,7 @@ async function init(command: Command, file: string, force: boolean): Promise<num
   return writeConfig(config, file, force)
 }
 
-async function convert(files: string[], to: Engine | undefined): Promise<number> {
+async function convert(files: string[], to: EngineType | undefined): Promise<number> {
   const { convertFiles } = await import('./convert.ts')
   return convertFiles(files, to)
 }

@@ -21,7 +21,6 @@ const silenceMs = 90_000
 
 /** A right on objects of a namespace, or on the one of that name. `group`: the empty text for Kubernetes' core. */
 export type Right = {
-  namespace: string
   verb: string
   group: string
   resource: string
@@ -82,7 +81,7 @@ export type Cluster = {
   /** Evicts the pod with this uid; false if a PodDisruptionBudget forbids it now. */
   evict(namespace: string, name: string, uid: string | undefined): Promise<boolean>
   /** Whether this account has the right; every account may ask. */
-  isAllowed(right: Right): Promise<boolean>
+  isAllowed(right: Right & { namespace: string }): Promise<boolean>
   /** A GET to a port of a pod, through the API server. */
   pod(
     namespace: string,

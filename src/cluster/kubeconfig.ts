@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { ConfigError } from '../config/error.ts'
-import { isMap } from '../config/values/parsed-value.ts'
+import { isMap } from '../runtime/is-map.ts'
 import { YamlError } from '../yaml/faults.ts'
 import { parse, type YamlDocument } from '../yaml/parse.ts'
 

@@ -41,7 +41,7 @@ const addedByIstiod = /^(topology\.istio\.io|topology\.kubernetes\.io|failure-do
  * The labels without those that istiod adds to endpoints, such as the zone and the network: a subset may select by
  * them, but the pods do not have them.
  */
-export function podLabels(labels: Record<string, string>): Record<string, string> {
+export function withoutIstiodLabels(labels: Record<string, string>): Record<string, string> {
   return Object.fromEntries(
     Object.entries(labels).filter(([key]) => !addedByIstiod.test(key) && key !== 'kubernetes.io/hostname'),
   )
@@ -53,7 +53,8 @@ export function podsBehind(
   pods: readonly Pod[],
   subset: Record<string, string> = {},
 ): Pod[] {
-  const isBehind = ({ metadata: { labels } }: Pod) => matches(selector!, labels) && matches(podLabels(subset), labels)
+  const isBehind = ({ metadata: { labels } }: Pod) =>
+    matches(selector!, labels) && matches(withoutIstiodLabels(subset), labels)
   return selector ? pods.filter(isBehind) : []
 }
 

@@ -1,8 +1,8 @@
 // How a user's value appears in an error. A token may stand in any place by mistake, so a value is shown only where the
 // schema marks it as public, and never if it looks like a secret. Pure.
+import { isMap } from '../runtime/is-map.ts'
 import { plural } from '../runtime/plural.ts'
 import type { Path } from '../yaml/positions.ts'
-import { isMap } from './values/parsed-value.ts'
 
 const maxLength = 80
 

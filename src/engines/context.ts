@@ -4,8 +4,9 @@ import type { VersionSelectors } from '../canary/workload/selectors.ts'
 import type { PromotionDeps, WatchedObjects } from '../canary/controller/context.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
+import type { EngineType } from '../config/schema/engine.ts'
 import type { Split } from '../policies/routes.ts'
-import type { Engine, EngineType } from './engine.ts'
+import type { Engine } from './engine.ts'
 import type { EventLog } from './event-log.ts'
 
 /**

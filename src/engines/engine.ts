@@ -1,10 +1,10 @@
 // What this program knows of each engine: how to read its object, to abort its rollout, and to end a pause.
 import type { VersionSelectors } from '../canary/workload/selectors.ts'
 import { setWeight } from '../canary/traffic/router.ts'
-import type { Cluster, PatchOperation } from '../cluster/client.ts'
+import type { Cluster, PatchOperation, Right } from '../cluster/client.ts'
 import { type Kind, type KubeObject, type Workload } from '../cluster/objects.ts'
-import { engineTitles } from '../config/check/engine.ts'
-import type { CanaryConfig } from '../config/schema.ts'
+import { rightOn } from '../cluster/rights.ts'
+import { engineTitles, type EngineType } from '../config/schema/engine.ts'
 import type { Version } from '../config/schema/canary.ts'
 import { canaryWeightOf, splitsIn, type OwnRoutes, type Routed, type Split } from '../policies/routes.ts'
 import {
@@ -28,9 +28,6 @@ import {
 } from './flagger.ts'
 import type { FlaggerCanary, Rollout } from './objects.ts'
 import type { RolloutProgress } from './progress.ts'
-import type { Right } from './rights.ts'
-
-export type EngineType = Exclude<CanaryConfig['engine']['type'], 'builtin'>
 
 /** The engine's object and the Deployments that it names, as they are now. `primary`: of Flagger. */
 export type Live = { object: KubeObject; workload?: Workload; primary?: Workload }
@@ -113,7 +110,7 @@ const argoRollouts: Engine = {
       ? { kind: 'Deployment', name: workloadRef.name }
       : { kind: 'Rollout', name: object.metadata.name }
   },
-  abortRights: ({ metadata: { name } }) => [{ verb: 'patch', kind: 'Rollout', subresource: 'status', name }],
+  abortRights: ({ metadata: { name } }) => [rightOn('Rollout', 'patch', { subresource: 'status', name })],
   async abort(cluster, { object }, revision) {
     const { stableRS } = (object as Rollout).status ?? {}
     await cluster.patch('Rollout', object.metadata.namespace, status(object), [
@@ -182,8 +179,8 @@ const flagger: Engine = {
   isPaused: (object) => (object as FlaggerCanary).spec.suspend === true,
   target: (object) => ({ kind: 'Deployment', name: (object as FlaggerCanary).spec.targetRef.name }),
   abortRights: (object) => [
-    { verb: 'patch', kind: 'Canary', subresource: 'status', name: object.metadata.name },
-    { verb: 'patch', kind: 'VirtualService', name: canaryServices(object as FlaggerCanary).apex },
+    rightOn('Canary', 'patch', { subresource: 'status', name: object.metadata.name }),
+    rightOn('VirtualService', 'patch', { name: canaryServices(object as FlaggerCanary).apex }),
   ],
   async abort(cluster, { object }, revision, split) {
     const canary = object as FlaggerCanary

@@ -10,14 +10,15 @@ import {
   type VirtualService,
   type Workload,
 } from '../cluster/objects.ts'
+import { missingRights, rightOn, rightsOn } from '../cluster/rights.ts'
 import { nearest } from '../config/nearest.ts'
 import type { CanaryConfig } from '../config/schema.ts'
+import type { EngineType } from '../config/schema/engine.ts'
 import { splitsIn, type Split } from '../policies/routes.ts'
 import { isUnderWay } from './progress.ts'
-import { engineOf, missingCrds, weightIn, type Engine, type EngineType, type Live } from './engine.ts'
+import { engineOf, missingCrds, weightIn, type Engine, type Live } from './engine.ts'
 import { changeOf, ImageFault, type ImageChange } from './images.ts'
 import type { Rollout } from './objects.ts'
-import { missingRights, type Right } from './rights.ts'
 import { servicesMovedBy, type Routing } from './served.ts'
 
 /** `plan`: with the versions as the engine's routes name them. `change`: what this run sets; undefined if that is set already. */
@@ -71,10 +72,15 @@ async function find(cluster: Cluster, namespace: string, plan: CanaryConfig, pur
   const { stable, canary } = engine.versions(live.object)
   const split: Split = { namespace, service, stable, canary, own: engine.routes(live.object) }
   const change = changeToMake(engine, live, plan)
+  // An abort is tried even if nobody can tell whether it is allowed.
+  const unlessAbort = (problem: unknown): string[] => {
+    if (purpose === 'abort') return []
+    throw problem
+  }
   const faults = [
     ...(purpose === 'follow' ? stateFaults(engine, live, split, routing, change, title) : []),
     ...(await gitFaults(cluster, engine, live, change)),
-    ...(await rightFaults(cluster, namespace, engine, live, change)),
+    ...(await rightFaults(cluster, namespace, engine, live, change).catch(unlessAbort)),
     ...(await controllerFaults(cluster, engine)),
   ]
   if (faults.length > 0) throw new NotFollowable(...faults)
@@ -219,12 +225,10 @@ function pausedKey({ kind }: Engine): string {
 }
 
 /** What the run reads all the time. */
-const readRights: Right[] = [
-  { verb: 'list', kind: 'Pod' },
-  { verb: 'watch', kind: 'Pod' },
-  { verb: 'list', kind: 'VirtualService' },
-  { verb: 'watch', kind: 'VirtualService' },
-  { verb: 'get', kind: 'Deployment' },
+const readRights = [
+  ...rightsOn('Pod', 'list', 'watch'),
+  ...rightsOn('VirtualService', 'list', 'watch'),
+  rightOn('Deployment', 'get'),
 ]
 
 async function rightFaults(
@@ -234,12 +238,12 @@ async function rightFaults(
   { object }: Live,
   change: ImageChange | undefined,
 ): Promise<string[]> {
-  const needed: Right[] = [
-    { verb: 'get', kind: engine.kind },
-    { verb: 'get', kind: 'Pod', subresource: 'proxy' },
+  const needed = [
+    rightOn(engine.kind, 'get'),
+    rightOn('Pod', 'get', { subresource: 'proxy' }),
     ...readRights,
     ...engine.abortRights(object),
-    ...(change ? [{ verb: 'patch', kind: change.kind, name: change.name }] : []),
+    ...(change ? [rightOn(change.kind, 'patch', { name: change.name })] : []),
   ]
   const missing = await missingRights(cluster, namespace, needed)
   return missing.length === 0

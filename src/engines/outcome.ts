@@ -9,7 +9,7 @@ import { isHalted, isServing, type RolloutProgress } from './progress.ts'
  * to that. `heldMs`, `waitingMs`, `abortingMs`: how long the engine has waited for somebody, has not begun, has not followed the
  * abort. `revision`: the one that this run follows, once it is known.
  */
-export type Followed = {
+export type EndingInput = {
   plan: CanaryConfig
   title: string
   engine: string
@@ -40,7 +40,7 @@ export type Followed = {
 export type Ending = Outcome & { error?: string; warning?: string; engineVerdict?: EngineVerdict; isOver?: true }
 
 /** Undefined while the rollout goes on. */
-export function endingOf(followed: Followed): Ending | undefined {
+export function endingOf(followed: EndingInput): Ending | undefined {
   const { progress, revision, condemned } = followed
   if (revision === undefined) return endWithoutStart(followed)
   if (progress.phase === 'waiting')
@@ -58,9 +58,9 @@ function inconclusive(reason: string, engineVerdict?: EngineVerdict): Ending {
 }
 
 /** The approval may be there already, and the engine has not looked since. */
-const hasLooked = ({ heldMs, looksEveryMs }: Followed) => heldMs >= 1.5 * looksEveryMs
+const hasLooked = ({ heldMs, looksEveryMs }: EndingInput) => heldMs >= 1.5 * looksEveryMs
 
-function endWithoutStart(followed: Followed): Ending | undefined {
+function endWithoutStart(followed: EndingInput): Ending | undefined {
   const { engine, title, progress, waitingMs, noticeMs } = followed
   if (progress.phase === 'approval' && !hasLooked(followed)) return undefined
   if (progress.phase === 'approval')
@@ -77,7 +77,7 @@ function endWithoutStart(followed: Followed): Ending | undefined {
   )
 }
 
-function endSilent({ engine, title, progress, waitingMs, noticeMs }: Followed): Ending | undefined {
+function endSilent({ engine, title, progress, waitingMs, noticeMs }: EndingInput): Ending | undefined {
   if (waitingMs < noticeMs) return undefined
   return inconclusive(
     `${engine} has not acted on the ${title} for ${Math.round(noticeMs / 1000)} s (${progress.where}, weight ${progress.weight}); ` +
@@ -87,14 +87,14 @@ function endSilent({ engine, title, progress, waitingMs, noticeMs }: Followed): 
 }
 
 /** Somebody changed what is rolled out, so neither the evidence nor the end is about what this run began with. */
-export function endChanged({ engine, title }: Pick<Followed, 'engine' | 'title'>): Ending {
+export function endChanged({ engine, title }: Pick<EndingInput, 'engine' | 'title'>): Ending {
   const reason =
     `somebody changed the pod template of the ${title}, or undid the change, while this run followed it, so the evidence is about ` +
     `another version; ${engine} continues with what is there now`
   return { ...inconclusive(reason), isOver: true }
 }
 
-function endReplaced({ engine, title, progress }: Followed, revision: string): Ending {
+function endReplaced({ engine, title, progress }: EndingInput, revision: string): Ending {
   const now = progress.phase === 'promoted' ? 'was rolled back, or replaced: stable is' : 'was replaced by'
   const reason =
     `the revision ${revision} of the ${title} ${now} ${progress.revision} (${progress.where}), so the evidence is about ` +
@@ -102,7 +102,7 @@ function endReplaced({ engine, title, progress }: Followed, revision: string): E
   return { ...inconclusive(reason), isOver: true }
 }
 
-function endRolledBack({ engine, progress, condemned, detectMs, lastWarning }: Followed): Ending {
+function endRolledBack({ engine, progress, condemned, detectMs, lastWarning }: EndingInput): Ending {
   const why = [progress.reason || progress.where, lastWarning].filter(Boolean)
   const own = `${engine} has rolled the canary back: ${why.join('; ')}`
   return {
@@ -113,7 +113,7 @@ function endRolledBack({ engine, progress, condemned, detectMs, lastWarning }: F
   }
 }
 
-function endPromoted({ plan, engine, title, state, condemned, joinedAt }: Followed, revision: string): Ending {
+function endPromoted({ plan, engine, title, state, condemned, joinedAt }: EndingInput, revision: string): Ending {
   const act = `${engine} has promoted the revision ${revision} of the ${title}`
   if (condemned !== undefined)
     return inconclusive(`${act} before it could be aborted, although the canary failed: ${condemned}`, 'promoted')
@@ -132,7 +132,7 @@ function earlier(joinedAt: number | undefined): string {
 }
 
 function endUnanswered(
-  { engine, title, abortingMs, noticeMs, progress, delaysAbort = '' }: Followed,
+  { engine, title, abortingMs, noticeMs, progress, delaysAbort = '' }: EndingInput,
   condemned: string,
 ): Ending | undefined {
   if (abortingMs < noticeMs) return undefined
@@ -144,7 +144,7 @@ function endUnanswered(
 }
 
 /** The one who approves gets the evidence, so the run waits for it. */
-function endHeld(followed: Followed): Ending | undefined {
+function endHeld(followed: EndingInput): Ending | undefined {
   const { plan, engine, state, progress, heldMs } = followed
   if (!hasLooked(followed)) return undefined
   const { weight, where, phase, reason } = progress

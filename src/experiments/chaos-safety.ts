@@ -1,13 +1,13 @@
 // Whether a fault of Chaos Mesh may run here: Chaos Mesh is there, and the fault affects few enough pods. Only reads.
-import type { Cluster } from '../cluster/client.ts'
+import type { Cluster, Right } from '../cluster/client.ts'
 import { matches } from '../cluster/labels.ts'
 import type { KubeObject, Pod } from '../cluster/objects.ts'
 import { isLive } from '../cluster/pods.ts'
+import { rightsOn } from '../cluster/rights.ts'
 import type { ChaosObject } from '../config/check/chaos-mesh.ts'
 import { ConfigError } from '../config/error.ts'
 import type { ExperimentConfig } from '../config/schema.ts'
 import { affectedByChaos, chaosObjectOf, labelsOfChaos, targetLabels, type ChaosMesh } from './faults/chaos-mesh.ts'
-import { verbs, type Needed } from './rights.ts'
 
 type Budget = KubeObject & {
   spec?: { selector?: { matchLabels?: Record<string, string> } }
@@ -49,11 +49,11 @@ function readChaos(chaosMesh: ChaosMesh, namespace: string): ChaosObject | strin
 }
 
 /** None if there is no object: then another fault says so. */
-export function chaosRights({ inject: { chaosMesh } }: ExperimentConfig, namespace: string): Needed[] {
+export function chaosRights({ inject: { chaosMesh } }: ExperimentConfig, namespace: string): Right[] {
   const chaos = chaosMesh && readChaos(chaosMesh, namespace)
   if (!chaos || Array.isArray(chaos)) return []
-  const own = verbs('chaos-mesh.org', chaos.kind.toLowerCase(), 'get', 'create', 'delete')
-  return chaos.kind === 'PodChaos' ? [...own, ...verbs('policy', 'poddisruptionbudgets', 'list')] : own
+  const own = rightsOn(chaos.kind, 'get', 'create', 'delete')
+  return chaos.kind === 'PodChaos' ? [...own, ...rightsOn('PodDisruptionBudget', 'list')] : own
 }
 
 /** One side of a fault: it affects so many of the selected pods, and nobody knows which. */

@@ -11,10 +11,11 @@ import { watch, type ObjectWatch } from '../cluster/watch.ts'
 import type { ExperimentConfig } from '../config/schema.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { persist } from '../runtime/retry.ts'
+import { unlessAborted } from '../runtime/timeout.ts'
 import { affectedServices, type AffectedServices } from './faults/affected-services.ts'
 import type { FaultObject } from './faults/fault-object.ts'
 import { callingNamespaces, objectsOf, planFault, targetWorkload } from './faults/fault-plan.ts'
-import { createInjector, type Injector } from './faults/injector.ts'
+import { FaultInjector } from './faults/injector.ts'
 import { experimentLoad, type ExperimentLoad, type Exposure } from './load.ts'
 import { createSampler, type Sampler } from './metrics/sampler.ts'
 import { claimNames } from './own-leases.ts'
@@ -106,7 +107,7 @@ class ExperimentRun {
   private readonly cluster: Cluster
   private readonly settings: RunSettings
   private workload: Workload | undefined
-  private injector!: Injector
+  private injector!: FaultInjector
   private sampler!: Sampler
   private load: ExperimentLoad | undefined
   private isLeaseLost = false
@@ -152,8 +153,9 @@ class ExperimentRun {
   /** A cancelled run does not wait for a sample. */
   private async tickUntilAborted(): Promise<void> {
     const { signal } = this.settings.deps
-    const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
-    await Promise.race([this.tick(), aborted])
+    await unlessAborted(this.tick(), signal).catch((problem: unknown) => {
+      if (!signal.aborted) throw problem
+    })
   }
 
   /** Renews the Leases while a slow API server makes a poll last. The next poll finds out if one is lost. */
@@ -171,7 +173,7 @@ class ExperimentRun {
       watches
         .flatMap((each) => each.current())
         .filter((pod) => pod.metadata.namespace === namespace && (!this.workload || owns(this.workload, pod)))
-    this.injector = createInjector(this.cluster, {
+    this.injector = new FaultInjector(this.cluster, {
       namespace,
       name,
       experiment,

@@ -1,14 +1,14 @@
 // Whether the experiments may run here: the namespace allows them, what they name exists, a fault affects few enough
 // pods, and the account has the rights. Only reads.
-import type { Cluster } from '../cluster/client.ts'
+import type { Cluster, Right } from '../cluster/client.ts'
 import { matches, owns } from '../cluster/labels.ts'
 import { systemNamespace, type KubeObject, type Pod, type Service, type Workload } from '../cluster/objects.ts'
 import { isLive } from '../cluster/pods.ts'
+import { missingRights, rightOn, rightsOn } from '../cluster/rights.ts'
 import { nearest } from '../config/nearest.ts'
 import type { Config, ExperimentConfig } from '../config/schema.ts'
 import { hasRunningSidecar } from '../mesh/sidecar.ts'
 import { chaosFaults, chaosRights } from './chaos-safety.ts'
-import { verbs, type Needed } from './rights.ts'
 import { podsToEvict } from './faults/pod-kill.ts'
 import { targetOf, targetWorkload } from './faults/fault-plan.ts'
 import { httpFaultOf } from './faults/http-fault.ts'
@@ -77,16 +77,13 @@ async function clientFaults(cluster: Cluster, { clients = [], inject }: Experime
   return faults.flat().map((fault) => `clients: ${fault}`)
 }
 
-const toCount: Needed[] = [
-  ...verbs('', 'pods', 'list', 'watch'),
-  { group: '', resource: 'pods', subresource: 'proxy', verb: 'get' },
-]
+const toCount: Right[] = [...rightsOn('Pod', 'list', 'watch'), rightOn('Pod', 'get', { subresource: 'proxy' })]
 
 /** The routes and rules there that would keep calls from a fault. */
-function toRead(inject: ExperimentConfig['inject'], namespace: string): Needed[] {
-  if (inject.overload) return namespace === systemNamespace ? [] : verbs(networking, 'destinationrules', 'list')
+function toRead(inject: ExperimentConfig['inject'], namespace: string): Right[] {
+  if (inject.overload) return namespace === systemNamespace ? [] : rightsOn('DestinationRule', 'list')
   if (!httpFaultOf(inject)) return []
-  return [...verbs(networking, 'virtualservices', 'list'), ...gatewayRoutes]
+  return [...rightsOn('VirtualService', 'list'), ...gatewayRoutes]
 }
 
 async function namespaceFaults(cluster: Cluster, namespace: string, pods: Pod[]): Promise<string[]> {
@@ -153,41 +150,40 @@ async function workloadFaults(
   ]
 }
 
-const networking = 'networking.istio.io'
-const gatewayRoutes = ['httproutes', 'grpcroutes'].flatMap((each) => verbs('gateway.networking.k8s.io', each, 'list'))
+const gatewayRoutes = [rightOn('HTTPRoute', 'list'), rightOn('GRPCRoute', 'list')]
 
 /** What every experiment needs beyond reading pods, services and routes, which the run has done by then. */
-const always: Needed[] = [
-  { group: '', resource: 'pods', subresource: 'proxy', verb: 'get' },
-  ...verbs('', 'pods', 'watch'),
-  ...verbs('coordination.k8s.io', 'leases', 'get', 'create', 'patch', 'delete'),
-  ...verbs('batch', 'jobs', 'get', 'create', 'patch', 'delete'),
-  ...verbs('', 'configmaps', 'get', 'create', 'patch'),
-  ...verbs('', 'serviceaccounts', 'create', 'patch'),
-  ...verbs('rbac.authorization.k8s.io', 'roles', 'create', 'patch'),
-  ...verbs('rbac.authorization.k8s.io', 'rolebindings', 'create', 'patch'),
-  ...verbs('', 'events', 'create'),
+const always: Right[] = [
+  rightOn('Pod', 'get', { subresource: 'proxy' }),
+  ...rightsOn('Pod', 'watch'),
+  ...rightsOn('Lease', 'get', 'create', 'patch', 'delete'),
+  ...rightsOn('Job', 'get', 'create', 'patch', 'delete'),
+  ...rightsOn('ConfigMap', 'get', 'create', 'patch'),
+  ...rightsOn('ServiceAccount', 'create', 'patch'),
+  ...rightsOn('Role', 'create', 'patch'),
+  ...rightsOn('RoleBinding', 'create', 'patch'),
+  ...rightsOn('Event', 'create'),
 ]
 
-function rightsFor({ inject }: ExperimentConfig): Needed[] {
+function rightsFor({ inject }: ExperimentConfig): Right[] {
   if (inject.chaosMesh) return []
-  if (inject.podKill) return [{ group: '', resource: 'pods', subresource: 'eviction', verb: 'create' }]
-  if (inject.partition) return verbs('security.istio.io', 'authorizationpolicies', 'get', 'create', 'delete')
+  if (inject.podKill) return [rightOn('Pod', 'create', { subresource: 'eviction' })]
+  if (inject.partition) return rightsOn('AuthorizationPolicy', 'get', 'create', 'delete')
   const all = ['get', 'create', 'patch', 'delete']
-  if (inject.overload) return verbs(networking, 'destinationrules', ...all)
-  return [...verbs(networking, 'virtualservices', ...all), ...gatewayRoutes]
+  if (inject.overload) return rightsOn('DestinationRule', ...all)
+  return [...rightsOn('VirtualService', ...all), ...gatewayRoutes]
 }
 
 /** `load`: the gateway's sidecars count the requests, and a connection to its port sends them. */
-const forLoad: Needed[] = [
-  ...verbs('', 'services', 'list'),
-  ...verbs('', 'pods', 'list', 'watch'),
-  { group: '', resource: 'pods', subresource: 'proxy', verb: 'get' },
-  { group: '', resource: 'pods', subresource: 'portforward', verb: 'create' },
+const forLoad: Right[] = [
+  ...rightsOn('Service', 'list'),
+  ...rightsOn('Pod', 'list', 'watch'),
+  rightOn('Pod', 'get', { subresource: 'proxy' }),
+  rightOn('Pod', 'create', { subresource: 'portforward' }),
 ]
 
 /** `overload`: where a service has no rule of its own, that of the mesh is in force, and the rule of the fault repeats it. */
-const forMeshRules = verbs(networking, 'destinationrules', 'list')
+const forMeshRules = rightsOn('DestinationRule', 'list')
 
 async function rightFaults(cluster: Cluster, namespace: string, experiments: ExperimentConfig[]): Promise<string[]> {
   const specific = experiments.flatMap((each) => [...rightsFor(each), ...chaosRights(each, namespace)])
@@ -212,14 +208,6 @@ async function rightFaults(cluster: Cluster, namespace: string, experiments: Exp
       'give it those that deploy/rbac/experiment.yaml has for that namespace, so that an overload keeps the rules of the mesh',
     ),
   ]
-}
-
-async function missingRights(cluster: Cluster, namespace: string, needed: Needed[]): Promise<string[]> {
-  const unique = [...new Map(needed.map((each) => [JSON.stringify(each), each])).values()]
-  const allowed = await Promise.all(unique.map((right) => cluster.isAllowed({ namespace, ...right })))
-  return unique
-    .filter((_, i) => !allowed[i])
-    .map(({ verb, resource, subresource }) => `${verb} ${[resource, subresource].filter(Boolean).join('/')}`)
 }
 
 function lackOf(namespace: string, names: string[], remedy: string): string[] {

@@ -1,10 +1,10 @@
 // Decides when the run of each cluster of a fleet may go on: it knows who has begun, who has failed and who waits. It
 // knows no cluster and no clock.
 import type { ClusterOutcome } from '../canary/other-clusters.ts'
-import type { ClusterIdentity, Others, Turn } from '../stages/context.ts'
+import type { ClusterIdentity, FleetPeers, Turn } from '../stages/context.ts'
 
 /** What the run of one cluster knows of the others. */
-export type Member = Others & {
+export type Member = FleetPeers & {
   /** The run in this cluster has ended. */
   ended: (outcome: ClusterOutcome) => void
   /** Resolves when the run has passed its checks, or has ended. */
@@ -26,29 +26,68 @@ type MemberState = {
 
 type Failure = { member: MemberState; reason: string; rollsBackOthers: boolean }
 
+/** A member for each cluster, by its name. */
 export function createCoordinator(
   clusters: { name: string; wave: number }[],
   signal: AbortSignal,
 ): Map<string, Member> {
-  const members = clusters.map(
-    ({ name, wave }): MemberState => ({
+  return new FleetCoordinator(clusters, signal).forRuns()
+}
+
+class FleetCoordinator {
+  private readonly members: MemberState[]
+  private readonly signal: AbortSignal
+  /** Any failure ends the wait for a turn. */
+  private readonly failed = Promise.withResolvers<void>()
+  /** The wait of those that are promoted ends when nothing changes for them any more. */
+  private readonly decided = Promise.withResolvers<void>()
+  /** In the order in which they happened: the first is the cause. */
+  private readonly failures: Failure[] = []
+  private isFinal = false
+
+  constructor(clusters: { name: string; wave: number }[], signal: AbortSignal) {
+    this.members = clusters.map(({ name, wave }) => ({
       name,
       wave,
       checked: Promise.withResolvers(),
       reported: Promise.withResolvers(),
       hasBegun: false,
       isConfirmed: false,
-    }),
-  )
-  // Any failure ends the wait for a turn. The wait of those that are promoted ends when nothing changes for them any more.
-  const [failed, decided] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
-  signal.addEventListener('abort', () => [failed, decided].forEach(({ resolve }) => resolve()), { once: true })
-  /** In the order in which they happened: the first is the cause. */
-  const failures: Failure[] = []
-  let isFinal = false
+    }))
+    this.signal = signal
+    const endWaits = () => [this.failed, this.decided].forEach(({ resolve }) => resolve())
+    signal.addEventListener('abort', endWaits, { once: true })
+  }
 
-  function record(member: MemberState, { failure, rollsBackOthers = false, handedOver = false }: ClusterOutcome): void {
-    if (isFinal) return
+  forRuns(): Map<string, Member> {
+    return new Map(this.members.map((member) => [member.name, this.asSeenBy(member)]))
+  }
+
+  private asSeenBy(member: MemberState): Member {
+    return {
+      turn: (identity) => this.turn(member, identity),
+      failure: () => this.failureFor(member),
+      report: async (outcome) => {
+        this.record(member, outcome)
+        await this.decided.promise
+        this.signal.throwIfAborted()
+      },
+      isLastLook: () => this.isLastLook(),
+      confirm: () => {
+        member.isConfirmed = true
+        this.decide()
+      },
+      isFinal: () => this.isFinal,
+      ended: (outcome) => {
+        member.isConfirmed = true
+        this.record(member, outcome)
+      },
+      checked: member.checked.promise,
+    }
+  }
+
+  private record(member: MemberState, { failure, rollsBackOthers = false, handedOver = false }: ClusterOutcome): void {
+    if (this.isFinal) return
     // A run that only waited has changed nothing, and its failure is that of another one.
     const outcome = {
       ...(failure === undefined ? {} : { failure }),
@@ -59,79 +98,65 @@ export function createCoordinator(
     if (isWorse(outcome, member.outcome)) {
       member.outcome = outcome
       member.isConfirmed ||= failure !== undefined
-      if (failure !== undefined) failures.push({ member, reason: failure, rollsBackOthers: outcome.rollsBackOthers })
+      if (failure !== undefined)
+        this.failures.push({ member, reason: failure, rollsBackOthers: outcome.rollsBackOthers })
     }
     member.checked.resolve()
     member.reported.resolve()
-    if (failure !== undefined) failed.resolve()
-    decide()
+    if (failure !== undefined) this.failed.resolve()
+    this.decide()
   }
 
-  const needsRollback = () => members.some(({ outcome }) => outcome?.rollsBackOthers)
-  const haveAllReported = () => members.every(({ outcome }) => outcome)
-  const isLastLook = () => haveAllReported() && !needsRollback() && !members.some(({ outcome }) => outcome?.handedOver)
-
-  function decide(): void {
-    isFinal ||= !signal.aborted && isLastLook() && members.every(({ isConfirmed }) => isConfirmed)
-    if (isFinal || needsRollback() || (haveAllReported() && !isLastLook())) decided.resolve()
+  private decide(): void {
+    this.isFinal ||= !this.signal.aborted && this.isLastLook() && this.members.every(({ isConfirmed }) => isConfirmed)
+    if (this.isFinal || this.needsRollback() || (this.haveAllReported() && !this.isLastLook())) this.decided.resolve()
   }
 
-  async function waitFor(waiting: Promise<void>[]): Promise<void> {
-    await Promise.race([Promise.all(waiting), failed.promise])
-    signal.throwIfAborted()
+  private needsRollback(): boolean {
+    return this.members.some(({ outcome }) => outcome?.rollsBackOthers)
   }
 
-  async function turn(member: MemberState, identity: ClusterIdentity): Promise<Turn> {
+  private haveAllReported(): boolean {
+    return this.members.every(({ outcome }) => outcome)
+  }
+
+  private isHandedOver(): boolean {
+    return this.members.some(({ outcome }) => outcome?.handedOver)
+  }
+
+  private isLastLook(): boolean {
+    return this.haveAllReported() && !this.needsRollback() && !this.isHandedOver()
+  }
+
+  private async turn(member: MemberState, identity: ClusterIdentity): Promise<Turn> {
     member.identity = identity
     member.checked.resolve()
-    const checked = members.map((each) => each.checked.promise)
-    const before = members.filter(({ wave }) => wave < member.wave).map((each) => each.reported.promise)
-    await waitFor(checked)
-    const same = members.find((each) => each !== member && isSame(each.identity, identity))
+    const before = this.members.filter(({ wave }) => wave < member.wave)
+    await this.waitFor(this.members.map((each) => each.checked.promise))
+    const same = this.members.find((each) => each !== member && isSame(each.identity, identity))
     if (same)
       throw new Error(
         `clusters: \`${same.name}\` and \`${member.name}\` are the same cluster (${identity.server}); ` +
           'give one of them another context or kubeconfig, or remove it',
       )
-    await waitFor(before)
-    const [first] = failures
+    await this.waitFor(before.map((each) => each.reported.promise))
+    const [first] = this.failures
     if (first)
       throw new Error(`${first.reason} in the cluster ${first.member.name}, so nothing was promoted in ${member.name}`)
-    const isOutOfTime = members.some(({ outcome }) => outcome?.handedOver)
+    const isOutOfTime = this.isHandedOver()
     member.hasBegun = !isOutOfTime
     return { hasWaited: before.length > 0, isOutOfTime }
   }
 
-  function failure(member: MemberState): ReturnType<Member['failure']> {
-    const elsewhere = failures.find((each) => each.member !== member && each.rollsBackOthers)
-    return isFinal || !elsewhere ? undefined : { cluster: elsewhere.member.name, reason: elsewhere.reason }
+  private async waitFor(waiting: Promise<void>[]): Promise<void> {
+    await Promise.race([Promise.all(waiting), this.failed.promise])
+    this.signal.throwIfAborted()
   }
 
-  return new Map(
-    members.map((member) => [
-      member.name,
-      {
-        turn: (identity) => turn(member, identity),
-        failure: () => failure(member),
-        report: async (outcome) => {
-          record(member, outcome)
-          await decided.promise
-          signal.throwIfAborted()
-        },
-        isLastLook,
-        confirm: () => {
-          member.isConfirmed = true
-          decide()
-        },
-        isFinal: () => isFinal,
-        ended: (outcome) => {
-          member.isConfirmed = true
-          record(member, outcome)
-        },
-        checked: member.checked.promise,
-      },
-    ]),
-  )
+  private failureFor(member: MemberState): ReturnType<Member['failure']> {
+    const elsewhere = this.failures.find((each) => each.member !== member && each.rollsBackOthers)
+    return this.isFinal || !elsewhere ? undefined : { cluster: elsewhere.member.name, reason: elsewhere.reason }
+  }
 }
 
 function isWorse(outcome: ClusterOutcome, before: ClusterOutcome | undefined): boolean {

@@ -1,16 +1,13 @@
 // The guard of an experiment. It removes the fault when nobody renews the Lease, and also when the Lease is gone or
 // somebody else's: whoever has it does not know the fault.
-import { guardName } from '../canary/ownership/guard-manifest.ts'
-import { guardSpecKey } from '../canary/ownership/guard-spec.ts'
 import { guardIdentity, holderOf } from '../canary/ownership/lease-object.ts'
 import type { Cluster } from '../cluster/client.ts'
-import { lacksRights } from '../cluster/api-error.ts'
-import type { ConfigMap, KubeObject, Lease } from '../cluster/objects.ts'
-import type { FaultObject } from '../experiments/faults/fault-object.ts'
+import type { Lease } from '../cluster/objects.ts'
 import { describeUnfinished, findUnfinished, restoreObjects } from '../experiments/faults/restore.ts'
 import type { ExperimentGuardSpec } from '../experiments/guard-spec.ts'
 import { deleteOwnLeases } from '../experiments/own-leases.ts'
 import { messageOf } from '../runtime/errors.ts'
+import { guardEvent, latestSpec } from './guard-objects.ts'
 import { watchHolder, type GuardDeps } from './lease-watch.ts'
 
 export type ExperimentGuardOutcome = 'the run has ended' | 'another run has taken over' | 'removed the fault'
@@ -45,7 +42,7 @@ async function restoreRest(
   log: (line: string) => void,
 ): Promise<undefined> {
   const { namespace, otherLeases, identity } = spec
-  const objects = await objectsToRestore(cluster, spec)
+  const { objects } = await latestSpec(cluster, spec)
   const removed = await restoreObjects(cluster, objects, { invalidatesPreparedWrites: false, identity })
   removed.forEach((key) => log(`removed the fault from ${key}`))
   const unfinished = await findUnfinished(cluster, objects, identity)
@@ -66,9 +63,9 @@ async function restoreForSilentRun(
   why: string,
   log: (line: string) => void,
 ): Promise<boolean> {
-  const { namespace, service, lease, otherLeases, identity, experiment } = spec
+  const { namespace, lease, otherLeases, identity, experiment } = spec
   try {
-    const objects = await objectsToRestore(cluster, spec)
+    const { objects } = await latestSpec(cluster, spec)
     const restored = await restoreObjects(cluster, objects, { identity })
     const unfinished = await findUnfinished(cluster, objects, identity)
     if (unfinished.length > 0) throw new Error(describeUnfinished(unfinished))
@@ -77,7 +74,7 @@ async function restoreForSilentRun(
       `experiment ${experiment} (${restored.length === 0 ? 'nothing was left of it' : restored.join(', ')})`
     log(what)
     await cluster
-      .create(recoveryEvent(namespace, service, lease, what))
+      .create(guardEvent(spec, 'ExperimentRecovered', what))
       .catch((problem: unknown) => log(`the event cannot be recorded: ${messageOf(problem)}`))
     // With the Lease, Kubernetes deletes the guard, and whatever a frozen run may still create.
     await deleteOwnLeases(cluster, namespace, [...otherLeases, lease], identity)
@@ -86,31 +83,4 @@ async function restoreForSilentRun(
     log(`the fault is not removed yet: ${messageOf(problem)}`)
     return false
   }
-}
-
-/** Those of the latest specification: routes may appear after the guard has started. */
-async function objectsToRestore(
-  cluster: Cluster,
-  { namespace, service, identity, objects }: ExperimentGuardSpec,
-): Promise<FaultObject[]> {
-  const name = guardName(service, identity)
-  const latest = await cluster.get<ConfigMap>('ConfigMap', namespace, name).catch((problem: unknown) => {
-    if (!lacksRights(problem)) throw problem
-    return undefined
-  })
-  const text = latest?.data?.[guardSpecKey]
-  return text === undefined ? objects : (JSON.parse(text) as ExperimentGuardSpec).objects
-}
-
-function recoveryEvent(namespace: string, service: string, lease: string, message: string): KubeObject {
-  const time = new Date().toISOString()
-  const base = { apiVersion: 'v1', kind: 'Event', metadata: { name: `${lease}.${Date.now().toString(16)}`, namespace } }
-  const about = {
-    involvedObject: { apiVersion: 'v1', kind: 'Service', namespace, name: service },
-    reason: 'ExperimentRecovered',
-    message,
-    type: 'Warning',
-    source: { component: 'mesh-canary-guard' },
-  }
-  return Object.assign(base, about, { firstTimestamp: time, lastTimestamp: time, count: 1 })
 }

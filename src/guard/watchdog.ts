@@ -8,16 +8,15 @@ import {
   isGuarded,
   leasePaths,
 } from '../canary/ownership/lease-object.ts'
-import { guardName } from '../canary/ownership/guard-manifest.ts'
-import { guardSpecKey, type GuardSpec } from '../canary/ownership/guard-spec.ts'
+import type { GuardSpec } from '../canary/ownership/guard-spec.ts'
 import { requireRollbackTarget } from '../canary/workload/endpoints.ts'
 import { resetToStable } from '../canary/traffic/router.ts'
 import type { Cluster, PatchOperation } from '../cluster/client.ts'
-import { ApiError, lacksRights } from '../cluster/api-error.ts'
-import type { ConfigMap, KubeObject, Lease } from '../cluster/objects.ts'
-import type { Routed } from '../policies/routes.ts'
+import { ApiError } from '../cluster/api-error.ts'
+import type { Lease } from '../cluster/objects.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { plural } from '../runtime/plural.ts'
+import { guardEvent, latestSpec } from './guard-objects.ts'
 import { watchHolder, type GuardDeps } from './lease-watch.ts'
 
 export type GuardOutcome = 'the run has ended' | 'another run has taken over' | 'rolled back to stable'
@@ -47,13 +46,13 @@ function outcomeOf(lease: Lease | undefined, identity: string): GuardOutcome | u
 async function rollBack(cluster: Cluster, spec: GuardSpec, why: string, log: (line: string) => void): Promise<boolean> {
   const { service, split, selectors } = spec
   try {
-    const saved = await routesToRestore(cluster, spec)
+    const { saved } = await latestSpec(cluster, spec)
     await requireRollbackTarget(cluster, split, selectors)
     const written = await resetToStable(cluster, split, { saved, onlySaved: true })
     const what = `${why}, and the guard set the weight of ${split.canary.name} of ${service} to 0`
     log(`${what} (${plural(written.length, 'object')} written)`)
     await cluster
-      .create(rollbackEvent(spec, what))
+      .create(guardEvent(spec, 'CanaryRolledBack', what))
       .catch((problem: unknown) => log(`the event cannot be recorded: ${messageOf(problem)}`))
     await releaseLease(cluster, spec, what)
     return true
@@ -61,20 +60,6 @@ async function rollBack(cluster: Cluster, spec: GuardSpec, why: string, log: (li
     log(`the rollback is not complete yet: ${messageOf(problem)}`)
     return false
   }
-}
-
-/** Those of the latest specification: the run adds a route that appears after the guard has started. */
-async function routesToRestore(
-  cluster: Cluster,
-  { namespace, service, identity, saved }: GuardSpec,
-): Promise<Routed[]> {
-  const name = guardName(service, identity)
-  const latest = await cluster.get<ConfigMap>('ConfigMap', namespace, name).catch((problem: unknown) => {
-    if (!lacksRights(problem)) throw problem
-    return undefined
-  })
-  const text = latest?.data?.[guardSpecKey]
-  return text === undefined ? saved : (JSON.parse(text) as GuardSpec).saved
 }
 
 async function releaseLease(cluster: Cluster, { namespace, lease, identity }: GuardSpec, what: string): Promise<void> {
@@ -88,17 +73,4 @@ async function releaseLease(cluster: Cluster, { namespace, lease, identity }: Gu
     // poll sees that.
     if (!(problem instanceof ApiError) || problem.status !== 404) throw problem
   })
-}
-
-function rollbackEvent({ namespace, service, lease }: GuardSpec, message: string): KubeObject {
-  const time = new Date().toISOString()
-  const base = { apiVersion: 'v1', kind: 'Event', metadata: { name: `${lease}.${Date.now().toString(16)}`, namespace } }
-  const about = {
-    involvedObject: { apiVersion: 'v1', kind: 'Service', namespace, name: service },
-    reason: 'CanaryRolledBack',
-    message,
-    type: 'Warning',
-    source: { component: 'mesh-canary-guard' },
-  }
-  return Object.assign(base, about, { firstTimestamp: time, lastTimestamp: time, count: 1 })
 }

@@ -3,6 +3,7 @@
 import { ConfigError } from '../config/error.ts'
 import { readText } from '../config/read.ts'
 import type { ClusterConfig } from '../config/schema.ts'
+import { isMap } from '../runtime/is-map.ts'
 import { YamlError } from '../yaml/faults.ts'
 import { parse } from '../yaml/parse.ts'
 import { stringify } from '../yaml/stringify.ts'
@@ -85,7 +86,7 @@ function parsed(file: string): Record<string, unknown> {
   const text = readText('cluster.config', file)
   try {
     const { value } = parse(text)
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
+    if (isMap(value)) return value
   } catch (error) {
     if (error instanceof YamlError)
       throw new ConfigError(`cluster.config: ${file}:${error.line}: is not valid YAML: ${error.reason}`)

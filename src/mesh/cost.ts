@@ -12,7 +12,7 @@ import {
 import { owns } from '../cluster/labels.ts'
 import { hasEnded } from '../cluster/pods.ts'
 import type { IstioConfig } from '../config/schema.ts'
-import type { Workload as WorkloadRef } from '../config/values/kubernetes.ts'
+import type { WorkloadRef } from '../config/values/kubernetes.ts'
 import { plural } from '../runtime/plural.ts'
 import { selectWorkloads } from './inject.ts'
 import { defaultRevision } from './labels.ts'

@@ -1,6 +1,6 @@
 // The objects in what `istioctl manifest generate` prints.
-import { isMap } from '../config/values/parsed-value.ts'
 import type { KubeObject } from '../cluster/objects.ts'
+import { isMap } from '../runtime/is-map.ts'
 import { YamlError } from '../yaml/faults.ts'
 import { parseAll } from '../yaml/parse.ts'
 

@@ -17,7 +17,7 @@ export const hostLabel = 'destination_service'
  * The labels that name the pods that answer. A caller knows them even without a sidecar there, unlike app and version,
  * and they are the same whichever of several Services it has called.
  */
-export const podLabels = ['destination_canonical_service', 'destination_canonical_revision'] as const
+export const canonicalLabels = ['destination_canonical_service', 'destination_canonical_revision'] as const
 
 const requestCounter = 'istio_requests_total'
 /** No answer at all, or an error of the server. */

@@ -3,6 +3,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { fieldManager } from '../cluster/client.ts'
 import type { KubeObject } from '../cluster/objects.ts'
+import { isMap } from '../runtime/is-map.ts'
 
 /**
  * True if this program applied exactly the fields of `object` before, and all of them still have these values in `live`.
@@ -40,8 +41,4 @@ function isCovered(wanted: unknown, live: unknown, fields: object): boolean {
 
 function fieldsAt(fields: object, key: string): object {
   return (fields as Record<string, object>)[`f:${key}`] ?? {}
-}
-
-function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -11,7 +11,7 @@ export const configLabel = 'mesh-canary.io/config'
 /** The owner in words. Objects of earlier versions lack it. */
 export const ownerAnnotation = 'mesh-canary.io/owner'
 /** Set on an object outside its config's namespace, because one config may be for several namespaces. */
-export const namespaceLabel = 'mesh-canary.io/namespace'
+export const ownerNamespaceLabel = 'mesh-canary.io/namespace'
 
 /** One config in one namespace. `names`: as which it owns objects; the first is written. See Identity. */
 export type Owner = { names: readonly string[]; earlier: readonly string[]; namespace: string; prunes: boolean }
@@ -28,7 +28,7 @@ export function ownerId(name: string): string {
 
 /** The object with the labels and the annotation that mark the owner. */
 export function withOwnerMarks<T extends KubeObject>(object: T, { names: [name = ''], namespace }: Owner): T {
-  const place = object.metadata.namespace === namespace ? {} : { [namespaceLabel]: namespace }
+  const place = object.metadata.namespace === namespace ? {} : { [ownerNamespaceLabel]: namespace }
   return {
     ...object,
     metadata: {
@@ -65,7 +65,7 @@ function hasId({ namespace }: Owner, object: KubeObject, names: readonly string[
   return (
     isOurs(object) &&
     names.some((name) => labels[configLabel] === ownerId(name)) &&
-    (labels[namespaceLabel] ?? place) === namespace
+    (labels[ownerNamespaceLabel] ?? place) === namespace
   )
 }
 
@@ -81,7 +81,7 @@ export function mayWrite(owner: Owner, object: KubeObject): boolean {
 /** The owner of an object that another config wrote: `github.com/acme/shop mesh.yaml`, or its label. */
 export function ownerTitle(object: KubeObject): string {
   const { labels = {} } = object.metadata
-  const namespace = labels[namespaceLabel]
+  const namespace = labels[ownerNamespaceLabel]
   const name = ownerNameOf(object) ?? `${configLabel}=${labels[configLabel]}`
   return namespace === undefined ? name : `${name}, of the namespace ${namespace}`
 }

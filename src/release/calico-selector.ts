@@ -1,6 +1,6 @@
 // Reads the selectors of Calico's policies, such as `app == 'till' && tier in {'web'}`. Pure.
 // Syntax: https://docs.tigera.io/calico/latest/reference/resources/networkpolicy#selectors
-import type { Labels } from './distinction.ts'
+import type { Labels } from '../canary/workload/selectors.ts'
 
 /** Undefined if that depends on a label that only Calico knows. */
 type Test = (labels: Labels) => boolean | undefined

@@ -1,7 +1,7 @@
 // The config with what the cluster says about each release: how its versions are told apart. Pure.
 import { canariesOf, createdCanaryName } from '../config/names.ts'
 import type { CanaryConfig, Config, ServicePolicy } from '../config/schema.ts'
-import type { Labels } from './distinction.ts'
+import type { Labels } from '../canary/workload/selectors.ts'
 import type { Release } from './plan.ts'
 
 /** `isUnderWay`: whether pods of the canary are there, or will be. Else stable's subset selects all pods of the Service. */

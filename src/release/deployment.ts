@@ -3,7 +3,8 @@ import { lastingAnnotations } from '../canary/workload/fingerprint.ts'
 import { managedBy } from '../cluster/labels.ts'
 import type { KubeObject, Service, Workload } from '../cluster/objects.ts'
 import { createdCanaryLabel, createdCanaryName } from '../config/names.ts'
-import { canaryLabels, type Distinction, type Labels } from './distinction.ts'
+import type { Labels } from '../canary/workload/selectors.ts'
+import { canaryLabels, type Distinction } from './distinction.ts'
 
 export type Template = Workload['spec']['template']
 

@@ -1,7 +1,6 @@
 // Chooses how the proxies tell the pods of a canary from those of stable. Pure.
+import type { Labels } from '../canary/workload/selectors.ts'
 import { createdCanaryLabel, createdCanaryName } from '../config/names.ts'
-
-export type Labels = Readonly<Record<string, string>>
 
 export type Distinction =
   /** By subset: stable's pods have a label of their own, and the canary's pods have another value for it. */

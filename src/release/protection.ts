@@ -10,7 +10,7 @@ import { canaryAutoscaler } from './canary-autoscaler.ts'
 import { planCopies, type Versions } from './selector-copies.ts'
 import { copyForCanaryName, createdCanaryLabel } from '../config/names.ts'
 import { labelsOfCopy } from './deployment.ts'
-import type { Labels } from './distinction.ts'
+import type { Labels } from '../canary/workload/selectors.ts'
 import type { Release } from './plan.ts'
 
 /** Without one of these, the canary would be open where stable is not. */

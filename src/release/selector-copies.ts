@@ -5,7 +5,8 @@ import { isSelected, type Selector } from '../mesh/injectors.ts'
 import { copyForCanaryName } from '../config/names.ts'
 import { selectsByCalico } from './calico-selector.ts'
 import { labelsOfCopy, untracked } from './deployment.ts'
-import type { Labels } from './distinction.ts'
+import type { Labels } from '../canary/workload/selectors.ts'
+import { isMap } from '../runtime/is-map.ts'
 
 /** `service`: the labels of the two Services, which monitors select. */
 export type Versions = { name: string; stable: Labels; canary: Labels; service?: { stable: Labels; canary: Labels } }
@@ -130,8 +131,6 @@ function combined(parts: Rewritten[]): Rewritten {
     isUnclear: parts.some(({ isUnclear }) => isUnclear),
   }
 }
-
-const isMap = (value: unknown): value is Spec => typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function rewrite(selector: Spec, { stable, canary }: Pair): Rewritten {
   const read = asSelector(selector)

@@ -14,7 +14,7 @@ import { clusterDefaults } from '../config/schema/cluster.ts'
 import { supportedKubernetes } from '../istioctl/support.ts'
 import { causeInLogs } from '../kind/errors.ts'
 import { nodeImage } from '../kind/images.ts'
-import * as kinds from '../kind/kind.ts'
+import * as kindCli from '../kind/kind.ts'
 import { plainHosts, unreachableIngress } from '../kind/ingress.ts'
 import { kindConfig, nodePorts, readConfigFile } from '../kind/layout.ts'
 import { addressesOf, differences, waitForNodes, versionOf } from '../kind/nodes.ts'
@@ -29,7 +29,7 @@ import { warn, type RunContext } from './context.ts'
 type Wanted = ClusterConfig & { name: string }
 
 /** `kubeconfig`: a file that this run writes, in its own folder. */
-export type ProvidedCluster = { kind: kinds.KindCluster; kubeconfig: string; created: boolean }
+export type ProvidedCluster = { kind: kindCli.KindCluster; kubeconfig: string; created: boolean }
 
 /** The run, its kind cluster, and the config's section for it. */
 type KindContext = RunContext & ProvidedCluster & { wanted: Wanted }
@@ -43,7 +43,7 @@ export async function provideCluster(context: RunContext): Promise<ProvidedClust
   const wanted = wantedCluster(config, mesh?.version)
   const kind = await findKind(context, wanted)
   if (!kind) return undefined
-  const exists = await kinds.clusterExists(kind)
+  const exists = await kindCli.clusterExists(kind)
   const isActive = stages.includes('cluster') && !config.dryRun
   if (!exists && stages.every((stage) => stage === 'plan')) return undefined
   if (!exists && !stages.includes('cluster'))
@@ -89,7 +89,7 @@ function supportedBy(istioVersion: string | undefined): ReturnType<typeof suppor
 }
 
 /** kind with its container runtime; undefined when there is no runtime, and the run only plans. */
-async function findKind(context: RunContext, wanted: Wanted): Promise<kinds.KindCluster | undefined> {
+async function findKind(context: RunContext, wanted: Wanted): Promise<kindCli.KindCluster | undefined> {
   const { name, version, mirror, sha256 } = wanted
   const { config, stages, host } = context
   const { signal, info } = host
@@ -121,14 +121,14 @@ function refuseNamespace({ namespace }: Config, stages: readonly StageName[], na
   )
 }
 
-async function checkImages(kind: kinds.KindCluster, images: readonly string[]): Promise<void> {
+async function checkImages(kind: kindCli.KindCluster, images: readonly string[]): Promise<void> {
   const files = images
-    .filter((image) => kinds.isArchive(image) && !existsSync(image))
+    .filter((image) => kindCli.isArchive(image) && !existsSync(image))
     .map((file) => {
       const remedy = `write it in an earlier step (\`docker save -o ${file} IMAGE\`)`
       return `cluster.loadImages: the file ${file} does not exist; ${remedy}`
     })
-  const { missing, known } = await kinds.imagesNotOnMachine(kind, images)
+  const { missing, known } = await kindCli.imagesNotOnMachine(kind, images)
   const absent = missing.map((image) => {
     const remedy = `build it or pull it in an earlier step (\`${kind.runtime} pull ${image}\`)`
     return `cluster.loadImages: the image ${image} is not on this machine${nearest(image, known)}; ${remedy}`
@@ -137,7 +137,7 @@ async function checkImages(kind: kinds.KindCluster, images: readonly string[]): 
 }
 
 /** What the post step needs to know of the cluster; `remove`: whether it deletes it. */
-function leftCluster({ kind, kubeconfig }: KindContext, remove: boolean): kinds.KindClusterToDelete {
+function leftCluster({ kind, kubeconfig }: KindContext, remove: boolean): kindCli.KindClusterToDelete {
   return { path: kind.path, name: kind.name, runtime: kind.runtime, kubeconfig, remove }
 }
 
@@ -151,10 +151,10 @@ async function makeCluster(context: KindContext): Promise<void> {
   }
   host.onKindCluster(leftCluster(context, true))
   try {
-    await kinds.createCluster(kind, kubeconfig, file, wanted.image)
+    await kindCli.createCluster(kind, kubeconfig, file, wanted.image)
   } catch (error) {
     host.signal.throwIfAborted()
-    const isTaken = error instanceof kinds.KindError && error.isTaken
+    const isTaken = error instanceof kindCli.KindError && error.isTaken
     if (!isTaken) throw await cleanUpFailed(context, error)
     // Another job has created the cluster of this name meanwhile, so this run must not remove it.
     host.onKindCluster(leftCluster(context, false))
@@ -167,12 +167,12 @@ async function makeCluster(context: KindContext): Promise<void> {
 /** Finds out from the nodes' logs why the cluster could not be created, and removes the rest of it. */
 async function cleanUpFailed(context: KindContext, error: unknown): Promise<Error> {
   const { kind, kubeconfig, recorder, host } = context
-  const logs = await kinds.exportLogs(kind, logsFolder(context)).catch(() => undefined)
+  const logs = await kindCli.exportLogs(kind, logsFolder(context)).catch(() => undefined)
   if (logs !== undefined) recorder.record({ cluster: { logs } })
   const cause = (logs === undefined ? undefined : await causeInLogs(logs)) ?? messageOf(error)
   const where = logs === undefined ? '' : ` (the logs of its nodes are in ${logs})`
   try {
-    await kinds.deleteCluster(kind, kubeconfig)
+    await kindCli.deleteCluster(kind, kubeconfig)
     host.onKindCluster(leftCluster(context, false))
     return new Error(`${cause}${where}`)
   } catch (problem) {
@@ -184,7 +184,7 @@ async function cleanUpFailed(context: KindContext, error: unknown): Promise<Erro
 async function useCluster(context: KindContext): Promise<void> {
   const { kind, kubeconfig, wanted, host } = context
   await refuseStopped(kind)
-  const content = await kinds.kubeconfigOf(kind).catch((error: unknown) => {
+  const content = await kindCli.kubeconfigOf(kind).catch((error: unknown) => {
     host.signal.throwIfAborted()
     throw new ConfigError(
       `cluster: the kind cluster ${kind.name} exists, but has no kubeconfig, probably because its creation was ` +
@@ -196,8 +196,8 @@ async function useCluster(context: KindContext): Promise<void> {
   host.info(`the kind cluster ${kind.name}: already exists; using it`)
 }
 
-async function refuseStopped(kind: kinds.KindCluster): Promise<void> {
-  const stopped = (await kinds.containers(kind)).filter(({ state }) => !/^up\b/i.test(state))
+async function refuseStopped(kind: kindCli.KindCluster): Promise<void> {
+  const stopped = (await kindCli.containers(kind)).filter(({ state }) => !/^up\b/i.test(state))
   if (stopped.length === 0) return
   const states = stopped.map(({ name, state }) => `${name} ${state}`).join(', ')
   const start = `${kind.runtime} start ${stopped.map(({ name }) => name).join(' ')}`
@@ -210,11 +210,11 @@ async function refuseStopped(kind: kinds.KindCluster): Promise<void> {
 async function waitUntilReady(context: KindContext): Promise<void> {
   const { kind, kubeconfig, created, wanted, config, host, recorder } = context
   const api = createClient(connection(kubeconfig, undefined, host.tempDir), config.limits)
-  const names = (await kinds.containers(kind))
+  const names = (await kindCli.containers(kind))
     .map(({ name }) => name)
     .filter((name) => !name.endsWith('-external-load-balancer'))
   const nodes = await waitForNodes(api, names.length, wanted.wait, host.signal)
-  const mapped = await kinds.ingressOf(kind, names)
+  const mapped = await kindCli.ingressOf(kind, names)
   const ingress = mapped.http === undefined ? ingressInside(addressesOf(nodes)) : mapped
   const kubernetes = versionOf(nodes)
   recorder.record({ cluster: { nodes: nodes.length, ingress, ...(kubernetes === undefined ? {} : { kubernetes }) } })
@@ -233,7 +233,7 @@ async function waitUntilReady(context: KindContext): Promise<void> {
 }
 
 async function loadImages({ kind, kubeconfig, host, recorder }: KindContext, images: string[]): Promise<void> {
-  await kinds.loadImages(kind, images, join(kubeconfig, '..'))
+  await kindCli.loadImages(kind, images, join(kubeconfig, '..'))
   recorder.record({ cluster: { loaded: images } })
   host.info(`loaded: ${images.join(', ')}`)
 }
@@ -261,7 +261,7 @@ export async function withLogs<T>(
   } catch (error) {
     const hasLogs = recorder.current().cluster?.logs !== undefined
     if (error instanceof ConfigError || host.signal.aborted || hasLogs) throw error
-    const logs = await kinds
+    const logs = await kindCli
       .exportLogs(kind, logsFolder(context))
       .catch((problem: unknown) => void host.info(`the logs of the nodes could not be exported: ${messageOf(problem)}`))
     if (logs !== undefined) {
@@ -288,11 +288,11 @@ export async function checkIngress(context: RunContext): Promise<void> {
 
 /** For the post step. */
 export async function removeCluster(
-  { path, name, runtime, kubeconfig }: kinds.KindClusterToDelete,
+  { path, name, runtime, kubeconfig }: kindCli.KindClusterToDelete,
   info: (line: string) => void,
 ): Promise<void> {
   const kind = { path, name, runtime, limitMs: 120_000, signal: new AbortController().signal, info }
-  await kinds.deleteCluster(kind, kubeconfig).catch((error: unknown) => {
+  await kindCli.deleteCluster(kind, kubeconfig).catch((error: unknown) => {
     const byHand = `kind delete cluster --name ${name}`
     throw new Error(`the kind cluster ${name} could not be deleted: ${messageOf(error)}; delete it by hand: ${byHand}`)
   })

@@ -3,7 +3,7 @@ import type { PromotionProgress, RecoveryIntent } from '../canary/active-promoti
 import type { OtherClusters } from '../canary/other-clusters.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { Connection } from '../cluster/connect.ts'
-import { matches, podLabels } from '../cluster/labels.ts'
+import { matches, withoutIstiodLabels } from '../cluster/labels.ts'
 import { canariesOf, servicesOf } from '../config/names.ts'
 import type { Config, ServicePolicy } from '../config/schema.ts'
 import type { StageName } from '../config/schema/stages.ts'
@@ -66,7 +66,7 @@ export type Turn = { hasWaited: boolean; isOutOfTime: boolean }
  * The same run in the other clusters of a fleet. `turn`: resolves when all clusters have passed their checks, and the waves
  * before are done. @throws Error if one has failed, or if two names are one cluster
  */
-export type Others = OtherClusters & { turn: (identity: ClusterIdentity) => Promise<Turn> }
+export type FleetPeers = OtherClusters & { turn: (identity: ClusterIdentity) => Promise<Turn> }
 
 /** What every run has from the start. The host's lines are redacted already. */
 export type RunContext = {
@@ -79,7 +79,7 @@ export type RunContext = {
   /** The mesh of the config, if it has `istio`. */
   mesh?: DesiredMesh
   /** The other clusters of a fleet. */
-  others?: Others
+  others?: FleetPeers
 }
 
 /**
@@ -140,7 +140,7 @@ export async function canaryMatcher(
     const labels = canary.by === 'subset' ? services[service]?.subsets?.[canary.name] : undefined
     return labels ? [labels] : []
   })
-  return (labels) => subsets.some((subset) => matches(podLabels(subset), labels))
+  return (labels) => subsets.some((subset) => matches(withoutIstiodLabels(subset), labels))
 }
 
 /** Shows and records each warning once: the stages plan and policies find the same warnings. */

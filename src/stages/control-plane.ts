@@ -74,9 +74,9 @@ async function providerArgs(context: StageContext, live: ControlPlane | undefine
   const map = await readMeshConfig(context.cluster, { namespace: live.metadata.namespace, name })
   if (!map || addedNames(map).length === 0) return []
   const rendered = await manifestsOf(context, context.mesh!.args)
-  const isMap = (object: KubeObject): object is ConfigMap =>
+  const isMeshConfig = (object: KubeObject): object is ConfigMap =>
     object.kind === 'ConfigMap' && object.metadata.name === name
-  const extensionProviders = providersToKeep(map, rendered.find(isMap))
+  const extensionProviders = providersToKeep(map, rendered.find(isMeshConfig))
   if (!extensionProviders) return []
   const file = join(context.host.tempDir, 'mesh-canary-providers.yaml')
   const overlay = {

@@ -28,8 +28,8 @@ import { withoutExternalCanaries } from '../policies/weights/external-routes.ts'
 import { weightRules } from '../policies/weights/kept-weights.ts'
 import { namespaceConflicts } from '../policies/conflicts/namespace-conflicts.ts'
 import { removedSplits } from '../policies/weights/removed-splits.ts'
-import { readLive } from '../policies/live-routes.ts'
-import { planChanges as planned, toYaml, type PlannedChange } from '../policies/plan.ts'
+import { readLive, type LiveRoutes } from '../policies/live-routes.ts'
+import { planChanges, toYaml, type PlannedChange } from '../policies/plan.ts'
 import { leftByEarlier, ownedBy, ownerOf } from '../policies/owned-objects.ts'
 import { missingTracing } from '../policies/tracing-check.ts'
 import { servicesOf } from '../config/names.ts'
@@ -88,8 +88,7 @@ export async function policies(context: StageContext): Promise<StageOutcome> {
   const todo = all.filter(({ action }) => action !== 'unchanged')
   if (todo.length > 0) await analyzeChange(context, all)
   await requireNoPlaintext(context, objectsAfter(all))
-  const held = await heldPromotionFaults(cluster, config.namespace, all)
-  if (held.length > 0) throw new ConfigError(held.join('\n'))
+  refuse(await heldPromotionFaults(cluster, config.namespace, all))
   const handing = { timeoutMs: config.verify.timeout, note: host.info, signal: host.signal }
   await handBack(cluster, todo, handing)
   await apply(
@@ -131,36 +130,49 @@ export async function renderOnly(context: RunContext): Promise<void> {
 /** @throws ConfigError if a route bypasses the split of a canary. */
 function render(config: Config): Desired {
   const target = desired(withoutGenerated(config))
-  const faults = renderedBypassFaults(config, target)
-  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+  refuse(renderedBypassFaults(config, target))
   const generated = engineObjects(config)
   const objects = withEngineObjects(target.objects, generated.objects)
   return { ...target, objects, notes: [...target.notes, ...generated.notes] }
 }
 
 async function prepare(context: StageContext): Promise<PlannedChange[]> {
-  const { config, host, cluster } = context
-  const owner = ownerOf(config)
-  // Read again: since the preflight, install and inject may have taken minutes, and another run may have moved a
-  // weight.
+  const target = await readDesired(context)
+  target.notes.forEach(context.host.info)
+  await warnOfPolicies(context, target)
+  await refuseConflicts(context, target)
+  const all = await planWrites(context, target)
+  reportPlan(context, all)
+  return all
+}
+
+/** What the config asks for, and what of the namespace it is compared with. */
+type DesiredPolicies = Desired & { live: LiveRoutes; services: Service[]; pods: Pod[] }
+
+/** Reads again: since the preflight, install and inject may have taken minutes, and another run may have moved a weight. */
+async function readDesired({ config, cluster }: StageContext): Promise<DesiredPolicies> {
   const live = await readLive(cluster, config.namespace)
-  const policies = desired(withoutExternalCanaries(withoutGenerated(config), live, owner), live)
+  const policies = desired(withoutExternalCanaries(withoutGenerated(config), live, ownerOf(config)), live)
   const generated = engineObjects(config, await readExisting(cluster, config))
   const objects = withEngineObjects(policies.objects, generated.objects)
-  const target = { ...policies, objects }
-  const { notes, warnings } = target
-  const manifests = userManifests(config)
-  ;[...notes, ...generated.notes].forEach(host.info)
   const [services, pods] = await Promise.all([
     cluster.list<Service>('Service', config.namespace),
     cluster.list<Pod>('Pod', config.namespace),
   ])
+  return { ...policies, objects, notes: [...policies.notes, ...generated.notes], live, services, pods }
+}
+
+async function warnOfPolicies(
+  context: StageContext,
+  { objects, warnings, live, services, pods }: DesiredPolicies,
+): Promise<void> {
+  const { config, cluster } = context
   warn(context, [
     ...warnings,
     ...policyWarnings({
       namespace: config.namespace,
       isStrict: isStrict(objects, config.namespace),
-      policies: servicesOf(withStatedSubsets(config, statedRules(manifests, live))),
+      policies: servicesOf(withStatedSubsets(config, statedRules(userManifests(config), live))),
       services,
       pods,
     }),
@@ -169,24 +181,40 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
     ...(await hostConflicts(cluster, objects, config.namespace)),
     ...(await missingTracing(cluster, config, objects)),
   ])
+}
+
+/** @throws ConfigError if the policies contradict other objects, or how callers and services encrypt. */
+async function refuseConflicts(context: StageContext, target: DesiredPolicies): Promise<void> {
+  const { config, cluster, stages } = context
+  const owner = ownerOf(config)
   const conflicts = await namespaceConflicts(cluster, target, owner)
-  const mtls = await checkMtlsChange(cluster, config, objects, owner, context.stages)
+  const mtls = await checkMtlsChange(cluster, config, target.objects, owner, stages)
   warn(context, [...conflicts.warnings, ...mtls.warnings])
-  const faults = [...conflicts.faults, ...mtls.faults]
-  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
-  const ofCanaries = (context.releases ?? []).flatMap(({ canaryService }) => canaryService ?? [])
+  refuse([...conflicts.faults, ...mtls.faults])
+}
+
+/** @throws ConfigError if a change would take traffic from a service, or an object from its controller. */
+async function planWrites(
+  context: StageContext,
+  { objects, services, pods }: DesiredPolicies,
+): Promise<PlannedChange[]> {
+  const { config, cluster, releases = [] } = context
+  const owner = ownerOf(config)
+  const ofCanaries = releases.flatMap(({ canaryService }) => canaryService ?? [])
   const owned = async () => [...(await ownedBy(cluster, owner)), ...(await ownedEngineObjects(cluster, owner))]
-  const all = await planned(cluster, [...ofCanaries, ...objects], owner, {
+  const all = await planChanges(cluster, [...ofCanaries, ...objects], owner, {
     rules: weightRules(withGeneratedRoutes(config)),
     owned,
     onUnread: (warning) => warn(context, [warning]),
   })
-  const kept = await engineChangeFaults(cluster, all)
-  if (kept.length > 0) throw new ConfigError(kept.join('\n'))
+  refuse(await engineChangeFaults(cluster, all))
   reportEmptySplits(context, emptySplits(all, { name: config.namespace, services, pods: pods.filter(isLive) }))
   warn(context, [...removedSplits(all), ...leftoverWarnings(await leftByEarlier(cluster, owner, objects))])
-  reportPlan(context, all)
   return all
+}
+
+function refuse(faults: readonly string[]): void {
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
 }
 
 /** Weights that are kept show even on an object that stays as it is, because the file says something else. */

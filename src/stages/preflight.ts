@@ -14,7 +14,7 @@ import { whyWithoutSidecar } from '../mesh/sidecar.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { contradictions } from '../policies/conflicts/contradictions.ts'
 import { withoutExternalCanaries } from '../policies/weights/external-routes.ts'
-import { statedRules } from '../policies/desired.ts'
+import { desired, statedRules } from '../policies/desired.ts'
 import { exposeClusterFaults } from '../policies/expose/checks.ts'
 import { readLive, type LiveRoutes } from '../policies/live-routes.ts'
 import { userManifests } from '../policies/manifests/manifests.ts'
@@ -32,7 +32,6 @@ import { conflictFaults, followFaults } from '../engines/preflight.ts'
 import { edgeClusterFaults } from './edge.ts'
 import { bypassFaults } from './bypass-faults.ts'
 import { checkMtlsChange } from './mtls.ts'
-import { desired } from '../policies/desired.ts'
 
 /** The namespace of the config; undefined if the stages do not need it. @throws ConfigError */
 export async function requireNamespace(
@@ -50,42 +49,42 @@ export async function requireNamespace(
 
 /** @throws ConfigError with one sentence for each fault. */
 export async function preflight(cluster: Cluster, config: Config, stages: readonly StageName[]): Promise<void> {
-  const { namespace } = config
   const object = await requireNamespace(cluster, config, stages)
   if (!object) return
-  const live = await readLive(cluster, namespace)
-  const writes = stages.includes('policies') || stages.includes('plan')
+  const live = await readLive(cluster, config.namespace)
   const owner = ownerOf(config)
-  const routed = withGeneratedRoutes(config)
-  const faults = [
-    ...(stages.includes('inject')
-      ? [ambientFault(object) ?? [], disabledFault(object) ?? [], await workloadFaults(cluster, config)].flat()
-      : []),
-    ...(writes || stages.includes('promote') ? await namedServiceFaults(cluster, config) : []),
-    ...(writes
-      ? [
-          ...(await contradictions(cluster, withoutExternalCanaries(routed, live, owner), live, owner)),
-          ...(await mtlsFaults(cluster, withoutExternalCanaries(routed, live, owner), live, owner, stages)),
-          ...(await exposeClusterFaults(cluster, config, stages)),
-        ]
-      : []),
-    ...(stages.includes('observe') || stages.includes('plan')
-      ? await observabilityClusterFaults(cluster, config, owner, stages.includes('promote'))
-      : []),
-    ...(stages.includes('edge') || stages.includes('plan') ? await edgeClusterFaults({ cluster, config }) : []),
-    ...(stages.includes('verify') ? await queryFaults(cluster, config.observability) : []),
-    ...(stages.includes('experiment') ? await experimentClusterFaults(cluster, config) : []),
-    ...(stages.includes('promote') ? await canaryFaults(cluster, config, live, stages.includes('policies')) : []),
-    ...(writes ? await generateFaults(cluster, config) : []),
-    ...(stages.includes('promote') ? await followFaults(cluster, config, stages.includes('policies')) : []),
-    ...(writes || stages.includes('promote') ? await conflictFaults(cluster, config, live) : []),
-    ...(writes ? await overwriteFaults(cluster, config, live) : []),
+  const compiled = withoutExternalCanaries(withGeneratedRoutes(config), live, owner)
+  const plans = stages.includes('plan')
+  const writes = stages.includes('policies')
+  const compiles = writes || plans
+  const promotes = stages.includes('promote')
+  const checks: [boolean, () => Promise<string[]>][] = [
+    [stages.includes('inject'), () => injectFaults(cluster, config, object)],
+    [compiles || promotes, () => namedServiceFaults(cluster, config)],
+    [compiles, () => contradictions(cluster, compiled, live, owner)],
+    [compiles, () => mtlsFaults(cluster, compiled, live, owner, stages)],
+    [compiles, () => exposeClusterFaults(cluster, config, stages)],
+    [stages.includes('observe') || plans, () => observabilityClusterFaults(cluster, config, owner, promotes)],
+    [stages.includes('edge') || plans, () => edgeClusterFaults({ cluster, config })],
+    [stages.includes('verify'), () => queryFaults(cluster, config.observability)],
+    [stages.includes('experiment'), () => experimentClusterFaults(cluster, config)],
+    [promotes, () => canaryFaults(cluster, config, live, writes)],
+    [compiles, () => generateFaults(cluster, config)],
+    [promotes, () => followFaults(cluster, config, writes)],
+    [compiles || promotes, () => conflictFaults(cluster, config, live)],
+    [compiles, () => overwriteFaults(cluster, config, live)],
   ]
+  const faults: string[] = []
+  for (const [isNeeded, check] of checks) if (isNeeded) faults.push(...(await check()))
   // Where a version or the split is missing, its bypasses would only repeat that. A promotion looks for them itself.
-  const promotesLater = stages.includes('promote') && (config.dryRun || canariesOf(config).length > 1)
-  if (faults.length === 0 && (writes || promotesLater))
-    faults.push(...(await bypassFaults(cluster, config, live, writes)))
+  const promotesLater = promotes && (config.dryRun || canariesOf(config).length > 1)
+  if (faults.length === 0 && (compiles || promotesLater))
+    faults.push(...(await bypassFaults(cluster, config, live, compiles)))
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+}
+
+async function injectFaults(cluster: Cluster, config: Config, namespace: KubeObject): Promise<string[]> {
+  return [ambientFault(namespace) ?? [], disabledFault(namespace) ?? [], await workloadFaults(cluster, config)].flat()
 }
 
 async function mtlsFaults(

@@ -12,13 +12,13 @@ import {
 } from '../cluster/objects.ts'
 import { isLive } from '../cluster/pods.ts'
 import { ConfigError } from '../config/error.ts'
-import type { Workload as WorkloadRef } from '../config/values/kubernetes.ts'
+import type { WorkloadRef } from '../config/values/kubernetes.ts'
 import { selectWorkloads } from '../mesh/inject.ts'
 import { injectionLabel, revisionLabel } from '../mesh/labels.ts'
 import { hasSidecar } from '../mesh/sidecar.ts'
 import { listObservability, withoutUsedNamespaces } from '../observability/owned.ts'
 import { unusedProviders, type AddedProviders } from '../observability/providers.ts'
-import { isOurs, listPolicies, namespaceLabel, ownerTitle, repositoryOf } from '../policies/owned-objects.ts'
+import { isOurs, listPolicies, ownerNamespaceLabel, ownerTitle, repositoryOf } from '../policies/owned-objects.ts'
 import { listNames } from '../runtime/errors.ts'
 import { canDeleteSystemNamespace, isIstios, listMeshObjects } from './istio-objects.ts'
 
@@ -150,7 +150,7 @@ function byOwner(policies: KubeObject[], namespace: string): { ours: KubeObject[
 
 /** True for an object of one of this namespace's configs. */
 function isOfNamespace(object: KubeObject, namespace: string): boolean {
-  return isOurs(object) && (object.metadata.labels?.[namespaceLabel] ?? object.metadata.namespace) === namespace
+  return isOurs(object) && (object.metadata.labels?.[ownerNamespaceLabel] ?? object.metadata.namespace) === namespace
 }
 
 /** A pod that has ended or is being deleted no longer needs the mesh. */

@@ -1,6 +1,6 @@
 // Checks that requests arrive according to the weights of a route. Pure.
 import type { MetricNames } from '../envoy/counters.ts'
-import { matches, podLabels } from '../cluster/labels.ts'
+import { matches, withoutIstiodLabels } from '../cluster/labels.ts'
 import type { HttpRoute, VirtualService } from '../cluster/objects.ts'
 import type { ServicePolicy } from '../config/schema.ts'
 import type { Weights } from '../policies/compile/names.ts'
@@ -32,7 +32,7 @@ export function checkSplit(
 ): SplitResult {
   const served = Object.keys(weights).map((name) => {
     const labels = subsets[name]
-    const own = labels ? counts.filter(({ pod }) => matches(podLabels(labels), pod.metadata.labels)) : []
+    const own = labels ? counts.filter(({ pod }) => matches(withoutIstiodLabels(labels), pod.metadata.labels)) : []
     return { name, count: servedRequests(own, target, metrics) }
   })
   const requests = served.reduce((total, { count }) => total + count, 0)

@@ -1,5 +1,5 @@
-// Works after a promotion has ended: notifies the hooks, deletes the guard, waits for the drain, collects a diagnosis,
-// adopts the version, and settles the Lease.
+// What follows the end of a promotion: waits for the drain, explains the result, adopts the version or removes the canary,
+// and settles the Lease.
 import { messageOf } from '../../runtime/errors.ts'
 import { persist } from '../../runtime/retry.ts'
 import { isHeldAsPlanned } from '../state/ending.ts'

@@ -8,14 +8,20 @@ import type { CanaryConfig } from '../../config/schema.ts'
 import { hasRunningSidecar, sidecarRestarts } from '../../mesh/sidecar.ts'
 import type { MetricNames, Reading } from '../../envoy/counters.ts'
 import { hostOf } from '../../policies/compile/names.ts'
-import { addLimitCounts, addRequests, noRequests, type RequestCounts } from '../analysis/request-counts.ts'
+import {
+  addLimitCounts,
+  addRequests,
+  noRequests,
+  type LimitCounts,
+  type RequestCounts,
+} from '../analysis/request-counts.ts'
 import type { Observation } from '../state/types.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
-import { createCounterMemory, type CounterMemory } from './counter-memory.ts'
+import { createCounterMemory } from './counter-memory.ts'
 import { podId, type CounterReader } from './counter-reader.ts'
-import { healthOf, restartsOf, type Health } from './pod-health.ts'
+import { healthOf, restartsOf, type Health, type Restarts } from './pod-health.ts'
 import { rememberRoles, type Role, type VersionRole } from './pod-roles.ts'
-import { createPodSampler } from './pod-sampling.ts'
+import { createPodSampler, type PodSampler } from './pod-sampling.ts'
 import { prometheusClient } from '../../observability/metrics/prometheus-client.ts'
 import { prometheusReader } from './prometheus-counters.ts'
 import { countCalls, countServed } from './request-outcomes.ts'
@@ -24,7 +30,7 @@ import { sidecarReader } from './sidecars.ts'
 import { findUnreadable } from './unreadable-series.ts'
 import { countUnserved } from './unserved-requests.ts'
 import { attributeToVersions } from './version-attribution.ts'
-import { createVersionCounter, type PodReading } from './version-counter.ts'
+import { createVersionCounter, type PodReading, type VersionCounter, type VersionCounts } from './version-counter.ts'
 
 /**
  * What to watch: the pods of each version by their labels, and the service by its names. `retries`: the policies of the
@@ -65,81 +71,139 @@ export async function createObserver(
   note: (line: string) => void,
   readCounters: CounterReader = counterReaderFor(cluster, service),
 ): Promise<Observer> {
-  const { metrics, maxPods, prometheus } = service.plan
-  // Prometheus may still have the counters from before a restart.
-  const restartsSeen = (pod: Pod) => (prometheus?.counters ? undefined : sidecarRestarts(pod))
-  const hosts = hostsOf(service)
-  const ownHosts = ownHostsOf(service) ?? {}
-  const role = rememberRoles(service, service.namespace)
-  const pods = () => uniquePods(watches.flatMap((watch) => watch.current()))
-  const canariesOf = (all: Pod[]) => all.filter((pod) => role(pod) === 'canary')
-  // The checks use the durations that the versions' own sidecars report, so those of callers are not read.
-  const needsDurations = (pod: Pod) => role(pod) !== 'client'
-  const { requestsPerSecond = Infinity } = cluster
-  // With more pods of each kind, the requests of one sample would take longer than a sample may.
-  const affordable = prometheus?.counters ? () => Infinity : (readCounters.mostOfEachKind ?? (() => requestsPerSecond))
-  const sampler = createPodSampler(maxPods, role, note, affordable)
-  const memory = createCounterMemory()
-  const countVersions = createVersionCounter(metrics, hosts)
-  const retries = service.retries ?? (() => [defaultRetries])
-  const calls = (reading: Reading) => countCalls(reading, metrics, hosts)
-  const callers = new Set<string>()
-  let silentBefore = new Set<string>()
-  let countedAll = false
-  let unreadable: string | undefined
+  const observer = new CanaryObserver(cluster, watches, service, note, readCounters)
+  await observer.start()
+  return observer
+}
 
-  /** Of the pods of this version that have a sidecar. */
-  function shareRead(version: VersionRole, running: Pod[], sampled: Pod[]): number {
-    const count = (pods: Pod[]) => pods.filter((pod) => role(pod) === version).length
-    return count(running) === 0 ? 1 : count(sampled) / count(running)
+/** `running`: the pods with a sidecar before the reading, of which it asked those in `sampled`. `all`: the pods after it. */
+type SidecarReadings = {
+  running: Pod[]
+  sampled: Pod[]
+  all: Pod[]
+  readings: PodReading[]
+  haveCallersAnswered: boolean
+  complete: boolean
+}
+
+type Counts = VersionCounts & { users: RequestCounts; unserved: LimitCounts }
+
+class CanaryObserver implements Observer {
+  baseline = noRequests
+  private readonly watches: ObjectWatch<Pod>[]
+  private readonly service: ObservedService
+  private readonly readCounters: CounterReader
+  private readonly hosts: string[]
+  private readonly role: (pod: Pod) => Role
+  private readonly sampler: PodSampler
+  private readonly memory = createCounterMemory()
+  private readonly countVersions: VersionCounter
+  private restarts: Restarts = new Map()
+  private readonly callers = new Set<string>()
+  private silentBefore = new Set<string>()
+  private countedAll = false
+  private unreadable: string | undefined
+
+  constructor(
+    cluster: Cluster,
+    watches: ObjectWatch<Pod>[],
+    service: ObservedService,
+    note: (line: string) => void,
+    readCounters: CounterReader,
+  ) {
+    this.watches = watches
+    this.service = service
+    this.readCounters = readCounters
+    this.hosts = hostsOf(service)
+    this.role = rememberRoles(service, service.namespace)
+    this.countVersions = createVersionCounter(service.plan.metrics, this.hosts)
+    const { requestsPerSecond = Infinity } = cluster
+    // With more pods of each kind, the requests of one sample would take longer than a sample may.
+    const affordable = this.readsPrometheus
+      ? () => Infinity
+      : (readCounters.mostOfEachKind ?? (() => requestsPerSecond))
+    this.sampler = createPodSampler(service.plan.maxPods, this.role, note, affordable)
   }
 
-  /** Reads clients less often that never call or do not answer. @returns true if all that have ever called answered. */
-  function rememberCallers(running: Pod[], sampled: Pod[], readings: PodReading[]): boolean {
-    const answered = new Set(readings.map(({ pod }) => podId(pod)))
-    const clients = readings.filter((each) => each.role === 'client')
-    const idle = clients.filter(({ reading }) => calls(reading).requests === 0).map(({ pod }) => pod)
-    clients.filter(({ pod }) => !idle.includes(pod)).forEach(({ pod }) => callers.add(podId(pod)))
-    const silent = sampled.filter((pod) => role(pod) === 'client' && !answered.has(podId(pod)))
-    const isRetried = (id: string) => callers.has(id) && !silentBefore.has(id)
-    // A client that does not answer would delay every sample. One that calls the service may show a failure, though.
-    sampler.skip(silent.filter((pod) => !isRetried(podId(pod))))
-    silentBefore = new Set(silent.map(podId))
-    sampler.skipIdle(idle)
-    return running.map(podId).every((id) => !callers.has(id) || answered.has(id))
+  async start(): Promise<void> {
+    this.memory.register(this.pods().filter(hasRunningSidecar), [], this.pods())
+    this.restarts = restartsOf(this.canaries())
+    const first = this.sampler.choose(this.pods().filter(hasRunningSidecar))
+    const answers = await this.readCounters(first, (pod) => this.needsDurations(pod))
+    this.baseline = this.podReadings(first, answers)
+      .filter((each) => each.role === 'stable')
+      .map(({ reading }) => countServed(reading, this.service.plan.metrics))
+      .reduce(addRequests, noRequests)
   }
 
-  async function sample(): Promise<Sample> {
-    const running = pods().filter(hasRunningSidecar)
-    const sampled = sampler.choose(running)
-    memory.register(running, sampled, pods())
-    const answers = await readCounters(sampled, needsDurations).catch(() => new Map<string, Reading>())
-    const all = pods()
-    const readings = podReadings(sampled, answers, role, memory, restartsSeen)
-    const haveCallersAnswered = rememberCallers(running, sampled, readings)
-    const complete = watches.every((watch) => watch.fresh()) && allCanariesRead(sampled.map(role), readings)
+  async sample(): Promise<Sample> {
+    const read = await this.read()
+    return this.toSample(read, this.count(read))
+  }
+
+  health(): Health {
+    return healthOf(this.canaries(), this.restarts)
+  }
+
+  canaries(): Pod[] {
+    return this.canariesOf(this.pods())
+  }
+
+  /** Prometheus scrapes each sidecar at another time, and may still have the counters from before a restart. */
+  private get readsPrometheus(): boolean {
+    return this.service.plan.prometheus?.counters === true
+  }
+
+  private async read(): Promise<SidecarReadings> {
+    const running = this.pods().filter(hasRunningSidecar)
+    const sampled = this.sampler.choose(running)
+    this.memory.register(running, sampled, this.pods())
+    const answers = await this.readCounters(sampled, (pod) => this.needsDurations(pod)).catch(
+      () => new Map<string, Reading>(),
+    )
+    const all = this.pods()
+    const readings = this.podReadings(sampled, answers)
+    const haveCallersAnswered = this.rememberCallers(running, sampled, readings)
     // What came before such a sample is no evidence either, so later ones do not make up for it.
-    unreadable ??= readings
-      .map(({ delta, role: ofRole }) => findUnreadable(delta, metrics, hosts, ofRole !== 'client'))
+    this.unreadable ??= readings
+      .map(({ delta, role }) => findUnreadable(delta, this.service.plan.metrics, this.hosts, role !== 'client'))
       .find((fault) => fault !== undefined)
-    const users = readings.map(({ delta }) => calls(delta)).reduce(addRequests, noRequests)
-    const attribution = attributeToVersions(all, role, ownHosts)
+    const areWatchesFresh = this.watches.every((watch) => watch.fresh())
+    const complete = areWatchesFresh && allCanariesRead(sampled.map(this.role), readings)
+    return { running, sampled, all, readings, haveCallersAnswered, complete }
+  }
+
+  private count({ running, sampled, all, readings, haveCallersAnswered, complete }: SidecarReadings): Counts {
+    const { plan, retries = () => [defaultRetries] } = this.service
+    const attribution = attributeToVersions(all, this.role, ownHostsOf(this.service) ?? {})
+    const users = readings.map(({ delta }) => this.callsIn(delta)).reduce(addRequests, noRequests)
     const unserved = readings
-      .map(({ pod, delta }) => countUnserved(delta, metrics, hosts, pod.metadata.namespace ?? '', attribution))
+      .map(({ pod, delta }) =>
+        countUnserved(delta, plan.metrics, this.hosts, pod.metadata.namespace ?? '', attribution),
+      )
       .reduce(addLimitCounts, { requests: 0, violations: 0 })
-    const { canary, stable, canaryTries } = countVersions({
+    const versions = this.countVersions({
       readings,
       attribution,
       retries: retries(),
       complete,
-      // Prometheus scrapes each sidecar at another time.
-      knowsCallers: !prometheus?.counters && haveCallersAnswered,
-      readShare: { canary: shareRead('canary', running, sampled), stable: shareRead('stable', running, sampled) },
+      knowsCallers: !this.readsPrometheus && haveCallersAnswered,
+      readShare: {
+        canary: this.shareRead('canary', running, sampled),
+        stable: this.shareRead('stable', running, sampled),
+      },
     })
-    const health = healthNow()
+    return { ...versions, users, unserved }
+  }
+
+  private toSample(
+    { all, readings, haveCallersAnswered, complete }: SidecarReadings,
+    { canary, stable, canaryTries, users, unserved }: Counts,
+  ): Sample {
+    const health = this.health()
     // A pod that did not answer last time reports what it has served since the time before.
-    const countedAllBefore = countedAll
-    countedAll = !prometheus?.counters && countsAllVersions(all, readings, role)
+    const countedAllBefore = this.countedAll
+    this.countedAll = !this.readsPrometheus && countsAllVersions(all, readings, this.role)
     return {
       observed: {
         canary,
@@ -150,46 +214,68 @@ export async function createObserver(
         ...(health.podFailure ? { fault: health.podFailure.text } : {}),
         complete,
         ...(haveCallersAnswered ? {} : { callersSilent: true }),
-        ...(unreadable === undefined ? {} : { unreadable }),
+        ...(this.unreadable === undefined ? {} : { unreadable: this.unreadable }),
       },
       health,
-      countsAll: countedAll && countedAllBefore,
+      countsAll: this.countedAll && countedAllBefore,
       canaryTries,
     }
   }
 
-  memory.register(pods().filter(hasRunningSidecar), [], pods())
-  const restarts = restartsOf(canariesOf(pods()))
-  const healthNow = () => healthOf(canariesOf(pods()), restarts)
-  const first = sampler.choose(pods().filter(hasRunningSidecar))
-  const baseline = podReadings(first, await readCounters(first, needsDurations), role, memory, restartsSeen)
-    .filter((each) => each.role === 'stable')
-    .map(({ reading }) => countServed(reading, metrics))
-    .reduce(addRequests, noRequests)
-  return { sample, baseline, canaries: () => canariesOf(pods()), health: healthNow }
+  private pods(): Pod[] {
+    return uniquePods(this.watches.flatMap((watch) => watch.current()))
+  }
+
+  private canariesOf(pods: Pod[]): Pod[] {
+    return pods.filter((pod) => this.role(pod) === 'canary')
+  }
+
+  /** The checks use the durations that the versions' own sidecars report, so those of callers are not read. */
+  private needsDurations(pod: Pod): boolean {
+    return this.role(pod) !== 'client'
+  }
+
+  private callsIn(reading: Reading): RequestCounts {
+    return countCalls(reading, this.service.plan.metrics, this.hosts)
+  }
+
+  /** Without the pods that did not answer. */
+  private podReadings(sampled: Pod[], answers: Map<string, Reading>): PodReading[] {
+    return sampled.flatMap((pod) => {
+      const id = podId(pod)
+      const reading = answers.get(id)
+      if (!reading) return []
+      const restarts = this.readsPrometheus ? undefined : sidecarRestarts(pod)
+      const delta = this.memory.deltaSince(id, reading, restarts, this.needsDurations(pod))
+      return [{ pod, role: this.role(pod), reading, delta }]
+    })
+  }
+
+  /** Of the pods of this version that have a sidecar. */
+  private shareRead(version: VersionRole, running: Pod[], sampled: Pod[]): number {
+    const count = (pods: Pod[]) => pods.filter((pod) => this.role(pod) === version).length
+    return count(running) === 0 ? 1 : count(sampled) / count(running)
+  }
+
+  /** Reads clients less often that never call or do not answer. @returns true if all that have ever called answered. */
+  private rememberCallers(running: Pod[], sampled: Pod[], readings: PodReading[]): boolean {
+    const answered = new Set(readings.map(({ pod }) => podId(pod)))
+    const clients = readings.filter((each) => each.role === 'client')
+    const idle = clients.filter(({ reading }) => this.callsIn(reading).requests === 0).map(({ pod }) => pod)
+    clients.filter(({ pod }) => !idle.includes(pod)).forEach(({ pod }) => this.callers.add(podId(pod)))
+    const silent = sampled.filter((pod) => this.role(pod) === 'client' && !answered.has(podId(pod)))
+    const isRetried = (id: string) => this.callers.has(id) && !this.silentBefore.has(id)
+    // A client that does not answer would delay every sample. One that calls the service may show a failure, though.
+    this.sampler.skip(silent.filter((pod) => !isRetried(podId(pod))))
+    this.silentBefore = new Set(silent.map(podId))
+    this.sampler.skipIdle(idle)
+    return running.map(podId).every((id) => !this.callers.has(id) || answered.has(id))
+  }
 }
 
 /** Several watches may list the same pod. */
 function uniquePods(pods: readonly Pod[]): Pod[] {
   return [...new Map(pods.map((pod) => [podId(pod), pod])).values()]
-}
-
-/** Without the pods that did not answer. */
-function podReadings(
-  sampled: Pod[],
-  answers: Map<string, Reading>,
-  role: (pod: Pod) => Role,
-  memory: CounterMemory,
-  restarts: (pod: Pod) => number | undefined,
-): PodReading[] {
-  return sampled.flatMap((pod) => {
-    const id = podId(pod)
-    const reading = answers.get(id)
-    if (!reading) return []
-    const ofRole = role(pod)
-    const delta = memory.deltaSince(id, reading, restarts(pod), ofRole !== 'client')
-    return [{ pod, role: ofRole, reading, delta }]
-  })
 }
 
 function allCanariesRead(roles: Role[], readings: PodReading[]): boolean {

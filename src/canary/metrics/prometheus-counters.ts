@@ -2,7 +2,7 @@
 import type { Pod } from '../../cluster/objects.ts'
 import { seriesOf, type MetricNames, type Reading } from '../../envoy/counters.ts'
 import { podId, type CounterReader } from './counter-reader.ts'
-import { mayBeOfNamespace, podLabels, podNameIn } from '../../observability/metrics/pod-labels.ts'
+import { mayBeOfNamespace, podNameLabels, podNameIn } from '../../observability/metrics/series-labels.ts'
 import type { Prometheus, PromSample } from '../../observability/metrics/prometheus-client.ts'
 
 /** Reads all pods in one query. A pod that Prometheus knows nothing about has served nothing. */
@@ -22,7 +22,7 @@ export function prometheusReader(query: Prometheus, metrics: MetricNames, hosts:
 
 export function counterQuery({ requests, duration }: MetricNames, hosts: string[], pods: Pod[]): string {
   const names = anyOf(pods.map(({ metadata }) => metadata.name))
-  const served = podLabels.map(
+  const served = podNameLabels.map(
     (label) => `{__name__=~"${requests}|${duration}_bucket",reporter="destination",${label}=~${names}}`,
   )
   return [...served, `{__name__="${requests}",reporter="source",destination_service=~${anyOf(hosts)}}`].join(' or ')
@@ -31,7 +31,7 @@ export function counterQuery({ requests, duration }: MetricNames, hosts: string[
 /** When the oldest of the pods' counters was scraped, in seconds. */
 export function scrapeTimeQuery({ requests }: MetricNames, pods: Pod[]): string {
   const names = anyOf(pods.map(({ metadata }) => metadata.name))
-  const served = podLabels.map((label) => `{__name__="${requests}",reporter="destination",${label}=~${names}}`)
+  const served = podNameLabels.map((label) => `{__name__="${requests}",reporter="destination",${label}=~${names}}`)
   return `min(timestamp(${served.join(' or ')}))`
 }
 
@@ -58,6 +58,6 @@ function requiredPodName(labels: PromSample['labels'], metric: string): string {
   if (name !== undefined) return name
   throw new Error(
     `Prometheus stores ${metric} without a label that names the pod; ` +
-      `make the scrape config of the sidecars add one of ${podLabels.join(', ')}`,
+      `make the scrape config of the sidecars add one of ${podNameLabels.join(', ')}`,
   )
 }

@@ -16,7 +16,7 @@ import type { LeaseClaim } from './lease.ts'
 export type GuardSettings = {
   split: Split
   plan: CanaryConfig
-  claim: LeaseClaim
+  claim: Pick<LeaseClaim, 'identity' | 'lease'>
   saved: Routed[]
   selectors: VersionSelectors
   program: string

@@ -29,10 +29,8 @@ import {
   type SavedPromotion,
 } from './lease-object.ts'
 
-export type LeaseClaim = {
-  /** The holder's name: the run, and a suffix that distinguishes the claims of one run. */
-  identity: string
-  lease: Lease
+/** What the claim has found in the Lease. */
+type ClaimedFrom = {
   /** The unfinished promotion of an earlier run. */
   before: SavedPromotion | undefined
   /** The holder did not release the Lease, but stopped renewing it. It may still wake up. */
@@ -45,28 +43,9 @@ export type LeaseClaim = {
   wasGuarded: boolean
   /** How much longer what was handed over may wait for a run, in milliseconds. */
   resumeWithinLeftMs: number
-  /** Whether the guard of this claim watched it at the last renewal. */
-  guarded: () => boolean
-  /** Says that no guard will watch this claim, so that the guard of an earlier one ends. */
-  declineGuard: () => Promise<void>
-  /** Says that its guard is down. A guard that starts, or still runs, says again that it watches. */
-  reportGuardDown: () => Promise<void>
-  /** Renews the Lease. @throws LeaseLost if this run no longer holds it. */
-  confirm: () => Promise<void>
-  /** Creates the Lease again after someone has deleted it. @throws LeaseLost if another run was faster. */
-  recreate: () => Promise<void>
-  /** Renews the Lease and saves the progress. @throws LeaseLost if this run no longer holds it. */
-  renew: (saved: SavedPromotion) => Promise<void>
-  /** Releases the Lease and keeps `saved` for a later run to resume. */
-  release: (saved: SavedPromotion) => Promise<void>
-  /**
-   * Lets another run take the Lease at once. If none does within `waitMs`, the guard rolls back. @throws LeaseLost if this
-   * run no longer holds it.
-   */
-  handOver: (saved: SavedPromotion, resumeWithinMs: number) => Promise<void>
-  /** Deletes the Lease and, with it, everything that belongs to it. */
-  end: () => Promise<void>
 }
+
+export type LeaseClaim = HeldLease & ClaimedFrom
 
 /** Thrown if this run no longer holds the promotion's Lease. `isDeleted`: nobody holds it, because it is gone. */
 export class LeaseLost extends Error {
@@ -120,7 +99,7 @@ export async function claimLease(cluster: Cluster, claiming: ClaimOptions): Prom
     const taken = await written.catch((error: unknown) => undefinedOnConflict(error, ++conflicts))
     if (!taken) continue
     noteTakeover(decision, claiming)
-    return claimOf(cluster, taken, identity, claiming, {
+    return Object.assign(new HeldLease(cluster, taken, identity, claiming), {
       before: savedPromotion(lease),
       isStolen: decision.kind === 'steal',
       wasEnded: lease?.metadata.annotations?.[endedAnnotation] !== undefined,
@@ -258,68 +237,105 @@ async function takeLease(
   ])
 }
 
-function claimOf(
-  cluster: Cluster,
-  lease: Lease,
-  identity: string,
-  claiming: ClaimOptions,
-  found: Pick<LeaseClaim, 'before' | 'isStolen' | 'wasEnded' | 'isHandedOver' | 'wasGuarded' | 'resumeWithinLeftMs'>,
-): LeaseClaim {
-  const { namespace, name } = lease.metadata
-  let { uid } = lease.metadata
-  let guarded = false
-  let isEnding = false
-  const write = async (operations: PatchOperation[]) => {
-    const written = await writeAsHolder(cluster, lease, identity, operations, claiming.leaseMs)
-    guarded = written.metadata.annotations?.[guardAnnotation] === identity
+/** A Lease that this run has taken. Whatever writes to it throws LeaseLost once the run does not hold it any more. */
+class HeldLease {
+  /** The holder's name: the run, and a suffix that distinguishes the claims of one run. */
+  readonly identity: string
+  readonly lease: Lease
+  private readonly cluster: Cluster
+  private readonly claiming: ClaimOptions
+  private uid: string | undefined
+  private isGuarded = false
+  private isEnding = false
+  /** What this run has written to leave the Lease, each with its heir. */
+  private readonly left = new Set<string>()
+
+  constructor(cluster: Cluster, lease: Lease, identity: string, claiming: ClaimOptions) {
+    this.cluster = cluster
+    this.lease = lease
+    this.identity = identity
+    this.claiming = claiming
+    this.uid = lease.metadata.uid
   }
-  const confirm = () => write([renewal()])
+
+  /** Whether the guard of this claim watched it at the last renewal. */
+  guarded(): boolean {
+    return this.isGuarded
+  }
+
+  /** Says that no guard will watch this claim, so that the guard of an earlier one ends. */
+  declineGuard(): Promise<void> {
+    return this.write([renewal(), { op: 'add', path: leasePaths.guard, value: this.identity }])
+  }
+
+  /** Says that its guard is down. A guard that starts, or still runs, says again that it watches. */
+  reportGuardDown(): Promise<void> {
+    return this.write([renewal(), { op: 'add', path: leasePaths.guard, value: '' }])
+  }
+
+  /** Renews the Lease. */
+  confirm(): Promise<void> {
+    return this.write([renewal()])
+  }
+
+  /** Creates the Lease again after someone has deleted it. @throws LeaseLost if another run was faster. */
+  async recreate(): Promise<void> {
+    this.uid = (await recreateLease(this.cluster, this.identity, this.claiming))?.metadata.uid
+  }
+
+  /** Renews the Lease and saves the progress. */
+  renew(saved: SavedPromotion): Promise<void> {
+    return this.write([renewal(), save(JSON.stringify(saved))])
+  }
+
+  /** Releases the Lease and keeps `saved` for a later run to resume. */
+  release(saved: SavedPromotion): Promise<void> {
+    return this.leaveTo('', saved)
+  }
+
+  /** Lets another run take the Lease at once. If none does within `resumeWithinMs`, the guard rolls back. */
+  handOver(saved: SavedPromotion, resumeWithinMs: number): Promise<void> {
+    return this.leaveTo(handOverIdentity(this.identity), saved, [
+      renewal(),
+      { op: 'add', path: '/spec/leaseDurationSeconds', value: Math.ceil(resumeWithinMs / 1_000) },
+    ])
+  }
+
+  /** Deletes the Lease and, with it, everything that belongs to it. */
+  async end(): Promise<void> {
+    const { namespace, name } = this.lease.metadata
+    if (this.isEnding && (await this.read())?.metadata.uid !== this.uid) return
+    this.isEnding = true
+    // A suspended run may have lost the Lease. A run that has just renewed it keeps it until it is deleted.
+    await this.confirm()
+    await this.cluster.remove('Lease', namespace, name, this.uid)
+  }
+
   /**
    * Saves the promotion and leaves the Lease to `heir`. The answer may be lost: the request's own second attempt, or a later
    * one, then finds that this run does not hold the Lease any more, because its own write has succeeded.
    */
-  const leave = (heir: string) => {
-    const sent = new Set<string | undefined>()
-    return async (saved: SavedPromotion, operations: PatchOperation[] = []) => {
-      const text = JSON.stringify(saved)
-      sent.add(text)
-      const holder: PatchOperation = { op: 'add', path: '/spec/holderIdentity', value: heir }
-      await write([...operations, holder, save(text)]).catch(async (error: unknown) => {
-        if (!(error instanceof LeaseLost)) throw error
-        const now = await cluster.get<Lease>('Lease', namespace, name)
-        const isDone = holderOf(now) === heir && sent.has(now?.metadata.annotations?.[stateAnnotation])
-        if (!isDone) throw error
-      })
-    }
+  private async leaveTo(heir: string, saved: SavedPromotion, operations: PatchOperation[] = []): Promise<void> {
+    const text = JSON.stringify(saved)
+    this.left.add(`${heir} ${text}`)
+    const holder: PatchOperation = { op: 'add', path: '/spec/holderIdentity', value: heir }
+    await this.write([...operations, holder, save(text)]).catch(async (error: unknown) => {
+      if (!(error instanceof LeaseLost)) throw error
+      const now = await this.read()
+      const isDone = holderOf(now) === heir && this.left.has(`${heir} ${now?.metadata.annotations?.[stateAnnotation]}`)
+      if (!isDone) throw error
+    })
   }
-  const release = leave('')
-  const handOver = leave(handOverIdentity(identity))
-  return {
-    identity,
-    lease,
-    ...found,
-    guarded: () => guarded,
-    // A guard that has just said so makes no difference: it says so again.
-    reportGuardDown: () => write([renewal(), { op: 'add', path: leasePaths.guard, value: '' }]),
-    confirm,
-    recreate: async () => {
-      uid = (await recreateLease(cluster, identity, claiming))?.metadata.uid
-    },
-    declineGuard: () => write([renewal(), { op: 'add', path: leasePaths.guard, value: identity }]),
-    renew: (saved) => write([renewal(), save(JSON.stringify(saved))]),
-    release,
-    handOver: (saved, resumeWithinMs) =>
-      handOver(saved, [
-        renewal(),
-        { op: 'add', path: '/spec/leaseDurationSeconds', value: Math.ceil(resumeWithinMs / 1_000) },
-      ]),
-    end: async () => {
-      if (isEnding && (await cluster.get<Lease>('Lease', namespace, name))?.metadata.uid !== uid) return
-      isEnding = true
-      // A suspended run may have lost the Lease. A run that has just renewed it keeps it until it is deleted.
-      await confirm()
-      await cluster.remove('Lease', namespace, name, uid)
-    },
+
+  private read(): Promise<Lease | undefined> {
+    const { namespace, name } = this.lease.metadata
+    return this.cluster.get<Lease>('Lease', namespace, name)
+  }
+
+  private async write(operations: PatchOperation[]): Promise<void> {
+    const { cluster, lease, identity, claiming } = this
+    const written = await writeAsHolder(cluster, lease, identity, operations, claiming.leaseMs)
+    this.isGuarded = written.metadata.annotations?.[guardAnnotation] === identity
   }
 }
 

@@ -92,7 +92,7 @@ export async function openSession(
       resumedFrom: before?.state,
       savedRoutes: saved,
       ...sessionGuard,
-      confirm: claim.confirm,
+      confirm: () => claim.confirm(),
       ...lifecycleOf(opening, origin, lastOutcome, sessionGuard),
       abandon,
     }
@@ -195,7 +195,7 @@ async function abandonClaim(
     if ((claim.isStolen || claim.isHandedOver) && claim.wasGuarded) {
       await requireRollbackTarget(cluster, split, selectors)
       const saved = await readSavedRoutes(cluster, split.namespace, split.service)
-      await resetToStable(cluster, split, { saved, beforeWrite: claim.confirm })
+      await resetToStable(cluster, split, { saved, beforeWrite: () => claim.confirm() })
     }
     await (before ? claim.release(before) : claim.end())
   } catch {

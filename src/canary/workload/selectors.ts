@@ -2,7 +2,7 @@
 // the subset.
 import type { Cluster } from '../../cluster/client.ts'
 import { emptyWhenUnread } from '../../cluster/api-error.ts'
-import { matches, podLabels, selectorText } from '../../cluster/labels.ts'
+import { matches, withoutIstiodLabels, selectorText } from '../../cluster/labels.ts'
 import type { DestinationRule, Pod, Service, Workload } from '../../cluster/objects.ts'
 import { servicesOf } from '../../config/names.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
@@ -93,7 +93,7 @@ function versionLabels(
   }
   if (by === 'service') return selector
   const inConfig = servicesOf(config)[host]?.subsets?.[name] ?? { version: name }
-  const labels = podLabels(statedLabels(rules, host, config.namespace, name) ?? inConfig)
+  const labels = withoutIstiodLabels(statedLabels(rules, host, config.namespace, name) ?? inConfig)
   const other = Object.keys(labels).find((key) => selector[key] !== undefined && selector[key] !== labels[key])
   if (other === undefined) return { ...selector, ...labels }
   return new SelectorFault(

@@ -1,5 +1,6 @@
 // What an object of Chaos Mesh must not say in an experiment: whom it concerns has to be known before anything is touched,
 // and how long it acts is for the experiment to decide. Pure.
+import { isMap } from '../../runtime/is-map.ts'
 import type { ChaosKind } from '../chaos-kinds.ts'
 import type { Fault } from './fault.ts'
 
@@ -29,8 +30,6 @@ export function chaosObjectFaults({ kind, spec }: ChaosObject, namespace: string
     ...(target === undefined ? [] : selectorFaults(target.selector, ['spec', 'target', 'selector'], namespace)),
   ]
 }
-
-const isMap = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function ownFaults(kind: ChaosKind, spec: Record<string, unknown>): Fault[] {
   const refused = {

@@ -1,7 +1,7 @@
 // Contradictions about a fleet: clusters that are the same one, and keys that are about one cluster.
 import { allCanariesOf, canaryKey } from '../names.ts'
 import type { Config } from '../schema.ts'
-import { engineTitles } from './engine.ts'
+import { engineTitles } from '../schema/engine.ts'
 import type { Fault } from './fault.ts'
 
 export function fleetFaults(config: Config): Fault[] {

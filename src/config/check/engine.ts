@@ -1,11 +1,8 @@
 // What contradicts an engine other than this program: keys that it ignores, and two engines in one config.
 import { allCanariesOf, canaryKey } from '../names.ts'
 import type { CanaryConfig, Config } from '../schema.ts'
+import { engineTitles, type EngineType } from '../schema/engine.ts'
 import type { Fault } from './fault.ts'
-
-type Engine = Exclude<CanaryConfig['engine']['type'], 'builtin'>
-
-export const engineTitles = { 'argo-rollouts': 'Argo Rollouts', flagger: 'Flagger' } as const
 
 /** The object by which each engine moves the traffic, and where its steps are. */
 const engineObjects = {
@@ -13,7 +10,7 @@ const engineObjects = {
   flagger: { kind: 'Canary', steps: 'spec.analysis' },
 } as const
 
-type Advice = (engine: Engine) => string
+type Advice = (engine: EngineType) => string
 
 const inObject: Advice = (engine) =>
   `write it in the ${engineObjects[engine].kind} (\`${engineObjects[engine].steps}\`), and remove it here`
@@ -84,12 +81,12 @@ function runForFaults(config: Config): Fault[] {
 }
 
 /** What the generated objects take from the section. */
-const generatedKeys: Record<Engine, string[]> = {
+const generatedKeys: Record<EngineType, string[]> = {
   'argo-rollouts': ['stable', 'canary', 'steps', 'until', 'interval', 'mirror', 'ab'],
   flagger: ['steps', 'interval', 'mirror', 'ab', 'webhooks'],
 }
 
-function notGenerated(engine: Engine): string {
+function notGenerated(engine: EngineType): string {
   return (
     `the generated ${engineObjects[engine].kind} does not express it; remove it, or write the ${engineObjects[engine].kind} ` +
     `yourself (\`mesh-canary convert --to ${engine}\`), without \`generate\``
@@ -106,7 +103,7 @@ function subsetFaults({ stable, canary }: CanaryConfig): Fault[] {
   )
 }
 
-function noWayBack(engine: Engine): string {
+function noWayBack(engine: EngineType): string {
   return (
     `has no effect with \`engine: ${engine}\`: ${engineTitles[engine]} decides what follows without evidence; the run then ` +
     'ends `inconclusive`, unless you write `promote`'

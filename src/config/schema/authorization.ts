@@ -3,7 +3,7 @@ import * as z from 'zod'
 import { ports, stringsMatching } from '../values/lists.ts'
 import { publicValue } from '../values/public-value.ts'
 import { boolean, httpMethods, oneOf } from '../values/strings.ts'
-import { nameOf, podLabels } from './parts.ts'
+import { nameOf, podSelector } from './parts.ts'
 
 const principal = /^(\*|[^/\s]+\/ns\/[^/\s]+\/sa\/[^/\s]+|\*\/?[^\s*]+|[^\s*]+\*)$/
 
@@ -14,7 +14,7 @@ const rule = z.strictObject({
       'What happens to matching requests. ' +
         'Once a workload has an `allow` rule, it refuses all requests that no such rule allows.',
     ),
-  to: podLabels.optional().describe('Labels of the called pods. Default: every pod of the namespace.'),
+  to: podSelector.optional().describe('Labels of the called pods. Default: every pod of the namespace.'),
   principals: stringsMatching(
     'identities such as cluster.local/ns/shop/sa/frontend (without spiffe://), with an optional * at one end',
     principal,

@@ -6,6 +6,11 @@ import { boolean, oneOf } from '../values/strings.ts'
 
 const type = oneOf('builtin', 'argo-rollouts', 'flagger')
 
+/** A controller in the cluster that moves the traffic. */
+export type EngineType = Exclude<z.output<typeof type>, 'builtin'>
+
+export const engineTitles = { 'argo-rollouts': 'Argo Rollouts', flagger: 'Flagger' } as const
+
 const section = z.strictObject({
   type: type.describe('`argo-rollouts` alone is short for `{ type: argo-rollouts }`.'),
   name: objectName

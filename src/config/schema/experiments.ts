@@ -10,7 +10,7 @@ import { chaosMesh } from './chaos-mesh.ts'
 import { faultGuard } from './guard.ts'
 import { load, loadPurpose } from './load.ts'
 import { metricNames } from './metric-names.ts'
-import { countOfValues, hasExactlyOne, multipleOfLimit, podLabels, shareOfRequests } from './parts.ts'
+import { countOfValues, hasExactlyOne, multipleOfLimit, podSelector, shareOfRequests } from './parts.ts'
 import { requestMatches } from './request-match.ts'
 
 /** Which calls an injected delay or abort concerns. */
@@ -18,7 +18,7 @@ const scope = {
   service: objectName
     .optional()
     .describe('Service whose calls get the fault. Default: the service of the experiment, whose users are watched.'),
-  from: podLabels.optional().describe('Labels of the calling pods. Default: all callers.'),
+  from: podSelector.optional().describe('Labels of the calling pods. Default: all callers.'),
   match: requestMatches.optional().describe('Conditions on the requests. Default: all requests.'),
 }
 

@@ -1,10 +1,11 @@
 // The section `istio`: which control plane to install, and how.
 import * as z from 'zod'
+import { isMap } from '../../runtime/is-map.ts'
 import { defaultVersion, versionForm, versionIn, versionSpec } from '../istio-version.ts'
 import { duration } from '../values/durations.ts'
 import { objectName } from '../values/kubernetes.ts'
 import { strings } from '../values/lists.ts'
-import { isMap, parsedValue } from '../values/parsed-value.ts'
+import { parsedValue } from '../values/parsed-value.ts'
 import { publicValue } from '../values/public-value.ts'
 import { boolean, filePath, nonEmptyString, sha256, url } from '../values/strings.ts'
 import { pullPolicy } from './parts.ts'

@@ -2,7 +2,7 @@
 import * as z from 'zod'
 import { ports, strings } from '../values/lists.ts'
 import { boolean, nonEmptyString, url } from '../values/strings.ts'
-import { hasExactlyOne, podLabels } from './parts.ts'
+import { hasExactlyOne, podSelector } from './parts.ts'
 
 const keySet = nonEmptyString.refine(isKeySet, { error: 'expected a JSON Web Key Set as JSON text: {"keys":[…]}' })
 
@@ -20,7 +20,7 @@ export const jwt = z
     jwksUri: url.optional().describe('Address of the keys that verify the tokens.'),
     jwks: keySet.optional().describe('The keys that verify the tokens, as JSON text.'),
     audiences: strings.optional().describe('Audiences (`aud`). A token must have one of them.'),
-    selector: podLabels
+    selector: podSelector
       .optional()
       .describe('Labels of the pods that verify tokens. Default: every pod of the namespace.'),
     required: boolean

@@ -2,7 +2,7 @@
 import * as z from 'zod'
 import { withShortForm } from '../values/short-form.ts'
 import { oneOf } from '../values/strings.ts'
-import { nameOf, podLabels } from './parts.ts'
+import { nameOf, podSelector } from './parts.ts'
 
 const portKey = z.string().refine((port) => /^[1-9]\d{0,4}$/.test(port) && Number(port) <= 65535, {
   error: 'expected a port from 1 to 65535',
@@ -11,7 +11,7 @@ const portKey = z.string().refine((port) => /^[1-9]\d{0,4}$/.test(port) && Numbe
 const mode = oneOf('strict', 'permissive', 'disable')
 
 const workload = z.strictObject({
-  selector: podLabels.describe('Labels of the pods.'),
+  selector: podSelector.describe('Labels of the pods.'),
   mode: mode.optional().describe('Mode of these pods. Default: the mode of the namespace.'),
   ports: z.record(portKey, mode).prefault({}).describe('Modes of single ports: `3306: disable`.'),
 })

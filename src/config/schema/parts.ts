@@ -41,7 +41,7 @@ export const labelKey = z
     error: 'expected the key of a label, such as app or app.kubernetes.io/name',
   })
 
-export const podLabels = z
+export const podSelector = z
   .record(labelKey, labelValue)
   .refine((pairs) => Object.keys(pairs).length > 0, { error: 'expected at least one label, such as app: backend' })
 

@@ -46,7 +46,7 @@ export const kubernetesVersion = parsedValue(
 )
 
 export type WorkloadKind = 'Deployment' | 'StatefulSet' | 'DaemonSet'
-export type Workload = { kind: WorkloadKind; name: string }
+export type WorkloadRef = { kind: WorkloadKind; name: string }
 
 const kinds = new Map<string, WorkloadKind>([
   ['deploy', 'Deployment'],
@@ -60,7 +60,7 @@ const kinds = new Map<string, WorkloadKind>([
   ['daemonsets', 'DaemonSet'],
 ])
 
-function parseWorkload(item: unknown): Workload | undefined {
+function parseWorkload(item: unknown): WorkloadRef | undefined {
   const [type, name, ...rest] = typeof item === 'string' ? item.split('/') : []
   const kind = kinds.get(type?.toLowerCase() ?? '')
   return kind && name && dnsName.test(name) && rest.length === 0 ? { kind, name } : undefined
@@ -73,7 +73,7 @@ export const workload = parsedValue(
 )
 
 /** `all`, or workloads in the order in which they are restarted. */
-export const workloads = parsedValue<Workload[] | 'all'>(
+export const workloads = parsedValue<WorkloadRef[] | 'all'>(
   'all, or a list such as deploy/mysql, sts/cache, ds/agent',
   { ...publicValue, type: ['array', 'string'] },
   (raw) => (raw === 'all' ? 'all' : parseEach(raw, parseWorkload)),

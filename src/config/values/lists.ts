@@ -1,6 +1,7 @@
 // Lists: a YAML list, or one string with commas or line breaks.
+import { isMap } from '../../runtime/is-map.ts'
 import { inRange, parseWholeNumber } from './numbers.ts'
-import { isMap, parsedValue } from './parsed-value.ts'
+import { parsedValue } from './parsed-value.ts'
 import { publicValue } from './public-value.ts'
 
 function parseItems(raw: unknown): unknown[] | undefined {

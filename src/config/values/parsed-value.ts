@@ -22,7 +22,3 @@ export function parsedValue<T>(
       return z.NEVER
     })
 }
-
-export function isMap(raw: unknown): raw is Record<string, unknown> {
-  return typeof raw === 'object' && raw !== null && !Array.isArray(raw)
-}

@@ -1,6 +1,6 @@
 // Sections that may be written as a single value: `mtls: strict` for `mtls: { mode: strict }`.
 import * as z from 'zod'
-import { isMap } from './parsed-value.ts'
+import { isMap } from '../../runtime/is-map.ts'
 import { isPublic, publicValue } from './public-value.ts'
 
 /** `expand` turns the short form's value into the whole section. */

@@ -1,5 +1,6 @@
 // How the value of a header or parameter is compared.
-import { isMap, parsedValue } from './parsed-value.ts'
+import { isMap } from '../../runtime/is-map.ts'
+import { parsedValue } from './parsed-value.ts'
 import { parseRegex } from './strings.ts'
 
 /** In Istio's own form. */

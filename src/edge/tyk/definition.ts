@@ -1,6 +1,6 @@
 // Tyk's classic API definition for an exposed service: https://tyk.io/docs/tyk-gateway-api/api-definition-objects/. Pure.
 import { diffLines, leafChanges } from '../../cluster/leaves.ts'
-import { isMap } from '../../config/values/parsed-value.ts'
+import { isMap } from '../../runtime/is-map.ts'
 
 /** A definition has many more fields. This program leaves those that it does not set as they are. */
 export type TykDefinition = Record<string, unknown> & { api_id: string; name: string }

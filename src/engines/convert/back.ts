@@ -4,7 +4,8 @@ import { configOf } from '../../config/load.ts'
 import { allCanariesOf, canaryKey } from '../../config/names.ts'
 import { nodeAt, publishedSchema, type SchemaNode } from '../../config/published.ts'
 import type { Config } from '../../config/schema.ts'
-import { isMap } from '../../config/values/parsed-value.ts'
+import type { EngineType } from '../../config/schema/engine.ts'
+import { isMap } from '../../runtime/is-map.ts'
 import { parse } from '../../yaml/parse.ts'
 import { valueAt, type Path } from '../../yaml/positions.ts'
 import { stringify } from '../../yaml/stringify.ts'
@@ -14,20 +15,20 @@ import { flaggerObjects } from './flagger/to.ts'
 import type { EngineObject, Generated, KeyNote } from './generated.ts'
 import { type Entry, Ledger } from './ledger.ts'
 import { listComment } from './list.ts'
-import { type Engine, meshYaml, ourTable } from './ours.ts'
+import { meshYaml, ourTable } from './ours.ts'
 import type { SourceFile, SourceObject } from './source.ts'
 import { rowFor } from './table.ts'
 
 /** `text`: the objects as YAML, which begins with the list as comments. */
 export type Objects = { text: string; entries: Entry[]; objects: EngineObject[] }
 
-const generators: Record<Engine, (...args: Parameters<typeof flaggerObjects>) => Generated> = {
+const generators: Record<EngineType, (...args: Parameters<typeof flaggerObjects>) => Generated> = {
   flagger: flaggerObjects,
   'argo-rollouts': argoObjects,
 }
 
 /** @throws ConfigError as the config does, and for a config without what the objects need */
-export function toObjects(file: SourceFile, engine: Engine): Objects {
+export function toObjects(file: SourceFile, engine: EngineType): Objects {
   const config = configOf(file)
   const plans = allCanariesOf(config)
   const source = sourceOf(file)
@@ -54,7 +55,7 @@ function sectionOf({ canary }: Config, index: number): Path {
 }
 
 /** Where the objects would contain a guess that takes the service down. */
-function rejectUnfit({ name }: SourceFile, source: SourceObject, config: Config, engine: Engine): void {
+function rejectUnfit({ name }: SourceFile, source: SourceObject, config: Config, engine: EngineType): void {
   const plans = allCanariesOf(config)
   if (plans.length === 0)
     throw new ConfigError(`${name}: canary: is missing; there is nothing to convert without a canary`)
@@ -86,7 +87,7 @@ function noteKey(context: Context, config: Config, { about, path, says }: KeyNot
 /** Checks that a canary has without a word in the file. */
 const defaults = ['noWorseThanStable', 'falseRollback', 'falsePromotion', 'minRequests'].map((key) => ['checks', key])
 
-function noteDefaults(context: Context, section: Path, engine: Engine): void {
+function noteDefaults(context: Context, section: Path, engine: EngineType): void {
   for (const key of [...defaults, ['onInconclusive']]) {
     const path = [...section, ...key]
     const says = rowFor(ourTable(engine), meshYaml, path)!.says

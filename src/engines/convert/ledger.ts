@@ -2,8 +2,8 @@
 // that the source contains can get lost, because `list` goes through all of it.
 import { ConfigError } from '../../config/error.ts'
 import { shownValue } from '../../config/shown.ts'
-import { isMap } from '../../config/values/parsed-value.ts'
 import { dotted } from '../../policies/manifests/field-checker.ts'
+import { isMap } from '../../runtime/is-map.ts'
 import { valueAt, type Path } from '../../yaml/positions.ts'
 import { rowOf, rowsBelow, type Table } from './table.ts'
 import type { SourceObject } from './source.ts'

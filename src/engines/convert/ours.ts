@@ -1,12 +1,11 @@
 // The keys of mesh.yaml that the objects of an engine do not express, and what to know about them.
+import type { EngineType } from '../../config/schema/engine.ts'
 import type { Row, Table } from './table.ts'
 
 /** The kind under which the tables know mesh.yaml. */
 export const meshYaml = 'mesh.yaml'
 
-export type Engine = 'flagger' | 'argo-rollouts'
-
-type Says = Partial<Record<Engine, string>> & { both?: string }
+type Says = Partial<Record<EngineType, string>> & { both?: string }
 
 const ourAnalysis = 'its analysis compares a number with bounds, and knows no error rates'
 const ourRun = 'the controller runs in the cluster, so no run can get lost'
@@ -110,7 +109,7 @@ const otherKeys: Record<string, Says> = {
   namespace: {},
 }
 
-export function ourTable(engine: Engine): Table {
+export function ourTable(engine: EngineType): Table {
   const rows = (keys: Record<string, Says>, prefixes: string[]) =>
     prefixes.flatMap((prefix) =>
       Object.entries(keys).map(
@@ -125,12 +124,12 @@ export function ourTable(engine: Engine): Table {
   ]
 }
 
-function textOf(says: Says, engine: Engine): string {
+function textOf(says: Says, engine: EngineType): string {
   return says[engine] ?? says.both ?? 'its value has no counterpart'
 }
 
 /** For the pages: the keys of a canary and of its service without a counterpart. */
-export function keysWithout(engine: Engine): { key: string; says: string }[] {
+export function keysWithout(engine: EngineType): { key: string; says: string }[] {
   const listed = (keys: Record<string, Says>, prefix: string) =>
     Object.entries(keys).flatMap(([key, says]) => {
       const text = says[engine] ?? says.both

@@ -1,7 +1,7 @@
 // Reads the objects to convert from YAML texts. Each object remembers its file and the line of each field.
 import { ConfigError } from '../../config/error.ts'
-import { isMap } from '../../config/values/parsed-value.ts'
 import { dotted, FieldChecker, metadataFields } from '../../policies/manifests/field-checker.ts'
+import { isMap } from '../../runtime/is-map.ts'
 import { YamlError } from '../../yaml/faults.ts'
 import { parseAll, type YamlDocument } from '../../yaml/parse.ts'
 import { valueAt, type Path } from '../../yaml/positions.ts'

@@ -8,21 +8,8 @@ import { actingOn } from './chaos-mesh.ts'
 import { objectsOf, planFault } from './fault-plan.ts'
 import type { FaultObject } from './fault-object.ts'
 import { injectFault } from './inject.ts'
-import { createPodKiller } from './pod-kill.ts'
+import { createPodKiller, type PodKiller } from './pod-kill.ts'
 import { describeUnfinished, findTouched, findUnfinished, restoreObjects } from './restore.ts'
-
-export type Injector = {
-  /** Writes the fault, or evicts the pods that are due. Repeating it is harmless. */
-  inject: (now: number) => Promise<void>
-  /** Afterwards it may still be there: Chaos Mesh needs time to end a fault. */
-  restore: () => Promise<void>
-  isWritten: () => boolean
-  isRemoved: () => boolean
-  /** What keeps the fault from acting as it was written, in words. */
-  findDisturbances: () => Promise<string[]>
-  /** On how many pods it acts that the last call did not know: evicted ones, or those that Chaos Mesh names. */
-  takeAffected: () => Promise<number>
-}
 
 /**
  * `name`: of the objects that the fault creates. `intend`: called with what to restore, before anything of it is
@@ -40,92 +27,117 @@ export type InjectorSettings = {
   note: (line: string) => void
 }
 
-export function createInjector(cluster: Cluster, settings: InjectorSettings): Injector {
-  const { namespace, name, experiment, objectName, session, intend, pods, note } = settings
-  const { maxAffected } = experiment
-  const { podKill, chaosMesh } = experiment.inject
-  const killer = podKill && createPodKiller(cluster, namespace, podKill, maxAffected, note)
-  let objects = settings.planned
+export class FaultInjector {
+  private readonly cluster: Cluster
+  private readonly settings: InjectorSettings
+  private readonly killer: PodKiller | undefined
+  private objects: FaultObject[]
   /** The objects as the API server has stored them with the fault. */
-  let stored: KubeObject[] = []
-  let [isWritten, isRemoved, affected, hasActed] = [false, true, 0, false]
+  private stored: KubeObject[] = []
+  private written = false
+  private removed = true
+  private affected = 0
   /** On which Chaos Mesh's fault acted when it showed itself. */
-  let firstActing: string[] = []
+  private firstActing: string[] = []
+  private hasActed = false
 
-  async function findActing(): Promise<string[]> {
-    return (await Promise.all(objects.map((each) => actingOn(cluster, each, pods())))).flat()
+  constructor(cluster: Cluster, settings: InjectorSettings) {
+    const { namespace, experiment, planned, note } = settings
+    const { maxAffected, inject } = experiment
+    this.cluster = cluster
+    this.settings = settings
+    this.killer = inject.podKill && createPodKiller(cluster, namespace, inject.podKill, maxAffected, note)
+    this.objects = planned
   }
 
-  async function write(): Promise<void> {
-    if (isWritten) return
+  /** Writes the fault, or evicts the pods that are due. Repeating it is harmless. */
+  async inject(now: number): Promise<void> {
+    if (!this.killer) return this.write()
+    this.removed = false
+    const names = await this.killer.evict(this.settings.pods(), now)
+    names.forEach((each) => this.settings.note(`evicted the pod ${each}`))
+    this.affected += names.length
+    this.written ||= names.length > 0
+  }
+
+  /** Afterwards it may still be there: Chaos Mesh needs time to end a fault. */
+  async restore(): Promise<void> {
+    const { session, note } = this.settings
+    for (const key of await restoreObjects(this.cluster, this.objects, { identity: session.identity }))
+      note(`removed the fault from ${key}`)
+    this.removed = (await findUnfinished(this.cluster, this.objects, session.identity)).length === 0
+  }
+
+  isWritten(): boolean {
+    return this.written
+  }
+
+  isRemoved(): boolean {
+    return this.removed
+  }
+
+  /** What keeps the fault from acting as it was written, in words. */
+  async findDisturbances(): Promise<string[]> {
+    if (!this.written || this.removed) return []
+    const title = ({ kind, namespace, name }: FaultObject) => `${kind} ${namespace}/${name}`
+    if (!this.settings.experiment.inject.chaosMesh) {
+      const touched = await findTouched(this.cluster, this.objects, this.stored)
+      return touched.map((each) => `somebody else changed what the fault had written in ${title(each)}`)
+    }
+    if (this.firstActing.length === 0) return []
+    const acting = await this.findActing()
+    const left = this.firstActing.filter((each) => acting.includes(each)).length
+    if (left === this.firstActing.length) return []
+    const what =
+      left > 0
+        ? `acts on only ${left} of ${this.firstActing.length} pods: the others were replaced`
+        : 'acts no more: it was paused or has ended, or its pods were replaced'
+    return this.objects.map((each) => `${title(each)} ${what}`)
+  }
+
+  /** On how many pods it acts that the last call did not know: evicted ones, or those that Chaos Mesh names. */
+  async takeAffected(): Promise<number> {
+    if (this.settings.experiment.inject.chaosMesh && this.written && !this.removed && this.firstActing.length === 0) {
+      this.firstActing = await this.findActing()
+      this.affected = this.firstActing.length
+    }
+    // Before all pods are evicted for the first time, it is another fault than the one that is asked for.
+    this.hasActed ||= this.killer?.isComplete() ?? true
+    if (!this.hasActed) return 0
+    const taken = this.affected
+    this.affected = 0
+    return taken
+  }
+
+  private async findActing(): Promise<string[]> {
+    const pods = this.settings.pods
+    return (await Promise.all(this.objects.map((each) => actingOn(this.cluster, each, pods())))).flat()
+  }
+
+  private async write(): Promise<void> {
+    if (this.written) return
+    const { namespace, name, experiment, objectName, session, intend, note } = this.settings
     // An attempt that failed may have written some of it.
-    if (!isRemoved) {
-      await restoreObjects(cluster, objects, { identity: session.identity })
-      const unfinished = await findUnfinished(cluster, objects, session.identity)
+    if (!this.removed) {
+      await restoreObjects(this.cluster, this.objects, { identity: session.identity })
+      const unfinished = await findUnfinished(this.cluster, this.objects, session.identity)
       if (unfinished.length > 0)
         return note(`the fault is written again when it is gone: ${describeUnfinished(unfinished)}`)
     }
-    const plan = await planFault(cluster, namespace, objectName, experiment)
-    objects = objectsOf(plan)
-    await session.cover(objects)
-    intend(objects)
-    isRemoved = false
+    const plan = await planFault(this.cluster, namespace, objectName, experiment)
+    this.objects = objectsOf(plan)
+    await session.cover(this.objects)
+    intend(this.objects)
+    this.removed = false
     const mark = { experiment: name, lease: session.lease.metadata.name, identity: session.identity }
     try {
-      stored = await injectFault(cluster, plan, session.lease, mark)
+      this.stored = await injectFault(this.cluster, plan, session.lease, mark)
     } catch (problem) {
       if (!isConflict(problem)) throw problem
       return note(`somebody else wrote at the same time; trying again: ${problem.message}`)
     }
     // A run that was frozen in the meantime has lost its Lease, and its guard may have ended.
     await session.renew()
-    isWritten = true
-  }
-
-  return {
-    inject: async (now) => {
-      if (!killer) return write()
-      isRemoved = false
-      const names = await killer.evict(pods(), now)
-      names.forEach((each) => note(`evicted the pod ${each}`))
-      affected += names.length
-      isWritten ||= names.length > 0
-    },
-    restore: async () => {
-      for (const key of await restoreObjects(cluster, objects, { identity: session.identity }))
-        note(`removed the fault from ${key}`)
-      isRemoved = (await findUnfinished(cluster, objects, session.identity)).length === 0
-    },
-    isWritten: () => isWritten,
-    isRemoved: () => isRemoved,
-    findDisturbances: async () => {
-      if (!isWritten || isRemoved) return []
-      const title = ({ kind, namespace, name }: FaultObject) => `${kind} ${namespace}/${name}`
-      if (!chaosMesh) {
-        const touched = await findTouched(cluster, objects, stored)
-        return touched.map((each) => `somebody else changed what the fault had written in ${title(each)}`)
-      }
-      if (firstActing.length === 0) return []
-      const acting = await findActing()
-      const left = firstActing.filter((each) => acting.includes(each)).length
-      if (left === firstActing.length) return []
-      const what =
-        left > 0
-          ? `acts on only ${left} of ${firstActing.length} pods: the others were replaced`
-          : 'acts no more: it was paused or has ended, or its pods were replaced'
-      return objects.map((each) => `${title(each)} ${what}`)
-    },
-    takeAffected: async () => {
-      if (chaosMesh && isWritten && !isRemoved && firstActing.length === 0) {
-        firstActing = await findActing()
-        affected = firstActing.length
-      }
-      // Before all pods are evicted for the first time, it is another fault than the one that is asked for.
-      hasActed ||= killer?.isComplete() ?? true
-      if (!hasActed) return 0
-      const taken = affected
-      affected = 0
-      return taken
-    },
+    this.written = true
   }
 }

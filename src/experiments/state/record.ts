@@ -5,9 +5,9 @@ import { addEvidence, createEvidence } from './evidence.ts'
 import { addMeshCounts, noMeshCounts } from './mesh-counts.ts'
 import { addSigns, addToCoverage, noCoverage, noSigns } from './coverage.ts'
 import { createStopWatch } from './stop.ts'
-import type { Observation, Record, State } from './types.ts'
+import type { Observation, ExperimentRecord, State } from './types.ts'
 
-export function newRecord(experiment: ExperimentConfig, now: number): Record {
+export function newRecord(experiment: ExperimentConfig, now: number): ExperimentRecord {
   return {
     timeline: [{ phase: 'waiting', at: now }],
     steady: noRequests,
@@ -21,7 +21,7 @@ export function newRecord(experiment: ExperimentConfig, now: number): Record {
 }
 
 /** Without what only the phase of the state has. */
-export function recordOf({ timeline, steady, acting, evidence, mesh, signs, stop, coverage }: State): Record {
+export function recordOf({ timeline, steady, acting, evidence, mesh, signs, stop, coverage }: State): ExperimentRecord {
   return { timeline, steady, acting, evidence, mesh, signs, stop, coverage }
 }
 

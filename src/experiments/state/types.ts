@@ -36,7 +36,7 @@ export type Phase = 'waiting' | 'steady' | 'injecting' | 'observing' | 'recoveri
  * Times are milliseconds. `steady` and `acting`: the users before, and while the fault acted. `signs`: of the fault, in the
  * phase before the injection or since.
  */
-export type Record = {
+export type ExperimentRecord = {
   timeline: { phase: Phase; at: number }[]
   steady: RequestCounts
   acting: RequestCounts
@@ -57,7 +57,7 @@ export type AfterSample = { users: RequestCounts; ms: number }
  * then. `waitsForCallers`: some callers were not read since the fault acted, so the outcome waits for them. `seenAt`: of the
  * last sample.
  */
-export type State = Record & (ActingPhase | RecoveringPhase | EndedPhase)
+export type State = ExperimentRecord & (ActingPhase | RecoveringPhase | EndedPhase)
 
 type ActingPhase = {
   phase: 'waiting' | 'steady' | 'injecting' | 'observing'

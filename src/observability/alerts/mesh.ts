@@ -1,6 +1,13 @@
 // The alerts about the mesh: its sidecars, its control plane, its certificates, and its mutual TLS. Pure.
 import type { Config } from '../../config/schema.ts'
-import { increaseWithNewSeries, namespaceLabel, podLabels, requestRate, selector, serviceLabel } from '../promql.ts'
+import {
+  increaseWithNewSeries,
+  namespaceLabel,
+  canonicalLabels,
+  requestRate,
+  selector,
+  serviceLabel,
+} from '../promql.ts'
 import type { AlertRule, Alerts } from './rule.ts'
 
 const daySeconds = 86_400
@@ -43,8 +50,8 @@ function sidecarDown(namespace: string): AlertRule {
  * sidecar reports the first Service of its pods, and a caller the one that it has called.
  */
 function sidecarMissing(namespace: string): AlertRule {
-  const by = [namespaceLabel, ...podLabels]
-  const [name, revision] = podLabels
+  const by = [namespaceLabel, ...canonicalLabels]
+  const [name, revision] = canonicalLabels
   const inNamespace = `${namespaceLabel}="${namespace}"`
   const calls = requestRate(
     {

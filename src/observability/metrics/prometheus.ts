@@ -95,7 +95,7 @@ function alerting(alertmanager: string): object {
   return { alertmanagers: [{ static_configs: [{ targets: [`${service}.${namespace}.svc:${number}`] }] }] }
 }
 
-const podLabels = [
+const podRelabelings = [
   { source_labels: ['__meta_kubernetes_namespace'], target_label: 'namespace' },
   { source_labels: ['__meta_kubernetes_pod_name'], target_label: 'pod' },
 ]
@@ -110,7 +110,7 @@ function proxies(namespaces: string[]): object {
       // Nothing answers in a pod that has ended.
       { source_labels: ['__meta_kubernetes_pod_phase'], regex: 'Succeeded|Failed', action: 'drop' },
       { source_labels: ['__address__'], ...agentAddress, target_label: '__address__' },
-      ...podLabels,
+      ...podRelabelings,
     ],
     metric_relabel_configs: [{ source_labels: ['__name__'], ...istioPrefix, target_label: '__name__' }],
   }
@@ -127,7 +127,7 @@ function istiod(): object {
         regex: String(istiodPort.number),
         action: 'keep',
       },
-      ...podLabels,
+      ...podRelabelings,
     ],
   }
 }

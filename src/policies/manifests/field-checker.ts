@@ -1,5 +1,6 @@
 // Checks the fields of an object against a table of fields and their types, as dev/crd-fields.ts makes it from CRDs.
 import { nearest } from '../../config/nearest.ts'
+import { isMap } from '../../runtime/is-map.ts'
 
 /**
  * A type as text: `string`, `integer`, `number`, `boolean`, `intOrString`, `any`, words joined by `|`, `#3` for a map
@@ -85,10 +86,6 @@ export class FieldChecker {
 }
 
 export const minorOf = (version: string) => Number(version.split('.')[1])
-
-function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
 
 function isScalar(type: string, value: unknown): boolean {
   if (type === 'integer') return Number.isInteger(value)

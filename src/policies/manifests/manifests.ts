@@ -6,6 +6,7 @@ import { apiVersionOf, kindOf, type KubeObject, type Meta } from '../../cluster/
 import { ConfigError } from '../../config/error.ts'
 import { decodeText } from '../../config/read.ts'
 import { shownPath } from '../../config/shown.ts'
+import { isMap } from '../../runtime/is-map.ts'
 import { YamlError } from '../../yaml/faults.ts'
 import { parseAll, type YamlDocument } from '../../yaml/parse.ts'
 import { firstTemplateMark, templateFault } from '../../yaml/templates.ts'
@@ -160,10 +161,6 @@ function unpacked(manifest: Manifest): Manifest[] {
       lineOf: (path, key) => lineOf(['items', i, ...path], key),
     }),
   )
-}
-
-function isMap(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** Only the first template of a manifest, because the other faults follow from it. */

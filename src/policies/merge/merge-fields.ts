@@ -1,6 +1,7 @@
 // Merges fields of two sources: maps key by key, lists by name; two different values are a contradiction. Pure.
 import { isDeepStrictEqual } from 'node:util'
 import { shownValue } from '../../config/shown.ts'
+import { isMap } from '../../runtime/is-map.ts'
 
 export type Fields = Record<string, unknown>
 
@@ -56,8 +57,4 @@ export function mergeNamed(a: NamedItem[], b: NamedItem[], context: MergeContext
 
 export function omit(fields: Fields, ...keys: string[]): Fields {
   return Object.fromEntries(Object.entries(fields).filter(([key]) => !keys.includes(key)))
-}
-
-function isMap(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -2,6 +2,7 @@
 // one port and those of a subset replace it, and a rule for some callers, or one that is more specific, hides it. Pure.
 import { isDeepStrictEqual } from 'node:util'
 import type { DestinationRule } from '../../cluster/objects.ts'
+import { isMap } from '../../runtime/is-map.ts'
 import type { Fields } from './merge-fields.ts'
 import { omit } from './merge-fields.ts'
 
@@ -54,10 +55,6 @@ export function fill(stated: Fields, added: Fields, place: string, report: Repor
     return [key, own]
   })
   return { ...stated, ...Object.fromEntries(filled), ...missing }
-}
-
-function isMap(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** The rule for some callers only, with the policy and the subsets that all other callers have. */

@@ -1,6 +1,6 @@
 // Reads traces from Jaeger's query API, as far as the proof needs them.
-import { isMap } from '../../config/values/parsed-value.ts'
 import { hasReachedNoPod } from '../../envoy/response-flags.ts'
+import { isMap } from '../../runtime/is-map.ts'
 import { parseJson, type Query } from './query.ts'
 
 /** A span of a proxy. */

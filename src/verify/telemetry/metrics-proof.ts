@@ -6,7 +6,7 @@ import { prometheusServer, type PrometheusServer } from '../../config/observabil
 import type { Config } from '../../config/schema.ts'
 import { labelsOf, type Reading } from '../../envoy/counters.ts'
 import { choosePrometheus } from '../../observability/metrics/operator.ts'
-import { mayBeOfNamespace, podNameIn } from '../../observability/metrics/pod-labels.ts'
+import { mayBeOfNamespace, podNameIn } from '../../observability/metrics/series-labels.ts'
 import { prometheusClient, type PromSample } from '../../observability/metrics/prometheus-client.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import { istioMetricNames } from '../proxy-counters.ts'

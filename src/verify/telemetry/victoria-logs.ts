@@ -1,5 +1,5 @@
 // Reads log lines from VictoriaLogs, as far as the proof needs them.
-import { isMap } from '../../config/values/parsed-value.ts'
+import { isMap } from '../../runtime/is-map.ts'
 
 /** A line as the provider of the stage `observe` has it written: attribute by attribute. */
 export type LogLine = Readonly<Record<string, unknown>>

@@ -1,5 +1,5 @@
 // Each test runs one of the structural checks of `npm run check` on a folder with a planted fault.
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
 import { checkFormat, checkImports } from '../../../dev/check.ts'
@@ -17,6 +17,14 @@ function project(files: Record<string, string>): string {
   }
   return folder
 }
+
+test.each([
+  ['src', 'layers'],
+  ['src/canary', 'canaryLayers'],
+])('every room of %s is in one layer', async (folder, name) => {
+  const layers = (await import(join(root, 'dev/layers.mjs'))) as Record<string, string[][]>
+  expect(layers[name]!.flat().sort()).toEqual(readdirSync(join(root, folder)).sort())
+})
 
 const clock = 'export type Clock = { now: () => number }\n'
 

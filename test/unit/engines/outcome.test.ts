@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { initialState } from '../../../src/canary/state/start.ts'
 import type { ActiveState } from '../../../src/canary/state/types.ts'
 import { doubtOf, judge } from '../../../src/engines/judge.ts'
-import { endingOf, type Followed } from '../../../src/engines/outcome.ts'
+import { endingOf, type EndingInput } from '../../../src/engines/outcome.ts'
 import type { RolloutProgress } from '../../../src/engines/progress.ts'
 import { addRequests, type RequestCounts } from '../../../src/canary/analysis/request-counts.ts'
 import { planOf, served } from '../fixtures.ts'
@@ -30,7 +30,7 @@ function after(requests: number, failing = 0): ActiveState {
 const proven = after(20)
 const unproven = after(1)
 
-const followed = (progress: Partial<RolloutProgress>, more: Partial<Followed> = {}): Followed => ({
+const followed = (progress: Partial<RolloutProgress>, more: Partial<EndingInput> = {}): EndingInput => ({
   plan,
   title: 'Rollout shop/backend',
   engine: 'Argo Rollouts',

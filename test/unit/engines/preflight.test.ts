@@ -310,6 +310,13 @@ test('an abort of a rollout that may not be read names the remedy, too', async (
   )
 })
 
+test('a rollout whose abort may not be allowed is not followed, but aborted', async () => {
+  const { canary: plan } = configOf(argoConfig())
+  const silent = { ...cluster(argo), isAllowed: () => Promise.reject(new ApiError(500, 'no answer')) }
+  await expect(findFollowed(silent, 'shop', plan!)).rejects.toThrow('does not tell whether this account may')
+  expect((await findFollowed(silent, 'shop', plan!, 'abort')).name).toBe('backend')
+})
+
 describe('a promotion of this program refuses a service that a controller moves', () => {
   const builtin = configOf('namespace: shop\ncanary: { service: backend }')
   const routing = (objects: KubeObject[]) => ({

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { KubeObject, Lease, Pod } from '../../../src/cluster/objects.ts'
 import { experimentClusterFaults } from '../../../src/experiments/safety.ts'
 import { actingOn, affectedByChaos, chaosManifest, chaosObjectOf } from '../../../src/experiments/faults/chaos-mesh.ts'
-import { createInjector } from '../../../src/experiments/faults/injector.ts'
+import { FaultInjector } from '../../../src/experiments/faults/injector.ts'
 import { objectsOf, planFault } from '../../../src/experiments/faults/fault-plan.ts'
 import { clusterWith, configOf, pod } from '../fixtures.ts'
 import { experimentOf } from './fixtures.ts'
@@ -140,7 +140,7 @@ describe('the injector', () => {
     const planned = objectsOf(await planFault(cluster, 'shop', 'x', chosen))
     const session = { identity: 'run 7', lease: { metadata: { name: 'mesh-canary-backend', uid: '1' } } as Lease }
     const nothing = () => Promise.resolve()
-    return createInjector(cluster, {
+    return new FaultInjector(cluster, {
       namespace: 'shop',
       name: 'trial',
       experiment: chosen,
@@ -154,15 +154,15 @@ describe('the injector', () => {
   }
 
   test('counts the fault once Chaos Mesh has injected it, and notices when it ends', async () => {
-    const { inject, takeAffected, findDisturbances } = await injector()
-    await inject(0)
-    expect(await takeAffected()).toBe(0)
+    const fault = await injector()
+    await fault.inject(0)
+    expect(await fault.takeAffected()).toBe(0)
     current = { ...current, ...statusOf({ pods: 2 }) }
-    expect(await takeAffected()).toBe(2)
-    expect(await takeAffected()).toBe(0)
-    expect(await findDisturbances()).toEqual([])
+    expect(await fault.takeAffected()).toBe(2)
+    expect(await fault.takeAffected()).toBe(0)
+    expect(await fault.findDisturbances()).toEqual([])
     current = { ...current, ...statusOf({ phase: 'Stop' }) }
-    expect(await findDisturbances()).toEqual([expect.stringContaining('PodChaos shop/x acts no more')])
+    expect(await fault.findDisturbances()).toEqual([expect.stringContaining('PodChaos shop/x acts no more')])
   })
 
   test('notices that one of its pods is replaced, also by one of the same name', async () => {
@@ -181,13 +181,13 @@ describe('the injector', () => {
   })
 
   test('has removed it only when the object is gone', async () => {
-    const { inject, restore, isRemoved } = await injector()
-    await inject(0)
-    await restore()
-    expect(isRemoved()).toBe(false)
+    const fault = await injector()
+    await fault.inject(0)
+    await fault.restore()
+    expect(fault.isRemoved()).toBe(false)
     current = undefined
-    await restore()
-    expect(isRemoved()).toBe(true)
+    await fault.restore()
+    expect(fault.isRemoved()).toBe(true)
   })
 })
 

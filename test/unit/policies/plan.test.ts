@@ -7,7 +7,7 @@ import { planChanges, toYaml } from '../../../src/policies/plan.ts'
 import {
   configLabel,
   leftByEarlier,
-  namespaceLabel,
+  ownerNamespaceLabel,
   ownerAnnotation,
   ownerId,
   withOwnerMarks,
@@ -130,8 +130,8 @@ describe('pruning', () => {
   })
 
   test('marks only objects outside their namespace with that namespace', () => {
-    expect(mine(rule('v1')).metadata.labels).not.toHaveProperty(namespaceLabel)
-    expect(mine(policy('Gateway', 'g', {}, { namespace: 'istio-system' })).metadata.labels?.[namespaceLabel]).toBe(
+    expect(mine(rule('v1')).metadata.labels).not.toHaveProperty(ownerNamespaceLabel)
+    expect(mine(policy('Gateway', 'g', {}, { namespace: 'istio-system' })).metadata.labels?.[ownerNamespaceLabel]).toBe(
       'shop',
     )
   })
@@ -178,7 +178,7 @@ describe('objects of an earlier version, whose label two repositories may share'
   test('in another namespace are not taken over', async () => {
     const gateway = policy('Gateway', 'g', {}, { namespace: 'istio-system' })
     const live = old(gateway)
-    live.metadata.labels![namespaceLabel] = 'staging'
+    live.metadata.labels![ownerNamespaceLabel] = 'staging'
     await expect(planChanges(recordingCluster([live]).cluster, [gateway], owner)).rejects.toThrow(
       'of the namespace staging',
     )

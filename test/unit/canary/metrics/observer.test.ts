@@ -74,8 +74,8 @@ test('the observer adds up what each version served since the last sample, and u
     d: served(9),
     e: called(40),
   })
-  const { sample, baseline } = await fake.observe()
-  expect(baseline.requests).toBe(150)
+  const observer = await fake.observe()
+  expect(observer.baseline.requests).toBe(150)
   fake.counters = {
     a: served(110),
     b: served(55),
@@ -83,37 +83,37 @@ test('the observer adds up what each version served since the last sample, and u
     d: served(99),
     e: { ...called(58), ...called(3, '503') },
   }
-  const first = await sample()
+  const first = await observer.sample()
   expect(counts(first)).toEqual({ canary: [3, 0], stable: [15, 0], users: [21, 3] })
   expect(first.observed).toMatchObject({ ready: true, complete: true })
-  expect(counts(await sample())).toEqual({ canary: [0, 0], stable: [0, 0], users: [0, 0] })
+  expect(counts(await observer.sample())).toEqual({ canary: [0, 0], stable: [0, 0], users: [0, 0] })
 })
 
 test('the observer counts a new pod from zero, and a pod that answers late from its first answer', async () => {
   const fake = mesh([of('v1', 'a'), of('v2', 'b')], { a: served(100) })
-  const { sample } = await fake.observe()
+  const observer = await fake.observe()
   fake.counters = { a: served(100), b: served(70), c: served(5) }
   fake.pods = [...fake.pods, of('v2', 'c')]
-  expect(counts(await sample()).canary).toEqual([5, 0])
+  expect(counts(await observer.sample()).canary).toEqual([5, 0])
   fake.counters = { ...fake.counters, b: served(72) }
-  expect(counts(await sample()).canary).toEqual([2, 0])
+  expect(counts(await observer.sample()).canary).toEqual([2, 0])
 })
 
 test('the observer counts a pod that started after the first sample from zero', async () => {
   const fake = mesh([of('v2', 'b', {}, { phase: 'Pending', conditions: [] })], {})
-  const { sample } = await fake.observe()
+  const observer = await fake.observe()
   fake.pods = [of('v2', 'b')]
   fake.counters = { b: served(5) }
-  expect(counts(await sample()).canary).toEqual([5, 0])
+  expect(counts(await observer.sample()).canary).toEqual([5, 0])
 })
 
 test('the observer counts what a pod served while it did not answer', async () => {
   const fake = mesh([of('v1', 'a'), of('v2', 'b')], { a: served(1), b: served(1) })
-  const { sample } = await fake.observe()
+  const observer = await fake.observe()
   fake.counters = { a: served(1) }
-  expect((await sample()).observed).toMatchObject({ complete: false, canary: { requests: 0 } })
+  expect((await observer.sample()).observed).toMatchObject({ complete: false, canary: { requests: 0 } })
   fake.counters = { a: served(1), b: served(31) }
-  expect((await sample()).observed).toMatchObject({ complete: true, canary: { requests: 30 } })
+  expect((await observer.sample()).observed).toMatchObject({ complete: true, canary: { requests: 30 } })
 })
 
 test.each<[string, Pod]>([
@@ -124,8 +124,8 @@ test.each<[string, Pod]>([
   ['has no sidecar', { ...of('v2', 'b'), spec: { containers: [{ name: 'app' }] } }],
 ])('the observer does not read a pod that %s', async (_, other) => {
   const fake = mesh([of('v2', 'a'), other], { a: served(0) })
-  const { sample } = await fake.observe()
-  expect((await sample()).observed.complete).toBe(true)
+  const observer = await fake.observe()
+  expect((await observer.sample()).observed.complete).toBe(true)
   expect(fake.sampledPods).toEqual(['a'])
 })
 
@@ -136,17 +136,17 @@ test.each<[string, Partial<FakeMesh>, boolean]>([
   ['the API server cannot be read', { isFresh: false }, false],
 ])('when %s, the completeness of the sample is %s', async (_, change, complete) => {
   const fake = mesh([of('v1', 'a'), of('v2', 'b')], { a: served(0), b: served(0) })
-  const { sample } = await fake.observe()
+  const observer = await fake.observe()
   Object.assign(fake, change)
-  expect((await sample()).observed.complete).toBe(complete)
+  expect((await observer.sample()).observed.complete).toBe(complete)
 })
 
 test("the observer treats a pod with the same labels in a client's namespace as a client", async () => {
   const fake = mesh([of('v2', 'a'), of('v2', 'b', { namespace: 'other' })], { a: served(1), b: served(1) })
-  const { sample, canaries } = await fake.observe()
+  const observer = await fake.observe()
   fake.counters = { a: served(2), b: { ...served(5), ...called(4) } }
-  expect(counts(await sample())).toMatchObject({ canary: [1, 0], users: [4, 0] })
-  expect(canaries().map(({ metadata }) => metadata.name)).toEqual(['a'])
+  expect(counts(await observer.sample())).toMatchObject({ canary: [1, 0], users: [4, 0] })
+  expect(observer.canaries().map(({ metadata }) => metadata.name)).toEqual(['a'])
 })
 
 test('the observer reports a crashing pod of the canary as a fault, but not one of stable', async () => {
@@ -161,21 +161,21 @@ test('the observer reports a crashing pod of the canary as a fault, but not one 
 
 test('the observer counts requests that never reached the canary as its failures, and interrupted requests only once', async () => {
   const fake = mesh([of('v1', 'a'), of('v2', 'b'), client('c')], { a: served(0), b: served(0), c: called(0) })
-  const { sample } = await fake.observe()
+  const observer = await fake.observe()
   const cut = { 'istio_requests_total{reporter="destination",response_code="0",response_flags="DC"}': 2 }
   fake.counters = {
     a: served(10),
     b: { ...served(10), ...cut },
     c: { ...called(10, '200', '-', 'v1'), ...called(10), ...called(3, '503', 'UF,URX'), ...called(2, '504', 'UT') },
   }
-  expect(counts(await sample())).toEqual({ canary: [15, 5], stable: [10, 0], users: [25, 5] })
+  expect(counts(await observer.sample())).toEqual({ canary: [15, 5], stable: [10, 0], users: [25, 5] })
 })
 
 test('the observer counts requests that never reached the canary also when no sidecar of the canary answers', async () => {
   const fake = mesh([of('v1', 'a'), of('v2', 'b'), client('c')], { a: served(0), c: called(0) })
-  const { sample } = await fake.observe()
+  const observer = await fake.observe()
   fake.counters = { a: served(0), c: { ...called(0), ...called(3, '503', 'UF') } }
-  expect((await sample()).observed).toMatchObject({ complete: false, canary: { requests: 3, failures: 3 } })
+  expect((await observer.sample()).observed).toMatchObject({ complete: false, canary: { requests: 3, failures: 3 } })
 })
 
 test('the observer attributes such requests by workload name when no label distinguishes the versions', async () => {
@@ -189,19 +189,19 @@ test('the observer attributes such requests by workload name when no label disti
     b: served(0),
     c: {},
   })
-  const { sample } = await fake.observe('', { stable: { color: 'blue' }, canary: { color: 'green' } } as never)
+  const observer = await fake.observe('', { stable: { color: 'blue' }, canary: { color: 'green' } } as never)
   const rejectedCalls = (workload: string) =>
     `istio_requests_total{reporter="source",destination_service="${host}",destination_workload="${workload}",destination_version="latest",response_code="503",response_flags="UF"}`
   fake.counters = { ...fake.counters, c: { [rejectedCalls('backend-next')]: 3, [rejectedCalls('backend')]: 1 } }
-  expect(counts(await sample())).toMatchObject({ canary: [3, 3], stable: [1, 1] })
+  expect(counts(await observer.sample())).toMatchObject({ canary: [3, 3], stable: [1, 1] })
 })
 
 test('the observer says that a caller does not answer, and reads it again in the next sample', async () => {
   const counters = { a: served(0), gateway: called(5) }
   const fake = mesh([of('v2', 'a'), client('gateway'), client('new')], counters)
-  const { sample } = await fake.observe()
+  const observer = await fake.observe()
   const readAndSilent = async () => {
-    const { observed } = await sample()
+    const { observed } = await observer.sample()
     return [fake.sampledPods.includes('gateway'), observed.callersSilent ?? false]
   }
   expect(await readAndSilent()).toEqual([true, false])
@@ -219,9 +219,9 @@ test('the observer says that a caller does not answer, and reads it again in the
 test('the observer reads a client that never called the service ever less often, and counts all its later calls', async () => {
   const counters = { a: served(0), busy: called(5), idle: served(1000) }
   const fake = mesh([of('v2', 'a'), client('busy'), client('idle')], counters)
-  const { sample } = await fake.observe()
+  const observer = await fake.observe()
   const readOf = async () => {
-    const { users } = (await sample()).observed
+    const { users } = (await observer.sample()).observed
     return { users: users.requests, idle: fake.sampledPods.includes('idle'), busy: fake.sampledPods.includes('busy') }
   }
   const before = []
@@ -240,14 +240,14 @@ test('the observer always reads the same pods when there are more than maxPods, 
     [...pods, of('v2', 'c')],
     Object.fromEntries(['s0', 's1', 's2', 's3', 's4', 'c'].map((name) => [name, served(10)])),
   )
-  const { sample } = await fake.observe('maxPods: 2')
+  const observer = await fake.observe('maxPods: 2')
   expect(fake.sampledPods).toEqual(['c', 's0', 's1'])
   // One of the chosen pods is deleted. Its replacement served requests before the first reading.
   fake.pods = [...pods.slice(1), of('v2', 'c')]
-  expect(counts(await sample()).stable).toEqual([0, 0])
+  expect(counts(await observer.sample()).stable).toEqual([0, 0])
   expect(fake.sampledPods).toEqual(['c', 's1', 's2'])
   fake.counters = { ...fake.counters, s2: served(13) }
-  expect(counts(await sample()).stable).toEqual([3, 0])
+  expect(counts(await observer.sample()).stable).toEqual([3, 0])
   expect(fake.notes).toEqual(['there are 5 stable pods: only the sidecars of 2 of them are read (`maxPods`)'])
 })
 
@@ -264,10 +264,10 @@ test('the observer reads fewer pods when other promotions share the rate of requ
   const fake = mesh([of('v1', 's0'), of('v1', 's1'), of('v2', 'c')], { c: served(1), s0: served(1), s1: served(1) })
   let most = 2
   fake.mostOfEachKind = () => most
-  const { sample } = await fake.observe()
+  const observer = await fake.observe()
   const read = []
   for (most of [1, 2]) {
-    await sample()
+    await observer.sample()
     read.push(fake.sampledPods)
   }
   expect(read).toEqual([
@@ -281,24 +281,24 @@ test('the observer finds the callers among more clients than maxPods', async () 
   const silent: FakeMesh['counters'] = Object.fromEntries(names.map((name) => [name, {}]))
   const pods = [of('v1', 'a'), of('v2', 'b'), ...names.map(client), client('caller')]
   const fake = mesh(pods, { ...silent, a: served(0), b: served(0), caller: called(5) })
-  const { sample } = await fake.observe('maxPods: 2')
-  for (let samples = 0; samples < 4; samples++) await sample()
+  const observer = await fake.observe('maxPods: 2')
+  for (let samples = 0; samples < 4; samples++) await observer.sample()
   fake.counters = { ...fake.counters, caller: called(9) }
-  expect((await sample()).observed.users.requests).toBe(4)
+  expect((await observer.sample()).observed.users.requests).toBe(4)
 })
 
 /** Two samples of ten requests to each version. In the second one, a user fails after three tries of a gRPC call. */
 async function failedUser(plan: string, { silent = false } = {}): Promise<[requests: number, failures: number]> {
   const fake = mesh([of('v1', 'a'), of('v2', 'b'), client('c')], { a: served(0), b: served(0), c: called(0) })
-  const { sample } = await fake.observe(plan)
+  const observer = await fake.observe(plan)
   const calls = (count: number) => ({ ...called(count, '200', '-', 'v1'), ...called(count) })
   fake.counters = { a: served(10), b: served(10), c: calls(10) }
-  await sample()
+  await observer.sample()
   const unavailable = (reporter: string) =>
     `istio_requests_total{reporter="${reporter}",destination_service="${host}",destination_version="v2",response_code="200",grpc_response_status="13"}`
   const c = { ...calls(20), [unavailable('source')]: 1 }
   fake.counters = { a: served(20), b: { ...served(20), [unavailable('destination')]: 3 }, ...(silent ? {} : { c }) }
-  const { canary } = (await sample()).observed
+  const { canary } = (await observer.sample()).observed
   return [canary.requests, canary.failures]
 }
 
@@ -316,11 +316,11 @@ test('the observer counts what the versions counted with Prometheus, which scrap
 
 test('the observer shows what reached the canary even if no caller counts it', async () => {
   const fake = mesh([of('v1', 'a'), of('v2', 'b'), client('c')], { a: served(0), b: served(0), c: called(0) })
-  const { sample } = await fake.observe()
+  const observer = await fake.observe()
   fake.counters = { a: served(50), b: served(0), c: called(50, '200', '-', 'v1') }
-  await sample()
+  await observer.sample()
   fake.counters = { ...fake.counters, b: served(2) }
-  expect(await sample()).toMatchObject({ canaryTries: 2, observed: { canary: { requests: 0 } } })
+  expect(await observer.sample()).toMatchObject({ canaryTries: 2, observed: { canary: { requests: 0 } } })
 })
 
 test('the observer says from the first such sample on that a Telemetry hides which requests failed', async () => {

@@ -92,7 +92,7 @@ test('the reader sends one request per pod and sample, and no other request', as
   const cluster = clusterWith({
     pod: () => (calls++, Promise.resolve('istio_requests_total{reporter="destination",response_code="200"} 1\n')),
   })
-  const { sample } = await createObserver(
+  const observer = await createObserver(
     cluster,
     [live(() => pods(5))],
     {
@@ -105,7 +105,7 @@ test('the reader sends one request per pod and sample, and no other request', as
     () => undefined,
   )
   calls = 0
-  for (let samples = 0; samples < 3; samples++) expect((await sample()).observed.complete).toBe(true)
+  for (let samples = 0; samples < 3; samples++) expect((await observer.sample()).observed.complete).toBe(true)
   expect(calls).toBe(15)
 })
 

@@ -2,7 +2,6 @@
 // runs into a real quota.
 import { describe, expect, test } from 'vitest'
 import { applyGuard, explainMissingGuard, refusalOfGuard } from '../../../../src/canary/ownership/guard-job.ts'
-import type { LeaseClaim } from '../../../../src/canary/ownership/lease.ts'
 import { ApiError } from '../../../../src/cluster/api-error.ts'
 import type { Split } from '../../../../src/policies/routes.ts'
 import { clusterWith, planOf } from '../../fixtures.ts'
@@ -70,7 +69,7 @@ describe('a pod of the guard that the API server refuses', () => {
 
 describe('an object of the guard that the API server refuses', () => {
   const split = { namespace: 'shop', service: 'backend' } as Split
-  const claim = { identity: 'run 6 (deadbeef)', lease: leaseHeldBy('run 6 (deadbeef)') } as LeaseClaim
+  const claim = { identity: 'run 6 (deadbeef)', lease: leaseHeldBy('run 6 (deadbeef)') }
   const selectors = { stable: { version: 'v1' }, canary: { version: 'v2' } }
   const create = (message: string) =>
     applyGuard(

@@ -1,12 +1,12 @@
 // The labels under which the scrapers of Prometheus keep whose series it is. Pure.
 import type { SeriesLabels } from '../../envoy/counters.ts'
 
-export const podLabels = ['pod', 'kubernetes_pod_name', 'pod_name', 'k8s_pod_name']
+export const podNameLabels = ['pod', 'kubernetes_pod_name', 'pod_name', 'k8s_pod_name']
 const namespaceLabels = ['namespace', 'kubernetes_namespace', 'k8s_namespace_name']
 
 /** The name of the pod; undefined if no label names one. */
 export function podNameIn(labels: SeriesLabels): string | undefined {
-  return firstOf(podLabels, labels)
+  return firstOf(podNameLabels, labels)
 }
 
 /** True unless a label names another namespace. */
