@@ -16,11 +16,13 @@ import {
   rolloutVersions,
 } from './argo-rollouts.ts'
 import {
+  abortDelay,
   canaryFaults,
   canaryProgress,
   canaryServices,
   canarySteps,
   canaryVersions,
+  canFail,
   intervalOf,
   runsSameTemplate,
   templateText,
@@ -47,7 +49,7 @@ export type Engine = {
   /** What the state of the object does not show, for one that has promoted everything; continues a sentence. */
   unseen: (object: KubeObject) => string
   /** What may keep it from following an abort for a while; continues a sentence. */
-  delaysAbort: string
+  delaysAbort: (object: KubeObject) => string
   /** How to start a rollout that was aborted again. */
   retry: string
   /** Labels of the controller's Deployment, as its own installations give them. */
@@ -88,7 +90,7 @@ const argoRollouts: Engine = {
   looksEvery: () => 0,
   steps: (object) => rolloutSteps(object as Rollout),
   unseen: () => '',
-  delaysAbort: '',
+  delaysAbort: () => '',
   retry: 'change the image, or retry it (`kubectl argo rollouts retry rollout`)',
   controllerLabels: ['app.kubernetes.io/name=argo-rollouts'],
   async read(cluster, namespace, name) {
@@ -137,9 +139,6 @@ const argoRollouts: Engine = {
   },
 }
 
-/** Phases in which Flagger counts failed checks. */
-const isJudged = ({ status: { phase = '' } = {} }: FlaggerCanary) => ['Progressing', 'WaitingPromotion'].includes(phase)
-
 /** Between reading and writing the routes, Flagger has ended this rollout, or begun another one. */
 class NotJudged extends Error {}
 
@@ -153,7 +152,7 @@ const flagger: Engine = {
     Object.keys((object as FlaggerCanary).status?.trackedConfigs ?? {}).length > 0
       ? '; whether a ConfigMap or Secret that Flagger tracks has changed since, this run does not see'
       : '',
-  delaysAbort: '; while pods are not ready, Flagger looks at nothing else, until its progressDeadlineSeconds',
+  delaysAbort: (object) => abortDelay(object as FlaggerCanary),
   retry: 'change the image',
   controllerLabels: ['app.kubernetes.io/name=flagger', 'app=flagger'],
   async read(cluster, namespace, name) {
@@ -188,7 +187,7 @@ const flagger: Engine = {
   async abort(cluster, { object }, revision, split) {
     const canary = object as FlaggerCanary
     const { namespace, name } = canary.metadata
-    if (!isJudged(canary)) return false
+    if (!canFail(canary)) return false
     const failed: PatchOperation[] = [
       { op: 'test', path: '/status/lastAppliedSpec', value: revision },
       { op: 'test', path: '/status/phase', value: canary.status?.phase },
@@ -196,7 +195,7 @@ const flagger: Engine = {
     ]
     await cluster.patch('Canary', namespace, status(canary), failed)
     // Flagger rolls back at its next look, which may be a minute away, and keeps the weights that it finds until then.
-    const isStill = (now: FlaggerCanary | undefined) => now?.status?.lastAppliedSpec === revision && isJudged(now)
+    const isStill = (now: FlaggerCanary | undefined) => now?.status?.lastAppliedSpec === revision && canFail(now)
     const fence = async () => {
       if (!isStill(await cluster.get<FlaggerCanary>('Canary', namespace, name))) throw new NotJudged()
     }

@@ -17,7 +17,8 @@ const phases: Record<string, Phase> = {
 }
 
 /** `weight`: the canary's in the routes, in per cent. Flagger's status has none for an A/B test. */
-export function canaryProgress({ spec, status = {} }: FlaggerCanary, weight: number): RolloutProgress {
+export function canaryProgress(canary: FlaggerCanary, weight: number): RolloutProgress {
+  const { spec, status = {} } = canary
   const { phase = '', lastAppliedSpec = '', lastPromotedSpec, conditions = [] } = status
   const isPromoted = ['Succeeded', 'Initialized'].includes(phase) && lastPromotedSpec === lastAppliedSpec
   const { match = [], iterations = 0 } = spec.analysis ?? {}
@@ -25,11 +26,32 @@ export function canaryProgress({ spec, status = {} }: FlaggerCanary, weight: num
     phase: isPromoted ? 'promoted' : (phases[phase] ?? 'waiting'),
     revision: lastAppliedSpec,
     weight: isPromoted ? 100 : weight,
-    ...(phase === 'Waiting' ? { isBefore: true as const } : {}),
+    ...(phase === 'Waiting' && weight === 0 && !hasBegun(canary) ? { isBefore: true as const } : {}),
     ...(match.length > 0 && iterations > 0 && weight > 0 ? { isChosen: true as const } : {}),
     where: describePhase(status),
     reason: conditions.find(({ type }) => type === 'Promoted')?.message ?? '',
   }
+}
+
+/** Flagger before 1.31 asks `confirm-rollout` in the middle, too, and the canary keeps its traffic while that waits. */
+function hasBegun({ status: { canaryWeight = 0, iterations = 0 } = {} }: FlaggerCanary): boolean {
+  return canaryWeight > 0 || iterations > 0
+}
+
+/** Flagger counts failed checks in this phase, or keeps what it has begun. */
+export function canFail(canary: FlaggerCanary): boolean {
+  const { phase = '' } = canary.status ?? {}
+  return ['Progressing', 'WaitingPromotion'].includes(phase) || (phase === 'Waiting' && hasBegun(canary))
+}
+
+/** Why it may not follow an abort for a while; continues a sentence. */
+export function abortDelay({ status: { phase = '' } = {} }: FlaggerCanary): string {
+  if (phase === 'Waiting')
+    return (
+      '; `confirm-rollout` waits for approval, and Flagger begins anew with this version after that: give the Deployment the version ' +
+      'that serves before you approve'
+    )
+  return '; while pods are not ready, Flagger looks at nothing else, until its progressDeadlineSeconds'
 }
 
 function describePhase({ phase = 'without a status', failedChecks = 0 }: NonNullable<FlaggerCanary['status']>): string {

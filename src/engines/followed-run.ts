@@ -279,7 +279,7 @@ export class FollowedRun implements ActivePromotion {
     if (isLeft)
       this.condemn(`${this.context.engine.title} has failed the rollout: ${progress.reason || progress.where}`)
     if (await this.resume(live, progress)) return
-    const ending = this.endingAt(progress)
+    const ending = this.endingAt(live, progress)
     if (ending) return this.finish(ending)
     if (this.condemned && this.revision !== undefined) await this.abort(live)
   }
@@ -290,7 +290,7 @@ export class FollowedRun implements ActivePromotion {
     return this.isResumed
   }
 
-  private endingAt(progress: RolloutProgress): Ending | undefined {
+  private endingAt({ object }: Live, progress: RolloutProgress): Ending | undefined {
     const { engine, plan, deps, noticeMs, looksEveryMs, title, events } = this.context
     if (this.current.phase === 'ended') return undefined
     const now = deps.clock.now()
@@ -311,7 +311,7 @@ export class FollowedRun implements ActivePromotion {
       abortingMs: since(condemned?.at),
       noticeMs,
       looksEveryMs,
-      delaysAbort: this.context.engine.delaysAbort,
+      delaysAbort: engine.delaysAbort(object),
       joinedAt: this.joinedAt,
       lastWarning: events.lastWarning(),
     })

@@ -60,7 +60,8 @@ export async function startFollowing(
     noticeMs: plan.progressDeadline + engine.looksEvery(live.object),
     looksEveryMs: engine.looksEvery(live.object),
     uid: live.object.metadata.uid,
-    from: progress.revision,
+    // Of one that waits to begin, Flagger may have noted the new revision already.
+    from: progress.isBefore ? '' : progress.revision,
     isBegun: change === undefined && isUnderWay(progress),
     template: engine.template(current),
     resumeAt: resumeAt(followed, progress, note),

@@ -35,7 +35,7 @@ function patched(objects: readonly KubeObject[], onPatch?: () => void) {
     patch: (...all: unknown[]) => {
       patches.push(all)
       onPatch?.()
-      return Promise.resolve({} as never)
+      return Promise.resolve({ metadata: {} } as never)
     },
   }
   return { cluster, patches }
@@ -105,6 +105,15 @@ describe('an abort of Flagger', () => {
       from: 'old',
     })
     expect({ done, patches, notes }).toEqual({ done: 'pending', patches: [], notes: '' })
+  })
+
+  test('at a gate that has closed in the middle takes the traffic, and is not over', async () => {
+    const waiting = { phase: 'Waiting', lastAppliedSpec: 'new', canaryWeight: 20 }
+    const [, ...objects] = flaggerObjects(waiting)
+    const { done, patches } = await abort([serviceRoutes(20), ...objects], { ...ofFlagger, revision: 'new' })
+    expect(done).toBe('open')
+    expect([...new Set(patches.map(([kind]) => kind))]).toEqual(['Canary', 'VirtualService'])
+    expect(patches[0]?.[3]).toContainEqual({ op: 'test', path: '/status/phase', value: 'Waiting' })
   })
 
   test('does not take the failure of the revision before for its own', async () => {
@@ -191,6 +200,14 @@ describe('the stage rollback', () => {
   test('aborts a Rollout that is degraded and keeps its traffic', async () => {
     const { patches } = await rollBack(argoConfig, argoObjects({ ...moving, phase: 'Degraded', message: 'late' }, 50))
     expect(patches).not.toEqual([])
+  })
+
+  test('says of a gate that has closed in the middle what an approval would do', async () => {
+    const waiting = { phase: 'Waiting', lastAppliedSpec: 'new', canaryWeight: 20 }
+    const { done } = await rollBack(flaggerConfig, flaggerObjects(waiting))
+    expect(done).toMatch(
+      /told to abort, and Flagger has not ended it \(Waiting, weight 0\); `confirm-rollout` waits for approval, and Flagger begins anew/,
+    )
   })
 
   test.each([

@@ -30,6 +30,17 @@ describe('the phase of a Canary', () => {
     expect(canaryProgress(canary({ phase }), 20).phase).toBe(expected)
   })
 
+  test('waits to begin at a gate, unless the canary has had its share already', () => {
+    const isBefore = (status: FlaggerCanary['status'], weight = 0) =>
+      canaryProgress(canary({ phase: 'Waiting', ...status }), weight).isBefore
+    expect(isBefore({})).toBe(true)
+    expect([isBefore({}, 20), isBefore({ canaryWeight: 20 }), isBefore({ iterations: 2 })]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ])
+  })
+
   test('is not promoted while another spec was applied', () => {
     expect(canaryProgress(canary({ lastAppliedSpec: 'new' }), 0).phase).toBe('waiting')
   })

@@ -1,7 +1,7 @@
 // What a run cannot see does not end well.
 import { expect, test } from 'vitest'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
-import { argo, followLooks, times, type Look } from './followed-objects.ts'
+import { argo, flagger, followLooks, times, type Look } from './followed-objects.ts'
 
 const moving = { phase: 'Progressing', currentPodHash: 'new', stableRS: 'old' }
 
@@ -39,6 +39,18 @@ test('requests that reach no version speak against a promotion', async () => {
     engineVerdict: 'promoted',
     reason: expect.stringMatching(/requests of users failed before they reached any version/) as string,
   })
+})
+
+test('a gate of Flagger that closes in the middle leaves the canary its traffic, which is judged', async () => {
+  const waiting = { phase: 'Waiting', lastAppliedSpec: 'new', canaryWeight: 20 }
+  const look = flagger(waiting, 'shop:2', 'shop:1')
+  const joined = { type: 'flagger' as const, looks: [look], from: 'new', isBegun: true }
+  const healthy = await followLooks(joined).toEnd()
+  expect(healthy.reason).toMatch(/^Flagger waits for approval \(Waiting, weight 20\)/)
+  expect(healthy.steps[0]!.canary.requests).toBeGreaterThan(0)
+  const failing = followLooks({ ...joined, failures: 500 })
+  expect(await failing.toEnd()).toMatchObject({ verdict: 'inconclusive' })
+  expect(failing.aborts).toContain('new')
 })
 
 /** A Rollout at this step, whose first steps give the canary the requests with a header. */
