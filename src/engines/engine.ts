@@ -19,6 +19,7 @@ import {
   abortDelay,
   canaryFaults,
   canaryProgress,
+  canaryRoutes,
   canaryServices,
   canarySteps,
   canaryVersions,
@@ -171,7 +172,7 @@ const flagger: Engine = {
     return found.phase === 'promoted' && isAhead ? { ...found, phase: 'waiting', weight } : found
   },
   versions: (object) => canaryVersions(object as FlaggerCanary),
-  routes: (object) => [{ name: canaryServices(object as FlaggerCanary).apex }],
+  routes: (object) => [canaryRoutes(object as FlaggerCanary)],
   template: ({ workload }) => workload && templateText(workload),
   selectors: ({ workload, primary }) => ({
     stable: primary?.spec.selector.matchLabels ?? {},
@@ -214,6 +215,13 @@ export function engineOf(type: EngineType): Engine {
 
 /** The canary's weight in the route that gives it most, in per cent; 0 without such a route. */
 export function weightIn(routes: readonly Routed[], split: Split): number {
-  const weights = routes.flatMap((object) => splitsIn(object, split)).flatMap((each) => canaryWeightOf(each) ?? [])
-  return Math.max(0, ...weights)
+  return Math.max(0, ...routes.flatMap((object) => weightsIn(object, split)))
+}
+
+/** Of sticky routes, those before the last one count only where the last one gives the canary nothing: not all has returned. */
+function weightsIn(object: Routed, split: Split): number[] {
+  const weights = splitsIn(object, split).flatMap((each) => canaryWeightOf(each) ?? [])
+  const isSticky = split.own?.some((own) => own.isSticky && own.name === object.metadata.name)
+  const last = weights.at(-1) ?? 0
+  return isSticky && last > 0 ? [last] : weights
 }

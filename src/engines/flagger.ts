@@ -3,6 +3,7 @@ import stringify from 'safe-stable-stringify'
 import type { Workload } from '../cluster/objects.ts'
 import { parseDuration } from '../config/values/durations.ts'
 import type { Version } from '../config/schema/canary.ts'
+import type { OwnRoutes } from '../policies/routes.ts'
 import { rising } from './argo-rollouts.ts'
 import type { Phase, RolloutProgress } from './progress.ts'
 import type { FlaggerCanary } from './objects.ts'
@@ -62,6 +63,12 @@ function describePhase({ phase = 'without a status', failedChecks = 0 }: NonNull
 export function canaryServices({ spec }: FlaggerCanary): { apex: string; primary: string; canary: string } {
   const apex = spec.service.name ?? spec.targetRef.name
   return { apex, primary: `${apex}-primary`, canary: `${apex}-canary` }
+}
+
+/** With session affinity, Flagger puts routes for the cookie of each version before the one with the weights. */
+export function canaryRoutes(canary: FlaggerCanary): OwnRoutes {
+  const { apex } = canaryServices(canary)
+  return { name: apex, ...(canary.spec.analysis?.sessionAffinity ? { isSticky: true } : {}) }
 }
 
 export function canaryVersions(object: FlaggerCanary): { stable: Version; canary: Version } {

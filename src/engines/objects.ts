@@ -84,6 +84,7 @@ export type FlaggerCanary = KubeObject & {
       maxWeight?: number
       match?: object[]
       mirror?: boolean
+      sessionAffinity?: object
       webhooks?: { name: string; type?: string }[]
     }
   }

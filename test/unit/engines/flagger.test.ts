@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import {
   canaryFaults,
   canaryProgress,
+  canaryRoutes,
   canarySteps,
   canaryVersions,
   intervalOf,
@@ -9,7 +10,7 @@ import {
   thresholdOf,
 } from '../../../src/engines/flagger.ts'
 import type { PatchOperation } from '../../../src/cluster/client.ts'
-import { engineOf } from '../../../src/engines/engine.ts'
+import { engineOf, weightIn } from '../../../src/engines/engine.ts'
 import type { FlaggerCanary } from '../../../src/engines/objects.ts'
 import { clusterWith } from '../fixtures.ts'
 import { canary, running, serviceRoutes } from './fixtures.ts'
@@ -68,6 +69,21 @@ test('versions are the two Services that Flagger makes', () => {
     stable: { by: 'service', name: 'api-primary' },
     canary: { by: 'service', name: 'api-canary' },
   })
+})
+
+test('the weight of a Canary with session affinity is not that of the users who keep their version', () => {
+  const sessionAffinity = { cookieName: 'version' }
+  const object = canary({}, { analysis: { sessionAffinity } })
+  const split = { namespace: 'shop', service: 'backend', ...canaryVersions(object), own: [canaryRoutes(object)] }
+  const sticky = (ofCookie: number, weight: number) => {
+    const { spec, ...rest } = serviceRoutes(weight)
+    const match = [{ headers: { Cookie: { regex: '.*version.*abc.*' } } }]
+    return { ...rest, spec: { ...spec, http: [{ ...serviceRoutes(ofCookie).spec.http![0]!, match }, ...spec.http!] } }
+  }
+  expect(weightIn([sticky(100, 20)], split)).toBe(20)
+  expect(weightIn([sticky(0, 0)], split)).toBe(0)
+  // An abort has reached the weights, and not the cookie.
+  expect(weightIn([sticky(100, 0)], split)).toBe(100)
 })
 
 test.each([
