@@ -217,6 +217,39 @@ describe('conditions of Argo Rollouts', () => {
   })
 })
 
+describe('an argument of the analysis', () => {
+  const convertWith = (arg: Section) => {
+    const prometheus = { address: 'http://p:9090', query: 'sum(errors{hash="{{args.hash}}"})' }
+    const template = {
+      apiVersion: 'argoproj.io/v1alpha1',
+      kind: 'AnalysisTemplate',
+      metadata: { name: 'errors', namespace: 'shop' },
+      spec: {
+        args: [{ name: 'hash', value: 'none' }],
+        metrics: [{ name: 'errors', interval: '1m', successCondition: 'result[0] <= 1', provider: { prometheus } }],
+      },
+    }
+    const analysis = { templates: [{ templateName: 'errors' }], args: [{ name: 'hash', ...arg }] }
+    const { config, lines } = convert(rollout({ ...services, analysis }), template)
+    return { query: at(config, ['canary', 'checks', 'queries', 'errors', 'query']), lines }
+  }
+
+  test.each<Section>([
+    { valueFrom: { podTemplateHashValue: 'Latest' } },
+    { valueFrom: { fieldRef: { fieldPath: 'status.x' } } },
+    { value: 'a $canary' },
+  ])('that the Rollout gives is not replaced by the default: %j', (arg) => {
+    const { query, lines } = convertWith(arg)
+    expect(query).toBeUndefined()
+    expect(lines.join('\n')).toContain('its query has `{{args.hash}}`, whose value')
+  })
+
+  test('that the Rollout only names has the default of the template', () => {
+    expect(convertWith({}).query).toBe('sum(errors{hash="none"})')
+    expect(convertWith({ value: 'some' }).query).toBe('sum(errors{hash="some"})')
+  })
+})
+
 describe('the steps of a Rollout', () => {
   const plan = (steps: Section[]) => at(convert(rollout({ ...services, steps })).config, ['canary']) as Section
   const wait = (duration: string | number) => ({ pause: { duration } })
