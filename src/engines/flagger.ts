@@ -23,14 +23,15 @@ export function canaryProgress(canary: FlaggerCanary, weight: number): RolloutPr
   const { phase = '', lastAppliedSpec = '', lastPromotedSpec, conditions = [] } = status
   const isPromoted = ['Succeeded', 'Initialized'].includes(phase) && lastPromotedSpec === lastAppliedSpec
   const { match = [], iterations = 0 } = spec.analysis ?? {}
+  const isSuspended = spec.suspend === true && ['Waiting', 'Progressing', 'WaitingPromotion'].includes(phase)
   return {
-    phase: isPromoted ? 'promoted' : (phases[phase] ?? 'waiting'),
+    phase: isPromoted ? 'promoted' : isSuspended ? 'stopped' : (phases[phase] ?? 'waiting'),
     revision: lastAppliedSpec,
     weight: isPromoted ? 100 : weight,
     ...(phase === 'Waiting' && weight === 0 && !hasBegun(canary) ? { isBefore: true as const } : {}),
     ...(match.length > 0 && iterations > 0 && weight > 0 ? { isChosen: true as const } : {}),
-    where: describePhase(status),
-    reason: conditions.find(({ type }) => type === 'Promoted')?.message ?? '',
+    where: isSuspended ? 'suspended (`spec.suspend`)' : describePhase(status),
+    reason: isSuspended ? '' : (conditions.find(({ type }) => type === 'Promoted')?.message ?? ''),
   }
 }
 
@@ -46,7 +47,8 @@ export function canFail(canary: FlaggerCanary): boolean {
 }
 
 /** Why it may not follow an abort for a while; continues a sentence. */
-export function abortDelay({ status: { phase = '' } = {} }: FlaggerCanary): string {
+export function abortDelay({ spec, status: { phase = '' } = {} }: FlaggerCanary): string {
+  if (spec.suspend) return '; it is suspended (`spec.suspend`), so Flagger looks at nothing until you end that'
   if (phase === 'Waiting')
     return (
       '; `confirm-rollout` waits for approval, and Flagger begins anew with this version after that: give the Deployment the version ' +

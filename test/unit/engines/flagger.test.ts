@@ -52,6 +52,19 @@ describe('the phase of a Canary', () => {
     expect(canaryProgress(canary({ phase: 'Progressing' }, { analysis }), 0)).not.toHaveProperty('isChosen')
   })
 
+  test('is stopped while somebody suspends the Canary in the middle', () => {
+    const conditions = [{ type: 'Promoted', message: 'New revision detected, progressing canary analysis.' }]
+    const at = (phase: string) => canaryProgress(canary({ phase, conditions }, { suspend: true }), 20)
+    expect(at('Progressing')).toMatchObject({ phase: 'stopped', where: 'suspended (`spec.suspend`)', reason: '' })
+    expect(['Waiting', 'WaitingPromotion', 'Promoting', 'Failed'].map((phase) => at(phase).phase)).toEqual([
+      'stopped',
+      'stopped',
+      'promoting',
+      'failed',
+    ])
+    expect(engineOf('flagger').delaysAbort(canary({}, { suspend: true }))).toContain('suspended (`spec.suspend`)')
+  })
+
   test('comes with the failed checks and the reason', () => {
     const conditions = [
       { type: 'Promoted', reason: 'Failed', message: 'Canary analysis failed, Deployment scaled to zero.' },
