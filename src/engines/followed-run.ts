@@ -391,11 +391,17 @@ export class FollowedRun implements ActivePromotion {
       await this.tick()
       if (!this.hasEnded()) await this.context.deps.clock.sleep(cancelPauseMs)
     }
-    const state = this.isAbortWritten
-      ? `${engine.title} is told to abort the rollout, and has not returned the traffic yet`
-      : `${engine.title} has not begun with the rollout, so there was nothing to abort yet`
-    const open = `${reason}; ${state}`
+    const open = `${reason}; ${this.describeUnaborted()}`
     this.finish({ verdict: 'inconclusive', reason: open, error: open })
+  }
+
+  private describeUnaborted(): string {
+    const { title } = this.context.engine
+    if (this.progress?.phase === 'promoting')
+      return `${title} gives the version of the canary to stable already, so the rollout cannot be aborted`
+    return this.isAbortWritten
+      ? `${title} is told to abort the rollout, and has not returned the traffic yet`
+      : `${title} has not begun with the rollout, so there was nothing to abort yet`
   }
 
   async conclude({ fast }: { fast: boolean }): Promise<Promotion> {
