@@ -59,6 +59,8 @@ export type Engine = {
   read: (cluster: Cluster, namespace: string, name: string) => Promise<Live | undefined>
   /** `weight`: the canary's in the routes, in per cent. */
   progress: (live: Live, weight: number) => RolloutProgress
+  /** True if stable runs the pod template that the objects ask for; undefined while the engine has not looked at that. */
+  isServed: (live: Live) => boolean | undefined
   versions: (object: KubeObject) => { stable: Version; canary: Version }
   /** The routes that it writes. */
   routes: (object: KubeObject) => OwnRoutes[]
@@ -103,6 +105,10 @@ const argoRollouts: Engine = {
     return object && { object, ...(workload ? { workload } : {}) }
   },
   progress: ({ object, workload }, weight) => rolloutProgress(object as Rollout, weight, workload),
+  isServed: ({ object, workload }) => {
+    const { phase } = rolloutProgress(object as Rollout, 0, workload)
+    return phase === 'waiting' ? undefined : phase === 'promoted'
+  },
   versions: (object) => rolloutVersions(object as Rollout),
   routes: (object) => rolloutRoutes(object as Rollout),
   template: ({ object, workload }) =>
@@ -165,12 +171,13 @@ const flagger: Engine = {
     )
     return { object, ...(workload ? { workload } : {}), ...(primary ? { primary } : {}) }
   },
-  progress: ({ object, workload, primary }, weight) => {
-    const found = canaryProgress(object as FlaggerCanary, weight)
-    const isAhead = workload && !(primary && runsSameTemplate(workload, primary))
+  progress: (live, weight) => {
+    const found = canaryProgress(live.object as FlaggerCanary, weight)
+    const isAhead = live.workload && !flagger.isServed(live)
     // It looks at its target only once in an interval.
     return found.phase === 'promoted' && isAhead ? { ...found, phase: 'waiting', weight } : found
   },
+  isServed: ({ workload, primary }) => Boolean(workload && primary && runsSameTemplate(workload, primary)),
   versions: (object) => canaryVersions(object as FlaggerCanary),
   routes: (object) => [canaryRoutes(object as FlaggerCanary)],
   template: ({ workload }) => workload && templateText(workload),

@@ -180,7 +180,8 @@ function stateFaults(
     return [
       `the ${title} has no revision yet: ${engine.title} has not acted on it; check that its controller runs, and wait for it`,
     ]
-  if (progress.phase === 'failed' && !change)
+  // Of Flagger, nothing shows whether the change after the failure has come already.
+  if (progress.phase === 'failed' && !change && engine.observes)
     return [`the rollout of the ${title} has failed already (${progress.reason || progress.where}); ${engine.retry}`]
   if (change && progress.phase === 'waiting')
     return [

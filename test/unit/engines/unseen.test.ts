@@ -53,6 +53,20 @@ test('a gate of Flagger that closes in the middle leaves the canary its traffic,
   expect(failing.aborts).toContain('new')
 })
 
+test('the fix after a failed Canary is followed once Flagger begins with it, and nothing is promised before', async () => {
+  const failed = flagger({ phase: 'Failed', lastAppliedSpec: 'bad' }, 'shop:3', 'shop:1', 0)
+  const fix = flagger({ phase: 'Progressing', lastAppliedSpec: 'fix' }, 'shop:3', 'shop:1')
+  const fixed = followLooks({ type: 'flagger', from: '', looks: [failed, ...times(3, fix)] })
+  for (let i = 0; i < 3; i++) await fixed.run.tick()
+  expect(fixed.run.intent.followed).toMatchObject({ revision: 'fix' })
+  expect(await followLooks({ type: 'flagger', from: '', looks: [failed] }).toEnd()).toMatchObject({
+    verdict: 'inconclusive',
+    error: expect.stringMatching(
+      /the last rollout of the Canary shop\/backend has failed \(Failed\), and Flagger has begun with no other within 20 s/,
+    ) as string,
+  })
+})
+
 /** A Rollout at this step, whose first steps give the canary the requests with a header. */
 function withTesters(currentStepIndex: number, status: object = {}, weight = 0): Look {
   const { live } = argo({ ...moving, currentStepIndex, ...status }, weight)
