@@ -42,7 +42,7 @@ export class NotFollowable extends Error {
 
 type Purpose = 'follow' | 'abort'
 
-/** `purpose`: an abort also concerns a rollout that is paused, or has failed. @throws NotFollowable */
+/** `purpose`: an abort also concerns a rollout that is paused, has failed, or has lost its controller. @throws NotFollowable */
 export async function findFollowed(
   cluster: Cluster,
   namespace: string,
@@ -75,7 +75,7 @@ async function find(cluster: Cluster, namespace: string, plan: CanaryConfig, pur
     ...(purpose === 'follow' ? stateFaults(engine, live, split, routing, change, title) : []),
     ...(await gitFaults(cluster, engine, live, change)),
     ...(await rightFaults(cluster, namespace, engine, live, change)),
-    ...(await controllerFaults(cluster, engine)),
+    ...(purpose === 'follow' ? await controllerFaults(cluster, engine) : []),
   ]
   if (faults.length > 0) throw new NotFollowable(...faults)
   return {
@@ -263,7 +263,7 @@ function isController({ metadata: { labels = {} }, spec }: Workload, { controlle
 }
 
 /** Without the right to read other namespaces, only the rollout itself shows whether the controller runs. */
-async function controllerFaults(cluster: Cluster, engine: Engine): Promise<string[]> {
+export async function controllerFaults(cluster: Cluster, engine: Engine): Promise<string[]> {
   const { controllerLabels, title } = engine
   const lists = controllerLabels.map((labelSelector) =>
     cluster.list<Workload>('Deployment', undefined, { labelSelector }).catch(() => []),

@@ -8,7 +8,7 @@ import { type Clock, systemClock } from '../runtime/clock.ts'
 import { drainTarget } from '../canary/controller/undrained.ts'
 import { abortRollout, readProgress, type Aborted } from './abort.ts'
 import { engineOf, type Engine } from './engine.ts'
-import { findFollowed, type Followed } from './find.ts'
+import { controllerFaults, findFollowed, type Followed } from './find.ts'
 import type { RolloutProgress } from './progress.ts'
 
 /**
@@ -66,10 +66,11 @@ async function describeOpen(cluster: Cluster, engine: Engine, split: Split, name
   const { kind, title } = engine
   const live = await engine.read(cluster, split.namespace, name).catch(() => undefined)
   const progress = live && (await readProgress(cluster, engine, live, split).catch(() => undefined))
+  const [fault = 'check that its controller runs'] = await controllerFaults(cluster, engine)
   const at = progress ? ` (${progress.where}, weight ${progress.weight})` : ''
   return (
     `the rollout of the ${kind} ${split.namespace}/${name} is told to abort, and ${title} has not ended it${at}` +
-    `${live ? engine.delaysAbort(live.object) : ''}; check that its controller runs`
+    `${live ? engine.delaysAbort(live.object) : ''}; ${fault}`
   )
 }
 

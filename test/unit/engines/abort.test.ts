@@ -28,10 +28,10 @@ const services = {
 } as const
 
 /** A cluster that records what is patched. `onPatch`: what the API server makes of it. */
-function patched(objects: readonly KubeObject[], onPatch?: () => void) {
+function patched(objects: readonly KubeObject[], onPatch?: () => void, everywhere: readonly KubeObject[] = []) {
   const patches: unknown[][] = []
   const cluster: Cluster = {
-    ...clusterOf(objects),
+    ...clusterOf(objects, everywhere),
     patch: (...all: unknown[]) => {
       patches.push(all)
       onPatch?.()
@@ -190,8 +190,8 @@ describe('the post step', () => {
 describe('the stage rollback', () => {
   const argoConfig = 'namespace: shop\ncanary: { service: backend, engine: argo-rollouts }\n'
   const flaggerConfig = 'namespace: shop\ncanary: { service: backend, engine: flagger }\n'
-  const rollBack = async (config: string, objects: readonly KubeObject[]) => {
-    const { cluster, patches } = patched([backendService, ...objects])
+  const rollBack = async (config: string, objects: readonly KubeObject[], everywhere: readonly KubeObject[] = []) => {
+    const { cluster, patches } = patched([backendService, ...objects], undefined, everywhere)
     const plan = configOf(config).canary!
     const done = await rollBackFollowed(cluster, 'shop', plan, () => undefined, new FakeClock()).catch(messageOf)
     return { done, patches }
@@ -200,6 +200,15 @@ describe('the stage rollback', () => {
   test('aborts a Rollout that is degraded and keeps its traffic', async () => {
     const { patches } = await rollBack(argoConfig, argoObjects({ ...moving, phase: 'Degraded', message: 'late' }, 50))
     expect(patches).not.toEqual([])
+  })
+
+  test('takes the traffic from a canary whose controller is gone, and names the controller', async () => {
+    const progressing = { phase: 'Progressing', lastAppliedSpec: 'new', canaryWeight: 20 }
+    const controller = { ...running('flagger', 'flagger:1'), status: {} } as KubeObject
+    const [, ...objects] = flaggerObjects(progressing)
+    const { done, patches } = await rollBack(flaggerConfig, [serviceRoutes(20), ...objects], [controller])
+    expect([...new Set(patches.map(([kind]) => kind))]).toEqual(['Canary', 'VirtualService'])
+    expect(done).toMatch(/told to abort, .*; the controller of Flagger \(Deployment shop\/flagger\) has no ready pod/)
   })
 
   test('says of a gate that has closed in the middle what an approval would do', async () => {
