@@ -21,6 +21,7 @@ export type RolloutStrategy = {
   canary?: {
     stableService?: string
     canaryService?: string
+    pingPong?: object
     canaryMetadata?: { labels?: Labels }
     stableMetadata?: { labels?: Labels }
     trafficRouting?: {
