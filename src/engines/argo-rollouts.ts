@@ -155,6 +155,9 @@ export function rolloutFaults(rollout: Rollout): string[] {
       : [`routes the traffic by ${other}, and this program reads what Istio counts; set \`trafficRouting.istio\``]
   }
   return [
+    ...(canary.pingPong
+      ? ['has `pingPong`, so its two Services change roles at each promotion; set stableService and canaryService']
+      : []),
     ...placeFaults(rollout),
     ...healthFaults(status),
     ...metadataFaults(canary),

@@ -16,11 +16,14 @@ import {
   rolloutVersions,
 } from './argo-rollouts.ts'
 import {
+  abortDelay,
   canaryFaults,
   canaryProgress,
+  canaryRoutes,
   canaryServices,
   canarySteps,
   canaryVersions,
+  canFail,
   intervalOf,
   runsSameTemplate,
   templateText,
@@ -44,7 +47,7 @@ export type Engine = {
   /** What the state of the object does not show, for one that has promoted everything; continues a sentence. */
   unseen: (object: KubeObject) => string
   /** What may keep it from following an abort for a while; continues a sentence. */
-  delaysAbort: string
+  delaysAbort: (object: KubeObject) => string
   /** How to start a rollout that was aborted again. */
   retry: string
   /** Labels of the controller's Deployment, as its own installations give them. */
@@ -53,6 +56,8 @@ export type Engine = {
   read: (cluster: Cluster, namespace: string, name: string) => Promise<Live | undefined>
   /** `weight`: the canary's in the routes, in per cent. */
   progress: (live: Live, weight: number) => RolloutProgress
+  /** True if stable runs the pod template that the objects ask for; undefined while the engine has not looked at that. */
+  isServed: (live: Live) => boolean | undefined
   versions: (object: KubeObject) => { stable: Version; canary: Version }
   /** The routes that it writes. */
   routes: (object: KubeObject) => OwnRoutes[]
@@ -85,7 +90,7 @@ const argoRollouts: Engine = {
   looksEvery: () => 0,
   steps: (object) => rolloutSteps(object as Rollout),
   unseen: () => '',
-  delaysAbort: '',
+  delaysAbort: () => '',
   retry: 'change the image, or retry it (`kubectl argo rollouts retry rollout`)',
   controllerLabels: ['app.kubernetes.io/name=argo-rollouts'],
   async read(cluster, namespace, name) {
@@ -97,6 +102,10 @@ const argoRollouts: Engine = {
     return object && { object, ...(workload ? { workload } : {}) }
   },
   progress: ({ object, workload }, weight) => rolloutProgress(object as Rollout, weight, workload),
+  isServed: ({ object, workload }) => {
+    const { phase } = rolloutProgress(object as Rollout, 0, workload)
+    return phase === 'waiting' ? undefined : phase === 'promoted'
+  },
   versions: (object) => rolloutVersions(object as Rollout),
   routes: (object) => rolloutRoutes(object as Rollout),
   template: ({ object, workload }) =>
@@ -134,9 +143,6 @@ const argoRollouts: Engine = {
   },
 }
 
-/** Phases in which Flagger counts failed checks. */
-const isJudged = ({ status: { phase = '' } = {} }: FlaggerCanary) => ['Progressing', 'WaitingPromotion'].includes(phase)
-
 /** Between reading and writing the routes, Flagger has ended this rollout, or begun another one. */
 class NotJudged extends Error {}
 
@@ -150,7 +156,7 @@ const flagger: Engine = {
     Object.keys((object as FlaggerCanary).status?.trackedConfigs ?? {}).length > 0
       ? '; whether a ConfigMap or Secret that Flagger tracks has changed since, this run does not see'
       : '',
-  delaysAbort: '; while pods are not ready, Flagger looks at nothing else, until its progressDeadlineSeconds',
+  delaysAbort: (object) => abortDelay(object as FlaggerCanary),
   retry: 'change the image',
   controllerLabels: ['app.kubernetes.io/name=flagger', 'app=flagger'],
   async read(cluster, namespace, name) {
@@ -162,14 +168,15 @@ const flagger: Engine = {
     )
     return { object, ...(workload ? { workload } : {}), ...(primary ? { primary } : {}) }
   },
-  progress: ({ object, workload, primary }, weight) => {
-    const found = canaryProgress(object as FlaggerCanary, weight)
-    const isAhead = workload && !(primary && runsSameTemplate(workload, primary))
+  progress: (live, weight) => {
+    const found = canaryProgress(live.object as FlaggerCanary, weight)
+    const isAhead = live.workload && !flagger.isServed(live)
     // It looks at its target only once in an interval.
     return found.phase === 'promoted' && isAhead ? { ...found, phase: 'waiting', weight } : found
   },
+  isServed: ({ workload, primary }) => Boolean(workload && primary && runsSameTemplate(workload, primary)),
   versions: (object) => canaryVersions(object as FlaggerCanary),
-  routes: (object) => [{ name: canaryServices(object as FlaggerCanary).apex }],
+  routes: (object) => [canaryRoutes(object as FlaggerCanary)],
   template: ({ workload }) => workload && templateText(workload),
   selectors: ({ workload, primary }) => ({
     stable: primary?.spec.selector.matchLabels ?? {},
@@ -185,7 +192,7 @@ const flagger: Engine = {
   async abort(cluster, { object }, revision, split) {
     const canary = object as FlaggerCanary
     const { namespace, name } = canary.metadata
-    if (!isJudged(canary)) return false
+    if (!canFail(canary)) return false
     const failed: PatchOperation[] = [
       { op: 'test', path: '/status/lastAppliedSpec', value: revision },
       { op: 'test', path: '/status/phase', value: canary.status?.phase },
@@ -193,7 +200,7 @@ const flagger: Engine = {
     ]
     await cluster.patch('Canary', namespace, status(canary), failed)
     // Flagger rolls back at its next look, which may be a minute away, and keeps the weights that it finds until then.
-    const isStill = (now: FlaggerCanary | undefined) => now?.status?.lastAppliedSpec === revision && isJudged(now)
+    const isStill = (now: FlaggerCanary | undefined) => now?.status?.lastAppliedSpec === revision && canFail(now)
     const fence = async () => {
       if (!isStill(await cluster.get<FlaggerCanary>('Canary', namespace, name))) throw new NotJudged()
     }
@@ -212,8 +219,15 @@ export function engineOf(type: EngineType): Engine {
 
 /** The canary's weight in the route that gives it most, in per cent; 0 without such a route. */
 export function weightIn(routes: readonly Routed[], split: Split): number {
-  const weights = routes.flatMap((object) => splitsIn(object, split)).flatMap((each) => canaryWeightOf(each) ?? [])
-  return Math.max(0, ...weights)
+  return Math.max(0, ...routes.flatMap((object) => weightsIn(object, split)))
+}
+
+/** Of sticky routes, those before the last one count only where the last one gives the canary nothing: not all has returned. */
+function weightsIn(object: Routed, split: Split): number[] {
+  const weights = splitsIn(object, split).flatMap((each) => canaryWeightOf(each) ?? [])
+  const isSticky = split.own?.some((own) => own.isSticky && own.name === object.metadata.name)
+  const last = weights.at(-1) ?? 0
+  return isSticky && last > 0 ? [last] : weights
 }
 
 /** Why the engine's objects cannot be in the cluster, and what to do. */

@@ -43,7 +43,7 @@ export class NotFollowable extends Error {
 
 type Purpose = 'follow' | 'abort'
 
-/** `purpose`: an abort also concerns a rollout that is paused, or has failed. @throws NotFollowable */
+/** `purpose`: an abort also concerns a rollout that is paused, has failed, or has lost its controller. @throws NotFollowable */
 export async function findFollowed(
   cluster: Cluster,
   namespace: string,
@@ -81,7 +81,7 @@ async function find(cluster: Cluster, namespace: string, plan: CanaryConfig, pur
     ...(purpose === 'follow' ? stateFaults(engine, live, split, routing, change, title) : []),
     ...(await gitFaults(cluster, engine, live, change)),
     ...(await rightFaults(cluster, namespace, engine, live, change).catch(unlessAbort)),
-    ...(await controllerFaults(cluster, engine)),
+    ...(purpose === 'follow' ? await controllerFaults(cluster, engine) : []),
   ]
   if (faults.length > 0) throw new NotFollowable(...faults)
   return {
@@ -182,7 +182,8 @@ function stateFaults(
     return [
       `the ${title} has no revision yet: ${engine.title} has not acted on it; check that its controller runs, and wait for it`,
     ]
-  if (progress.phase === 'failed' && !change)
+  // Of Flagger, nothing shows whether the change after the failure has come already.
+  if (progress.phase === 'failed' && !change && engine.observes)
     return [`the rollout of the ${title} has failed already (${progress.reason || progress.where}); ${engine.retry}`]
   if (change && progress.phase === 'waiting')
     return [
@@ -265,7 +266,7 @@ function isController({ metadata: { labels = {} }, spec }: Workload, { controlle
 }
 
 /** Without the right to read other namespaces, only the rollout itself shows whether the controller runs. */
-async function controllerFaults(cluster: Cluster, engine: Engine): Promise<string[]> {
+export async function controllerFaults(cluster: Cluster, engine: Engine): Promise<string[]> {
   const { controllerLabels, title } = engine
   const lists = controllerLabels.map((labelSelector) =>
     cluster.list<Workload>('Deployment', undefined, { labelSelector }).catch(() => []),

@@ -3,6 +3,7 @@ import stringify from 'safe-stable-stringify'
 import type { Workload } from '../cluster/objects.ts'
 import { parseDuration } from '../config/values/durations.ts'
 import type { Version } from '../config/schema/canary.ts'
+import type { OwnRoutes } from '../policies/routes.ts'
 import { rising } from './argo-rollouts.ts'
 import type { Phase, RolloutProgress } from './progress.ts'
 import type { FlaggerCanary } from './objects.ts'
@@ -17,19 +18,43 @@ const phases: Record<string, Phase> = {
 }
 
 /** `weight`: the canary's in the routes, in per cent. Flagger's status has none for an A/B test. */
-export function canaryProgress({ spec, status = {} }: FlaggerCanary, weight: number): RolloutProgress {
+export function canaryProgress(canary: FlaggerCanary, weight: number): RolloutProgress {
+  const { spec, status = {} } = canary
   const { phase = '', lastAppliedSpec = '', lastPromotedSpec, conditions = [] } = status
   const isPromoted = ['Succeeded', 'Initialized'].includes(phase) && lastPromotedSpec === lastAppliedSpec
   const { match = [], iterations = 0 } = spec.analysis ?? {}
+  const isSuspended = spec.suspend === true && ['Waiting', 'Progressing', 'WaitingPromotion'].includes(phase)
   return {
-    phase: isPromoted ? 'promoted' : (phases[phase] ?? 'waiting'),
+    phase: isPromoted ? 'promoted' : isSuspended ? 'stopped' : (phases[phase] ?? 'waiting'),
     revision: lastAppliedSpec,
     weight: isPromoted ? 100 : weight,
-    ...(phase === 'Waiting' ? { isBefore: true as const } : {}),
+    ...(phase === 'Waiting' && weight === 0 && !hasBegun(canary) ? { isBefore: true as const } : {}),
     ...(match.length > 0 && iterations > 0 && weight > 0 ? { isChosen: true as const } : {}),
-    where: describePhase(status),
-    reason: conditions.find(({ type }) => type === 'Promoted')?.message ?? '',
+    where: isSuspended ? 'suspended (`spec.suspend`)' : describePhase(status),
+    reason: isSuspended ? '' : (conditions.find(({ type }) => type === 'Promoted')?.message ?? ''),
   }
+}
+
+/** Flagger before 1.31 asks `confirm-rollout` in the middle, too, and the canary keeps its traffic while that waits. */
+function hasBegun({ status: { canaryWeight = 0, iterations = 0 } = {} }: FlaggerCanary): boolean {
+  return canaryWeight > 0 || iterations > 0
+}
+
+/** Flagger counts failed checks in this phase, or keeps what it has begun. */
+export function canFail(canary: FlaggerCanary): boolean {
+  const { phase = '' } = canary.status ?? {}
+  return ['Progressing', 'WaitingPromotion'].includes(phase) || (phase === 'Waiting' && hasBegun(canary))
+}
+
+/** Why it may not follow an abort for a while; continues a sentence. */
+export function abortDelay({ spec, status: { phase = '' } = {} }: FlaggerCanary): string {
+  if (spec.suspend) return '; it is suspended (`spec.suspend`), so Flagger looks at nothing until you end that'
+  if (phase === 'Waiting')
+    return (
+      '; `confirm-rollout` waits for approval, and Flagger begins anew with this version after that: give the Deployment the version ' +
+      'that serves before you approve'
+    )
+  return '; while pods are not ready, Flagger looks at nothing else, until its progressDeadlineSeconds'
 }
 
 function describePhase({ phase = 'without a status', failedChecks = 0 }: NonNullable<FlaggerCanary['status']>): string {
@@ -40,6 +65,12 @@ function describePhase({ phase = 'without a status', failedChecks = 0 }: NonNull
 export function canaryServices({ spec }: FlaggerCanary): { apex: string; primary: string; canary: string } {
   const apex = spec.service.name ?? spec.targetRef.name
   return { apex, primary: `${apex}-primary`, canary: `${apex}-canary` }
+}
+
+/** With session affinity, Flagger puts routes for the cookie of each version before the one with the weights. */
+export function canaryRoutes(canary: FlaggerCanary): OwnRoutes {
+  const { apex } = canaryServices(canary)
+  return { name: apex, ...(canary.spec.analysis?.sessionAffinity ? { isSticky: true } : {}) }
 }
 
 export function canaryVersions(object: FlaggerCanary): { stable: Version; canary: Version } {

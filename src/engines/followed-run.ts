@@ -280,7 +280,7 @@ export class FollowedRun implements ActivePromotion {
     if (isLeft)
       this.condemn(`${this.context.engine.title} has failed the rollout: ${progress.reason || progress.where}`)
     if (await this.resume(live, progress)) return
-    const ending = this.endingAt(progress)
+    const ending = this.endingAt(live, progress)
     if (ending) return this.finish(ending)
     if (this.condemned && this.revision !== undefined) await this.abort(live)
   }
@@ -291,7 +291,7 @@ export class FollowedRun implements ActivePromotion {
     return this.isResumed
   }
 
-  private endingAt(progress: RolloutProgress): Ending | undefined {
+  private endingAt({ object }: Live, progress: RolloutProgress): Ending | undefined {
     const { engine, plan, deps, noticeMs, looksEveryMs, title, events } = this.context
     if (this.current.phase === 'ended') return undefined
     const now = deps.clock.now()
@@ -312,7 +312,7 @@ export class FollowedRun implements ActivePromotion {
       abortingMs: since(condemned?.at),
       noticeMs,
       looksEveryMs,
-      delaysAbort: this.context.engine.delaysAbort,
+      delaysAbort: engine.delaysAbort(object),
       joinedAt: this.joinedAt,
       lastWarning: events.lastWarning(),
     })
@@ -392,11 +392,17 @@ export class FollowedRun implements ActivePromotion {
       await this.tick()
       if (!this.hasEnded()) await this.context.deps.clock.sleep(cancelPauseMs)
     }
-    const state = this.isAbortWritten
-      ? `${engine.title} was told to abort the rollout, and has not returned the traffic yet`
-      : `${engine.title} has not begun with the rollout, so there was nothing to abort yet`
-    const open = `${reason}; ${state}`
+    const open = `${reason}; ${this.describeUnaborted()}`
     this.finish({ verdict: 'inconclusive', reason: open, error: open })
+  }
+
+  private describeUnaborted(): string {
+    const { title } = this.context.engine
+    if (this.progress?.phase === 'promoting')
+      return `${title} gives the version of the canary to stable already, so the rollout cannot be aborted`
+    return this.isAbortWritten
+      ? `${title} was told to abort the rollout, and has not returned the traffic yet`
+      : `${title} has not begun with the rollout, so there was nothing to abort yet`
   }
 
   async conclude({ fast }: { fast: boolean }): Promise<Promotion> {

@@ -24,6 +24,7 @@ export type RolloutStrategy = {
   canary?: {
     stableService?: string
     canaryService?: string
+    pingPong?: object
     canaryMetadata?: { labels?: Labels }
     stableMetadata?: { labels?: Labels }
     trafficRouting?: {
@@ -87,6 +88,7 @@ export type FlaggerCanary = KubeObject & {
       maxWeight?: number
       match?: object[]
       mirror?: boolean
+      sessionAffinity?: object
       webhooks?: { name: string; type?: string }[]
     }
   }

@@ -71,6 +71,11 @@ function endWithoutStart(followed: EndingInput): Ending | undefined {
       asPlanned: true,
     }
   if (waitingMs < noticeMs) return undefined
+  if (progress.phase === 'failed')
+    return inconclusive(
+      `the last rollout of the ${title} has failed (${progress.reason || progress.where}), and ${engine} has begun with no other ` +
+        `within ${Math.round(noticeMs / 1000)} s; change the image, or check that its controller runs, and its log`,
+    )
   return inconclusive(
     `${engine} has not begun with the ${title} within ${Math.round(noticeMs / 1000)} s (${progress.where}); check that its ` +
       'controller runs, and its log',

@@ -3,11 +3,12 @@ import { findUndrained } from '../canary/controller/undrained.ts'
 import type { RecoveryIntent } from '../canary/active-promotion.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { CanaryConfig } from '../config/schema.ts'
+import type { Split } from '../policies/routes.ts'
 import { type Clock, systemClock } from '../runtime/clock.ts'
 import { drainTarget } from '../canary/controller/undrained.ts'
 import { abortRollout, readProgress, type Aborted } from './abort.ts'
-import { engineOf } from './engine.ts'
-import { findFollowed, type Followed } from './find.ts'
+import { engineOf, type Engine } from './engine.ts'
+import { controllerFaults, findFollowed, type Followed } from './find.ts'
 import type { RolloutProgress } from './progress.ts'
 
 /**
@@ -30,6 +31,7 @@ export async function recoverFollowed(
   const aborted: Aborted = needsDrainCheck
     ? 'aborted'
     : await abortRollout(cluster, split, followed, { timeoutMs: target.timeoutMs, note, clock })
+  if (aborted === 'open') throw new Error(await describeOpen(cluster, engine, split, name))
   const done = describeAborted(aborted, object, title)
   if (aborted !== 'aborted') return done
   // The intent may be older than the revision.
@@ -41,7 +43,7 @@ export async function recoverFollowed(
 }
 
 /** @throws Error if the engine goes on, or has promoted it already */
-function describeAborted(aborted: Aborted, object: string, title: string): string | undefined {
+function describeAborted(aborted: Exclude<Aborted, 'open'>, object: string, title: string): string | undefined {
   switch (aborted) {
     case 'aborted':
       return `the rollout of ${object} was aborted, and ${title} has returned all traffic to stable`
@@ -51,16 +53,25 @@ function describeAborted(aborted: Aborted, object: string, title: string): strin
       throw new Error(
         `${title} has promoted ${object} already, so its rollout cannot be aborted; roll it back with a new rollout`,
       )
-    case 'open':
-      throw new Error(
-        `the rollout of ${object} was told to abort, and ${title} has not returned the traffic; check that its controller runs`,
-      )
     case 'pending':
       throw new Error(
         `${title} has not begun with ${object} yet, so there was nothing to abort; it may begin later: ` +
           'to prevent that, set the image back to the one that serves now',
       )
   }
+}
+
+/** The engine was told to abort, and has not. */
+async function describeOpen(cluster: Cluster, engine: Engine, split: Split, name: string): Promise<string> {
+  const { kind, title } = engine
+  const live = await engine.read(cluster, split.namespace, name).catch(() => undefined)
+  const progress = live && (await readProgress(cluster, engine, live, split).catch(() => undefined))
+  const [fault = 'check that its controller runs'] = await controllerFaults(cluster, engine)
+  const at = progress ? ` (${progress.where}, weight ${progress.weight})` : ''
+  return (
+    `the rollout of the ${kind} ${split.namespace}/${name} was told to abort, and ${title} has not ended it${at}` +
+    `${live ? engine.delaysAbort(live.object) : ''}; ${fault}`
+  )
 }
 
 /** For the stage rollback. Returns whether a rollout was aborted. @throws Error if its traffic is not back on stable */

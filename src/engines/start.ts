@@ -12,7 +12,7 @@ import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { EngineType } from '../config/schema/engine.ts'
 import { hostOf } from '../policies/compile/names.ts'
 import type { FollowContext } from './context.ts'
-import { engineOf, weightIn } from './engine.ts'
+import { engineOf, weightIn, type Live } from './engine.ts'
 import { followEvents } from './event-log.ts'
 import { findFollowed, type Followed } from './find.ts'
 import { FollowedRun } from './followed-run.ts'
@@ -47,7 +47,14 @@ export async function startFollowing(
   if (change) {
     onChange(change)
     note(`${change.kind} ${namespace}/${change.name}: ${change.images.join(', ')}`)
-  } else note(`follows the ${title}, which ${engine.title} rolls out already`)
+  } else if (isUnderWay(progress)) note(`follows the ${title}, which ${engine.title} rolls out already`)
+  else note(`waits whether ${engine.title} begins with the ${title} (${progress.where})`)
+  if (isLeft(progress) && (await isServed(cluster, namespace, followed, current, deps)))
+    return {
+      idle: `the ${title} asks for the version that serves, so there is nothing to roll out${engine.unseen(live.object)}`,
+      plan: followed.plan,
+      weight: 100,
+    }
   const context: FollowContext = {
     cluster,
     config,
@@ -61,7 +68,8 @@ export async function startFollowing(
     noticeMs: plan.progressDeadline + engine.looksEvery(live.object),
     looksEveryMs: engine.looksEvery(live.object),
     uid: live.object.metadata.uid,
-    from: progress.revision,
+    // Before it begins, Flagger may have noted the new revision already.
+    from: progress.isBefore || (isLeft(progress) && !engine.observes) ? '' : progress.revision,
     isBegun: change === undefined && isUnderWay(progress),
     template: engine.template(current),
     resumeAt: resumeAt(followed, progress, note),
@@ -91,6 +99,27 @@ async function findObserved(
 }
 
 const observedTries = 20
+
+/** The last rollout has ended without a promotion. */
+const isLeft = ({ phase }: RolloutProgress) => phase === 'failed' || phase === 'stuck'
+
+/** After a rollout that was left, the objects may ask for what serves, and then the engine begins with nothing. */
+async function isServed(
+  cluster: Cluster,
+  namespace: string,
+  { engine, name }: Followed,
+  changed: Live,
+  { clock, signal }: Pick<PromotionDeps, 'clock' | 'signal'>,
+): Promise<boolean> {
+  let live: Live | undefined = changed
+  for (let i = 0; live && i < observedTries; i++) {
+    const found = engine.isServed(live)
+    if (found !== undefined) return found
+    await clock.sleep(500, signal)
+    live = await engine.read(cluster, namespace, name)
+  }
+  return false
+}
 
 /** Objects that this run has generated: the controller has to take the Deployment over before it can roll anything out. */
 async function waitForFirst(

@@ -8,8 +8,11 @@ import type { Version } from '../config/schema/canary.ts'
 import { hostOf, type Weights } from './compile/names.ts'
 import { isDefaultRoute } from './conflicts/match-coverage.ts'
 
-/** The VirtualService of a controller with the names of the routes that the controller writes; all of them without `routes`. */
-export type OwnRoutes = { name: string; routes?: string[] }
+/**
+ * The VirtualService of a controller with the names of the routes that the controller writes; all of them without `routes`.
+ * `isSticky`: routes before the last one keep users at their version, whatever the weight is.
+ */
+export type OwnRoutes = { name: string; routes?: string[]; isSticky?: true }
 
 /**
  * The split of a service's traffic between two versions, in named routes only; without `routes`, in all of them. `own`: only in

@@ -40,7 +40,7 @@ type Options = { timeoutMs: number; note: (line: string) => void; signal: AbortS
 
 /** What must not be changed or removed now; one sentence each. */
 export async function engineChangeFaults(cluster: Cluster, planned: readonly PlannedChange[]): Promise<string[]> {
-  const faults = planned.filter(isOfEngine).map(async ({ action, object }) => {
+  const faults = planned.filter(isOfEngine).map(async ({ action, object, diff }) => {
     if (action !== 'change' && action !== 'delete') return []
     const { kind, metadata } = object
     const { namespace = '', name } = metadata
@@ -49,19 +49,29 @@ export async function engineChangeFaults(cluster: Cluster, planned: readonly Pla
     if (!live || live.object.metadata.deletionTimestamp !== undefined) return []
     const progress = engine.progress(live, 0)
     const title = `the ${kind} ${namespace}/${name}`
-    return action === 'change' ? changeFault(title, progress) : removalFault(title, progress, live)
+    if (action === 'delete') return removalFault(title, progress, live)
+    return isUnderWay(progress) ? changeFault(title, progress) : restartFault(title, progress, diff)
   })
   return (await Promise.all(faults)).flat()
 }
 
-/** Argo Rollouts begins with its first step again when the steps change, which moves the traffic. */
-function changeFault(title: string, progress: RolloutProgress): string[] {
-  if (!isUnderWay(progress)) return []
+function changeFault(title: string, { where }: RolloutProgress): string[] {
   return [
-    `policies: ${title} would change in the middle of a rollout (${progress.where}), which may begin anew; let the rollout end first ` +
-      '(stage promote), or abort it (stage rollback)',
+    `policies: ${title} would change in the middle of a rollout (${where}), which may begin anew; let the rollout end first ` +
+      '(stage promote)',
   ]
 }
+
+/** Argo Rollouts takes other steps for a new start: it drops the abort, and begins with the aborted revision. */
+function restartFault(title: string, { phase, where }: RolloutProgress, diff: readonly string[]): string[] {
+  if (phase !== 'failed' || !diff.some((line) => line.slice(2).startsWith(stepsPath))) return []
+  return [
+    `policies: the steps of ${title} would change, and its aborted revision would start again (${where}); give the Deployment ` +
+      'the version that serves, or promote the fix first (stage promote)',
+  ]
+}
+
+const stepsPath = 'spec.strategy.canary.steps'
 
 /** The Deployment would start with what is not promoted. */
 function removalFault(title: string, { phase, where }: RolloutProgress, { workload }: Live): string[] {

@@ -28,14 +28,14 @@ const services = {
 } as const
 
 /** A cluster that records what is patched. `onPatch`: what the API server makes of it. */
-function patched(objects: readonly KubeObject[], onPatch?: () => void) {
+function patched(objects: readonly KubeObject[], onPatch?: () => void, everywhere: readonly KubeObject[] = []) {
   const patches: unknown[][] = []
   const cluster: Cluster = {
-    ...clusterOf(objects),
+    ...clusterOf(objects, everywhere),
     patch: (...all: unknown[]) => {
       patches.push(all)
       onPatch?.()
-      return Promise.resolve({} as never)
+      return Promise.resolve({ metadata: {} } as never)
     },
   }
   return { cluster, patches }
@@ -105,6 +105,15 @@ describe('an abort of Flagger', () => {
       from: 'old',
     })
     expect({ done, patches, notes }).toEqual({ done: 'pending', patches: [], notes: '' })
+  })
+
+  test('at a gate that has closed in the middle takes the traffic, and is not over', async () => {
+    const waiting = { phase: 'Waiting', lastAppliedSpec: 'new', canaryWeight: 20 }
+    const [, ...objects] = flaggerObjects(waiting)
+    const { done, patches } = await abort([serviceRoutes(20), ...objects], { ...ofFlagger, revision: 'new' })
+    expect(done).toBe('open')
+    expect([...new Set(patches.map(([kind]) => kind))]).toEqual(['Canary', 'VirtualService'])
+    expect(patches[0]?.[3]).toContainEqual({ op: 'test', path: '/status/phase', value: 'Waiting' })
   })
 
   test('does not take the failure of the revision before for its own', async () => {
@@ -181,8 +190,8 @@ describe('the post step', () => {
 describe('the stage rollback', () => {
   const argoConfig = 'namespace: shop\ncanary: { service: backend, engine: argo-rollouts }\n'
   const flaggerConfig = 'namespace: shop\ncanary: { service: backend, engine: flagger }\n'
-  const rollBack = async (config: string, objects: readonly KubeObject[]) => {
-    const { cluster, patches } = patched([backendService, ...objects])
+  const rollBack = async (config: string, objects: readonly KubeObject[], everywhere: readonly KubeObject[] = []) => {
+    const { cluster, patches } = patched([backendService, ...objects], undefined, everywhere)
     const plan = configOf(config).canary!
     const done = await rollBackFollowed(cluster, 'shop', plan, () => undefined, new FakeClock()).catch(messageOf)
     return { done, patches }
@@ -191,6 +200,23 @@ describe('the stage rollback', () => {
   test('aborts a Rollout that is degraded and keeps its traffic', async () => {
     const { patches } = await rollBack(argoConfig, argoObjects({ ...moving, phase: 'Degraded', message: 'late' }, 50))
     expect(patches).not.toEqual([])
+  })
+
+  test('takes the traffic from a canary whose controller is gone, and names the controller', async () => {
+    const progressing = { phase: 'Progressing', lastAppliedSpec: 'new', canaryWeight: 20 }
+    const controller = { ...running('flagger', 'flagger:1'), status: {} } as KubeObject
+    const [, ...objects] = flaggerObjects(progressing)
+    const { done, patches } = await rollBack(flaggerConfig, [serviceRoutes(20), ...objects], [controller])
+    expect([...new Set(patches.map(([kind]) => kind))]).toEqual(['Canary', 'VirtualService'])
+    expect(done).toMatch(/told to abort, .*; the controller of Flagger \(Deployment shop\/flagger\) has no ready pod/)
+  })
+
+  test('says of a gate that has closed in the middle what an approval would do', async () => {
+    const waiting = { phase: 'Waiting', lastAppliedSpec: 'new', canaryWeight: 20 }
+    const { done } = await rollBack(flaggerConfig, flaggerObjects(waiting))
+    expect(done).toMatch(
+      /told to abort, and Flagger has not ended it \(Waiting, weight 0\); `confirm-rollout` waits for approval, and Flagger begins anew/,
+    )
   })
 
   test.each([

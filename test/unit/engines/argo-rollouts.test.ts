@@ -119,6 +119,16 @@ describe('a Rollout that cannot be followed', () => {
       /maxTrafficWeight/,
     ],
     [
+      'Services that change roles',
+      {
+        canary: {
+          pingPong: { pingService: 'a', pongService: 'b' },
+          trafficRouting: { istio: { virtualService: { name: 'b' } } },
+        },
+      },
+      /has `pingPong`.*set stableService and canaryService/,
+    ],
+    [
       'labels that the telemetry keeps',
       {
         canary: {

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import {
   canaryFaults,
   canaryProgress,
+  canaryRoutes,
   canarySteps,
   canaryVersions,
   intervalOf,
@@ -9,7 +10,7 @@ import {
   thresholdOf,
 } from '../../../src/engines/flagger.ts'
 import type { PatchOperation } from '../../../src/cluster/client.ts'
-import { engineOf } from '../../../src/engines/engine.ts'
+import { engineOf, weightIn } from '../../../src/engines/engine.ts'
 import type { FlaggerCanary } from '../../../src/engines/objects.ts'
 import { clusterWith } from '../fixtures.ts'
 import { canary, running, serviceRoutes } from './fixtures.ts'
@@ -30,6 +31,17 @@ describe('the phase of a Canary', () => {
     expect(canaryProgress(canary({ phase }), 20).phase).toBe(expected)
   })
 
+  test('waits to begin at a gate, unless the canary has had its share already', () => {
+    const isBefore = (status: FlaggerCanary['status'], weight = 0) =>
+      canaryProgress(canary({ phase: 'Waiting', ...status }), weight).isBefore
+    expect(isBefore({})).toBe(true)
+    expect([isBefore({}, 20), isBefore({ canaryWeight: 20 }), isBefore({ iterations: 2 })]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ])
+  })
+
   test('is not promoted while another spec was applied', () => {
     expect(canaryProgress(canary({ lastAppliedSpec: 'new' }), 0).phase).toBe('waiting')
   })
@@ -38,6 +50,19 @@ describe('the phase of a Canary', () => {
     const analysis = { iterations: 3, match: [{ headers: { cookie: { exact: 'canary' } } }] }
     expect(canaryProgress(canary({ phase: 'Progressing' }, { analysis }), 100).isChosen).toBe(true)
     expect(canaryProgress(canary({ phase: 'Progressing' }, { analysis }), 0)).not.toHaveProperty('isChosen')
+  })
+
+  test('is stopped while somebody suspends the Canary in the middle', () => {
+    const conditions = [{ type: 'Promoted', message: 'New revision detected, progressing canary analysis.' }]
+    const at = (phase: string) => canaryProgress(canary({ phase, conditions }, { suspend: true }), 20)
+    expect(at('Progressing')).toMatchObject({ phase: 'stopped', where: 'suspended (`spec.suspend`)', reason: '' })
+    expect(['Waiting', 'WaitingPromotion', 'Promoting', 'Failed'].map((phase) => at(phase).phase)).toEqual([
+      'stopped',
+      'stopped',
+      'promoting',
+      'failed',
+    ])
+    expect(engineOf('flagger').delaysAbort(canary({}, { suspend: true }))).toContain('suspended (`spec.suspend`)')
   })
 
   test('comes with the failed checks and the reason', () => {
@@ -57,6 +82,21 @@ test('versions are the two Services that Flagger makes', () => {
     stable: { by: 'service', name: 'api-primary' },
     canary: { by: 'service', name: 'api-canary' },
   })
+})
+
+test('the weight of a Canary with session affinity is not that of the users who keep their version', () => {
+  const sessionAffinity = { cookieName: 'version' }
+  const object = canary({}, { analysis: { sessionAffinity } })
+  const split = { namespace: 'shop', service: 'backend', ...canaryVersions(object), own: [canaryRoutes(object)] }
+  const sticky = (ofCookie: number, weight: number) => {
+    const { spec, ...rest } = serviceRoutes(weight)
+    const match = [{ headers: { Cookie: { regex: '.*version.*abc.*' } } }]
+    return { ...rest, spec: { ...spec, http: [{ ...serviceRoutes(ofCookie).spec.http![0]!, match }, ...spec.http!] } }
+  }
+  expect(weightIn([sticky(100, 20)], split)).toBe(20)
+  expect(weightIn([sticky(0, 0)], split)).toBe(0)
+  // An abort has reached the weights, and not the cookie.
+  expect(weightIn([sticky(100, 0)], split)).toBe(100)
 })
 
 test.each([

@@ -16,6 +16,7 @@ const before: RolloutProgress = { phase: 'promoted', revision: 'old', weight: 10
 const waiting: RolloutProgress = { ...before, phase: 'waiting' }
 const moving: RolloutProgress = { ...before, phase: 'moving', revision: 'new', weight: 20 }
 const promoted: RolloutProgress = { ...before, revision: 'new' }
+const conflict = new ApiError(422, 'the test failed')
 /** As many looks as the checks need to pass. */
 const proving = Array.from({ length: 150 }, () => moving)
 const failed: RolloutProgress = { ...moving, phase: 'failed', weight: 0, reason: 'aborted' }
@@ -164,7 +165,7 @@ test('a rollback of the engine itself needs no abort', async () => {
   expect(aborts).toEqual([])
 })
 
-test('an engine that fails a rollout and leaves it its traffic is told to abort', async () => {
+test('an engine that fails a rollout and leaves it its traffic was told to abort', async () => {
   const { toEnd, aborts } = follow({ says: [moving, { ...failed, weight: 20 }], afterAbort: failed })
   expect(await toEnd()).toMatchObject({ verdict: 'rolled-back' })
   expect(aborts).not.toEqual([])
@@ -183,6 +184,18 @@ test('a cancelled run aborts, or lets the engine go on', async () => {
     reason: expect.stringContaining('goes on by itself') as string,
   })
   expect(held.aborts).toEqual([])
+})
+
+test('a cancel that comes while the engine promotes says that it is too late', async () => {
+  const { run } = follow({ says: [moving, { ...moving, phase: 'promoting' }], abort: () => Promise.reject(conflict) })
+  await run.tick()
+  await run.tick()
+  await run.cancel('the run was cancelled')
+  expect(run.state).toMatchObject({
+    verdict: 'inconclusive',
+    reason:
+      'the run was cancelled; Argo Rollouts gives the version of the canary to stable already, so the rollout cannot be aborted',
+  })
 })
 
 test('an abort that the engine has not followed yet is left to the post step', async () => {

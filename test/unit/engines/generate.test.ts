@@ -170,6 +170,19 @@ test('a Rollout does not change in the middle of a rollout, because its steps wo
   expect(await engineChangeFaults(clusterOf([rollout()]), [change(rollout())])).toEqual([])
 })
 
+test('the steps of a Rollout do not change after an abort, because its aborted revision would start again', async () => {
+  const aborted = rollout({ phase: 'Degraded', abort: true, currentPodHash: 'bad' })
+  const faults = (object: KubeObject, ...diff: string[]) =>
+    engineChangeFaults(clusterOf([object]), [{ action: 'change', object, before: object, diff }])
+  const steps = ['- spec.strategy.canary.steps[0].setWeight: 20', '+ spec.strategy.canary.steps[0].setWeight: 5']
+  expect((await faults(aborted, ...steps)).join()).toMatch(
+    /the steps of the Rollout shop\/backend would change, and its aborted revision would start again.*give the Deployment/,
+  )
+  expect(await faults(aborted, '+ spec.progressDeadlineSeconds: 60')).toEqual([])
+  expect(await faults(rollout(), ...steps)).toEqual([])
+  expect(await faults(canary({ phase: 'Failed' }), '+ spec.analysis.maxWeight: 60')).toEqual([])
+})
+
 test('the mesh is not removed under a Rollout that this program wrote', async () => {
   const labels = { 'app.kubernetes.io/managed-by': 'mesh-canary' }
   const written = { ...rollout(), metadata: { name: 'backend', namespace: 'shop', labels } }

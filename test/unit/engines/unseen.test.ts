@@ -1,7 +1,7 @@
 // What a run cannot see does not end well.
 import { expect, test } from 'vitest'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
-import { argo, followLooks, times, type Look } from './followed-objects.ts'
+import { argo, flagger, followLooks, times, type Look } from './followed-objects.ts'
 
 const moving = { phase: 'Progressing', currentPodHash: 'new', stableRS: 'old' }
 
@@ -38,6 +38,32 @@ test('requests that reach no version speak against a promotion', async () => {
     verdict: 'inconclusive',
     engineVerdict: 'promoted',
     reason: expect.stringMatching(/requests of users failed before they reached any version/) as string,
+  })
+})
+
+test('a gate of Flagger that closes in the middle leaves the canary its traffic, which is judged', async () => {
+  const waiting = { phase: 'Waiting', lastAppliedSpec: 'new', canaryWeight: 20 }
+  const look = flagger(waiting, 'shop:2', 'shop:1')
+  const joined = { type: 'flagger' as const, looks: [look], from: 'new', isBegun: true }
+  const healthy = await followLooks(joined).toEnd()
+  expect(healthy.reason).toMatch(/^Flagger waits for approval \(Waiting, weight 20\)/)
+  expect(healthy.steps[0]!.canary.requests).toBeGreaterThan(0)
+  const failing = followLooks({ ...joined, failures: 500 })
+  expect(await failing.toEnd()).toMatchObject({ verdict: 'inconclusive' })
+  expect(failing.aborts).toContain('new')
+})
+
+test('the fix after a failed Canary is followed once Flagger begins with it, and nothing is promised before', async () => {
+  const failed = flagger({ phase: 'Failed', lastAppliedSpec: 'bad' }, 'shop:3', 'shop:1', 0)
+  const fix = flagger({ phase: 'Progressing', lastAppliedSpec: 'fix' }, 'shop:3', 'shop:1')
+  const fixed = followLooks({ type: 'flagger', from: '', looks: [failed, ...times(3, fix)] })
+  for (let i = 0; i < 3; i++) await fixed.run.tick()
+  expect(fixed.run.intent.followed).toMatchObject({ revision: 'fix' })
+  expect(await followLooks({ type: 'flagger', from: '', looks: [failed] }).toEnd()).toMatchObject({
+    verdict: 'inconclusive',
+    error: expect.stringMatching(
+      /the last rollout of the Canary shop\/backend has failed \(Failed\), and Flagger has begun with no other within 20 s/,
+    ) as string,
   })
 })
 

@@ -11,10 +11,9 @@ export type Args = ReadonlyMap<string, Value>
 export function argsOf(ofTemplate: readonly Field[], given: readonly Field[], root: Field): Args {
   const args = new Map<string, Value>()
   for (const arg of [...ofTemplate, ...given]) {
-    const value = valueOf(arg, root)
     const name = arg.get('name').text() ?? ''
-    // A template names an argument without a value that the Rollout has to give.
-    if ('text' in value || !args.has(name)) args.set(name, value)
+    // One that the Rollout only names keeps the default of the template.
+    if (arg.get('value').given || arg.get('valueFrom').given || !args.has(name)) args.set(name, valueOf(arg, root))
   }
   return args
 }

@@ -11,7 +11,7 @@ const result = String.raw`(?:asFloat\()?result(?:\[0\])?\)?`
 const comparison = new RegExp(`^${result}\\s*(>=|<=|>|<)\\s*(${number})$`)
 const turned = new RegExp(`^(${number})\\s*(>=|<=|>|<)\\s*${result}$`)
 /** Passes without a result. Here that is no evidence. */
-const withoutResult = /^(?:len\(result\)\s*==\s*0|result\s*==\s*nil|isNaN\(result(?:\[0\])?\))\s*\|\|\s*/
+const withoutResult = /^(?:(?:len\(result\)\s*==\s*0|result\s*==\s*nil|isNaN\(result(?:\[0\])?\))\s*\|\|\s*)+/
 
 const opposite: Record<string, string> = { '>=': '<=', '<=': '>=', '>': '<', '<': '>' }
 

@@ -177,12 +177,14 @@ function requestMetrics(config: Config, plan: CanaryConfig, address: string | un
   const labels = `reporter="source",destination_service_name="${canary.name}",destination_service_namespace="${config.namespace}"`
   const window = durationText(Math.max(plan.interval, shortestWindowMs))
   const all = `sum(rate(${metrics.requests}{${labels}}[${window}]))`
-  const good = `sum(rate(${metrics.requests}{${labels},response_code!~"5..|0"}[${window}]))`
+  // Without one good response there is no such series, and the quotient would have no result.
+  const good = `(sum(rate(${metrics.requests}{${labels},response_code!~"5..|0"}[${window}])) or vector(0))`
   const slowest = `histogram_quantile(0.99, sum by (le) (rate(${metrics.duration}_bucket{${labels}}[${window}])))`
   const metric = (name: string, query: string, condition: string) => ({
     name,
     interval: durationText(plan.interval),
-    successCondition: `isNaN(result[0]) || ${condition}`,
+    // Without requests there is no result, whose first number would be an error.
+    successCondition: `len(result) == 0 || isNaN(result[0]) || ${condition}`,
     provider: { prometheus: { address, query } },
   })
   return [
@@ -212,7 +214,11 @@ function queryMetric(
     keys.leave(path, 'only mesh-canary knows where Prometheus is; set `prometheus.service` or `prometheus.address`')
     return []
   }
-  for (const key of ['query', 'min', 'max', 'every']) keys.take(...path, key)
+  for (const key of ['min', 'max', 'every']) keys.take(...path, key)
+  keys.differ(
+    [...path, 'query'],
+    'without a result, Argo Rollouts aborts after five measurements; here the check is undecided',
+  )
   if (failures === 1) keys.take(...path, 'failures')
   else keys.differ([...path, 'failures'], 'Argo Rollouts counts failures in total, and not in a row: `failureLimit`')
   const timeout = Math.ceil(plan.prometheus!.timeout / 1000)

@@ -188,6 +188,7 @@ describe('conditions of Argo Rollouts', () => {
     ['result[0] >= 1 && result[0] <= 2', { min: 1, max: 2 }, true],
     ['isNaN(result[0]) || result[0] >= 0.9', { min: 0.9 }, false],
     ['len(result) == 0 || (result[0] <= 3)', { max: 3 }, false],
+    ['len(result) == 0 || isNaN(result[0]) || result[0] <= 3', { max: 3 }, false],
   ])('%s has bounds', (text, bounds, isExact) => {
     expect(boundsOf(text)).toEqual({ bounds, isExact })
   })
@@ -213,6 +214,39 @@ describe('conditions of Argo Rollouts', () => {
 
   test('bounds become a condition', () => {
     expect(conditionOf({ min: 1, max: 2 })).toBe('result[0] >= 1 && result[0] <= 2')
+  })
+})
+
+describe('an argument of the analysis', () => {
+  const convertWith = (arg: Section) => {
+    const prometheus = { address: 'http://p:9090', query: 'sum(errors{hash="{{args.hash}}"})' }
+    const template = {
+      apiVersion: 'argoproj.io/v1alpha1',
+      kind: 'AnalysisTemplate',
+      metadata: { name: 'errors', namespace: 'shop' },
+      spec: {
+        args: [{ name: 'hash', value: 'none' }],
+        metrics: [{ name: 'errors', interval: '1m', successCondition: 'result[0] <= 1', provider: { prometheus } }],
+      },
+    }
+    const analysis = { templates: [{ templateName: 'errors' }], args: [{ name: 'hash', ...arg }] }
+    const { config, lines } = convert(rollout({ ...services, analysis }), template)
+    return { query: at(config, ['canary', 'checks', 'queries', 'errors', 'query']), lines }
+  }
+
+  test.each<Section>([
+    { valueFrom: { podTemplateHashValue: 'Latest' } },
+    { valueFrom: { fieldRef: { fieldPath: 'status.x' } } },
+    { value: 'a $canary' },
+  ])('that the Rollout gives is not replaced by the default: %j', (arg) => {
+    const { query, lines } = convertWith(arg)
+    expect(query).toBeUndefined()
+    expect(lines.join('\n')).toContain('its query has `{{args.hash}}`, whose value')
+  })
+
+  test('that the Rollout only names has the default of the template', () => {
+    expect(convertWith({}).query).toBe('sum(errors{hash="none"})')
+    expect(convertWith({ value: 'some' }).query).toBe('sum(errors{hash="some"})')
   })
 })
 
@@ -328,10 +362,19 @@ describe('the way back', () => {
       .filter(({ kind }) => kind === 'AnalysisTemplate')
       .map((each) => at(each, ['spec', 'metrics', 0]) as Section)
     expect(metrics.map(({ successCondition }) => successCondition)).toEqual([
-      'isNaN(result[0]) || result[0] >= 0.99',
-      'isNaN(result[0]) || result[0] <= 300',
+      'len(result) == 0 || isNaN(result[0]) || result[0] >= 0.99',
+      'len(result) == 0 || isNaN(result[0]) || result[0] <= 300',
     ])
+    expect(JSON.stringify(metrics[0])).toMatch(/"query":"\(sum\(.* or vector\(0\)\) \/ sum\(/)
     expect(JSON.stringify(metrics)).toContain('destination_service_name=\\"web-next\\"')
+  })
+
+  test('a query without a result ends a Rollout, which the list says', () => {
+    const queries = 'prometheus: { address: "http://p:9090" }, checks: { queries: { q: { query: "up", max: 1 } } }'
+    expect(lines(back(queries, 'argo-rollouts')).join('\n')).toContain(
+      'canary.checks.queries.q.query = "up": without a result, Argo Rollouts aborts after five measurements',
+    )
+    expect(lines(back(queries, 'flagger')).join('\n')).not.toContain('queries.q.query')
   })
 
   test('a promotion that ends below 100 does not end there', () => {
