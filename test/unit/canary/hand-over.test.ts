@@ -156,6 +156,16 @@ describe('a run whose time is over', () => {
     expect(stepsOf(ended)).toEqual([[5, 'held']])
   })
 
+  test('lets no other plan promote what it handed over in the last step', async () => {
+    const first = guardedCluster()
+    await first.promote(planWith(', steps: [50, 100]', '150s'), endingIn(first, 190_000))
+    expect(first.weight).toBe(100)
+    const second = guardedCluster(first)
+    const from = second.clock.time
+    expect(await second.promote(planWith(', steps: [50, 100]', '160s'))).toMatchObject({ verdict: 'promoted' })
+    expect(second.clock.time - from).toBeGreaterThan(320_000)
+  })
+
   test('before the first weight leaves nothing to guard', async () => {
     const cluster = guardedCluster()
     cluster.canaryStatus = { ...cluster.canaryStatus!, conditions: [] }
