@@ -49,17 +49,15 @@ export function createCoordinator(
 
   function record(member: MemberState, { failure, rollsBackOthers = false, handedOver = false }: ClusterOutcome): void {
     if (isFinal) return
+    const { outcome: before = {} } = member
     // A run that only waited has changed nothing, and its failure is that of another one.
-    const outcome = {
-      ...(failure === undefined ? {} : { failure }),
-      rollsBackOthers: rollsBackOthers && member.hasBegun,
-      handedOver,
-    }
-    // A cluster that was promoted may be lost while it waits for the others. The end of its run changes nothing.
-    if (isWorse(outcome, member.outcome)) {
-      member.outcome = outcome
-      member.isConfirmed ||= failure !== undefined
-      if (failure !== undefined) failures.push({ member, reason: failure, rollsBackOthers: outcome.rollsBackOthers })
+    const rollsBack = rollsBackOthers && member.hasBegun
+    // A cluster that was promoted or held may be lost while it waits for the others. The end of its run changes nothing.
+    const isWorse = failure !== undefined && (before.failure === undefined || (rollsBack && !before.rollsBackOthers))
+    member.outcome = { ...before, handedOver: handedOver || before.handedOver === true }
+    if (isWorse) {
+      Object.assign(member.outcome, { failure, rollsBackOthers: rollsBack })
+      failures.push({ member, reason: failure, rollsBackOthers: rollsBack })
     }
     member.checked.resolve()
     member.reported.resolve()
@@ -126,16 +124,13 @@ export function createCoordinator(
         isFinal: () => isFinal,
         ended: (outcome) => {
           member.isConfirmed = true
-          record(member, outcome)
+          // The error of a run repeats the failure of its canaries, which may be one that rolls nobody back.
+          record(member, member.outcome?.failure === undefined ? outcome : {})
         },
         checked: member.checked.promise,
       },
     ]),
   )
-}
-
-function isWorse(outcome: ClusterOutcome, before: ClusterOutcome | undefined): boolean {
-  return before?.failure === undefined && (outcome.failure !== undefined || !before?.handedOver)
 }
 
 /**
