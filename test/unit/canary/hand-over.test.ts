@@ -334,6 +334,19 @@ describe('a run whose time is over', () => {
     expect(savedPromotion(cluster.lease)?.state).toMatchObject({ phase: 'waiting', weight: 100 })
   })
 
+  test.each([0, 50])('promotes it again where its weight has become %s since', async (weight) => {
+    const { cluster } = await withLaterWave(true)
+    cluster.setWeight(weight)
+    cluster.lease!.spec!.holderIdentity = ''
+    cluster.lease!.metadata.annotations![endedAnnotation] = `the guard set the weight to ${weight}`
+    const second = guardedCluster(cluster)
+    const single =
+      '{ namespace: shop, together: true, canaries: [{ service: backend, interval: 10s, pollInterval: 1s }] }'
+    const ended = await second.promote(configOf(single))
+    expect(ended).toMatchObject({ verdict: 'promoted', weight: 100 })
+    expect(second.weights).toEqual([100])
+  })
+
   test('ends one that is promoted with `together: false`', async () => {
     const { cluster, ended } = await withLaterWave(false)
     expect(ended).toMatchObject({ verdict: 'promoted', weight: 100 })
