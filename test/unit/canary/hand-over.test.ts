@@ -314,6 +314,48 @@ describe('a run whose time is over', () => {
     expect(handedOverBy(second.lease!.spec!.holderIdentity!)).toMatch(/^run 7 /)
   })
 
+  /** Another run that is alive holds the Lease of the frontend; `whyIdle`: of the frontend. */
+  const besideAnotherRun = async (whyIdle?: string) => {
+    const first = guardedCluster()
+    await first.promote(planWith(), endingIn(first, 60_000))
+    const second = guardedCluster(first)
+    second.virtualService.spec.http!.push({ route: [to('v1', 100, 'frontend'), to('v2', 0, 'frontend')] })
+    const { api, clock } = second
+    const { get } = api
+    const held = () => ({
+      ...first.lease,
+      metadata: { name: 'mesh-canary-frontend', namespace: 'shop' },
+      spec: { holderIdentity: 'run 9', leaseDurationSeconds: 30, renewTime: String(clock.time) },
+    })
+    const reading = (kind: string, namespace: string, name: string) =>
+      kind === 'Lease' && name.includes('frontend') ? Promise.resolve(held()) : get(kind as 'Lease', namespace, name)
+    Object.assign(api, { get: reading })
+    const own = '{ service: backend, interval: 100s, pollInterval: 1s, progressDeadline: 20s }'
+    const plan = configOf(
+      `{ namespace: shop, together: false, canaries: [${own}, { service: frontend, leaseWaitTimeout: 30m }] }`,
+    )
+    const ended = await second.promote(plan, {
+      ...endingIn(second, 60_000),
+      whyIdle: (service) => (service === 'frontend' ? whyIdle : undefined),
+    })
+    return { second, ended }
+  }
+
+  test('begins none while another one of its wave waits for another run', async () => {
+    const { second, ended } = await besideAnotherRun()
+    expect(ended).toMatchObject({ verdict: 'held', asPlanned: true, weight: 5, notStarted: 'prevented' })
+    expect(handedOverBy(second.lease!.spec!.holderIdentity!)).toMatch(/^run 7 /)
+  })
+
+  test('waits for no run where there is nothing to promote', async () => {
+    const { ended } = await besideAnotherRun('nothing to promote')
+    expect(stepsOf(ended)).toEqual([
+      [5, 'interrupted'],
+      [5, 'passed'],
+      [25, 'held'],
+    ])
+  })
+
   /** A second wave does not begin in the time of this run, in which the first is promoted. */
   const withLaterWave = async (together: boolean) => {
     const cluster = guardedCluster()
