@@ -22,6 +22,7 @@ import type { Waves } from './waves.ts'
 /** @throws Error if a promotion cannot start */
 export async function startWave(waves: Waves, plans: CanaryConfig[]): Promise<void> {
   const { config, deps, runs, skipped } = waves
+  deps.readSidecars.beginWave()
   const leases = findObstacle(waves) ? undefined : await waitForLeases(waves, plans.filter(isBuiltin))
   const obstacle = findObstacle(waves)
   // What has begun is judged only when all have: an engine may take minutes to see what it has to roll out.

@@ -108,6 +108,10 @@ export async function createObserver(
   async function sample(): Promise<Sample> {
     const running = pods().filter(hasRunningSidecar)
     const sampled = sampler.choose(running)
+    for (const id of sampler.dropped()) {
+      memory.forget(id)
+      callers.delete(id)
+    }
     memory.register(running, sampled, pods())
     const answers = await readCounters(sampled, needsDurations).catch(() => new Map<string, Reading>())
     const all = pods()
