@@ -321,7 +321,7 @@ describe('a run whose time is over', () => {
     const second = guardedCluster(first)
     second.virtualService.spec.http!.push({ route: [to('v1', 100, 'frontend'), to('v2', 0, 'frontend')] })
     const { api, clock } = second
-    const { get } = api
+    const get = api.get.bind(api)
     const held = () => ({
       ...first.lease,
       metadata: { name: 'mesh-canary-frontend', namespace: 'shop' },
