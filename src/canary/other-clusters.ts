@@ -43,8 +43,8 @@ export function outcomeOf(own: OwnPromotions): ClusterOutcome {
   const failed = decisiveFailure(own.runs)
   // The others know already what this one was rolled back with.
   const isCause = failed?.rolledBackWith === undefined
-  if (failed) return { failure: describeFailure(failed), rollsBackOthers: isCause && !isHeld(failed) }
-  return { handedOver: isHandedOver(own) }
+  const failure = failed && { failure: describeFailure(failed), rollsBackOthers: isCause && !isHeld(failed) }
+  return { ...failure, handedOver: isHandedOver(own) }
 }
 
 /** The next run continues some of them. */
@@ -52,10 +52,14 @@ export function isHandedOver({ runs, isOutOfTime }: OwnPromotions): boolean {
   return isOutOfTime || runs.some((run) => run.isHandedOver === true)
 }
 
-/** Not only once the rollback is written: an API server that is away must not keep a bad version in the other clusters. */
+/**
+ * Not only once the rollback is written: an API server that is away must not keep a bad version in the other clusters.
+ * A held canary rolls nobody back, and another one of its cluster may still fail.
+ */
 export function tellOfFailure(own: OwnPromotions, others: OtherClusters | undefined): void {
   const failed = decisiveFailure(own.runs)
-  if (failed && failed.rolledBackWith === undefined) void others?.report(outcomeOf(own)).catch(() => undefined)
+  if (!failed || isHeld(failed) || failed.rolledBackWith !== undefined) return
+  void others?.report(outcomeOf(own)).catch(() => undefined)
 }
 
 const waitPollMs = 2_000

@@ -4,10 +4,11 @@ import type { CanaryConfig, Config } from '../config/schema.ts'
 import { messageOf } from '../runtime/errors.ts'
 import type { ActivePromotion, Idle, PromotionProgress, RecoveryIntent } from './active-promotion.ts'
 import type { Promotion, PromotionDeps, WatchedObjects } from './controller/context.ts'
+import type { SidecarReaders } from './metrics/shared-reader.ts'
 import type { OtherClusters } from './other-clusters.ts'
 import type { HandOverSchedule } from './state/hand-over.ts'
 
-export type SharedReaders = Required<Pick<PromotionDeps, 'readSidecars'>>
+export type SharedReaders = { readSidecars: SidecarReaders }
 
 /**
  * `onProgress`: called after each poll, and at the end.

@@ -80,7 +80,8 @@ class FleetCoordinator {
       isFinal: () => this.isFinal,
       ended: (outcome) => {
         member.isConfirmed = true
-        this.record(member, outcome)
+        // The error of a run repeats the failure of its canaries, which may be one that rolls nobody back.
+        this.record(member, member.outcome?.failure === undefined ? outcome : {})
       },
       checked: member.checked.promise,
     }
@@ -88,18 +89,15 @@ class FleetCoordinator {
 
   private record(member: MemberState, { failure, rollsBackOthers = false, handedOver = false }: ClusterOutcome): void {
     if (this.isFinal) return
+    const { outcome: before = {} } = member
     // A run that only waited has changed nothing, and its failure is that of another one.
-    const outcome = {
-      ...(failure === undefined ? {} : { failure }),
-      rollsBackOthers: rollsBackOthers && member.hasBegun,
-      handedOver,
-    }
-    // A cluster that was promoted may be lost while it waits for the others. The end of its run changes nothing.
-    if (isWorse(outcome, member.outcome)) {
-      member.outcome = outcome
-      member.isConfirmed ||= failure !== undefined
-      if (failure !== undefined)
-        this.failures.push({ member, reason: failure, rollsBackOthers: outcome.rollsBackOthers })
+    const rollsBack = rollsBackOthers && member.hasBegun
+    // A cluster that was promoted or held may be lost while it waits for the others. The end of its run changes nothing.
+    const isWorse = failure !== undefined && (before.failure === undefined || (rollsBack && !before.rollsBackOthers))
+    member.outcome = { ...before, handedOver: handedOver || before.handedOver === true }
+    if (isWorse) {
+      Object.assign(member.outcome, { failure, rollsBackOthers: rollsBack })
+      this.failures.push({ member, reason: failure, rollsBackOthers: rollsBack })
     }
     member.checked.resolve()
     member.reported.resolve()
@@ -157,10 +155,6 @@ class FleetCoordinator {
     const elsewhere = this.failures.find((each) => each.member !== member && each.rollsBackOthers)
     return this.isFinal || !elsewhere ? undefined : { cluster: elsewhere.member.name, reason: elsewhere.reason }
   }
-}
-
-function isWorse(outcome: ClusterOutcome, before: ClusterOutcome | undefined): boolean {
-  return before?.failure === undefined && (outcome.failure !== undefined || !before?.handedOver)
 }
 
 /**

@@ -5,6 +5,7 @@ import type { DestinationRule, VirtualService } from '../cluster/objects.ts'
 import type { Config, ExperimentConfig } from '../config/schema.ts'
 import { runExperiment, type EndedExperiment } from '../experiments/experiment.ts'
 import type { Exposure } from '../experiments/load.ts'
+import { affectedServices } from '../experiments/faults/affected-services.ts'
 import { rulesOf } from '../experiments/faults/connection-pool.ts'
 import { targetOf } from '../experiments/faults/fault-plan.ts'
 import { routesToService } from '../experiments/faults/http-fault.ts'
@@ -27,7 +28,7 @@ export async function experiment(context: StageContext): Promise<StageOutcome> {
     return { changed: false }
   }
   await warnOfGitops(context)
-  const names = experiments.map(([name]) => name)
+  const names = await withoutHeld(context, experiments)
   const runNext = (name: string) => {
     host.signal.throwIfAborted()
     return runOne(context, name)
@@ -38,6 +39,24 @@ export async function experiment(context: StageContext): Promise<StageOutcome> {
       `did not run because a fault may still act, and another one would act on top of it: ${skipped.join(', ')}`,
     )
   return { changed: recorder.current().experiments?.some(({ recovery }) => recovery !== 'unneeded') ?? false }
+}
+
+/** The names of the experiments that concern no service whose promotion the next run continues. The others would fail. */
+async function withoutHeld(context: StageContext, experiments: [string, ExperimentConfig][]): Promise<string[]> {
+  const { cluster, config, recorder } = context
+  const held = recorder.current().promotions.flatMap(({ verdict, service }) => (verdict === 'held' ? [service] : []))
+  const names: string[] = []
+  for (const [name, settings] of experiments) {
+    const isExclusive = held.length > 0 && settings.during === undefined
+    const affected = isExclusive ? await affectedServices(cluster, config.namespace, settings) : undefined
+    const service = held.find((each) => each === affected?.target || affected?.others.includes(each))
+    if (service === undefined) names.push(name)
+    else
+      warn(context, [
+        `the experiment ${name} did not run, because the promotion of ${service} is not over; it runs after the run that ends it`,
+      ])
+  }
+  return names
 }
 
 /** Runs them in turn, until one cannot remove its fault. Returns those that did not run. */

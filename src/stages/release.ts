@@ -254,10 +254,10 @@ function publishCommit({ host, recorder, redactor }: StageContext, { service, im
 }
 
 /** A run that is alive may promote the canary that this one is about to write. */
-function waitForOthers({ cluster, config, host }: StageContext, plan: CanaryConfig): Promise<void> {
+async function waitForOthers({ cluster, config, host }: StageContext, plan: CanaryConfig): Promise<void> {
   const { signal, info: note } = host
   const { service, leaseWaitTimeout: waitMs } = plan
-  return waitForFreeLease(cluster, { namespace: config.namespace, service, waitMs, signal, clock: systemClock, note })
+  await waitForFreeLease(cluster, { namespace: config.namespace, service, waitMs, signal, clock: systemClock, note })
 }
 
 /**

@@ -269,7 +269,7 @@ describe('Argo Rollouts', () => {
     expect(log).toContain('has promoted its revision')
   })
 
-  test('was told to abort as soon as the evidence condemns the canary', async () => {
+  test('is told to abort as soon as the evidence condemns the canary', async () => {
     const stable = await podHash('noodles', 'stableRS')
     const { code, log, outputs } = await run('noodles', image('failing'))
     expect(code, log).toBe(1)

@@ -32,12 +32,14 @@ export async function whySkipped(
   const last = stagesOf(plan).at(-1)
   const isReached = last?.kind === 'weight' && weight >= last.weight
   if (!isReached || (adopts && weight === 100)) return undefined
+  // A run that ended in the last step has not passed it, whatever template runs now.
+  if (await isLeftUnfinished(cluster, namespace, service)) return undefined
   const template = templateOf(watched, namespace, selectors)
   const record = await readOutcome(cluster, namespace, service)
   // An earlier release has promoted it, and recorded nothing: from now on this template is the promoted one.
   if (record === undefined && weight === 100)
     await writeOutcome(cluster, namespace, service, { ...promotedBefore, template })
   const passed = record === undefined && weight === 100 ? weight : passedWeight(record, template)
-  if (passed < last.weight || (await isLeftUnfinished(cluster, namespace, service))) return undefined
+  if (passed < last.weight) return undefined
   return `${canary.name} with this pod template already has the weight ${weight}`
 }

@@ -5,7 +5,7 @@ import { canaryKeyOf } from '../../config/names.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
 import { hostOf } from '../../policies/compile/names.ts'
 import { describeInexact } from '../analysis/check-sentences.ts'
-import { initialState, resumeState } from '../state/start.ts'
+import { initialState, resumeState, withStepLeft } from '../state/start.ts'
 import type { ActiveState, State } from '../state/types.ts'
 import { counterReaderFor, createObserver } from '../metrics/observer.ts'
 import { retryDefaults, retryPolicies, type RetryPolicy } from '../metrics/retries.ts'
@@ -133,7 +133,7 @@ async function firstState(context: PromotionContext): Promise<ActiveState> {
   if (resumedFrom) {
     deps.note(describeResumption(resumedFrom))
     const isAsLeft = await hasWeight(cluster, split, resumedFrom.weight)
-    return resumeState(resumedFrom, isAsLeft ? resumedFrom.weight : live, deps.clock.now())
+    return withStepLeft(plan, resumeState(resumedFrom, isAsLeft ? resumedFrom.weight : live, deps.clock.now()))
   }
   const { weight, passed } = startWeightOf(plan, live, session.lastOutcome, session.template)
   // After an interrupted write, routes may differ.

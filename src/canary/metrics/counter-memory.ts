@@ -9,6 +9,8 @@ export type CounterMemory = {
    * readings of all pods that are not in `existing`, which has those whose sidecar is down for a moment, too.
    */
   register: (running: Pod[], sampled: Pod[], existing: Pod[]) => void
+  /** Nobody reads this pod any more. If it is read again, it counts from that reading. */
+  forget: (id: string) => void
   /**
    * Returns what the pod counted since its last reading, and stores this one. `restarts`: how often its sidecar has
    * restarted; undefined if the reading may be older than the pod's status. `hasDurations`: true by default.
@@ -37,6 +39,10 @@ export function createCounterMemory(): CounterMemory {
       const existingIds = new Set(existing.map(podId))
       for (const forgotten of [known, servedBefore, lastReadings])
         for (const id of [...forgotten.keys()].filter((each) => !existingIds.has(each))) forgotten.delete(id)
+    },
+    forget(id) {
+      lastReadings.delete(id)
+      servedBefore.add(id)
     },
     deltaSince(id, reading, restarts, hasDurations = true) {
       const stored = lastReadings.get(id)

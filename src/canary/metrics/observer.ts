@@ -157,6 +157,10 @@ class CanaryObserver implements Observer {
   private async read(): Promise<SidecarReadings> {
     const running = this.pods().filter(hasRunningSidecar)
     const sampled = this.sampler.choose(running)
+    for (const id of this.sampler.dropped()) {
+      this.memory.forget(id)
+      this.callers.delete(id)
+    }
     this.memory.register(running, sampled, this.pods())
     const answers = await this.readCounters(sampled, (pod) => this.needsDurations(pod)).catch(
       () => new Map<string, Reading>(),

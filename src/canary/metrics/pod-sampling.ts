@@ -5,6 +5,8 @@ import type { Role } from './pod-roles.ts'
 
 export type PodSampler = {
   choose: (running: Pod[]) => Pod[]
+  /** The ids of the pods that were read until now, and that the last choice left out. */
+  dropped: () => string[]
   /** Leaves these pods out of the next samples. */
   skip: (pods: Pod[]) => void
   /** Leaves these clients, which have never called, out of more samples each time. */
@@ -29,6 +31,8 @@ export function createPodSampler(
 ): PodSampler {
   let most = Infinity
   const chosen = new Set<string>()
+  let dropped: string[] = []
+  let isFirst = true
   const noted = new Set<string>()
   const samplesToSkip = new Map<string, number>()
   const lastSkips = new Map<string, number>()
@@ -36,7 +40,8 @@ export function createPodSampler(
   function choose(role: Role, pods: Pod[]): Pod[] {
     const limit = Math.min(maxPods, most)
     const key = `${role} ${limit}`
-    if (pods.length > limit && !noted.has(key)) {
+    // The first choice is made while others still start, with which the rate is then shared.
+    if (pods.length > limit && !isFirst && !noted.has(key)) {
       noted.add(key)
       note(tooManyPods(role, pods.length, limit, limit < maxPods ? 'limits.requestsPerSecond' : 'maxPods'))
     }
@@ -45,6 +50,10 @@ export function createPodSampler(
     const others = pods.filter((pod) => !chosen.has(podId(pod)))
     const [resting, active] = [before.filter(isResting), before.filter((pod) => !isResting(pod))]
     const now = [...active, ...others, ...resting].slice(0, limit)
+    // One that rests has never called, and is read again in its turn.
+    const left = active.filter((pod) => !now.includes(pod)).map(podId)
+    left.forEach((id) => chosen.delete(id))
+    dropped.push(...left)
     now.forEach((pod) => chosen.add(podId(pod)))
     return now
   }
@@ -58,9 +67,13 @@ export function createPodSampler(
   return {
     choose: (running) => {
       most = Math.min(most, affordable())
+      dropped = []
       const { canary = [], stable = [], client = [] } = Object.groupBy(running, roleOf)
-      return [...choose('canary', canary), ...choose('stable', stable), ...choose('client', client)].filter(isDue)
+      const now = [...choose('canary', canary), ...choose('stable', stable), ...choose('client', client)]
+      isFirst = false
+      return now.filter(isDue)
     },
+    dropped: () => dropped,
     skip: (pods) => pods.forEach((pod) => samplesToSkip.set(podId(pod), longestSkip)),
     // A client that begins to call with the first weight, such as a gateway with synthetic requests, is seen soon.
     skipIdle: (clients) => {

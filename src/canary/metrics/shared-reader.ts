@@ -9,6 +9,9 @@ import { sidecarReader } from './sidecars.ts'
 /** Canaries, stable pods and callers. */
 const kinds = 3
 
+/** `beginWave`: the promotions before have ended, and share the rate of requests with nobody. */
+export type SidecarReaders = ((metrics: MetricNames) => CounterReader) & { beginWave: () => void }
+
 /**
  * Makes a reader for each promotion of a run; those with the same names of metrics share one. `longestMs`: how long one reading
  * may take.
@@ -17,43 +20,22 @@ export function sharedSidecarReaders(
   cluster: Cluster,
   longestMs: number,
   note: (line: string) => void,
-): (metrics: MetricNames) => CounterReader {
+): SidecarReaders {
   const { requestsPerSecond = Infinity } = cluster
   const shared = new Map<string, CounterReader>()
-  const promotions = new WaveCount()
+  let promotions = 0
   const mostOfEachKind = () => {
-    const inTime = Math.floor((requestsPerSecond * longestMs) / 1_000 / kinds / promotions.count)
+    const inTime = Math.floor((requestsPerSecond * longestMs) / 1_000 / kinds / promotions)
     return Math.max(1, Math.min(inTime, requestsPerSecond))
   }
-  return (metrics) => {
+  const readerFor = (metrics: MetricNames): CounterReader => {
     const key = JSON.stringify(metrics)
     const read = shared.get(key) ?? sharedReader(sidecarReader(cluster, metrics, { longestMs, note }))
     shared.set(key, read)
-    const countReading = promotions.add()
-    const mine: CounterReader = (pods, needsDurations) => {
-      countReading()
-      return read(pods, needsDurations)
-    }
-    return Object.assign(mine, { mostOfEachKind })
+    promotions++
+    return Object.assign((...asked: Parameters<CounterReader>) => read(...asked), { mostOfEachKind })
   }
-}
-
-/** Counts the promotions of a wave: they start one after the other, and sample together only when the last one has started. */
-class WaveCount {
-  count = 0
-  private isComplete = false
-
-  /** Returns what to call before each reading; the first one is still part of the start. */
-  add(): () => void {
-    if (this.isComplete) this.count = 0
-    this.isComplete = false
-    this.count++
-    let hasStarted = false
-    return () => {
-      this.isComplete ||= hasStarted
-      hasStarted = true
-    }
-  }
+  return Object.assign(readerFor, { beginWave: () => void (promotions = 0) })
 }
 
 /** `asks`: the pods of each promotion, its canaries first. */

@@ -58,6 +58,17 @@ export class LeaseLost extends Error {
   }
 }
 
+/** Thrown if a run that is alive holds the Lease. `run`: which one. */
+export class LeaseHeld extends Error {
+  override name = 'LeaseHeld'
+  readonly run: string
+
+  constructor(message: string, run: string) {
+    super(message)
+    this.run = run
+  }
+}
+
 /** A new name for a claim: no other one has it, not even of the same run. */
 export function claimIdentity(run: string): string {
   return `${run} (${randomUUID().slice(0, 8)})`
@@ -78,6 +89,8 @@ export type ClaimOptions = {
   note: (line: string) => void
   /** Runs before each look at the Lease. */
   whileWaiting?: () => Promise<void>
+  /** What an earlier wait has seen of the Lease. */
+  observed?: ObservedLease | undefined
   /** The service in messages, if its Lease has another name. */
   title?: string
 }
@@ -86,7 +99,7 @@ const pollMs = 1_000
 /** How many attempts a write has if conflicts follow each other. */
 const attempts = 5
 
-/** @throws Error naming the run that holds the Lease, when that run is alive and `waitMs` is over. */
+/** @throws LeaseHeld when a run that is alive holds the Lease, and `waitMs` is over. */
 export async function claimLease(cluster: Cluster, claiming: ClaimOptions): Promise<LeaseClaim> {
   const { run, signal, clock } = claiming
   const identity = claiming.identity ?? claimIdentity(run)
@@ -117,21 +130,24 @@ function resumeWithinLeftOf(lease: Lease | undefined): number {
 
 type WaitOptions = Pick<
   ClaimOptions,
-  'namespace' | 'service' | 'waitMs' | 'signal' | 'clock' | 'note' | 'whileWaiting' | 'title'
+  'namespace' | 'service' | 'waitMs' | 'signal' | 'clock' | 'note' | 'whileWaiting' | 'observed' | 'title'
 >
 
-/** Waits until no run that is alive holds the Lease, without claiming it. @throws Error like `claimLease` */
-export async function waitForFreeLease(cluster: Cluster, waiting: WaitOptions): Promise<void> {
-  await freeLeases(cluster, waiting)()
+/**
+ * Waits until no run that is alive holds the Lease, without claiming it. Returns what it has seen of the Lease: a claim that
+ * knows it takes the Lease of a lost run at once. @throws LeaseHeld like `claimLease`
+ */
+export async function waitForFreeLease(cluster: Cluster, waiting: WaitOptions): Promise<ObservedLease> {
+  return (await freeLeases(cluster, waiting)()).observed
 }
 
-type FreeLease = { lease: Lease | undefined; decision: LeaseDecision; hasWaited: boolean }
+type FreeLease = { lease: Lease | undefined; observed: ObservedLease; decision: LeaseDecision; hasWaited: boolean }
 
-/** Each call reads the Lease until no run that is alive holds it. @throws Error when `waitMs` since the start are over. */
+/** Each call reads the Lease until no run that is alive holds it. @throws LeaseHeld when `waitMs` since the start are over. */
 function freeLeases(cluster: Cluster, waiting: WaitOptions): () => Promise<FreeLease> {
   const { namespace, service, waitMs, signal, clock, note, whileWaiting } = waiting
   const startedAt = clock.now()
-  let observed: ObservedLease | undefined
+  let { observed } = waiting
   let isAnnounced = false
   return async () => {
     for (let hasWaited = false; ; hasWaited = true) {
@@ -140,8 +156,8 @@ function freeLeases(cluster: Cluster, waiting: WaitOptions): () => Promise<FreeL
       const now = clock.now()
       observed = observe(observed, lease, now)
       const decision = decide(lease, observed, now, { startedAt, waitMs })
-      if (decision.kind === 'refuse') throw new Error(refusal(waiting, lease!))
-      if (decision.kind !== 'wait') return { lease, decision, hasWaited }
+      if (decision.kind === 'refuse') throw new LeaseHeld(refusal(waiting, lease!), runOfHolder(decision.holder))
+      if (decision.kind !== 'wait') return { lease, observed, decision, hasWaited }
       if (!isAnnounced) note(announcement(waiting, lease!))
       isAnnounced = true
       await clock.sleep(pollMs, signal)

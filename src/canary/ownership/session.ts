@@ -20,12 +20,16 @@ import { requireRollbackTarget } from '../workload/endpoints.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import { planHash } from '../workload/fingerprint.ts'
 import { applyGuard } from './guard-job.ts'
+import type { ObservedLease } from './lease-decision.ts'
 import { claimLease, LeaseLost, type LeaseClaim } from './lease.ts'
 import { leaseName, ownerReference, type SavedPromotion } from './lease-object.ts'
 import { startGuard, type ApplyGuard, type SessionGuard } from './session-guard.ts'
 import { outcomeRecord, readOutcome, writeOutcome, type OutcomeRecord } from './outcome-record.ts'
 
-/** `run`: the run's address or name; `readGuardProgram`: the guard's source text; `redact` removes secrets. */
+/**
+ * `run`: the run's address or name; `readGuardProgram`: the guard's source text; `redact` removes secrets. `observedLease`: what the
+ * run has seen of the Lease while it waited for it.
+ */
 export type SessionDeps = {
   run: string
   readGuardProgram: () => string
@@ -33,6 +37,7 @@ export type SessionDeps = {
   signal: AbortSignal
   clock: Clock
   note: (line: string) => void
+  observedLease?: ObservedLease | undefined
 }
 
 export type LeaseSession = SessionGuard & {
@@ -71,9 +76,9 @@ export async function openSession(
   deps: SessionDeps,
 ): Promise<LeaseSession> {
   const { namespace, service } = split
-  const { run, signal, clock, note } = deps
+  const { run, signal, clock, note, observedLease: observed } = deps
   const [leaseMs, waitMs] = [plan.guard.after, plan.leaseWaitTimeout]
-  const claiming = { namespace, service, run, leaseMs, waitMs, signal, clock, note }
+  const claiming = { namespace, service, run, leaseMs, waitMs, signal, clock, note, observed }
   const claim = await claimLease(cluster, claiming).catch(withRemedy)
   const origin: Origin = { version: 5, plan: planHash(plan), template, run }
   const before = isResumable(claim.before, origin) ? asLeft(claim.before, claim) : undefined

@@ -3,7 +3,7 @@ import type { CanaryConfig } from '../../config/schema.ts'
 import { closeComparison, createChecks } from '../analysis/checks.ts'
 import { noRequests, type RequestCounts } from '../analysis/request-counts.ts'
 import { createUnserved } from '../analysis/unserved.ts'
-import { stagesReached } from './stages.ts'
+import { stagesOf, stagesReached } from './stages.ts'
 import { endStep, progressOf, withoutWatchedTime } from './steps.ts'
 import type { EndedState, State, Step, WaitingState } from './types.ts'
 import { notWarm } from './warm-up.ts'
@@ -63,6 +63,17 @@ export function resumeState(saved: State, weight: number, now: number): WaitingS
     checks: closeComparison(saved.checks),
     findings: {},
   }
+}
+
+/**
+ * A promoted canary that waited for others may have been rolled back since. Then its last step is taken again, as nothing else
+ * would be left to do.
+ */
+export function withStepLeft(plan: CanaryConfig, state: WaitingState): WaitingState {
+  const stages = stagesOf(plan)
+  const last = stages.at(-1)
+  const isGone = last?.kind === 'weight' && Math.round(state.weight) < last.weight
+  return isGone ? { ...state, stagesStarted: Math.min(state.stagesStarted, stages.length - 1) } : state
 }
 
 /** The time when the run was lost is unknown, but the step lasted at least until then. */

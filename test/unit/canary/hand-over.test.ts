@@ -156,6 +156,16 @@ describe('a run whose time is over', () => {
     expect(stepsOf(ended)).toEqual([[5, 'held']])
   })
 
+  test('lets no other plan promote what it handed over in the last step', async () => {
+    const first = guardedCluster()
+    await first.promote(planWith(', steps: [50, 100]', '150s'), endingIn(first, 190_000))
+    expect(first.weight).toBe(100)
+    const second = guardedCluster(first)
+    const from = second.clock.time
+    expect(await second.promote(planWith(', steps: [50, 100]', '160s'))).toMatchObject({ verdict: 'promoted' })
+    expect(second.clock.time - from).toBeGreaterThan(320_000)
+  })
+
   test('before the first weight leaves nothing to guard', async () => {
     const cluster = guardedCluster()
     cluster.canaryStatus = { ...cluster.canaryStatus!, conditions: [] }
@@ -304,6 +314,48 @@ describe('a run whose time is over', () => {
     expect(handedOverBy(second.lease!.spec!.holderIdentity!)).toMatch(/^run 7 /)
   })
 
+  /** Another run that is alive holds the Lease of the frontend; `whyIdle`: of the frontend. */
+  const besideAnotherRun = async (whyIdle?: string) => {
+    const first = guardedCluster()
+    await first.promote(planWith(), endingIn(first, 60_000))
+    const second = guardedCluster(first)
+    second.virtualService.spec.http!.push({ route: [to('v1', 100, 'frontend'), to('v2', 0, 'frontend')] })
+    const { api, clock } = second
+    const get = api.get.bind(api)
+    const held = () => ({
+      ...first.lease,
+      metadata: { name: 'mesh-canary-frontend', namespace: 'shop' },
+      spec: { holderIdentity: 'run 9', leaseDurationSeconds: 30, renewTime: String(clock.time) },
+    })
+    const reading = (kind: string, namespace: string, name: string) =>
+      kind === 'Lease' && name.includes('frontend') ? Promise.resolve(held()) : get(kind as 'Lease', namespace, name)
+    Object.assign(api, { get: reading })
+    const own = '{ service: backend, interval: 100s, pollInterval: 1s, progressDeadline: 20s }'
+    const plan = configOf(
+      `{ namespace: shop, together: false, canaries: [${own}, { service: frontend, leaseWaitTimeout: 30m }] }`,
+    )
+    const ended = await second.promote(plan, {
+      ...endingIn(second, 60_000),
+      whyIdle: (service) => (service === 'frontend' ? whyIdle : undefined),
+    })
+    return { second, ended }
+  }
+
+  test('begins none while another one of its wave waits for another run', async () => {
+    const { second, ended } = await besideAnotherRun()
+    expect(ended).toMatchObject({ verdict: 'held', asPlanned: true, weight: 5, notStarted: 'prevented' })
+    expect(handedOverBy(second.lease!.spec!.holderIdentity!)).toMatch(/^run 7 /)
+  })
+
+  test('waits for no run where there is nothing to promote', async () => {
+    const { ended } = await besideAnotherRun('nothing to promote')
+    expect(stepsOf(ended)).toEqual([
+      [5, 'interrupted'],
+      [5, 'passed'],
+      [25, 'held'],
+    ])
+  })
+
   /** A second wave does not begin in the time of this run, in which the first is promoted. */
   const withLaterWave = async (together: boolean) => {
     const cluster = guardedCluster()
@@ -322,6 +374,19 @@ describe('a run whose time is over', () => {
     expect(ended).toMatchObject({ verdict: 'held', asPlanned: true, weight: 100 })
     expect(ended.reason).toContain(`${why} before all were promoted`)
     expect(savedPromotion(cluster.lease)?.state).toMatchObject({ phase: 'waiting', weight: 100 })
+  })
+
+  test.each([0, 50])('promotes it again where its weight has become %s since', async (weight) => {
+    const { cluster } = await withLaterWave(true)
+    cluster.setWeight(weight)
+    cluster.lease!.spec!.holderIdentity = ''
+    cluster.lease!.metadata.annotations![endedAnnotation] = `the guard set the weight to ${weight}`
+    const second = guardedCluster(cluster)
+    const single =
+      '{ namespace: shop, together: true, canaries: [{ service: backend, interval: 10s, pollInterval: 1s }] }'
+    const ended = await second.promote(configOf(single))
+    expect(ended).toMatchObject({ verdict: 'promoted', weight: 100 })
+    expect(second.weights).toEqual([100])
   })
 
   test('ends one that is promoted with `together: false`', async () => {

@@ -165,7 +165,7 @@ test('a rollback of the engine itself needs no abort', async () => {
   expect(aborts).toEqual([])
 })
 
-test('an engine that fails a rollout and leaves it its traffic was told to abort', async () => {
+test('an engine that fails a rollout and leaves it its traffic is told to abort', async () => {
   const { toEnd, aborts } = follow({ says: [moving, { ...failed, weight: 20 }], afterAbort: failed })
   expect(await toEnd()).toMatchObject({ verdict: 'rolled-back' })
   expect(aborts).not.toEqual([])

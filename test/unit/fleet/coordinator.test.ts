@@ -74,6 +74,42 @@ test('a held canary does not end the wait of the others: a failure after it stil
   expect(us!.failure()?.cluster).toBe('asia')
 })
 
+test('a held canary counts as looked at only once its cluster has looked: another one there may still be lost', async () => {
+  const { of } = twoClusters(1)
+  await Promise.all(['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` })))
+  const held = { failure: 'the canary of backend was not promoted', rollsBackOthers: false }
+  void of('eu').report(held)
+  const us = of('us').report({})
+  of('us').confirm()
+  expect(of('us').isFinal()).toBe(false)
+  void of('eu').report({ failure: 'the promotion of cart was lost', rollsBackOthers: true })
+  await us
+  expect(of('us').failure()).toEqual({ cluster: 'eu', reason: 'the promotion of cart was lost' })
+})
+
+test('the error of a run that has held its canary rolls nobody back', async () => {
+  const { of } = twoClusters(1)
+  await Promise.all(['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` })))
+  void of('eu').report({ failure: 'the canary of backend was not promoted', rollsBackOthers: false })
+  const us = of('us').report({})
+  of('us').confirm()
+  of('eu').ended({ failure: 'the run failed (the canary of backend was held)', rollsBackOthers: true })
+  await us
+  expect([of('us').isFinal(), of('us').failure()]).toEqual([true, undefined])
+})
+
+test('a cluster with a held canary still says that it has handed another one over', async () => {
+  const { of } = twoClusters(1)
+  await Promise.all(['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` })))
+  void of('eu').report({ failure: 'the canary of backend was not promoted', rollsBackOthers: false })
+  void of('eu').report({ handedOver: true })
+  of('eu').ended({})
+  const us = of('us').report({})
+  of('us').confirm()
+  await us
+  expect(of('us').isFinal()).toBe(false)
+})
+
 test('the error of a cluster that only waited rolls nobody back', async () => {
   const controller = new AbortController()
   const waves = { eu: 1, asia: 1, us: 2 }
@@ -85,6 +121,7 @@ test('the error of a cluster that only waited rolls nobody back', async () => {
   const promoted = asia!.report({})
   asia!.confirm()
   void eu!.report({ failure: 'the canary of backend was not promoted', rollsBackOthers: false })
+  eu!.confirm()
   await expect(turn).rejects.toThrow('was not promoted in the cluster eu')
   us!.ended({ failure: 'the run failed (the canary of backend was not promoted …)', rollsBackOthers: true })
   await promoted

@@ -10,7 +10,7 @@ import { FakeClock } from '../fake-clock.ts'
 import { configOf, to, virtualService } from '../fixtures.ts'
 import { twoClusters } from './two-clusters.ts'
 import type { ActivePromotion, RecoveryIntent } from '../../../src/canary/active-promotion.ts'
-import { watchWhileWaiting } from '../../../src/canary/other-clusters.ts'
+import { tellOfFailure, watchWhileWaiting } from '../../../src/canary/other-clusters.ts'
 import type { PromoteDeps } from '../../../src/canary/waves.ts'
 import type { EndedState, State } from '../../../src/canary/state/types.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
@@ -136,7 +136,7 @@ describe('two clusters', () => {
     us.virtualService = fakeCluster(50).virtualService
     await us.promote(config(), { others: { ...member, report } })
     expect(us.weight).toBe(0)
-    expect(reported).toEqual([{ failure: 'the canary of backend was not promoted', rollsBackOthers: false }])
+    expect(reported).toMatchObject([{ failure: 'the canary of backend was not promoted', rollsBackOthers: false }])
   })
 
   test('with `together: false` end independently of each other', async () => {
@@ -163,11 +163,33 @@ describe('two clusters', () => {
     const second = promoteIn(us, of('us'))
     await of('eu').turn({ server: 'https://eu.example' })
     const settled = of('eu').report(held)
+    of('eu').confirm()
     await expect(second).rejects.toThrow('was not promoted in the cluster eu')
     of('us').ended({})
     await settled
     expect(of('us').failure()).toBeUndefined()
     expect(eu.weights).toEqual([])
+  })
+
+  test('a canary that fails after another one of its cluster was held rolls the other cluster back', async () => {
+    const { of, controller } = twoClusters(1)
+    await Promise.all(['eu', 'us'].map((name) => of(name).turn({ server: `https://${name}.example` })))
+    const ended = (run: ActivePromotion, verdict: string) => Object.assign(run.state, { verdict })
+    const [backend, cart] = [fakeRun('backend'), fakeRun('cart')]
+    const own = {
+      runs: [backend, cart],
+      isOutOfTime: false,
+      deps: { signal: controller.signal, clock: new FakeClock() },
+    }
+    ended(backend, 'held')
+    tellOfFailure(own, of('eu'))
+    const us = of('us').report({})
+    of('us').confirm()
+    expect(of('us').isFinal()).toBe(false)
+    ended(cart, 'rolled-back')
+    tellOfFailure(own, of('eu'))
+    await us
+    expect(of('us').failure()).toEqual({ cluster: 'eu', reason: 'the canary of cart was not promoted' })
   })
 
   test('one that cannot write its rollback rolls the other one back at once', async () => {

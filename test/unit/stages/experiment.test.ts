@@ -1,7 +1,7 @@
 // When the stage experiment injects nothing. test/unit/experiments tests what it does otherwise.
 import { expect, test } from 'vitest'
 import { createRecorder } from '../../../src/report/recorder.ts'
-import { emptyReport } from '../../../src/report/report.ts'
+import { emptyReport, type Report } from '../../../src/report/report.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
 import { experiment, runUntilOneIsLeft } from '../../../src/stages/experiment.ts'
 import type { EndedState, Recovery } from '../../../src/experiments/state/types.ts'
@@ -31,6 +31,18 @@ test('a run that has failed injects nothing: the fault would hide the cause', as
   const { context, lines } = contextFor(text, 'the canary of front was not promoted')
   expect(await experiment(context)).toEqual({ changed: false })
   expect(lines).toEqual(['the experiments did not run, because the run has failed before'])
+})
+
+test.each(['front', 'shop'])('says that it does not run while the promotion of %s is held', async (service) => {
+  const { context } = contextFor(text)
+  context.recorder.record({ promotions: [{ service, verdict: 'held' }] as Report['promotions'] })
+  const warnings: string[] = []
+  Object.assign(context.host, { warning: (line: string) => warnings.push(line) })
+  context.cluster.list = () => Promise.resolve([])
+  expect(await experiment(context)).toEqual({ changed: false })
+  expect(warnings).toEqual([
+    `the experiment trial did not run, because the promotion of ${service} is not over; it runs after the run that ends it`,
+  ])
 })
 
 test('warns of a GitOps controller that manages the rule which an overload changes', async () => {

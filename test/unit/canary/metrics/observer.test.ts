@@ -248,14 +248,15 @@ test('the observer always reads the same pods when there are more than maxPods, 
   expect(fake.sampledPods).toEqual(['c', 's1', 's2'])
   fake.counters = { ...fake.counters, s2: served(13) }
   expect(counts(await observer.sample()).stable).toEqual([3, 0])
-  expect(fake.notes).toEqual(['there are 5 stable pods: only the sidecars of 2 of them are read (`maxPods`)'])
+  expect(fake.notes).toEqual(['there are 4 stable pods: only the sidecars of 2 of them are read (`maxPods`)'])
 })
 
 test('the observer reads no more pods of a kind than requests that it may send in a second', async () => {
   const pods = Array.from({ length: 5 }, (_, index) => of('v1', `s${index}`))
   const fake = mesh([...pods, of('v2', 'c')], { c: served(10), s0: served(10), s1: served(10), s2: served(10) })
   fake.limits = { requestsPerSecond: 3 }
-  await fake.observe('maxPods: 4')
+  const { sample } = await fake.observe('maxPods: 4')
+  await sample()
   expect(fake.sampledPods).toEqual(['c', 's0', 's1', 's2'])
   expect(fake.notes.join()).toContain('only the sidecars of 3 of them are read (`limits.requestsPerSecond`)')
 })
@@ -274,6 +275,43 @@ test('the observer reads fewer pods when other promotions share the rate of requ
     ['c', 's0'],
     ['c', 's0'],
   ])
+})
+
+test('the observer counts a pod that made room for another from its next reading on', async () => {
+  const fake = mesh(
+    ['a', 'b', 'c'].map((name) => of('v2', name)),
+    { a: served(0), b: served(0), c: served(0) },
+  )
+  let most = 3
+  fake.mostOfEachKind = () => most
+  const { sample } = await fake.observe()
+  most = 2
+  await sample()
+  fake.counters = { ...fake.counters, c: served(9_000) }
+  await sample()
+  fake.pods = fake.pods.slice(1)
+  expect(counts(await sample()).canary).toEqual([0, 0])
+  fake.counters = { ...fake.counters, c: served(9_010) }
+  expect(counts(await sample()).canary).toEqual([10, 0])
+})
+
+test('a caller that made room for another is not silent', async () => {
+  const fake = mesh([of('v1', 'a'), of('v2', 'b'), ...['x', 'y', 'z'].map(client)], {})
+  const serveTo = (count: number) => {
+    const [own, calls] = [served(count), called(count)]
+    fake.counters = { a: own, b: own, x: calls, y: calls, z: calls }
+  }
+  serveTo(0)
+  const { sample } = await fake.observe('maxPods: 2')
+  const all = fake.pods
+  const isSilent = async (count: number, pods: Pod[]) => {
+    serveTo(count)
+    fake.pods = pods
+    return [(await sample()).observed.callersSilent ?? false, fake.sampledPods.slice(2)]
+  }
+  expect(await isSilent(10, all)).toEqual([false, ['x', 'y']])
+  expect(await isSilent(20, all.toSpliced(2, 1))).toEqual([false, ['y', 'z']])
+  expect(await isSilent(30, all)).toEqual([false, ['x', 'y']])
 })
 
 test('the observer finds the callers among more clients than maxPods', async () => {

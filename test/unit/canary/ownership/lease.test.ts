@@ -4,6 +4,7 @@ import {
   isLeftUnfinished,
   LeaseLost,
   seizeLease,
+  waitForFreeLease,
   type ClaimOptions,
 } from '../../../../src/canary/ownership/lease.ts'
 import {
@@ -53,6 +54,16 @@ function runFor(more: Partial<ClaimOptions> = {}): ClaimOptions & { notes: strin
 }
 
 describe('a run that wants the Lease', () => {
+  test('waits for a lost run only once', async () => {
+    const cluster = new FakeLeaseCluster(leaseHeldBy('run 6'))
+    const run = runFor()
+    const observed = await waitForFreeLease(cluster.api, run)
+    const waitedMs = clock.time
+    await claimLease(cluster.api, { ...run, observed })
+    expect([waitedMs, clock.time]).toEqual([30_000, 30_000])
+    expect(run.notes.at(-1)).toBe('run 6 stopped renewing the Lease of backend: this run takes over')
+  })
+
   test('creates it when there is none', async () => {
     const cluster = new FakeLeaseCluster()
     const claim = await claimLease(cluster.api, runFor({ leaseMs: 45_500 }))
