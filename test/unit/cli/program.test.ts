@@ -208,7 +208,7 @@ test('with json, standard output has only the report, and every file is written,
   expect(JSON.parse(out)).toMatchObject({ outcome: 'success', namespace: 'of-file' })
   expect(file('mesh.json')).toBe(out)
   expect(err).toContain('kind: VirtualService')
-  expect(file('mesh.env')).toBe(`MESH_CHANGED=0\nMESH_REPORT=${join(folder, 'out/mesh.json')}\n`)
+  expect(file('mesh.env')).toBe(`MESH_REPORT=${join(folder, 'out/mesh.json')}\n`)
   expect(file('mesh.md')).toMatch(/^## 📋 Rendered the config's objects; .*; nothing was changed\n/)
   expect(file('mesh.xml')).toContain('<testcase classname="mesh-canary.of-file" name="run"')
 })

@@ -168,16 +168,13 @@ describe('the injector', () => {
   test('notices that one of its pods is replaced, also by one of the same name', async () => {
     let pods = ['p0', 'p1'].map(uidOf)
     const cut = `{ chaosMesh: { kind: NetworkChaos, spec: ${JSON.stringify(cutSpec)} } }`
-    const { inject, takeAffected, findDisturbances } = await injector(
-      experimentOf('maxAffected: 100%', cut),
-      () => pods,
-    )
-    await inject(0)
+    const fault = await injector(experimentOf('maxAffected: 100%', cut), () => pods)
+    await fault.inject(0)
     current = { ...current, ...statusOf({ pods: 2 }) }
-    expect(await takeAffected()).toBe(2)
-    expect(await findDisturbances()).toEqual([])
+    expect(await fault.takeAffected()).toBe(2)
+    expect(await fault.findDisturbances()).toEqual([])
     pods = [pods[0]!, pod({ metadata: { name: 'p1', uid: 'another', namespace: 'shop' } })]
-    expect(await findDisturbances()).toEqual(['NetworkChaos shop/x acts on only 1 of 2 pods: the others were replaced'])
+    expect(await fault.findDisturbances()).toEqual(['NetworkChaos shop/x acts on only 1 of 2 pods: the others were replaced'])
   })
 
   test('has removed it only when the object is gone', async () => {

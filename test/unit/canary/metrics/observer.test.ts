@@ -255,8 +255,8 @@ test('the observer reads no more pods of a kind than requests that it may send i
   const pods = Array.from({ length: 5 }, (_, index) => of('v1', `s${index}`))
   const fake = mesh([...pods, of('v2', 'c')], { c: served(10), s0: served(10), s1: served(10), s2: served(10) })
   fake.limits = { requestsPerSecond: 3 }
-  const { sample } = await fake.observe('maxPods: 4')
-  await sample()
+  const observer = await fake.observe('maxPods: 4')
+  await observer.sample()
   expect(fake.sampledPods).toEqual(['c', 's0', 's1', 's2'])
   expect(fake.notes.join()).toContain('only the sidecars of 3 of them are read (`limits.requestsPerSecond`)')
 })
@@ -284,15 +284,15 @@ test('the observer counts a pod that made room for another from its next reading
   )
   let most = 3
   fake.mostOfEachKind = () => most
-  const { sample } = await fake.observe()
+  const observer = await fake.observe()
   most = 2
-  await sample()
+  await observer.sample()
   fake.counters = { ...fake.counters, c: served(9_000) }
-  await sample()
+  await observer.sample()
   fake.pods = fake.pods.slice(1)
-  expect(counts(await sample()).canary).toEqual([0, 0])
+  expect(counts(await observer.sample()).canary).toEqual([0, 0])
   fake.counters = { ...fake.counters, c: served(9_010) }
-  expect(counts(await sample()).canary).toEqual([10, 0])
+  expect(counts(await observer.sample()).canary).toEqual([10, 0])
 })
 
 test('a caller that made room for another is not silent', async () => {
@@ -302,12 +302,12 @@ test('a caller that made room for another is not silent', async () => {
     fake.counters = { a: own, b: own, x: calls, y: calls, z: calls }
   }
   serveTo(0)
-  const { sample } = await fake.observe('maxPods: 2')
+  const observer = await fake.observe('maxPods: 2')
   const all = fake.pods
   const isSilent = async (count: number, pods: Pod[]) => {
     serveTo(count)
     fake.pods = pods
-    return [(await sample()).observed.callersSilent ?? false, fake.sampledPods.slice(2)]
+    return [(await observer.sample()).observed.callersSilent ?? false, fake.sampledPods.slice(2)]
   }
   expect(await isSilent(10, all)).toEqual([false, ['x', 'y']])
   expect(await isSilent(20, all.toSpliced(2, 1))).toEqual([false, ['y', 'z']])
@@ -363,12 +363,12 @@ test('the observer shows what reached the canary even if no caller counts it', a
 
 test('the observer says from the first such sample on that a Telemetry hides which requests failed', async () => {
   const fake = mesh([of('v1', 'a'), of('v2', 'b')], { a: served(0), b: served(0) })
-  const { sample } = await fake.observe()
-  expect((await sample()).observed).not.toHaveProperty('unreadable')
+  const observer = await fake.observe()
+  expect((await observer.sample()).observed).not.toHaveProperty('unreadable')
   fake.counters['b'] = { 'istio_requests_total{reporter="destination",response_code="5xx"}': 50 }
   const unreadable =
     'the counters of the sidecars carry response_code "5xx", so they do not tell which requests failed: ' +
     'let the Telemetry keep the tag response_code as Istio sets it, and run again'
-  expect((await sample()).observed).toMatchObject({ complete: true, unreadable })
-  expect((await sample()).observed).toMatchObject({ unreadable })
+  expect((await observer.sample()).observed).toMatchObject({ complete: true, unreadable })
+  expect((await observer.sample()).observed).toMatchObject({ unreadable })
 })
