@@ -1,9 +1,0 @@
-import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
-import{a as d}from"./chunk-OZRDB43F.js";import{a as g}from"./chunk-BW7Z6GAH.js";import{styleText as h}from"node:util";function J(r,e,u=process.stderr){let a=0,s=v(r,e),i=(t,n,l=r)=>h(t,n,{stream:l}),c=t=>s.above(r,t===""?`
-`:`${"  ".repeat(a)}${t}
-`),f=e.GITHUB_ACTIONS?g:t=>t,o=(t,n)=>f(w(t)).split(`
-`).forEach(n);return{info:t=>o(t,c),warning:t=>o(t,n=>c(`${i("yellow","warning:")} ${n}`)),error:t=>o(t,n=>s.above(u,`${i("red","error:",u)} ${n}
-`)),live:s.show,isLive:s.isLive,success:t=>o(t,n=>c(i("green",n))),group:async(t,n)=>{e.GITLAB_CI&&r.write(m("start",t)),c(i("bold",t)),a++;try{return await n()}finally{a--,e.GITLAB_CI&&r.write(`${m("end",t)}
-`)}}}}function v(r,{CI:e,TERM:u}){let a=r.isTTY&&!e&&u!=="dumb",s=[],i=[],c=f=>{let{columns:o,rows:t}=y(r),n=i.reduce((l,b)=>l+Math.max(1,Math.ceil(p(b)/o)),0);n>0&&r.write(`\x1B[${Math.min(n,t-1)}A\x1B[0J`),f(),i=T(s,t-1).map(l=>$(o-1,l)),i.length>0&&r.write(i.map(l=>`${l}
-`).join(""))};return{isLive:a,above:(f,o)=>c(()=>{f.write(o)}),show:f=>{a&&c(()=>s=f.map(o=>w(o).replace(/[\n\t]/g," ")))}}}function y({columns:r,rows:e}){return{columns:r||80,rows:Math.max(2,e||24)}}var S=/[\u1100-\u1fff\u2300-\u23ff\u25fd\u25fe\u2600-\u27bf\u2b00-\u2bff\u2e80-\u{10ffff}]/u;function p(r){return Array.from(r).reduce((e,u)=>e+(S.test(u)?2:1),0)}function $(r,e){let u=Array.from(e),a=0,s=u.findIndex(i=>(a+=p(i))>r);return s<0?e:u.slice(0,s).join("")}function T(r,e){return r.length<=e?r:[...r.slice(0,e-1),`\u2026 and ${r.length-e+1} more lines`]}function m(r,e){return`\x1B[0Ksection_${r}:${Math.floor(Date.now()/1e3)}:mesh_canary_${e.replace(/\W/g,"_")}\r\x1B[0K`}function w(r){return r.replace(/\r\n/g,`
-`).replace(x,"\uFFFD")}var x=new RegExp(String.raw`[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029${d}]`,"g");export{J as a};

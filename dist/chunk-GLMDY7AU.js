@@ -1,0 +1,2 @@
+import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
+import{d}from"./chunk-J2KS52ZC.js";import{isDeepStrictEqual as f}from"node:util";var s=["headers","queryParams"];function C(n,i){let e=s.filter(o=>o in n&&o in i).map(o=>[o,{...n[o],...i[o]}]);return{...n,...i,...Object.fromEntries(e)}}function m(n,i){let t=r(d(n,...s),d(i,...s));if(t!==void 0)return t;for(let e of s){let o=r(n[e]??{},i[e]??{});if(o!==void 0)return`${e}.${o}`}}function r(n,i){return Object.keys(n).find(t=>t in i&&!f(n[t],i[t]))}export{C as a,m as b};

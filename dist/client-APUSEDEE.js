@@ -1,0 +1,2 @@
+import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
+import{a,b,c}from"./chunk-FCVFKRG4.js";import"./chunk-AEQEHIFY.js";import"./chunk-B3EI3U6N.js";import"./chunk-UQO3U7SM.js";import"./chunk-242ME2UT.js";import"./chunk-DMPBY6LY.js";import"./chunk-XPGGDH7A.js";import"./chunk-UCBXNAMS.js";import"./chunk-XB4XJDJY.js";import"./chunk-4DQUIQAA.js";import"./chunk-2OG2BR2L.js";import"./chunk-TIQ2RXAT.js";export{b as createClient,a as fieldManager,c as urgent};

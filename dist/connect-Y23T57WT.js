@@ -1,0 +1,2 @@
+import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
+import{a,b,c}from"./chunk-U3R4KFQS.js";import"./chunk-6SJTUKX2.js";import"./chunk-V2PYDIF2.js";import"./chunk-MQ5K6EMS.js";import"./chunk-QTZJW3NL.js";import"./chunk-XPGGDH7A.js";import"./chunk-UCBXNAMS.js";import"./chunk-XWYNZHBO.js";import"./chunk-TIQ2RXAT.js";export{a as NoKubeconfig,b as connection,c as secretsOf};
