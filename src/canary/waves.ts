@@ -27,7 +27,10 @@ export type PromoteDeps = PromotionDeps & {
   follow: (plan: CanaryConfig, watched: WatchedObjects, shared: SharedReaders) => Promise<ActivePromotion | Idle>
 }
 
-/** The promotions ended early, because one could not start or the run was cancelled. `promotions`: how those that had begun ended. */
+/**
+ * The promotions ended early, because one could not start or the run was cancelled. `promotions`: how those that had begun
+ * ended.
+ */
 export class PromotionsStopped extends Error {
   readonly promotions: Promotion[]
 

@@ -1,5 +1,5 @@
-// Finds what bypasses the split of each canary, or moves unjudged: in the objects that the config asks for, and in the cluster as it will
-// be when they are written.
+// Finds what bypasses the split of each canary, or moves unjudged: in the objects that the config asks for, and in the
+// cluster as it will be when they are written.
 import { isDeepStrictEqual } from 'node:util'
 import { findBypasses, type PendingRoutes } from '../canary/traffic/bypasses.ts'
 import { unjudgedRoutes } from '../canary/traffic/unjudged-routes.ts'

@@ -19,7 +19,8 @@ import { hashOfTemplate, lastingAnnotations, releaseHash, withoutReloads } from 
 import type { ReleaseAdoption } from './context.ts'
 
 /**
- * `template`: the hash of the canary's pod template that was promoted. `timeoutMs`: how long the rollout may take. `isDrained`: waits, and returns whether the canary serves nothing.
+ * `template`: the hash of the canary's pod template that was promoted. `timeoutMs`: how long the rollout may take.
+ * `isDrained`: waits, and returns whether the canary serves nothing.
  * `confirmLease` rejects if another run holds the promotion now. `release`: for a canary that the run created.
  */
 export type AdoptDeps = {

@@ -22,7 +22,8 @@ import type { Timeline } from './timeline.ts'
 /**
  * `forward` opens a connection to a port of a pod. `warn`: shows a line, and adds it to the report's warnings. `created`:
  * the canary that this run created for a service. `readSidecars`: shared by the promotions of a run. `clusterOfFleet`: what
- * hooks are told of the cluster. `unreadGateways`: those that send a service requests, and whose pods the account may not look for.
+ * hooks are told of the cluster. `unreadGateways`: those that send a service requests, and whose pods the account may not
+ * look for.
  */
 export type PromotionDeps = SessionDeps & {
   readSidecars?: (metrics: MetricNames) => CounterReader
@@ -123,8 +124,8 @@ export type NotStarted = 'nothing-to-do' | 'prevented'
 
 /**
  * An ended promotion, for the report. `error`: what went wrong besides the verdict. `rolledBackWith`: the service whose
- * failure rolled this one back too. `secondsToSafe`: from writing weight 0 until the canary's last request ended. `notStarted`: why
- * this run did not start it.
+ * failure rolled this one back too. `secondsToSafe`: from writing weight 0 until the canary's last request ended.
+ * `notStarted`: why this run did not start it.
  */
 export type Promotion = EndedState & {
   plan: CanaryConfig

@@ -9,8 +9,8 @@ import type { Clock } from '../../runtime/clock.ts'
 export type SampleRequests = () => Promise<{ served: number; unserved?: number } | undefined>
 
 /**
- * `perSecond`: the canary's usual rate, so that a pause is not mistaken for the end; 0 if nobody knows it. `isOver`: there is no reason to
- * wait any longer.
+ * `perSecond`: the canary's usual rate, so that a pause is not mistaken for the end; 0 if nobody knows it. `isOver`: there
+ * is no reason to wait any longer.
  */
 export type DrainOptions = {
   timeoutMs: number

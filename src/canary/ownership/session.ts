@@ -27,8 +27,8 @@ import { startGuard, type ApplyGuard, type SessionGuard } from './session-guard.
 import { outcomeRecord, readOutcome, writeOutcome, type OutcomeRecord } from './outcome-record.ts'
 
 /**
- * `run`: the run's address or name; `readGuardProgram`: the guard's source text; `redact` removes secrets. `observedLease`: what the
- * run has seen of the Lease while it waited for it.
+ * `run`: the run's address or name; `readGuardProgram`: the guard's source text; `redact` removes secrets. `observedLease`:
+ * what the run has seen of the Lease while it waited for it.
  */
 export type SessionDeps = {
   run: string

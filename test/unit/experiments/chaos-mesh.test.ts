@@ -174,7 +174,9 @@ describe('the injector', () => {
     expect(await fault.takeAffected()).toBe(2)
     expect(await fault.findDisturbances()).toEqual([])
     pods = [pods[0]!, pod({ metadata: { name: 'p1', uid: 'another', namespace: 'shop' } })]
-    expect(await fault.findDisturbances()).toEqual(['NetworkChaos shop/x acts on only 1 of 2 pods: the others were replaced'])
+    expect(await fault.findDisturbances()).toEqual([
+      'NetworkChaos shop/x acts on only 1 of 2 pods: the others were replaced',
+    ])
   })
 
   test('has removed it only when the object is gone', async () => {
