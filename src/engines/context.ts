@@ -10,9 +10,10 @@ import type { Engine } from './engine.ts'
 import type { EventLog } from './event-log.ts'
 
 /**
- * `from`: the revision when the run began; empty if any that begins is the one to follow. `isBegun`: the
- * engine rolled that out already, so it is the one to follow; otherwise another one has to come. `template`: what the objects have to ask for while the run follows. `plan`: with the versions and
- * the weights of the engine. `resumeAt`: the pause to end once the evidence suffices.
+ * `from`: the revision when the run began; empty if any that begins is the one to follow. `isBegun`: the engine rolled that
+ * out already, so it is the one to follow; otherwise another one has to come. `template`: what the objects have to ask for
+ * while the run follows. `plan`: with the versions and the weights of the engine. `resumeAt`: the pause to end once the
+ * evidence suffices.
  */
 export type FollowContext = {
   cluster: Cluster
