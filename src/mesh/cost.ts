@@ -103,7 +103,7 @@ export async function meshCost(
  */
 export function changesRequests({ set, overlays = [] }: Pick<IstioConfig, 'set' | 'overlays'>): boolean {
   const texts = [...set, ...readOverlays(overlays).map(({ content }) => content)]
-  return texts.some((text) => /resources|enabled/i.test(text))
+  return texts.some((text) => /\bresources\b|\benabled\b/.test(text))
 }
 
 /** Karpenter publishes no status, but labels its nodes. */

@@ -50,7 +50,7 @@ export function without<T extends object>(object: T, patch: object): T {
 
 /** `fields`: as in managedFields. A list without keys is one value, which the API server protects as a whole. */
 function missing(wanted: unknown, fields: unknown = {}): string[][] {
-  if (wanted === undefined) return [[]]
+  if (wanted === undefined || wanted === null) return [[]]
   return Object.entries(fields as object).flatMap(([name, inside]) => {
     const key = name.slice(2)
     if (name.startsWith('f:'))
@@ -62,6 +62,6 @@ function missing(wanted: unknown, fields: unknown = {}): string[][] {
 /** `key`: such as `{"name":"http"}`. */
 function itemOf(list: unknown, key: string): unknown {
   const pairs = Object.entries(JSON.parse(key) as object)
-  const items = Array.isArray(list) ? (list as Record<string, unknown>[]) : []
-  return items.find((item) => pairs.every(([name, value]) => item[name] === value))
+  const items = Array.isArray(list) ? (list as (Record<string, unknown> | null)[]) : []
+  return items.find((item) => pairs.every(([name, value]) => item?.[name] === value))
 }

@@ -10,7 +10,7 @@ import {
   titleOf,
   type VirtualService,
 } from '../cluster/objects.ts'
-import { listReadableEverywhere } from '../cluster/readable.ts'
+import { listReadable, listReadableEverywhere } from '../cluster/readable.ts'
 import { ConfigError } from '../config/error.ts'
 import { stringify } from '../yaml/stringify.ts'
 import { isVisibleTo } from './conflicts/export-to.ts'
@@ -19,7 +19,7 @@ import { foreignFields, foreignFieldText, removalOf, without } from './foreign-f
 import { isInForce } from './in-force.ts'
 import { keepWeights, noWeightRules, replacedBy, type WeightRules } from './weights/kept-weights.ts'
 import { isUnclaimed, withOwnerMarks, obsolete, ownedBy, foreignOwner, type Owner } from './owned-objects.ts'
-import { isRouted } from './routes.ts'
+import { fullHost, isRouted } from './routes.ts'
 import { lostSubsets, usesSubset } from './subsets.ts'
 import { settleAll } from '../runtime/settle-all.ts'
 
@@ -158,15 +158,39 @@ async function usedSubsetFaults(
   const routes = await listReadableEverywhere<VirtualService>(cluster, 'VirtualService', [namespace])
   if (routes.unread.length > 0) onUnread(unreadWarning(losses, routes.unread))
   const others = routes.objects.filter((object) => !own.has(keyOf(object)))
-  return losses.flatMap(({ rule, name }) =>
+  const used = losses.flatMap(({ rule, name }) =>
     others
       .filter((other) => usesSubset(other, rule, name) && isVisibleTo(rule, other.metadata.namespace ?? ''))
-      .map(
-        (other) =>
-          `policies: the ${titleOf(rule)} would lose the subset ${name}, but the ${titleOf(other)}, ` +
-          'which this config does not own, sends traffic there; change that object first, or keep the subset',
-      ),
+      .map((other) => ({ rule, name, other })),
   )
+  const hasOwn = await ownSubsets(
+    cluster,
+    used.map(({ other }) => other).filter(({ metadata }) => metadata.namespace !== namespace),
+  )
+  return used
+    .filter(({ rule, name, other }) => !hasOwn(rule, name, other))
+    .map(
+      ({ rule, name, other }) =>
+        `policies: the ${titleOf(rule)} would lose the subset ${name}, but the ${titleOf(other)}, ` +
+        'which this config does not own, sends traffic there; change that object first, or keep the subset',
+    )
+}
+
+/** For their own callers, Istio prefers the DestinationRules of the callers' namespace to those of the service. */
+async function ownSubsets(
+  cluster: Cluster,
+  routes: readonly VirtualService[],
+): Promise<(rule: DestinationRule, subset: string, route: VirtualService) => boolean> {
+  const namespaces = [...new Set(routes.map(({ metadata }) => metadata.namespace ?? ''))]
+  const { objects } = await listReadable<DestinationRule>(cluster, 'DestinationRule', namespaces)
+  const hostOfRule = ({ metadata, spec }: DestinationRule) => fullHost(spec.host, metadata.namespace ?? '')
+  return (rule, subset, route) =>
+    objects.some(
+      (each) =>
+        each.metadata.namespace === route.metadata.namespace &&
+        hostOfRule(each) === hostOfRule(rule) &&
+        (each.spec.subsets ?? []).some(({ name }) => name === subset),
+    )
 }
 
 function unreadWarning(losses: readonly { rule: DestinationRule; name: string }[], unread: readonly string[]): string {
@@ -205,11 +229,16 @@ async function planWrite(cluster: Cluster, object: KubeObject, before: KubeObjec
 function foreignRemoval(object: KubeObject, before: KubeObject): object | undefined {
   const foreign = foreignFields(object, before, movers)
   if (foreign.length === 0) return undefined
-  const removal = isUnclaimed(before) ? removalOf(foreign) : undefined
-  if (removal) return removal
+  const removal = removalOf(foreign)
+  if (removal && isUnclaimed(before)) return removal
+  const { name, namespace = '' } = object.metadata
+  // Nobody may look after the field any more, such as after a migration from another tool.
+  const command =
+    removal &&
+    `kubectl --namespace ${namespace} patch ${object.kind.toLowerCase()} ${name} --type merge --patch '${JSON.stringify(removal)}'`
   throw new ConfigError(
     `${titleOf(object)} has fields that another manager owns: ${foreign.map(foreignFieldText).join('; ')}, which this ` +
-      'config lacks; remove them there, or add them here',
+      `config lacks; remove them there${command ? ` (\`${command}\`)` : ''}, or add them here`,
   )
 }
 

@@ -22,7 +22,9 @@ export async function keptControlPlanes(
 export async function keptParts(cluster: Cluster, all: readonly ControlPlane[], takesOver: boolean): Promise<string[]> {
   const planes = await keptControlPlanes(cluster, all, takesOver)
   if (planes.length > 0 || takesOver) return planes
-  return [...(await outsidePlanes(cluster, all)), ...(await foreignCrds(cluster, all))]
+  // Beside a control plane of its own, the run has installed the CRDs too, whoever had them before.
+  if (all.length > 0) return outsidePlanes(cluster, all)
+  return [...(await outsidePlanes(cluster, all)), ...(await foreignCrds(cluster))]
 }
 
 /** A cluster that another one's control plane serves has its injector and no istiod. */
@@ -40,10 +42,8 @@ async function outsidePlanes(cluster: Cluster, all: readonly ControlPlane[]): Pr
 }
 
 /** After a takeover they still have the marks of their first installer. */
-async function foreignCrds(cluster: Cluster, all: readonly ControlPlane[]): Promise<string[]> {
-  const revisions = new Set([defaultRevision, ...all.map(({ revision }) => revision)])
-  const records = await Promise.all([...revisions].map((revision) => readRecord(cluster, revision)))
-  if (records.some((record) => record?.takenOverFrom !== undefined)) return []
+async function foreignCrds(cluster: Cluster): Promise<string[]> {
+  if ((await readRecord(cluster, defaultRevision))?.takenOverFrom !== undefined) return []
   const crds = await cluster.list<KubeObject>('CustomResourceDefinition').catch(emptyWhenUnread)
   const [marked] = crds.filter(
     ({ metadata }) => metadata.name.endsWith('.istio.io') && installerMarkedOn(metadata) !== undefined,

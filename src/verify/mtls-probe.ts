@@ -2,7 +2,7 @@
 // server's pod proxy, which is outside the mesh. A proxy must refuse it in STRICT mode, and answer it in PERMISSIVE and
 // DISABLE mode.
 import pMap from 'p-map'
-import { ApiError, isNotFound } from '../cluster/api-error.ts'
+import { ApiError, isForbidden, isNotFound } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { systemNamespace, titleOf, type Pod, type Service } from '../cluster/objects.ts'
 import { isLive, isReady } from '../cluster/pods.ts'
@@ -135,15 +135,17 @@ async function requestPlaintext(cluster: Cluster, { metadata }: Pod, port: numbe
     if (isNotFound(error) && message.startsWith(`pods "${metadata.name}`)) return { seen: 'gone' }
     const isFromServer = error instanceof ApiError && error.status !== 0
     if (isFromServer && /connection reset|: EOF/.test(message)) return { seen: 'refused' }
-    if (isFromServer && (/malformed HTTP response/.test(message) || isPodsAnswer(error))) return { seen: 'answered' }
+    if (isFromServer && (/malformed HTTP response/.test(message) || (await isPodsAnswer(cluster, error))))
+      return { seen: 'answered' }
     return { seen: 'unclear', note: `the plaintext request does not show the mode: ${message}` }
   }
 }
 
 const apiServersWords =
-  /error trying to reach service|is forbidden: User |Internal error occurred|unable to handle the request/
+  /error trying to reach service|is forbidden: User |Internal error occurred|unable to handle the request|Too many requests, please try again later/
 
-/** The API server answers 401 and 429 itself, too, so these do not show whose answer they are. */
-function isPodsAnswer({ status, message }: ApiError): boolean {
-  return ![401, 429].includes(status) && !apiServersWords.test(message)
+/** An application may answer 401, and the API server may: then it refuses this account's next request as well. */
+async function isPodsAnswer(cluster: Cluster, { status, message }: ApiError): Promise<boolean> {
+  if (status !== 401) return !apiServersWords.test(message)
+  return cluster.get('Namespace', undefined, systemNamespace).then(() => true, isForbidden)
 }

@@ -263,6 +263,7 @@ test.each([
   [['profile=demo', 'meshConfig.accessLogFile=/dev/stdout'], false],
   [['values.global.proxy.resources.requests.cpu=10m'], true],
   [['components.ingressGateways[0].enabled=false'], true],
+  [['values.pilot.autoscaleEnabled=false'], false],
 ])('the settings %j change the requests: %s', (set, changes) => {
   expect(changesRequests({ set })).toBe(changes)
 })

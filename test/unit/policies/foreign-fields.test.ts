@@ -31,7 +31,8 @@ describe('a field that somebody has added to a policy is an error', () => {
   test('that names the object, the manager and the field', async () => {
     await expect(planned(defaultDeny, [setBy('kubectl-edit', { 'f:rules': {} })], { rules: [{}] })).rejects.toThrow(
       'AuthorizationPolicy shop/default-deny has fields that another manager owns: "kubectl-edit" has set .spec.rules, ' +
-        'which this config lacks; remove them there, or add them here',
+        'which this config lacks; remove them there (`kubectl --namespace shop patch authorizationpolicy default-deny ' +
+        '--type merge --patch \'{"spec":{"rules":null}}\'`), or add them here',
     )
   })
 
@@ -41,6 +42,12 @@ describe('a field that somebody has added to a policy is an error', () => {
       policy('DestinationRule', 'backend', { host: 'backend', trafficPolicy: { outlierDetection: {} } }),
       { 'f:trafficPolicy': { '.': {}, 'f:tls': { '.': {}, 'f:mode': {} } } },
       '.spec.trafficPolicy.tls',
+    ],
+    [
+      'below a key that the config leaves empty',
+      policy('DestinationRule', 'backend', { host: 'backend', trafficPolicy: null }),
+      { 'f:trafficPolicy': { 'f:tls': {} } },
+      '.spec.trafficPolicy',
     ],
     [
       'in a list whose items have keys',

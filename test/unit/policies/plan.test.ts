@@ -238,8 +238,8 @@ describe('a subset to which a route of another namespace sends traffic', () => {
   const destination = { host: 'backend.shop.svc.cluster.local', subset: 'v2' }
   const theirs = policy('VirtualService', 'web', { hosts: ['shop.test'], http: [{ route: [{ destination }] }] })
   theirs.metadata.namespace = 'istio-ingress'
-  const planned = (live: Policy, onUnread?: (warning: string) => void, mayRead = true) => {
-    const { cluster } = recordingCluster([mine(live), theirs])
+  const planned = (live: Policy, onUnread?: (warning: string) => void, mayRead = true, more: Policy[] = []) => {
+    const { cluster } = recordingCluster([mine(live), theirs, ...more])
     const list: typeof cluster.list = (kind, namespace, query) =>
       mayRead || namespace !== undefined || kind !== 'VirtualService'
         ? cluster.list(kind, namespace, query)
@@ -251,6 +251,12 @@ describe('a subset to which a route of another namespace sends traffic', () => {
     await expect(planned(rule('v1', 'v2'))).rejects.toThrow(
       'would lose the subset v2, but the VirtualService istio-ingress/web, which this config does not own',
     )
+  })
+
+  test('may be removed if that namespace has a rule of its own, which its callers follow', async () => {
+    const own = policy('DestinationRule', 'backend', { host: destination.host, subsets: [{ name: 'v2' }] })
+    own.metadata.namespace = 'istio-ingress'
+    expect(await planned(rule('v1', 'v2'), undefined, true, [own])).toMatchObject([{ action: 'change' }])
   })
 
   test('may be removed if that namespace does not see it', async () => {

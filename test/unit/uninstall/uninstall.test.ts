@@ -642,6 +642,12 @@ describe('uninstall of a mesh whose parts belong to others', () => {
     expect(taking.calls).toContain('istioctl uninstall --purge -y')
   })
 
+  test('removes CRDs with the marks of Helm beside a control plane of its own', async () => {
+    const { cluster, removal, calls } = fakeMesh([...meshObjects(), helmCrd])
+    await uninstall(cluster, removal)
+    expect(calls).toContain('istioctl uninstall --purge -y')
+  })
+
   test('removes CRDs with the marks of the installer from which it took over', async () => {
     const record = { ...recordOf('default'), data: { takenOverFrom: 'Helm, as its release istio-system/istiod' } }
     record.metadata.name = 'mesh-canary-install'

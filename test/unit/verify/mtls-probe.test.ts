@@ -144,7 +144,14 @@ describe('the ports to probe', () => {
 describe('the plaintext probe', () => {
   const reach = (message: string) =>
     Promise.reject(new ApiError(503, `error trying to reach service: ${message} (HTTP 503)`))
-  const probe = (answer: () => Promise<unknown>, mode: Mode, pods: Pod[] = [withPorts], port = 'http') =>
+  const unauthorized = () => Promise.reject(new ApiError(401, 'Unauthorized (HTTP 401)'))
+  const probe = (
+    answer: () => Promise<unknown>,
+    mode: Mode,
+    pods: Pod[] = [withPorts],
+    port = 'http',
+    get: () => Promise<unknown> = () => Promise.resolve(undefined),
+  ) =>
     probeMtls(
       clusterWith({
         list: (kind: string, namespace: string) =>
@@ -158,6 +165,7 @@ describe('the plaintext probe', () => {
                   : [],
           ),
         pod: answer,
+        get,
       }),
       'shop',
       [],
@@ -235,7 +243,6 @@ describe('the plaintext probe', () => {
     ...(
       [
         [0, 'GET /api/v1/… did not end within 15 s'],
-        [401, 'Unauthorized (HTTP 401)'],
         [429, 'Too many requests, please try again later. (HTTP 429)'],
         [500, 'Internal error occurred: etcdserver: request timed out (HTTP 500)'],
         [503, 'the server is currently unable to handle the request (HTTP 503)'],
@@ -266,6 +273,11 @@ describe('the plaintext probe', () => {
     ],
   ])('%s', async (_, answer, mode, row) => {
     expect(await probe(answer, mode)).toEqual([{ pod: 'backend-1', port: 8080, expected: mode, ...row }])
+  })
+
+  test("tells an application's 401 from that of the API server, which refuses the next request as well", async () => {
+    expect(await probe(unauthorized, 'STRICT')).toMatchObject([{ seen: 'answered', ok: false }])
+    expect(await probe(unauthorized, 'STRICT', [withPorts], 'http', unauthorized)).toMatchObject([{ seen: 'unclear' }])
   })
 
   test('has no row for a pod that is gone meanwhile', async () => {
