@@ -63,45 +63,53 @@ function describeSilence(lastAt: number | undefined, isSeen: boolean, seconds: n
     : `no request to the canary ended ${watched}; none was seen before either, so nothing shows that the proxies follow the weight`
 }
 
-/** Watches for 10 s, and up to the timeout as long as the canary serves. */
+/**
+ * Watches for 10 s, and up to the timeout as long as the canary serves. A silence that begins before the timeout may end after
+ * it.
+ */
 export async function waitForDrain(
   sample: SampleRequests,
   { timeoutMs, perSecond, unconfirmedMs = unconfirmedByDefaultMs, isOver, clock, note }: DrainOptions,
 ): Promise<DrainResult> {
   const startedAt = clock.now()
   const elapsed = () => clock.now() - startedAt
-  let [total, served, servedAt, silentSamples, isNoted] = [0, 0, startedAt, 0, false]
+  const limitMs = Math.max(timeoutMs, unconfirmedMs)
+  let [served, unserved, servedAt, requestAt, silentSamples, isNoted] = [0, 0, -Infinity, startedAt, 0, false]
   const rate = (requests: number) => (1_000 * requests) / elapsed()
-  const silentMs = () => clock.now() - servedAt
-  while (!isOver() && silentMs() < unconfirmedMs && elapsed() < Math.max(timeoutMs, unconfirmedMs)) {
+  const isSilentSince = (time: number) =>
+    clock.now() - time >= silenceFor(Math.max(perSecond, rate(served + unserved)), timeoutMs)
+  const isWithinLimit = () => elapsed() < limitMs || silentSamples > 0
+  while (!isOver() && clock.now() - requestAt < unconfirmedMs && isWithinLimit()) {
     await clock.sleep(sampleMs)
     const sampled = await sample().catch(() => undefined)
     if (sampled === undefined) continue
     const requests = sampled.served + (sampled.unserved ?? 0)
-    total += requests
     served += sampled.served
+    unserved += sampled.unserved ?? 0
     silentSamples = requests === 0 ? silentSamples + 1 : 0
-    if (requests > 0) servedAt = clock.now()
-    if (silentSamples >= 2 && silentMs() >= silenceFor(Math.max(perSecond, rate(total)), timeoutMs)) {
-      const secondsToSafe = (servedAt - startedAt) / 1_000
-      const isSeen = total > 0 || perSecond > 0
-      note(describeSilence(total > 0 ? secondsToSafe : undefined, isSeen, elapsed() / 1_000))
+    if (sampled.served > 0) servedAt = clock.now()
+    if (requests > 0) requestAt = clock.now()
+    if (silentSamples >= 2 && isSilentSince(requestAt)) {
+      const secondsToSafe = (requestAt - startedAt) / 1_000
+      const hasRequests = served + unserved > 0
+      const isSeen = hasRequests || perSecond > 0
+      note(describeSilence(hasRequests ? secondsToSafe : undefined, isSeen, elapsed() / 1_000))
       return { kind: 'drained', ...(isSeen ? { secondsToSafe } : {}) }
     }
     if (!isNoted && elapsed() >= unconfirmedByDefaultMs) {
-      const serving =
-        served > 0 || total === 0
-          ? `the canary still serves ${rate(served).toFixed(1)} requests/s`
-          : `${rate(total).toFixed(1)} requests/s still reach no version`
-      note(`weight 0 is written, but ${serving}: waiting for the proxies (\`progressDeadline\`)`)
+      const what =
+        unserved > 0 && isSilentSince(servedAt)
+          ? `${rate(unserved).toFixed(1)} requests/s still reach no version`
+          : `the canary still serves ${rate(served).toFixed(1)} requests/s`
+      note(`weight 0 is written, but ${what}: waiting for the proxies (\`progressDeadline\`)`)
       isNoted = true
     }
   }
   const seconds = Math.round(elapsed() / 1_000)
-  if (total > 0 && silentMs() < unconfirmedMs && !isOver())
-    return served > 0
-      ? { kind: 'serving', perSecond: rate(served), seconds }
-      : { kind: 'unserved', perSecond: rate(total), seconds }
+  if (served + unserved > 0 && clock.now() - requestAt < unconfirmedMs && !isOver())
+    return unserved > 0 && isSilentSince(servedAt)
+      ? { kind: 'unserved', perSecond: rate(unserved), seconds }
+      : { kind: 'serving', perSecond: rate(served), seconds }
   const why = isOver() ? 'the run does not wait any longer' : 'its sidecars do not answer'
   note(`could not confirm within ${seconds} s that the canary drained: ${why}`)
   return { kind: isOver() ? 'stopped' : 'unknown' }

@@ -92,7 +92,7 @@ function unserved(
   return (
     `weight 0 is written, and ${seconds} s later ${perSecond.toFixed(1)} requests/s to ${service} still fail before they ` +
     "reach any version (Envoy's flags UH, NR, NC, UF, UO): they may be for " +
-    `${canary.name}, whose pods are gone or ejected, so nothing shows that the proxies follow the weight; see ` +
+    `${canary.name}, whose pods are gone or not ready, so nothing shows that the proxies follow the weight; see ` +
     '`istioctl proxy-status`, and the endpoints of both versions'
   )
 }
