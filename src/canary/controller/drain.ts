@@ -9,12 +9,13 @@ import type { Clock } from '../../runtime/clock.ts'
 export type SampleRequests = () => Promise<{ served: number; unserved?: number } | undefined>
 
 /**
- * `perSecond`: the canary's usual rate, so that a pause is not mistaken for the end; 0 if nobody knows it. `isOver`: there
- * is no reason to wait any longer.
+ * `perSecond`: the canary's usual rate, so that a pause is not mistaken for the end; 0 if nobody knows it. `isUnmoved`: the
+ * weight was 0 already, so no proxy has to follow. `isOver`: there is no reason to wait any longer.
  */
 export type DrainOptions = {
   timeoutMs: number
   perSecond: number
+  isUnmoved?: boolean
   /** How long to wait for an answer; by default 10 s. */
   unconfirmedMs?: number
   isOver: () => boolean
@@ -50,6 +51,9 @@ function silenceFor(perSecond: number, timeoutMs: number): number {
   return Math.min(unconfirmedByDefaultMs - sampleMs, Math.max(2 * sampleMs, needed))
 }
 
+/** How long a look for requests past the split lasts, where none is seen. */
+const unmovedSilenceMs = 2 * sampleMs
+
 /**
  * `lastAt`: seconds until its last request ended, if there was one. `isSeen`: it is known to have served before. The
  * counters show a request only when it ends: one that began before the weight changed may still be under way.
@@ -69,15 +73,17 @@ function describeSilence(lastAt: number | undefined, isSeen: boolean, seconds: n
  */
 export async function waitForDrain(
   sample: SampleRequests,
-  { timeoutMs, perSecond, unconfirmedMs = unconfirmedByDefaultMs, isOver, clock, note }: DrainOptions,
+  { timeoutMs, perSecond, isUnmoved, unconfirmedMs = unconfirmedByDefaultMs, isOver, clock, note }: DrainOptions,
 ): Promise<DrainResult> {
   const startedAt = clock.now()
   const elapsed = () => clock.now() - startedAt
   const limitMs = Math.max(timeoutMs, unconfirmedMs)
   let [served, unserved, servedAt, requestAt, silentSamples, isNoted] = [0, 0, -Infinity, startedAt, 0, false]
   const rate = (requests: number) => (1_000 * requests) / elapsed()
-  const isSilentSince = (time: number) =>
-    clock.now() - time >= silenceFor(Math.max(perSecond, rate(served + unserved)), timeoutMs)
+  const isSilentSince = (time: number) => {
+    const fastest = Math.max(perSecond, rate(served + unserved))
+    return clock.now() - time >= (isUnmoved && fastest === 0 ? unmovedSilenceMs : silenceFor(fastest, timeoutMs))
+  }
   const isWithinLimit = () => elapsed() < limitMs || silentSamples > 0
   while (!isOver() && clock.now() - requestAt < unconfirmedMs && isWithinLimit()) {
     await clock.sleep(sampleMs)
