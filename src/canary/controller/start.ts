@@ -50,7 +50,7 @@ export async function startPromotion(
   const template = templateOf(watched, split.namespace, selectors)
   const { pinned, routes } = await requireNoBypass(cluster, config, plan, selectors, currentObjects(watched.pods), note)
   const unread = deps.unreadGateways?.(plan.service) ?? []
-  requireReadGateways(unread, plan, canaryKeyOf(config, plan.service), currentObjects(watched.pods))
+  requireReadGateways(unread, plan, canaryKeyOf(config, plan.service), currentObjects(watched.pods), note)
   const session = await openSession(cluster, split, plan, template, selectors, { ...deps, note })
   try {
     requireOwnCanary(plan, templateOf(watched, split.namespace, selectors), deps)
