@@ -124,10 +124,10 @@ async function onlyReadable(cluster: Cluster, config: Config, pods: readonly Gat
   const watchedAnyway = [config.namespace, ...plans.flatMap(({ clients = [] }) => clients)]
   const isInPrometheus = plans.every(({ prometheus }) => prometheus?.counters === true)
   const rights = [rightOn('Pod', 'watch'), ...(isInPrometheus ? [] : [rightOn('Pod', 'get', { subresource: 'proxy' })])]
-  const missing = await Promise.all(
-    pods.map(({ namespace }) => (watchedAnyway.includes(namespace) ? [] : missingRights(cluster, namespace, rights))),
-  )
-  return pods.filter((_, i) => missing[i]!.length === 0)
+  const asked = pods.filter(({ namespace }) => !watchedAnyway.includes(namespace))
+  const missing = await Promise.all(asked.map(({ namespace }) => missingRights(cluster, namespace, rights)))
+  const denied = asked.filter((_, i) => missing[i]!.length > 0)
+  return pods.filter((each) => !denied.includes(each))
 }
 
 function forbidden(error: unknown): 'forbidden' {
