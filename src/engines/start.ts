@@ -8,6 +8,7 @@ import { initialState } from '../canary/state/start.ts'
 import type { VersionSelectors } from '../canary/workload/selectors.ts'
 import { urgent, type Cluster } from '../cluster/client.ts'
 import { titleOf } from '../cluster/objects.ts'
+import { canaryKeyOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { EngineType } from '../config/schema/engine.ts'
 import { hostOf } from '../policies/compile/names.ts'
@@ -76,7 +77,7 @@ export async function startFollowing(
     watched,
     deps,
     events: await followEvents(cluster, namespace, { kind: engine.kind, name, uid: live.object.metadata.uid }),
-    observe: await observing(cluster, followed, watched, deps),
+    observe: await observing(cluster, config, followed, watched, deps),
   }
   const state = initialState(context.plan, 0, deps.clock.now())
   return new FollowedRun(context, state, engine.selectors(live))
@@ -156,13 +157,15 @@ function resumeAt(
 
 async function observing(
   cluster: Cluster,
+  config: Config,
   { plan, split }: Followed,
   watched: WatchedObjects,
-  { note, readSidecars }: Pick<PromotionDeps, 'note' | 'readSidecars'>,
+  { note, warn: show, readSidecars }: Pick<PromotionDeps, 'note' | 'warn' | 'readSidecars'>,
 ): Promise<(selectors: VersionSelectors) => Promise<Observer>> {
   const defaults = await defaultRetryPolicies(cluster, note)
   const retries = (): RetryPolicy[] => retryPolicies(currentObjects(watched.routes), split, defaults)
-  const service = { namespace: split.namespace, host: hostOf(split.service, split.namespace), plan, retries }
+  const warn = (line: string) => show(`${canaryKeyOf(config, plan.service)}: ${line}`)
+  const service = { namespace: split.namespace, host: hostOf(split.service, split.namespace), plan, retries, warn }
   return (selectors) => {
     const observed = { ...service, ...selectors }
     const readCounters = counterReaderFor(cluster, observed, readSidecars)

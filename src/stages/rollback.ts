@@ -70,7 +70,7 @@ async function rollBackOne(context: StageContext, plan: CanaryConfig): Promise<R
         ? `the routes send all traffic of ${service} to ${stable.name}`
         : `the routes give ${canary.name} of ${service} no traffic: nothing changed`,
     )
-    const undrained = await undrainedOf(context, plan)
+    const undrained = await undrainedOf(context, plan, !changed)
     return { plan, changed, undrained, ...(await restoreAutoscaler(context, service)) }
   } catch (problem) {
     return { plan, changed: false, failure: `${service} was not rolled back: ${messageOf(problem)}` }
@@ -158,13 +158,15 @@ function rollbackVerdict(
 async function undrainedOf(
   { config, host, cluster }: StageContext,
   plan: CanaryConfig,
+  isUnmoved: boolean,
 ): Promise<Undrained | undefined> {
   try {
     // Versions that have pods in common can be checked as well.
     const { stable, canary } = await readSelectors(cluster, config, plan)
     if (stable instanceof SelectorFault) throw stable
     if (canary instanceof SelectorFault) throw canary
-    return await findUndrained(cluster, splitOf(config, plan), drainTarget(plan, { stable, canary }), host.info)
+    const target = { ...drainTarget(plan, { stable, canary }), isUnmoved }
+    return await findUndrained(cluster, splitOf(config, plan), target, host.info)
   } catch (problem) {
     const text = `this run cannot check whether ${plan.canary.name} of ${plan.service} still serves: ${messageOf(problem)}`
     return { kind: 'unseen', text }

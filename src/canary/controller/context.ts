@@ -22,8 +22,8 @@ import type { Timeline } from './timeline.ts'
 /**
  * `forward` opens a connection to a port of a pod. `warn`: shows a line, and adds it to the report's warnings. `created`:
  * the canary that this run created for a service. `readSidecars`: shared by the promotions of a run. `clusterOfFleet`: what
- * hooks are told of the cluster. `unreadGateways`: those that send a service requests, and whose pods the account may not
- * look for.
+ * hooks are told of the cluster. `unreadGateways`: those that send a service requests, and whose proxies this run does not
+ * all read.
  */
 export type PromotionDeps = SessionDeps & {
   readSidecars?: (metrics: MetricNames) => CounterReader

@@ -26,20 +26,30 @@ export async function drainSource(context: PromotionContext): Promise<DrainSourc
     : { sample: samplePrometheus(context, plan.prometheus), unconfirmedMs: slowestScrapesMs }
 }
 
-/** Where no pod of the canary can serve, the callers alone know whether their proxies still send requests to it. */
+/**
+ * The canary's own sidecars show what it serves, and its callers' what fails before it. Where a pod of it is ready, such
+ * failures may be stable's alone. Where no pod of it can answer, the callers alone know.
+ */
 export function sampleSidecars({ observer }: Pick<PromotionContext, 'observer'>): SampleRequests {
   return async () => {
     const { observed, canaryTries } = await observer.sample()
-    const isKnownByCallers = observer.canaries().every(getsNoRequests) && !observed.callersSilent
+    const canaries = observer.canaries()
+    const isKnownByCallers = canaries.every(getsNoRequests) && !observed.callersSilent
     if (!observed.complete && !isKnownByCallers) return undefined
-    return { served: canaryTries, unserved: observed.unserved?.violations ?? 0 }
+    return {
+      served: canaryTries,
+      ...(canaries.some(isEndpoint) ? {} : { unserved: observed.unserved?.violations ?? 0 }),
+    }
   }
+}
+
+function isEndpoint(pod: Pod): boolean {
+  return pod.metadata.deletionTimestamp === undefined && isReady(pod)
 }
 
 /** A pod that ends, or that is not ready and has no running sidecar. */
 function getsNoRequests(pod: Pod): boolean {
-  const isEnding = pod.metadata.deletionTimestamp !== undefined
-  return !hasRunningSidecar(pod) && (isEnding || !isReady(pod))
+  return !hasRunningSidecar(pod) && !isEndpoint(pod)
 }
 
 /** Counts only what was scraped since the last count: between two scrapes, every counter stands still. */

@@ -9,12 +9,13 @@ import type { Clock } from '../../runtime/clock.ts'
 export type SampleRequests = () => Promise<{ served: number; unserved?: number } | undefined>
 
 /**
- * `perSecond`: the canary's usual rate, so that a pause is not mistaken for the end; 0 if nobody knows it. `isOver`: there
- * is no reason to wait any longer.
+ * `perSecond`: the canary's usual rate, so that a pause is not mistaken for the end; 0 if nobody knows it. `isUnmoved`: the
+ * weight was 0 already, so no proxy has to follow. `isOver`: there is no reason to wait any longer.
  */
 export type DrainOptions = {
   timeoutMs: number
   perSecond: number
+  isUnmoved?: boolean
   /** How long to wait for an answer; by default 10 s. */
   unconfirmedMs?: number
   isOver: () => boolean
@@ -50,6 +51,9 @@ function silenceFor(perSecond: number, timeoutMs: number): number {
   return Math.min(unconfirmedByDefaultMs - sampleMs, Math.max(2 * sampleMs, needed))
 }
 
+/** How long a look for requests past the split lasts, where none is seen. */
+const unmovedSilenceMs = 2 * sampleMs
+
 /**
  * `lastAt`: seconds until its last request ended, if there was one. `isSeen`: it is known to have served before. The
  * counters show a request only when it ends: one that began before the weight changed may still be under way.
@@ -63,45 +67,55 @@ function describeSilence(lastAt: number | undefined, isSeen: boolean, seconds: n
     : `no request to the canary ended ${watched}; none was seen before either, so nothing shows that the proxies follow the weight`
 }
 
-/** Watches for 10 s, and up to the timeout as long as the canary serves. */
+/**
+ * Watches for 10 s, and up to the timeout as long as the canary serves. A silence that begins before the timeout may end after
+ * it.
+ */
 export async function waitForDrain(
   sample: SampleRequests,
-  { timeoutMs, perSecond, unconfirmedMs = unconfirmedByDefaultMs, isOver, clock, note }: DrainOptions,
+  { timeoutMs, perSecond, isUnmoved, unconfirmedMs = unconfirmedByDefaultMs, isOver, clock, note }: DrainOptions,
 ): Promise<DrainResult> {
   const startedAt = clock.now()
   const elapsed = () => clock.now() - startedAt
-  let [total, served, servedAt, silentSamples, isNoted] = [0, 0, startedAt, 0, false]
+  const limitMs = Math.max(timeoutMs, unconfirmedMs)
+  let [served, unserved, servedAt, requestAt, silentSamples, isNoted] = [0, 0, -Infinity, startedAt, 0, false]
   const rate = (requests: number) => (1_000 * requests) / elapsed()
-  const silentMs = () => clock.now() - servedAt
-  while (!isOver() && silentMs() < unconfirmedMs && elapsed() < Math.max(timeoutMs, unconfirmedMs)) {
+  const isSilentSince = (time: number) => {
+    const fastest = Math.max(perSecond, rate(served + unserved))
+    return clock.now() - time >= (isUnmoved && fastest === 0 ? unmovedSilenceMs : silenceFor(fastest, timeoutMs))
+  }
+  const isWithinLimit = () => elapsed() < limitMs || silentSamples > 0
+  while (!isOver() && clock.now() - requestAt < unconfirmedMs && isWithinLimit()) {
     await clock.sleep(sampleMs)
     const sampled = await sample().catch(() => undefined)
     if (sampled === undefined) continue
     const requests = sampled.served + (sampled.unserved ?? 0)
-    total += requests
     served += sampled.served
+    unserved += sampled.unserved ?? 0
     silentSamples = requests === 0 ? silentSamples + 1 : 0
-    if (requests > 0) servedAt = clock.now()
-    if (silentSamples >= 2 && silentMs() >= silenceFor(Math.max(perSecond, rate(total)), timeoutMs)) {
-      const secondsToSafe = (servedAt - startedAt) / 1_000
-      const isSeen = total > 0 || perSecond > 0
-      note(describeSilence(total > 0 ? secondsToSafe : undefined, isSeen, elapsed() / 1_000))
+    if (sampled.served > 0) servedAt = clock.now()
+    if (requests > 0) requestAt = clock.now()
+    if (silentSamples >= 2 && isSilentSince(requestAt)) {
+      const secondsToSafe = (requestAt - startedAt) / 1_000
+      const hasRequests = served + unserved > 0
+      const isSeen = hasRequests || perSecond > 0
+      note(describeSilence(hasRequests ? secondsToSafe : undefined, isSeen, elapsed() / 1_000))
       return { kind: 'drained', ...(isSeen ? { secondsToSafe } : {}) }
     }
     if (!isNoted && elapsed() >= unconfirmedByDefaultMs) {
-      const serving =
-        served > 0 || total === 0
-          ? `the canary still serves ${rate(served).toFixed(1)} requests/s`
-          : `${rate(total).toFixed(1)} requests/s still reach no version`
-      note(`weight 0 is written, but ${serving}: waiting for the proxies (\`progressDeadline\`)`)
+      const what =
+        unserved > 0 && isSilentSince(servedAt)
+          ? `${rate(unserved).toFixed(1)} requests/s still reach no version`
+          : `the canary still serves ${rate(served).toFixed(1)} requests/s`
+      note(`weight 0 is written, but ${what}: waiting for the proxies (\`progressDeadline\`)`)
       isNoted = true
     }
   }
   const seconds = Math.round(elapsed() / 1_000)
-  if (total > 0 && silentMs() < unconfirmedMs && !isOver())
-    return served > 0
-      ? { kind: 'serving', perSecond: rate(served), seconds }
-      : { kind: 'unserved', perSecond: rate(total), seconds }
+  if (served + unserved > 0 && clock.now() - requestAt < unconfirmedMs && !isOver())
+    return unserved > 0 && isSilentSince(servedAt)
+      ? { kind: 'unserved', perSecond: rate(unserved), seconds }
+      : { kind: 'serving', perSecond: rate(served), seconds }
   const why = isOver() ? 'the run does not wait any longer' : 'its sidecars do not answer'
   note(`could not confirm within ${seconds} s that the canary drained: ${why}`)
   return { kind: isOver() ? 'stopped' : 'unknown' }

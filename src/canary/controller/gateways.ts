@@ -11,6 +11,7 @@ import {
   type VirtualService,
 } from '../../cluster/objects.ts'
 import { listReadableEverywhere } from '../../cluster/readable.ts'
+import { missingRights, rightOn } from '../../cluster/rights.ts'
 import { allCanariesOf } from '../../config/names.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
 import { gatewaysOf, meshGateway } from '../../policies/merge/merge-hosts.ts'
@@ -20,7 +21,7 @@ import { rootsOf } from '../../policies/weights/testers.ts'
 /** The pods of a gateway in one namespace. */
 export type GatewayPods = { namespace: string; labelSelector: string }
 
-/** `unread`: of each service, the gateways whose pods this run may not look for. */
+/** `unread`: of each service, the gateways of which this run may not look for all pods, or not read their counters. */
 export type SplittingGateways = { pods: GatewayPods[]; unread: Map<string, string[]> }
 
 export async function findGateways(cluster: Cluster, config: Config): Promise<SplittingGateways> {
@@ -29,9 +30,15 @@ export async function findGateways(cluster: Cluster, config: Config): Promise<Sp
     const split = splitOf(config, plan)
     const splitting = routes.filter((each) => splitsTraffic(each, split))
     const refs = splitting.flatMap((each) => [each, ...rootsOf(each, routes)]).flatMap(gatewaysIn)
-    const found = await Promise.all(unique(refs).map(async (ref) => ({ ref, pods: await podsOf(cluster, ref) })))
-    const unread = found.filter(({ pods }) => !pods).map(({ ref }) => `Gateway ${ref.namespace}/${ref.name}`)
-    return { service: plan.service, pods: found.flatMap(({ pods }) => pods ?? []), unread }
+    const found = await Promise.all(
+      unique(refs).map(async (ref) => {
+        const pods = await podsOf(cluster, ref)
+        const read = await onlyReadable(cluster, config, pods ?? [])
+        return { ref, read, isUnread: !pods || read.length < pods.length }
+      }),
+    )
+    const unread = found.filter(({ isUnread }) => isUnread).map(({ ref }) => `Gateway ${ref.namespace}/${ref.name}`)
+    return { service: plan.service, pods: found.flatMap(({ read }) => read), unread }
   })
   const all = await Promise.all(perCanary)
   return {
@@ -43,16 +50,21 @@ export async function findGateways(cluster: Cluster, config: Config): Promise<Sp
 /** @throws Error if a gateway sends the service requests, and the proxies of no gateway are read. */
 export function requireReadGateways(
   unread: readonly string[],
-  { service }: CanaryConfig,
+  { service, clients = [], prometheus }: CanaryConfig,
   key: string,
   pods: readonly Pod[],
+  note: (line: string) => void,
 ): void {
-  if (unread.length === 0 || pods.some(isGatewayPod)) return
-  throw new Error(
-    `${key}: the ${unread.join(', ')} routes requests to ${service}, and this run may not look for its pods: it would not ` +
-      'see requests that fail there before they reach any version; name the namespace of these pods in `clients`, and bind ' +
-      'the ClusterRole mesh-canary-callers there (deploy/rbac/deliver.yaml)',
-  )
+  const namespaces = pods.filter(isGatewayPod).map(({ metadata }) => metadata.namespace ?? '')
+  // Whoever names the namespace of a gateway has told which pods to read.
+  if (unread.length === 0 || namespaces.some((namespace) => clients.includes(namespace))) return
+  const fault =
+    `the ${unread.join(', ')} routes requests to ${service}, and this run does not read all of its pods: it does not see ` +
+    'requests that fail there before they reach any version; name the namespace of these pods in `clients`, and bind the ' +
+    'ClusterRole mesh-canary-callers there (deploy/rbac/deliver.yaml)'
+  if (prometheus?.counters) return note(`${fault}, of which Prometheus needs only list and watch of pods`)
+  if (namespaces.length > 0) return note(fault)
+  throw new Error(`${key}: ${fault}`)
 }
 
 /** Istio's own gateways and those of the Gateway API start the proxy as a router. */
@@ -104,6 +116,18 @@ async function podsWith(cluster: Cluster, labelSelector: string, place?: string)
   const pods = await cluster.list<Pod>('Pod', place, { labelSelector }).catch(forbidden)
   if (pods === 'forbidden') return undefined
   return unique(pods.map(({ metadata: { namespace = '' } }) => ({ namespace, labelSelector })))
+}
+
+/** Without those whose counters the account may not read: their answer, 403, would end or blind the promotion. */
+async function onlyReadable(cluster: Cluster, config: Config, pods: readonly GatewayPods[]): Promise<GatewayPods[]> {
+  const plans = allCanariesOf(config)
+  const watchedAnyway = [config.namespace, ...plans.flatMap(({ clients = [] }) => clients)]
+  const isInPrometheus = plans.every(({ prometheus }) => prometheus?.counters === true)
+  const rights = [rightOn('Pod', 'watch'), ...(isInPrometheus ? [] : [rightOn('Pod', 'get', { subresource: 'proxy' })])]
+  const asked = pods.filter(({ namespace }) => !watchedAnyway.includes(namespace))
+  const missing = await Promise.all(asked.map(({ namespace }) => missingRights(cluster, namespace, rights)))
+  const denied = asked.filter((_, i) => missing[i]!.length > 0)
+  return pods.filter((each) => !denied.includes(each))
 }
 
 function forbidden(error: unknown): 'forbidden' {

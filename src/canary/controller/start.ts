@@ -47,10 +47,11 @@ export async function startPromotion(
   const split = splitOf(config, plan)
   const selectors = await selectorsOf(cluster, config, plan)
   const note = noteFor(config, plan, deps.note)
+  const warn = (line: string) => deps.warn(`${canaryKeyOf(config, plan.service)}: ${line}`)
   const template = templateOf(watched, split.namespace, selectors)
   const { pinned, routes } = await requireNoBypass(cluster, config, plan, selectors, currentObjects(watched.pods), note)
   const unread = deps.unreadGateways?.(plan.service) ?? []
-  requireReadGateways(unread, plan, canaryKeyOf(config, plan.service), currentObjects(watched.pods))
+  requireReadGateways(unread, plan, canaryKeyOf(config, plan.service), currentObjects(watched.pods), note)
   const session = await openSession(cluster, split, plan, template, selectors, { ...deps, note })
   try {
     requireOwnCanary(plan, templateOf(watched, split.namespace, selectors), deps)
@@ -65,12 +66,13 @@ export async function startPromotion(
       ...selectors,
       plan,
       retries: () => retryPolicies([...currentObjects(watched.routes), ...elsewhere], split, defaults),
+      warn,
     }
     const readCounters = counterReaderFor(cluster, service, deps.readSidecars)
     const observer = await createObserver(cluster, watched.pods, service, note, readCounters)
     const { p99 } = plan.checks
     const inexact = p99 === undefined ? undefined : describeInexact(observer.baseline.times, p99)
-    if (inexact !== undefined) deps.warn(`${canaryKeyOf(config, plan.service)}: ${inexact}`)
+    if (inexact !== undefined) warn(inexact)
     const shared = { cluster, config, plan, split, selectors, watched, pinned }
     const context = { ...shared, session, observer, deps: { ...deps, note } }
     return await PromotionRun.start(context, await firstState(context))

@@ -21,8 +21,9 @@ import { lookUpCauses, type LookupScope } from './bypass-causes.ts'
 
 /**
  * The data to sample a canary from outside its promotion. Plain data, because the main step passes it to the post step.
+ * `isUnmoved`: the weight was 0 already.
  */
-export type DrainTarget = ServingScope & { timeoutMs: number }
+export type DrainTarget = ServingScope & { timeoutMs: number; isUnmoved?: boolean }
 
 export function drainTarget(
   { clients, metrics, progressDeadline }: CanaryConfig,
@@ -54,10 +55,21 @@ export async function findUndrained(
   note: (line: string) => void,
   clock: Clock = systemClock,
 ): Promise<Undrained | undefined> {
-  const { selectors, metrics, timeoutMs, lastPerSecond = 0 } = target
+  const { selectors, metrics, timeoutMs, lastPerSecond = 0, isUnmoved = false } = target
+  if (await hasNoPods(cluster, split.namespace, selectors.canary)) {
+    note(`no pod of ${split.canary.name} is there, so it serves no requests`)
+    return undefined
+  }
   const sample = drainSampler(cluster, split.namespace, selectors.canary, metrics)
-  const result = await waitForDrain(sample, { timeoutMs, perSecond: lastPerSecond, isOver: () => false, clock, note })
+  const patience = { timeoutMs, perSecond: lastPerSecond, isUnmoved }
+  const result = await waitForDrain(sample, { ...patience, isOver: () => false, clock, note })
   return explainUndrained(cluster, split, result, target, note, clock)
+}
+
+/** False if the pods cannot be listed now. */
+async function hasNoPods(cluster: Cluster, namespace: string, labels: Labels): Promise<boolean> {
+  const pods = await cluster.list<Pod>('Pod', namespace).catch(() => undefined)
+  return pods !== undefined && !pods.some((pod) => matches(labels, pod.metadata.labels))
 }
 
 /** What the result of the wait means; undefined as for `findUndrained`. */
@@ -92,7 +104,7 @@ function unserved(
   return (
     `weight 0 is written, and ${seconds} s later ${perSecond.toFixed(1)} requests/s to ${service} still fail before they ` +
     "reach any version (Envoy's flags UH, NR, NC, UF, UO): they may be for " +
-    `${canary.name}, whose pods are gone or ejected, so nothing shows that the proxies follow the weight; see ` +
+    `${canary.name}, whose pods are gone or not ready, so nothing shows that the proxies follow the weight; see ` +
     '`istioctl proxy-status`, and the endpoints of both versions'
   )
 }

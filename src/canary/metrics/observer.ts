@@ -34,13 +34,14 @@ import { createVersionCounter, type PodReading, type VersionCounter, type Versio
 
 /**
  * What to watch: the pods of each version by their labels, and the service by its names. `retries`: the policies of the
- * routes to it, as they are now.
+ * routes to it, as they are now. `warn`: gets a line if the plan does without counters that nobody can read.
  */
 export type ObservedService = VersionSelectors & {
   namespace: string
   host: string
   plan: CanaryConfig
   retries?: () => RetryPolicy[]
+  warn?: (line: string) => void
 }
 
 /**
@@ -168,13 +169,26 @@ class CanaryObserver implements Observer {
     const all = this.pods()
     const readings = this.podReadings(sampled, answers)
     const haveCallersAnswered = this.rememberCallers(running, sampled, readings)
-    // What came before such a sample is no evidence either, so later ones do not make up for it.
-    this.unreadable ??= readings
-      .map(({ delta, role }) => findUnreadable(delta, this.service.plan.metrics, this.hosts, role !== 'client'))
-      .find((fault) => fault !== undefined)
+    this.lookForUnreadable(readings)
     const areWatchesFresh = this.watches.every((watch) => watch.fresh())
     const complete = areWatchesFresh && allCanariesRead(sampled.map(this.role), readings)
     return { running, sampled, all, readings, haveCallersAnswered, complete }
+  }
+
+  /** What came before such a sample is no evidence either, so later ones do not make up for it. */
+  private lookForUnreadable(readings: PodReading[]): void {
+    if (this.unreadable !== undefined) return
+    const { plan, warn = () => undefined } = this.service
+    this.unreadable = readings
+      .map(({ delta, role }) => findUnreadable(delta, plan.metrics, this.hosts, role !== 'client'))
+      .find((fault) => fault !== undefined)
+    if (this.unreadable !== undefined && this.needsNoCount)
+      warn(`${this.unreadable}; with \`minRequests: 0\` this run goes on, and its success rate may miss failures`)
+  }
+
+  /** Without `minRequests`, the user decides to promote without a count. */
+  private get needsNoCount(): boolean {
+    return this.service.plan.checks.minRequests === 0
   }
 
   private count({ running, sampled, all, readings, haveCallersAnswered, complete }: SidecarReadings): Counts {
@@ -218,7 +232,7 @@ class CanaryObserver implements Observer {
         ...(health.podFailure ? { fault: health.podFailure.text } : {}),
         complete,
         ...(haveCallersAnswered ? {} : { callersSilent: true }),
-        ...(this.unreadable === undefined ? {} : { unreadable: this.unreadable }),
+        ...(this.unreadable === undefined || this.needsNoCount ? {} : { unreadable: this.unreadable }),
       },
       health,
       countsAll: this.countedAll && countedAllBefore,

@@ -36,6 +36,8 @@ export function createPodSampler(
   const noted = new Set<string>()
   const samplesToSkip = new Map<string, number>()
   const lastSkips = new Map<string, number>()
+  /** Of the pods that rest: those that may have called, and do not answer. */
+  const silent = new Set<string>()
 
   function choose(role: Role, pods: Pod[]): Pod[] {
     const limit = Math.min(maxPods, most)
@@ -50,9 +52,12 @@ export function createPodSampler(
     const others = pods.filter((pod) => !chosen.has(podId(pod)))
     const [resting, active] = [before.filter(isResting), before.filter((pod) => !isResting(pod))]
     const now = [...active, ...others, ...resting].slice(0, limit)
-    // One that rests has never called, and is read again in its turn.
-    const left = active.filter((pod) => !now.includes(pod)).map(podId)
-    left.forEach((id) => chosen.delete(id))
+    // One that rests has never called, and is read again in its turn, unless it is only silent.
+    const left = before.filter((pod) => !now.includes(pod) && (!isResting(pod) || silent.has(podId(pod)))).map(podId)
+    for (const id of left) {
+      chosen.delete(id)
+      silent.delete(id)
+    }
     dropped.push(...left)
     now.forEach((pod) => chosen.add(podId(pod)))
     return now
@@ -74,11 +79,17 @@ export function createPodSampler(
       return now.filter(isDue)
     },
     dropped: () => dropped,
-    skip: (pods) => pods.forEach((pod) => samplesToSkip.set(podId(pod), longestSkip)),
+    skip: (pods) => {
+      for (const id of pods.map(podId)) {
+        silent.add(id)
+        samplesToSkip.set(id, longestSkip)
+      }
+    },
     // A client that begins to call with the first weight, such as a gateway with synthetic requests, is seen soon.
     skipIdle: (clients) => {
       for (const id of clients.map(podId)) {
         const samples = Math.min(2 * (lastSkips.get(id) ?? 0.5), longestSkip)
+        silent.delete(id)
         lastSkips.set(id, samples)
         samplesToSkip.set(id, samples)
       }

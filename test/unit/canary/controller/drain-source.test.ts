@@ -30,7 +30,14 @@ test('a canary without pods serves nothing, and its callers tell whether request
   }
 })
 
-test('a canary with pods is known by its own sidecars, and by what reached no version', async () => {
-  expect(await sampleOf([pod()], { complete: true, canaryTries: 3, unserved: 1 })).toEqual({ served: 3, unserved: 1 })
+test('a canary with pods is known by its own sidecars: what reached no version may have been for stable', async () => {
+  expect(await sampleOf([pod()], { complete: true, canaryTries: 3, unserved: 1 })).toEqual({ served: 3 })
   expect(await sampleOf([pod()], { complete: false, canaryTries: 3 })).toBeUndefined()
+})
+
+test('a canary without a ready pod is known by both, because its callers find no endpoint of it', async () => {
+  const unready = pod({ status: { ...pod().status, conditions: [{ type: 'Ready', status: 'False' }] } })
+  expect(await sampleOf([unready], { complete: true, unserved: 4 })).toEqual({ served: 0, unserved: 4 })
+  expect(await sampleOf([unready, pod()], { complete: true, unserved: 4 })).toEqual({ served: 0 })
+  expect(await sampleOf([unready], { unserved: 4 })).toBeUndefined()
 })

@@ -48,6 +48,31 @@ describe('the wait for a canary with weight 0', () => {
     expect(await drained(() => ({ served: 0, unserved: 2 }))).toEqual({ kind: 'unserved', perSecond: 4, seconds: 60 })
   })
 
+  test('tells a canary that is silent from one that serves, whatever it served at first', async () => {
+    const atFirst = (ms: number) => ({ served: ms <= 500 ? 5 : 0, unserved: ms % 1_000 === 0 ? 1 : 0 })
+    expect(await drained(atFirst, { perSecond: 5 })).toEqual({ kind: 'unserved', perSecond: 1, seconds: 60 })
+    expect(notes).toEqual([
+      'weight 0 is written, but 1.0 requests/s still reach no version: waiting for the proxies (`progressDeadline`)',
+    ])
+    clock = new FakeClock()
+    const both = (ms: number) => ({ ...atFirst(ms), served: 1 })
+    expect(await drained(both, { perSecond: 5 })).toEqual({ kind: 'serving', perSecond: 2, seconds: 60 })
+  })
+
+  test('lasts longer than a short timeout while it is silent, and no longer than until its next request', async () => {
+    const until = (last: number) => (ms: number) => (ms === last ? 1 : 0)
+    const short = { perSecond: 0, timeoutMs: 5_000 }
+    expect(await drained(until(4_000), short)).toEqual({ kind: 'drained', secondsToSafe: 4 })
+    expect(clock.time).toBe(13_500)
+    clock = new FakeClock()
+    const two = (ms: number) => until(4_000)(ms) + until(12_000)(ms)
+    expect(await drained(two, short)).toEqual({
+      kind: 'serving',
+      perSecond: expect.closeTo(1 / 6) as number,
+      seconds: 12,
+    })
+  })
+
   test('ends after 10 s without an answer of its sidecars, even if they answered before', async () => {
     expect(await drained(() => undefined)).toEqual({ kind: 'unknown' })
     expect([clock.time, notes.at(-1)]).toEqual([

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { findGateways, requireReadGateways } from '../../../../src/canary/controller/gateways.ts'
 import { ApiError } from '../../../../src/cluster/api-error.ts'
+import type { Right } from '../../../../src/cluster/client.ts'
 import type { KubeObject, Pod } from '../../../../src/cluster/objects.ts'
 import { clusterWith, configOf, planOf, pod, to, virtualService } from '../../fixtures.ts'
 
@@ -32,10 +33,12 @@ function gateways(
   objects: KubeObject[],
   plan = '',
   mayRead: (kind: string, namespace: string | undefined) => boolean = () => true,
+  isAllowed: (right: Right & { namespace: string }) => boolean = () => true,
 ) {
   const read = <T>(kind: string, namespace: string | undefined, value: T) =>
     mayRead(kind, namespace) ? Promise.resolve(value) : Promise.reject(new ApiError(403, 'forbidden'))
   const cluster = clusterWith({
+    isAllowed: (right: Right & { namespace: string }) => Promise.resolve(isAllowed(right)),
     get: (kind: string, namespace: string, name: string) =>
       read(
         kind,
@@ -128,18 +131,69 @@ describe('the proxies of a gateway are found', () => {
   })
 })
 
+describe('the proxies of a gateway whose counters the account may not read', () => {
+  const objects = [
+    atGateways('edge'),
+    edge,
+    podIn('istio-ingress', { istio: 'ingress' }),
+    podIn('shop', { istio: 'ingress' }),
+  ]
+  const noProxy = ({ subresource, namespace }: Right & { namespace: string }) =>
+    subresource !== 'proxy' || namespace === 'shop'
+  const place = (namespace: string) => ({ namespace, labelSelector: 'istio=ingress' })
+
+  test('are left out, and the gateway is named', async () => {
+    expect(await gateways(objects, '', undefined, noProxy)).toEqual({
+      pods: [place('shop')],
+      unread: new Map([['backend', ['Gateway shop/edge']]]),
+    })
+  })
+
+  test.each([
+    ['if the counters come from Prometheus', 'prometheus: { service: "istio-system/prometheus:9090", counters: true }'],
+    [
+      'if `clients` names their namespace, where the reading itself shows the missing right',
+      'clients: [istio-ingress]',
+    ],
+  ])('are found %s', async (_, plan) => {
+    expect(await gateways(objects, plan, undefined, noProxy)).toEqual({
+      pods: [place('istio-ingress'), place('shop')],
+      unread: new Map([['backend', []]]),
+    })
+  })
+
+  test('are left out if they may not be watched', async () => {
+    const noWatch = ({ verb }: Right) => verb !== 'watch'
+    expect((await gateways(objects, '', undefined, noWatch)).pods).toEqual([place('shop')])
+  })
+})
+
 describe('a promotion whose gateway cannot be looked for', () => {
-  const required = (unread: string[], pods: Pod[]) => () => requireReadGateways(unread, planOf(), 'canary', pods)
-  const router = pod({ spec: { containers: [{ name: 'istio-proxy', args: ['proxy', 'router'] }] } })
+  const required = (unread: string[], pods: Pod[], plan = '') => {
+    const notes: string[] = []
+    requireReadGateways(unread, planOf(plan), 'canary', pods, (line) => notes.push(line))
+    return notes
+  }
+  const router = (namespace: string) =>
+    pod({ metadata: { namespace }, spec: { containers: [{ name: 'istio-proxy', args: ['proxy', 'router'] }] } })
+  const fault = 'the Gateway edge/web routes requests to backend, and this run does not read all of its pods'
 
   test('is refused, with what to do', () => {
-    expect(required(['Gateway edge/web'], [pod()])).toThrow(
-      'canary: the Gateway edge/web routes requests to backend, and this run may not look for its pods',
-    )
+    expect(() => required(['Gateway edge/web'], [pod()])).toThrow(`canary: ${fault}: it does not see requests`)
   })
 
   test('begins if the pods of a gateway are among the clients, or if all gateways are read', () => {
-    expect(required(['Gateway edge/web'], [pod(), router])).not.toThrow()
-    expect(required([], [pod()])).not.toThrow()
+    expect(required(['Gateway edge/web'], [pod(), router('edge')], 'clients: [edge]')).toEqual([])
+    expect(required([], [pod()])).toEqual([])
+  })
+
+  test('begins with a note if the pods of another gateway are read, or if the counters come from Prometheus', () => {
+    expect(required(['Gateway edge/web'], [router('istio-system')], 'clients: [edge]')).toEqual([
+      expect.stringContaining(`${fault}: it does not see requests that fail there`),
+    ])
+    const prometheus = 'prometheus: { service: "istio-system/prometheus:9090", counters: true }'
+    expect(required(['Gateway edge/web'], [pod()], prometheus)).toEqual([
+      expect.stringMatching(/does not read all of its pods.*Prometheus needs only list and watch of pods$/),
+    ])
   })
 })

@@ -28,7 +28,7 @@ describe('a canary without a weight', () => {
   }
   const counter = (count: number) => `istio_requests_total{reporter="destination",response_code="200"} ${count}`
   const canary = pod({ metadata: { labels: { version: 'v2' } } })
-  const undrained = (pods: Pod[], count: () => number, lastPerSecond?: number) =>
+  const undrained = (pods: Pod[], count: () => number, lastPerSecond?: number, isUnmoved = false) =>
     findUndrained(
       clusterWith({
         list: (kind: string) =>
@@ -43,7 +43,7 @@ describe('a canary without a weight', () => {
         log: () => Promise.resolve(''),
       }),
       split,
-      { ...drainTarget, lastPerSecond },
+      { ...drainTarget, lastPerSecond, isUnmoved },
       (line) => notes.push(line),
       clock,
     )
@@ -79,9 +79,16 @@ describe('a canary without a weight', () => {
     })
   })
 
-  test('is drained when it has no pods', async () => {
-    expect(await undrained([], () => 0)).toBeUndefined()
-    expect(clock.time).toBe(9_500)
+  test('is drained at once when it has no pods', async () => {
+    expect(await undrained([pod({ metadata: { labels: { version: 'v1' } } })], () => 0)).toBeUndefined()
+    expect([clock.time, notes]).toEqual([0, ['no pod of v2 is there, so it serves no requests']])
+  })
+
+  test('whose weight was 0 already gets a short look, which lasts while it serves', async () => {
+    expect(await undrained([canary], () => 4_711, undefined, true)).toBeUndefined()
+    expect(clock.time).toBe(1_500)
+    clock = new FakeClock()
+    expect(await undrained([canary], () => clock.time / 100, undefined, true)).toMatchObject({ kind: 'serving' })
   })
 
   test('is reported as undrained because someone has given it traffic again', async () => {

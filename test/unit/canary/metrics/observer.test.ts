@@ -27,6 +27,7 @@ class FakeMesh {
   isFresh = true
   sampledPods: string[] = []
   notes: string[] = []
+  warnings: string[] = []
   mostOfEachKind: () => number = () => Infinity
 
   observe(plan = '', selectors = { stable: { version: 'v1' }, canary: { version: 'v2' } }): Promise<Observer> {
@@ -49,7 +50,7 @@ class FakeMesh {
     return createObserver(
       Object.assign(clusterWith({}), this.limits),
       pods,
-      { namespace: 'shop', host, ...selectors, plan: planOf(plan) },
+      { namespace: 'shop', host, ...selectors, plan: planOf(plan), warn: (line) => this.warnings.push(line) },
       (line) => this.notes.push(line),
       this.limits.requestsPerSecond === undefined ? Object.assign(read, { mostOfEachKind: this.mostOfEachKind }) : read,
     )
@@ -371,4 +372,18 @@ test('the observer says from the first such sample on that a Telemetry hides whi
     'let the Telemetry keep the tag response_code as Istio sets it, and run again'
   expect((await observer.sample()).observed).toMatchObject({ complete: true, unreadable })
   expect((await observer.sample()).observed).toMatchObject({ unreadable })
+  expect(fake.warnings).toEqual([])
+})
+
+test('the observer warns once of such a Telemetry where the plan promotes without a count', async () => {
+  const fake = mesh([of('v1', 'a'), of('v2', 'b')], { a: served(0), b: served(0) })
+  const observer = await fake.observe('checks: { minRequests: 0 }')
+  fake.counters['b'] = { 'istio_requests_total{reporter="destination",response_code="5xx"}': 50 }
+  expect((await observer.sample()).observed).not.toHaveProperty('unreadable')
+  expect((await observer.sample()).observed).not.toHaveProperty('unreadable')
+  expect(fake.warnings).toEqual([
+    expect.stringMatching(
+      /^the counters of the sidecars carry response_code "5xx".*; with `minRequests: 0` this run goes on/,
+    ),
+  ])
 })
