@@ -54,8 +54,8 @@ export type AfterSample = { users: RequestCounts; ms: number }
  * `since`: when the phase began. `beforeFirstSign`: the last samples before the fault showed itself, when it was written
  * already. `blindSince`: no counter could be read since then. `removedAt`: when the fault was no longer written. `after`:
  * the latest samples since the last one that showed the fault. `callsAfter`: all calls to the target of the fault since
- * then. `waitsForCallers`: some callers were not read since the fault acted, so the outcome waits for them. `seenAt`: of the
- * last sample.
+ * then. `backAt`: when the users first got what is expected again, with all pods ready. `waitsForCallers`: some callers were
+ * not read since the fault acted, so the outcome waits for them. `seenAt`: of the last sample.
  */
 export type State = ExperimentRecord & (ActingPhase | RecoveringPhase | EndedPhase)
 
@@ -75,11 +75,12 @@ type RecoveringPhase = {
   seenAt: number
   after: AfterSample[]
   callsAfter: number
+  backAt?: number | undefined
 }
 
 /**
  * `recovery`: `confirmed` if the counters show that the fault and its effects are gone; `unneeded` if nothing was
- * injected. `seconds`: from the removal of the fault until then.
+ * injected. `seconds`: from the removal of the fault until the users were back.
  */
 export type Recovery =
   | { kind: 'unneeded' }
