@@ -26,7 +26,7 @@ export function recover(experiment: ExperimentConfig, before: Recovering, seen: 
   const sampled: Recovering = { ...rest, removedAt: removedAt ?? now, seenAt: now, ...addSample(before, seen, now) }
   const isBack = areUsersBack(experiment, sampled) && seen.podsNotReady === 0
   const state: Recovering = isBack ? { ...sampled, backAt: sampled.backAt ?? now } : sampled
-  if (isBack && !state.waitsForCallers && isShownGone(experiment, state.signs, state.callsAfter)) {
+  if (isBack && !state.waitsForCallers && haveCallsShownIt(experiment, state, seen)) {
     const seconds = (state.backAt! - state.removedAt!) / 1000
     return { state: end(state, state.outcome, { kind: 'confirmed', seconds }, now), actions: [] }
   }
@@ -95,13 +95,9 @@ function rateOf(state: Recovering, window: AfterSample[]): number {
   return shareOfSteadyRate(state, sum(window).requests, ms)
 }
 
-function endLate(
-  experiment: ExperimentConfig,
-  state: Recovering,
-  { signs, podsNotReady = 0, isWritten }: Observation,
-  now: number,
-): EndedState {
+function endLate(experiment: ExperimentConfig, state: Recovering, seen: Observation, now: number): EndedState {
   const { outcome, after, coverage } = state
+  const { signs, podsNotReady = 0, isWritten } = seen
   const since = isWritten ? 'the fault was removed' : 'the run gave up injecting the fault'
   const within = `within ${timeToWait(experiment, state) / 1000} s after ${since}`
   const users = sum(after)
@@ -112,7 +108,7 @@ function endLate(
     ...broken,
   ]
   const isSeen = causes.length > 0
-  const what = isSeen ? causes.join(', and ') : tooFew(experiment, state)
+  const what = isSeen ? causes.join(', and ') : tooFew(experiment, state, seen)
   // What users get says nothing of a fault that never showed itself.
   const hasActed = coverage.since !== undefined
   const verdict = isSeen && hasActed && signs.faulted === 0 && !state.waitsForCallers ? 'fragile' : 'inconclusive'
@@ -123,7 +119,7 @@ function endLate(
     {
       kind: 'unconfirmed',
       problem: `no recovery was seen ${within}: ${what}`,
-      isRemoved: isSeenGone(experiment, state),
+      isRemoved: isSeenGone(experiment, state, seen),
     },
     now,
   )
@@ -133,17 +129,27 @@ function endLate(
  * Whether the calls since then show that no sidecar applies the fault any more. A restored object does not show it: the
  * control plane may be away.
  */
-function isSeenGone(experiment: ExperimentConfig, { after, signs, callsAfter }: Recovering): boolean {
+function isSeenGone(experiment: ExperimentConfig, state: Recovering, seen: Observation): boolean {
   const isOfPods = experiment.inject.podKill ?? experiment.inject.chaosMesh
-  return isOfPods !== undefined || (after.length >= shownBy.samples && isShownGone(experiment, signs, callsAfter))
+  if (isOfPods !== undefined || !seen.wasSent) return true
+  return state.after.length >= shownBy.samples && haveCallsShownIt(experiment, state, seen)
 }
 
-function tooFew(experiment: ExperimentConfig, state: Recovering): string {
+/** What was never sent acts nowhere. */
+function haveCallsShownIt(
+  experiment: ExperimentConfig,
+  { signs, callsAfter }: Recovering,
+  { wasSent }: Observation,
+): boolean {
+  return !wasSent || isShownGone(experiment, signs, callsAfter)
+}
+
+function tooFew(experiment: ExperimentConfig, state: Recovering, seen: Observation): string {
   if (state.waitsForCallers) return 'the counters of some callers could not be read'
   const { requests } = sum(state.after)
   if (state.after.length < shownBy.samples) return `too few samples of the sidecars (${state.after.length})`
   if (requests < shownBy.requests) return `too few requests of users (${requests})`
-  if (!isShownGone(experiment, state.signs, state.callsAfter)) {
+  if (!haveCallsShownIt(experiment, state, seen)) {
     const what = `too few calls to the target of the fault (${state.callsAfter}) to see that no sidecar applies it any more`
     return `${what}; ${remedyForCalls(experiment, state)}`
   }

@@ -8,11 +8,11 @@ import type { StopWatch } from './stop.ts'
 export type ExperimentVerdict = 'resilient' | 'fragile' | 'inconclusive'
 
 /**
- * What a poll has seen since the poll before. `isGuarded`: the guard watches the Lease. `isWritten`: everything of the
- * fault is written. `isRemoved`: nothing of it is written any more. `disturbed`: what keeps the fault from acting, in
- * words. `podsNotReady`: of the target, or missing; undefined if nothing could be sampled. `callersNotRead`: callers whose
- * counters were not read, so that what they counted comes with a later sample. `late`: the part of this sample that comes
- * from callers that were not read the last time. `isBlind`: no counter could be read at all.
+ * What a poll has seen since the poll before. `isGuarded`: the guard watches the Lease. `wasSent`: something of the fault
+ * may have been written. `isWritten`: everything of it is. `isRemoved`: nothing of it is written any more. `disturbed`: what
+ * keeps the fault from acting, in words. `podsNotReady`: of the target, or missing; undefined if nothing could be sampled.
+ * `callersNotRead`: callers whose counters were not read, so that what they counted comes with a later sample. `late`: the
+ * part of this sample that comes from callers that were not read the last time. `isBlind`: no counter could be read at all.
  */
 export type Observation = {
   users: RequestCounts
@@ -20,6 +20,7 @@ export type Observation = {
   late: { users: RequestCounts; mesh: MeshCounts }
   signs: FaultSigns
   isGuarded: boolean
+  wasSent: boolean
   isWritten: boolean
   isRemoved: boolean
   disturbed: string[]

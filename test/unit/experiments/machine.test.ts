@@ -453,6 +453,20 @@ describe('the recovery', () => {
     expect(state.recovery).toMatchObject({ isRemoved: false })
   })
 
+  test.each<[string, Partial<Observation>, string]>([
+    ['is confirmed with users', {}, 'confirmed'],
+    ['leaves nothing to guard without users', nobody, 'unconfirmed'],
+  ])('of a fault that was never sent needs no calls, and %s', (_, users, kind) => {
+    const unsent = { ...nobody, wasSent: false, ...users }
+    const { state } = run(experimentOf('', '{ abort: { status: 503, service: db } }'), ({ phase }) => {
+      if (phase === 'recovering') return { ...unsent, isRemoved: true, users: users.users ?? served(50) }
+      return phase === 'injecting' ? { wasSent: false } : {}
+    })
+    expect(state.outcome.verdict).toBe('inconclusive')
+    expect(state.recovery.kind).toBe(kind)
+    if (state.recovery.kind === 'unconfirmed') expect(state.recovery.isRemoved).toBe(true)
+  })
+
   describe('from a fault of a small share', () => {
     const rare = { ...experimentOf('', '{ abort: { status: 503, percent: 1%, service: db } }'), duration: 120_000 }
     /** Of 12 calls a second, one shows the fault every ten seconds. */
