@@ -20,7 +20,7 @@ export function recover(experiment: ExperimentConfig, before: Recovering, seen: 
     const state: Recovering = { ...rest, seenAt: now }
     if (now - before.since < experiment.recoverWithin + experiment.confirmTimeout)
       return { state, actions: ['recover'] }
-    const recovery = { kind: 'unconfirmed', problem, isRemoved: false } as const
+    const recovery = { kind: 'unconfirmed', problem: cannotRemove, isRemoved: false } as const
     return { state: end(state, notRemoved(state.outcome), recovery, now), actions: [] }
   }
   const sampled: Recovering = { ...rest, removedAt: removedAt ?? now, seenAt: now, ...addSample(before, seen, now) }
@@ -56,10 +56,10 @@ function judgeWithLateReadings(experiment: ExperimentConfig, state: Recovering, 
   return isComplete(seen) ? { ...added, waitsForCallers: false, outcome: judge(experiment, added, state.since) } : added
 }
 
-const problem = 'the fault could not be removed; the guard continues to try'
+const cannotRemove = 'the fault could not be removed; the guard continues to try'
 
 function notRemoved({ reason }: Outcome): Outcome {
-  return { verdict: 'inconclusive', reason: `${problem}; before that: ${reason}` }
+  return { verdict: 'inconclusive', reason: `${cannotRemove}; before that: ${reason}` }
 }
 
 /** A sample that still shows the fault starts the counts again. */
@@ -109,20 +109,15 @@ function endLate(experiment: ExperimentConfig, state: Recovering, seen: Observat
   ]
   const isSeen = causes.length > 0
   const what = isSeen ? causes.join(', and ') : tooFew(experiment, state, seen)
-  // What users get says nothing of a fault that never showed itself.
+  // What users get says nothing of a fault that never showed itself. What they got while it acted stays true.
   const hasActed = coverage.since !== undefined
   const verdict = isSeen && hasActed && signs.faulted === 0 && !state.waitsForCallers ? 'fragile' : 'inconclusive'
-  const late: Outcome = { verdict, reason: `no recovery was seen ${within}: ${what}; before that: ${outcome.reason}` }
-  return end(
-    state,
-    late,
-    {
-      kind: 'unconfirmed',
-      problem: `no recovery was seen ${within}: ${what}`,
-      isRemoved: isSeenGone(experiment, state, seen),
-    },
-    now,
-  )
+  const problem = `no recovery was seen ${within}: ${what}`
+  const late: Outcome =
+    outcome.verdict === 'fragile'
+      ? { verdict: 'fragile', reason: `${outcome.reason}; ${problem}` }
+      : { verdict, reason: `${problem}; before that: ${outcome.reason}` }
+  return end(state, late, { kind: 'unconfirmed', problem, isRemoved: isSeenGone(experiment, state, seen) }, now)
 }
 
 /**

@@ -453,6 +453,18 @@ describe('the recovery', () => {
     expect(state.recovery).toMatchObject({ isRemoved: false })
   })
 
+  test('without calls that would meet the fault leaves a fragile verdict as it is', () => {
+    const broken = { ...acts, users: served(50, 20) }
+    const { state } = run(experimentOf('', '{ abort: { status: 503, service: db } }'), (state) =>
+      state.phase === 'recovering' ? { ...isGone, signs: { calls: 0, faulted: 0 } } : usual(broken)(state),
+    )
+    expect(state.outcome.verdict).toBe('fragile')
+    expect(state.outcome.reason).toMatch(
+      /^\d+ of \d+ requests of users failed.*; no recovery was seen within .* too few calls/,
+    )
+    expect(state.recovery).toMatchObject({ kind: 'unconfirmed', isRemoved: false })
+  })
+
   test.each<[string, Partial<Observation>, string]>([
     ['is confirmed with users', {}, 'confirmed'],
     ['leaves nothing to guard without users', nobody, 'unconfirmed'],
