@@ -63,10 +63,14 @@ function lookAt(progress: RolloutProgress, followed: FollowedRollout, isWritten:
   const isOwn = 'from' in followed ? revision !== followed.from : revision === followed.revision
   if (!isOwn) return 'from' in followed && phase === 'promoted' && !isWritten ? { wait: true } : { ended: 'nothing' }
   if (phase === 'promoted' || phase === 'promoting') return { ended: 'late' }
-  // Flagger knows the new revision a moment before it leaves the phase of the one that failed before.
-  if (phase === 'failed' && weight === 0)
-    return 'from' in followed && !isWritten ? { wait: true } : { ended: 'aborted' }
+  if (phase === 'failed' && weight === 0) return lookAtFailed(followed, isWritten)
   return isUnderWay(progress) || phase === 'failed' ? { abort: revision } : { wait: true }
+}
+
+/** Flagger knows the new revision a moment before it leaves the phase of the one that failed before. */
+function lookAtFailed(followed: FollowedRollout, isWritten: boolean): Look {
+  if (isWritten || 'revision' in followed) return { ended: 'aborted' }
+  return followed.wroteNothing ? { ended: 'nothing' } : { wait: true }
 }
 
 /** @throws Error if the routes cannot be read, so that nobody takes that for weight 0. */

@@ -72,6 +72,7 @@ export async function startFollowing(
     uid: live.object.metadata.uid,
     // Before it begins, Flagger may have noted the new revision already.
     from: progress.isBefore || (isLeft(progress) && !engine.observes) ? '' : progress.revision,
+    wroteNothing: change === undefined,
     isBegun: change === undefined && isUnderWay(progress),
     template: engine.template(current),
     resumeAt: resumeAt(followed, progress, note),

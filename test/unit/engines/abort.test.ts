@@ -120,6 +120,11 @@ describe('an abort of Flagger', () => {
     const status = { phase: 'Failed', lastAppliedSpec: 'hash-of-3', lastPromotedSpec: 'hash-of-1' }
     expect((await abort(flaggerObjects(status, 'shop:3'), { ...ofFlagger, from: 'hash-of-2' })).done).toBe('pending')
   })
+
+  test('has nothing to do after a failure if the run wrote nothing', async () => {
+    const failed = flaggerObjects({ phase: 'Failed', lastAppliedSpec: 'hash-of-2', lastPromotedSpec: 'hash-of-1' })
+    expect((await abort(failed, { ...ofFlagger, from: '', wroteNothing: true })).done).toBe('nothing')
+  })
 })
 
 describe('the post step', () => {

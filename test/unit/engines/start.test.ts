@@ -104,7 +104,7 @@ test.each([
   ['waits for approval to begin', 'Waiting'],
 ])('of a Canary that %s, whatever begins is followed', async (_, phase) => {
   const { started, notes } = await start('flagger', '', flagger({ phase, lastAppliedSpec: 'noted' }, 'shop:3'))
-  expect(followedBy(started)).toEqual({ type: 'flagger', name: 'backend', from: '' })
+  expect(followedBy(started)).toEqual({ type: 'flagger', name: 'backend', from: '', wroteNothing: true })
   expect(notes).toMatch(/waits whether Flagger begins with the Canary shop\/backend/)
 })
 
