@@ -198,8 +198,10 @@ describe('the stage rollback', () => {
   const rollBack = async (config: string, objects: readonly KubeObject[], everywhere: readonly KubeObject[] = []) => {
     const { cluster, patches } = patched([backendService, ...objects], undefined, everywhere)
     const plan = configOf(config).canary!
-    const done = await rollBackFollowed(cluster, 'shop', plan, () => undefined, new FakeClock()).catch(messageOf)
-    return { done, patches }
+    const [clock, notes]: [FakeClock, string[]] = [new FakeClock(), []]
+    const note = (line: string) => notes.push(line)
+    const done = await rollBackFollowed(cluster, 'shop', plan, note, clock).catch(messageOf)
+    return { done, patches, notes, ms: clock.now() }
   }
 
   test('aborts a Rollout that is degraded and keeps its traffic', async () => {
@@ -214,6 +216,23 @@ describe('the stage rollback', () => {
     const { done, patches } = await rollBack(flaggerConfig, [serviceRoutes(20), ...objects], [controller])
     expect([...new Set(patches.map(([kind]) => kind))]).toEqual(['Canary', 'VirtualService'])
     expect(done).toMatch(/told to abort, .*; the controller of Flagger \(Deployment shop\/flagger\) has no ready pod/)
+  })
+
+  test('does not wait for a Canary that nobody looks at, once its traffic is back', async () => {
+    const progressing = { phase: 'Progressing', lastAppliedSpec: 'new', canaryWeight: 20 }
+    const suspended = flaggerObjects(progressing).map((each) =>
+      each.kind === 'Canary'
+        ? ({ ...each, spec: { ...(each as FlaggerCanary).spec, suspend: true } } as KubeObject)
+        : each,
+    )
+    const { done, notes, ms } = await rollBack(flaggerConfig, suspended)
+    expect(done).toMatch(/told to abort, and Flagger has not ended it \(.*weight 0\); it is suspended/)
+    expect(notes.join()).toMatch(/was told to abort; it is suspended/)
+    expect(ms).toBeLessThan(5_000)
+    const dead = { ...running('flagger', 'flagger:1'), status: {} } as KubeObject
+    const left = await rollBack(flaggerConfig, flaggerObjects(progressing), [dead])
+    expect(left.done).toMatch(/the controller of Flagger .* has no ready pod/)
+    expect(left.ms).toBeLessThan(5_000)
   })
 
   test('says of a gate that has closed in the middle what an approval would do', async () => {
