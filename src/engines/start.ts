@@ -123,7 +123,7 @@ async function isServed(
     if (found !== undefined) return found
     await clock.sleep(500, signal).catch(() => undefined)
     if (signal.aborted) return false
-    const last = live
+    const last: Live = live
     live = await engine.read(cluster, namespace, name).catch(() => last)
   }
   return false

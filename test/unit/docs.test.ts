@@ -190,7 +190,7 @@ describe('the commands in the documentation', () => {
       [...readFileSync(page, 'utf8').matchAll(/create rolebinding ([a-z-]+)/g)].map(([, name]) => name!),
     )
     const files = readdirSync('deploy/rbac').map((file) => readFileSync(join('deploy/rbac', file), 'utf8'))
-    const deployed = files.flatMap((text) => loadAll(text) as { kind?: string; metadata?: { name: string } }[])
+    const deployed = files.flatMap((text) => loadAll(text) as ({ kind?: string; metadata?: { name: string } } | null)[])
     const names = deployed.flatMap((each) => (each?.kind === 'RoleBinding' ? [each.metadata?.name] : []))
     expect(names).toContain('mesh-canary-experiment')
     expect(commands.length).toBeGreaterThan(0)

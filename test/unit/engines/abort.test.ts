@@ -220,11 +220,10 @@ describe('the stage rollback', () => {
 
   test('does not wait for a Canary that nobody looks at, once its traffic is back', async () => {
     const progressing = { phase: 'Progressing', lastAppliedSpec: 'new', canaryWeight: 20 }
-    const suspended = flaggerObjects(progressing).map((each) =>
-      each.kind === 'Canary'
-        ? ({ ...each, spec: { ...(each as FlaggerCanary).spec, suspend: true } } as KubeObject)
-        : each,
-    )
+    const { spec, ...rest } = canary(progressing)
+    const [routes, , ...workloads] = flaggerObjects(progressing)
+    const paused: FlaggerCanary = { ...rest, spec: { ...spec, suspend: true } }
+    const suspended = [routes!, paused, ...workloads]
     const { done, notes, ms } = await rollBack(flaggerConfig, suspended)
     expect(done).toMatch(/told to abort, and Flagger has not ended it \(.*weight 0\); it is suspended/)
     expect(notes.join()).toMatch(/was told to abort; it is suspended/)

@@ -17,16 +17,16 @@ async function start(
   image: string,
   before: KubeObject[],
   after = before,
-  { signal = new AbortController().signal, onPatch = (): unknown => undefined } = {},
+  { signal = new AbortController().signal, onPatch = (): Error | undefined => undefined } = {},
 ) {
   const notes: string[] = []
   let objects = before
-  let failure: unknown
+  let failure: Error | undefined
   const cluster: Cluster = {
     ...clusterOf([]),
     get: (...asked) => {
       const [failed] = [failure, (failure = undefined)]
-      return failed === undefined ? clusterOf(objects).get(...asked) : Promise.reject(failed as Error)
+      return failed === undefined ? clusterOf(objects).get(...asked) : Promise.reject(failed)
     },
     list: (...asked) => clusterOf(objects).list(...asked),
     snapshot: () => Promise.reject(new ApiError(403, 'forbidden')),
@@ -115,7 +115,10 @@ describe('once the image is set, it is followed, so that a cancel can abort it,'
 
   test('also if the run is cancelled at that moment', async () => {
     const abort = new AbortController()
-    const onPatch = () => abort.abort()
+    const onPatch = () => {
+      abort.abort()
+      return undefined
+    }
     const options = { signal: abort.signal, onPatch }
     const { started } = await start('argo-rollouts', 'image: "shop:3"', aborted, begun, options)
     expect(followedBy(started)).toEqual(followed)
