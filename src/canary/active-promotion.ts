@@ -24,12 +24,12 @@ export type RecoveryIntent = {
 
 /**
  * The rollout that a run follows. `revision`: the one that it follows. As long as that is not known, `from` is the one
- * before, and any other is that of the run. `holds`: it goes on if the run dies, because the plan says so and nothing
- * condemns it.
+ * before, and any other is that of the run. `wroteNothing`: nothing that this run did makes one begin. `holds`: it goes on
+ * if the run dies, because the plan says so and nothing condemns it.
  */
 export type FollowedRollout = { type: EngineType; name: string; holds?: true } & (
   | { revision: string }
-  | { from: string }
+  | { from: string; wroteNothing?: true }
 )
 
 /** A promotion under way, whoever moves its traffic. None of its methods rejects. */

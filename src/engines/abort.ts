@@ -9,7 +9,14 @@ import type { Clock } from '../runtime/clock.ts'
 import { engineOf, weightIn, type Engine, type Live } from './engine.ts'
 import { isUnderWay, type RolloutProgress } from './progress.ts'
 
-export type AbortOptions = { timeoutMs: number; note: (line: string) => void; clock: Clock; signal?: AbortSignal }
+/** `hasController`: false if no pod of it is ready, so that nobody would follow the abort. */
+export type AbortOptions = {
+  timeoutMs: number
+  note: (line: string) => void
+  clock: Clock
+  signal?: AbortSignal
+  hasController?: boolean
+}
 
 /**
  * `nothing`: it was not under way. `late`: the engine had promoted it. `open`: no answer of the engine in time. `pending`: the
@@ -26,7 +33,7 @@ export async function abortRollout(
   cluster: Cluster,
   split: Split,
   followed: FollowedRollout,
-  { timeoutMs, note, clock, signal }: AbortOptions,
+  { timeoutMs, note, clock, signal, hasController = true }: AbortOptions,
 ): Promise<Aborted> {
   const engine = engineOf(followed.type)
   const deadline = clock.now() + timeoutMs
@@ -35,10 +42,14 @@ export async function abortRollout(
   const tryOnce = async (): Promise<Aborted | undefined> => {
     const live = await engine.read(cluster, split.namespace, followed.name)
     if (!live) return 'nothing'
-    const look = lookAt(await readProgress(cluster, engine, live, split), followed, did.write)
+    const progress = await readProgress(cluster, engine, live, split)
+    const look = lookAt(progress, followed, did.write)
     if ('ended' in look) return look.ended
+    const isFollowed = hasController && !engine.isSuspended(live.object)
+    if (did.write && progress.weight === 0 && !isFollowed) return 'open'
     if ('abort' in look && (await engine.abort(cluster, live, look.abort, split))) {
-      if (!did.write) note(`the rollout of the ${engine.kind} ${followed.name} was told to abort`)
+      if (!did.write)
+        note(`the rollout of the ${engine.kind} ${followed.name} was told to abort${engine.delaysAbort(live.object)}`)
       did.write = true
     }
     return undefined
@@ -63,10 +74,14 @@ function lookAt(progress: RolloutProgress, followed: FollowedRollout, isWritten:
   const isOwn = 'from' in followed ? revision !== followed.from : revision === followed.revision
   if (!isOwn) return 'from' in followed && phase === 'promoted' && !isWritten ? { wait: true } : { ended: 'nothing' }
   if (phase === 'promoted' || phase === 'promoting') return { ended: 'late' }
-  // Flagger knows the new revision a moment before it leaves the phase of the one that failed before.
-  if (phase === 'failed' && weight === 0)
-    return 'from' in followed && !isWritten ? { wait: true } : { ended: 'aborted' }
+  if (phase === 'failed' && weight === 0) return lookAtFailed(followed, isWritten)
   return isUnderWay(progress) || phase === 'failed' ? { abort: revision } : { wait: true }
+}
+
+/** Flagger knows the new revision a moment before it leaves the phase of the one that failed before. */
+function lookAtFailed(followed: FollowedRollout, isWritten: boolean): Look {
+  if (isWritten || 'revision' in followed) return { ended: 'aborted' }
+  return followed.wroteNothing ? { ended: 'nothing' } : { wait: true }
 }
 
 /** @throws Error if the routes cannot be read, so that nobody takes that for weight 0. */

@@ -11,7 +11,8 @@ import type { EventLog } from './event-log.ts'
 
 /**
  * `from`: the revision when the run began; empty if any that begins is the one to follow. `isBegun`: the engine rolled that
- * out already, so it is the one to follow; otherwise another one has to come. `template`: what the objects have to ask for
+ * out already, so it is the one to follow; otherwise another one has to come. `wroteNothing`: the images were set before the
+ * run. `template`: what the objects have to ask for
  * while the run follows. `plan`: with the versions and the weights of the engine. `resumeAt`: the pause to end once the
  * evidence suffices.
  */
@@ -32,6 +33,7 @@ export type FollowContext = {
   uid: string | undefined
   from: string
   isBegun: boolean
+  wroteNothing: boolean
   template: string | undefined
   resumeAt?: string | undefined
   watched: WatchedObjects

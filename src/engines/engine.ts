@@ -68,6 +68,8 @@ export type Engine = {
   faults: (object: KubeObject) => string[]
   /** True if somebody has paused the whole object. */
   isPaused: (object: KubeObject) => boolean
+  /** True if the engine does not look at it at all, so that it follows no abort either. */
+  isSuspended: (object: KubeObject) => boolean
   /** The object whose pod template says what is rolled out. */
   target: (object: KubeObject) => { kind: Kind & ('Rollout' | 'Deployment'); name: string }
   /** Which rights an abort needs. */
@@ -113,6 +115,7 @@ const argoRollouts: Engine = {
   selectors: ({ object, workload }) => rolloutSelectors(object as Rollout, workload),
   faults: (object) => rolloutFaults(object as Rollout),
   isPaused: (object) => (object as Rollout).spec.paused === true,
+  isSuspended: () => false,
   target: (object) => {
     const { workloadRef } = (object as Rollout).spec
     return workloadRef
@@ -184,6 +187,7 @@ const flagger: Engine = {
   }),
   faults: (object) => canaryFaults(object as FlaggerCanary),
   isPaused: (object) => (object as FlaggerCanary).spec.suspend === true,
+  isSuspended: (object) => (object as FlaggerCanary).spec.suspend === true,
   target: (object) => ({ kind: 'Deployment', name: (object as FlaggerCanary).spec.targetRef.name }),
   abortRights: (object) => [
     rightOn('Canary', 'patch', { subresource: 'status', name: object.metadata.name }),

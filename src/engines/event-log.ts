@@ -1,5 +1,4 @@
 // What an engine tells about its object in the cluster's events: the reasons behind its status.
-import { emptyWhenUnread } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { KubeEvent } from '../cluster/objects.ts'
 import { watch } from '../cluster/watch.ts'
@@ -12,14 +11,14 @@ export type EventLog = {
   close: () => void
 }
 
-/** Empty for an account that may not read events. */
+/** Empty if this run cannot read events: without them it only knows fewer reasons. */
 export async function followEvents(
   cluster: Cluster,
   namespace: string,
   object: { kind: string; name: string; uid?: string | undefined },
 ): Promise<EventLog> {
   const fieldSelector = `involvedObject.kind=${object.kind},involvedObject.name=${object.name}`
-  const watches = [await watch<KubeEvent>(cluster, 'Event', namespace, { fieldSelector }).catch(emptyWhenUnread)].flat()
+  const watches = [await watch<KubeEvent>(cluster, 'Event', namespace, { fieldSelector }).catch(() => [])].flat()
   const current = () =>
     watches
       .flatMap((each) => each.current())

@@ -98,9 +98,10 @@ export class FollowedRun implements ActivePromotion {
   }
 
   get intent(): RecoveryIntent {
-    const { type, name, from, split } = this.context
+    const { type, name, from, split, wroteNothing } = this.context
     const holds = this.plan.onCancel === 'hold' && !this.condemned ? { holds: true as const } : {}
-    const which = this.revision === undefined ? { from } : { revision: this.revision }
+    const none = { from, ...(wroteNothing ? { wroteNothing } : {}) }
+    const which = this.revision === undefined ? none : { revision: this.revision }
     const isRolledBack = this.hasEnded() && this.isSafe && this.needsDrainCheck
     return {
       split,
@@ -292,7 +293,7 @@ export class FollowedRun implements ActivePromotion {
   }
 
   private endingAt({ object }: Live, progress: RolloutProgress): Ending | undefined {
-    const { engine, plan, deps, noticeMs, looksEveryMs, title, events } = this.context
+    const { engine, plan, deps, noticeMs, looksEveryMs, wroteNothing, title, events } = this.context
     if (this.current.phase === 'ended') return undefined
     const now = deps.clock.now()
     const { condemned } = this
@@ -312,6 +313,7 @@ export class FollowedRun implements ActivePromotion {
       abortingMs: since(condemned?.at),
       noticeMs,
       looksEveryMs,
+      wroteNothing,
       delaysAbort: engine.delaysAbort(object),
       joinedAt: this.joinedAt,
       lastWarning: events.lastWarning(),

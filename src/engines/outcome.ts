@@ -25,6 +25,8 @@ export type EndingInput = {
   noticeMs: number
   /** How often the engine looks whether somebody has approved; 0 if it learns of it at once. */
   looksEveryMs: number
+  /** This run set no image, so what has failed may be all that there is. */
+  wroteNothing?: boolean
   /** What may keep the engine from following an abort, continuing a sentence. */
   delaysAbort?: string
   /** The canary's weight at which this run found the rollout, if it was under way; what was seen before does not count. */
@@ -61,7 +63,7 @@ function inconclusive(reason: string, engineVerdict?: EngineVerdict): Ending {
 const hasLooked = ({ heldMs, looksEveryMs }: EndingInput) => heldMs >= 1.5 * looksEveryMs
 
 function endWithoutStart(followed: EndingInput): Ending | undefined {
-  const { engine, title, progress, waitingMs, noticeMs } = followed
+  const { engine, title, progress, waitingMs, noticeMs, looksEveryMs, wroteNothing } = followed
   if (progress.phase === 'approval' && !hasLooked(followed)) return undefined
   if (progress.phase === 'approval')
     return {
@@ -70,11 +72,12 @@ function endWithoutStart(followed: EndingInput): Ending | undefined {
       reason: `${engine} waits for approval before it begins (${progress.where}); approve it, and a later run follows`,
       asPlanned: true,
     }
-  if (waitingMs < noticeMs) return undefined
+  const limitMs = progress.phase === 'failed' && wroteNothing ? Math.min(noticeMs, 3 * looksEveryMs) : noticeMs
+  if (waitingMs < limitMs) return undefined
   if (progress.phase === 'failed')
     return inconclusive(
       `the last rollout of the ${title} has failed (${progress.reason || progress.where}), and ${engine} has begun with no other ` +
-        `within ${Math.round(noticeMs / 1000)} s; change the image, or check that its controller runs, and its log`,
+        `within ${Math.round(limitMs / 1000)} s; change the image, or check that its controller runs, and its log`,
     )
   return inconclusive(
     `${engine} has not begun with the ${title} within ${Math.round(noticeMs / 1000)} s (${progress.where}); check that its ` +

@@ -28,9 +28,10 @@ export async function recoverFollowed(
   const { kind, title } = engine
   const object = `the ${kind} ${split.namespace}/${name}`
   if ((isHeld || holds) && !needsDrainCheck) return `${title} goes on with ${object} by itself (\`onCancel: hold\`)`
-  const aborted: Aborted = needsDrainCheck
-    ? 'aborted'
-    : await abortRollout(cluster, split, followed, { timeoutMs: target.timeoutMs, note, clock })
+  const faults = needsDrainCheck ? [] : await controllerFaults(cluster, engine)
+  faults.forEach((fault) => note(fault))
+  const options = { timeoutMs: target.timeoutMs, note, clock, hasController: faults.length === 0 }
+  const aborted: Aborted = needsDrainCheck ? 'aborted' : await abortRollout(cluster, split, followed, options)
   if (aborted === 'open') throw new Error(await describeOpen(cluster, engine, split, name))
   const done = describeAborted(aborted, object, title)
   if (aborted !== 'aborted') return done

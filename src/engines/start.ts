@@ -44,6 +44,8 @@ export async function startFollowing(
       plan: followed.plan,
       weight: 100,
     }
+  // What fails here does so before the image is set.
+  const observe = await observing(cluster, config, followed, watched, deps)
   const current = change ? await setImages(cluster, namespace, change, live) : live
   if (change) {
     onChange(change)
@@ -71,13 +73,14 @@ export async function startFollowing(
     uid: live.object.metadata.uid,
     // Before it begins, Flagger may have noted the new revision already.
     from: progress.isBefore || (isLeft(progress) && !engine.observes) ? '' : progress.revision,
+    wroteNothing: change === undefined,
     isBegun: change === undefined && isUnderWay(progress),
     template: engine.template(current),
     resumeAt: resumeAt(followed, progress, note),
     watched,
     deps,
     events: await followEvents(cluster, namespace, { kind: engine.kind, name, uid: live.object.metadata.uid }),
-    observe: await observing(cluster, config, followed, watched, deps),
+    observe,
   }
   const state = initialState(context.plan, 0, deps.clock.now())
   return new FollowedRun(context, state, engine.selectors(live))
@@ -104,7 +107,10 @@ const observedTries = 20
 /** The last rollout has ended without a promotion. */
 const isLeft = ({ phase }: RolloutProgress) => phase === 'failed' || phase === 'stuck'
 
-/** After a rollout that was left, the objects may ask for what serves, and then the engine begins with nothing. */
+/**
+ * After a rollout that was left, the objects may ask for what serves, and then the engine begins with nothing. Never rejects:
+ * the image may be set already, and only a run that follows it can abort it.
+ */
 async function isServed(
   cluster: Cluster,
   namespace: string,
@@ -116,8 +122,10 @@ async function isServed(
   for (let i = 0; live && i < observedTries; i++) {
     const found = engine.isServed(live)
     if (found !== undefined) return found
-    await clock.sleep(500, signal)
-    live = await engine.read(cluster, namespace, name)
+    await clock.sleep(500, signal).catch(() => undefined)
+    if (signal.aborted) return false
+    const last: Live = live
+    live = await engine.read(cluster, namespace, name).catch(() => last)
   }
   return false
 }

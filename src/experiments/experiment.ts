@@ -227,6 +227,7 @@ class ExperimentRun {
       late,
       signs: { calls: signs.calls + affected, faulted: signs.faulted + affected },
       isGuarded: this.settings.session.isGuarded(),
+      wasSent: this.injector.wasSent(),
       isWritten: this.injector.isWritten(),
       isRemoved: this.injector.isRemoved(),
       disturbed: disturbed ?? [],

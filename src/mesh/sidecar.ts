@@ -59,7 +59,13 @@ export function sidecarRestarts(pod: Pod): number {
 
 /** True when the pod's sidecar can be queried; false for a pod that is being deleted, which its successor replaces. */
 export function hasRunningSidecar(pod: Pod): boolean {
-  return hasSidecar(pod) && pod.status?.phase === 'Running' && pod.metadata.deletionTimestamp === undefined
+  const isRunning = pod.status?.phase === 'Running' && pod.metadata.deletionTimestamp === undefined
+  return hasSidecar(pod) && !isZtunnel(pod) && isRunning
+}
+
+/** The node's proxy in ambient mode. Its container has the name of a sidecar, and it is no Envoy with counters of requests. */
+function isZtunnel({ spec }: Pod): boolean {
+  return spec.containers.some(({ name, args = [] }) => name === proxy && args.includes('ztunnel'))
 }
 
 /**

@@ -15,7 +15,7 @@ export type UserReport = { requests: number; failures: number; p99Ms?: number }
 
 /**
  * `timeline`: seconds from the start. `recovery`: what the counters showed after the removal of the fault.
- * `secondsToRecovered`: from the removal until then.
+ * `secondsToRecovered`: from the removal until the users were back.
  */
 export type ExperimentReport = {
   /** The cluster of a fleet. */

@@ -2,6 +2,7 @@
 import { readApplications, gitopsWarnings } from '../canary/traffic/gitops.ts'
 import { forward } from '../cluster/forward.ts'
 import type { DestinationRule, VirtualService } from '../cluster/objects.ts'
+import { canariesOf } from '../config/names.ts'
 import type { Config, ExperimentConfig } from '../config/schema.ts'
 import { runExperiment, type EndedExperiment } from '../experiments/experiment.ts'
 import type { Exposure } from '../experiments/load.ts'
@@ -41,10 +42,17 @@ export async function experiment(context: StageContext): Promise<StageOutcome> {
   return { changed: recorder.current().experiments?.some(({ recovery }) => recovery !== 'unneeded') ?? false }
 }
 
-/** The names of the experiments that concern no service whose promotion the next run continues. The others would fail. */
+/**
+ * The names of the experiments that concern no service whose promotion the next run continues. The others would fail. A
+ * controller's rollout has no Lease that would keep an experiment out.
+ */
 async function withoutHeld(context: StageContext, experiments: [string, ExperimentConfig][]): Promise<string[]> {
   const { cluster, config, recorder } = context
-  const held = recorder.current().promotions.flatMap(({ verdict, service }) => (verdict === 'held' ? [service] : []))
+  const promoted = canariesOf(config).map(({ service }) => service)
+  const { promotions } = recorder.current()
+  const held = promoted.filter((each) =>
+    promotions.some(({ verdict, service }) => verdict === 'held' && service === each),
+  )
   const names: string[] = []
   for (const [name, settings] of experiments) {
     const isExclusive = held.length > 0 && settings.during === undefined

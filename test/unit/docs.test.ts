@@ -183,4 +183,17 @@ describe('the commands in the documentation', () => {
     expect(npm.filter((name) => !(name in scripts) && name !== 'ci')).toEqual([])
     expect(node.filter((file) => !existsSync(file))).toEqual([])
   })
+
+  // Kubernetes refuses a second one, or to change the role of the first.
+  test('create no RoleBinding whose name deploy/rbac uses', () => {
+    const commands = pages().flatMap((page) =>
+      [...readFileSync(page, 'utf8').matchAll(/create rolebinding ([a-z-]+)/g)].map(([, name]) => name!),
+    )
+    const files = readdirSync('deploy/rbac').map((file) => readFileSync(join('deploy/rbac', file), 'utf8'))
+    const deployed = files.flatMap((text) => loadAll(text) as ({ kind?: string; metadata?: { name: string } } | null)[])
+    const names = deployed.flatMap((each) => (each?.kind === 'RoleBinding' ? [each.metadata?.name] : []))
+    expect(names).toContain('mesh-canary-experiment')
+    expect(commands.length).toBeGreaterThan(0)
+    expect(commands.filter((name) => names.includes(name))).toEqual([])
+  })
 })

@@ -143,7 +143,8 @@ export const experiment = z.strictObject({
   recoverWithin: duration
     .prefault('30s')
     .describe(
-      'Time limit, from the removal of the fault, until its effects have ended and the users get what they got before.',
+      'Time limit, from the removal of the fault, until its effects have ended and the users get what they got before. After ' +
+        'a fault of a small share, the run may wait longer for the calls that show that it is gone: at most `duration` more.',
     ),
   stopBelow: fraction
     .prefault('50%')

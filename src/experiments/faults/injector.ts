@@ -34,6 +34,7 @@ export class FaultInjector {
   private objects: FaultObject[]
   /** The objects as the API server has stored them with the fault. */
   private stored: KubeObject[] = []
+  private sent = false
   private written = false
   private removed = true
   private affected = 0
@@ -53,7 +54,7 @@ export class FaultInjector {
   /** Writes the fault, or evicts the pods that are due. Repeating it is harmless. */
   async inject(now: number): Promise<void> {
     if (!this.killer) return this.write()
-    this.removed = false
+    this.begin()
     const names = await this.killer.evict(this.settings.pods(), now)
     names.forEach((each) => this.settings.note(`evicted the pod ${each}`))
     this.affected += names.length
@@ -66,6 +67,11 @@ export class FaultInjector {
     for (const key of await restoreObjects(this.cluster, this.objects, { identity: session.identity }))
       note(`removed the fault from ${key}`)
     this.removed = (await findUnfinished(this.cluster, this.objects, session.identity)).length === 0
+  }
+
+  /** Whether anything of it may have reached the cluster, also if that failed. */
+  wasSent(): boolean {
+    return this.sent
   }
 
   isWritten(): boolean {
@@ -109,6 +115,11 @@ export class FaultInjector {
     return taken
   }
 
+  private begin(): void {
+    this.sent = true
+    this.removed = false
+  }
+
   private async findActing(): Promise<string[]> {
     const pods = this.settings.pods
     return (await Promise.all(this.objects.map((each) => actingOn(this.cluster, each, pods())))).flat()
@@ -128,7 +139,7 @@ export class FaultInjector {
     this.objects = objectsOf(plan)
     await session.cover(this.objects)
     intend(this.objects)
-    this.removed = false
+    this.begin()
     const mark = { experiment: name, lease: session.lease.metadata.name, identity: session.identity }
     try {
       this.stored = await injectFault(this.cluster, plan, session.lease, mark)

@@ -24,7 +24,7 @@ type Fault = Pick<ExperimentConfig, 'inject' | 'duration'>
 /** So many faulted calls are expected in a part: that there is none by chance has a probability below 0.01%. */
 const expectedInPart = 10
 /** With so many, the probability is below 1%. The part that ends with the fault has to have no more, nor the time after it. */
-const expectedAtEnd = 5
+export const expectedAtEnd = 5
 /** Of the calls that a fault of a known share should concern. Fewer by chance have a probability below 1%. */
 const leastOfExpected = 0.25
 const mostParts = 10
@@ -53,8 +53,12 @@ function expectedOf({ inject }: Fault, { calls }: FaultSigns): number {
  */
 export function isShownGone(fault: Fault, acted: FaultSigns, calls: number): boolean {
   if (fault.inject.podKill || fault.inject.chaosMesh) return true
+  return calls >= callsToShowGone(fault, acted)
+}
+
+export function callsToShowGone(fault: Fault, acted: FaultSigns): number {
   const share = acted.faulted > 0 ? acted.faulted / acted.calls : expectedOf(fault, { calls: 1, faulted: 0 })
-  return calls * share >= expectedAtEnd
+  return expectedAtEnd / share
 }
 
 /** Nobody knows how many calls have a certain header, or find a connection in use: there, one is enough. */

@@ -8,11 +8,11 @@ import type { StopWatch } from './stop.ts'
 export type ExperimentVerdict = 'resilient' | 'fragile' | 'inconclusive'
 
 /**
- * What a poll has seen since the poll before. `isGuarded`: the guard watches the Lease. `isWritten`: everything of the
- * fault is written. `isRemoved`: nothing of it is written any more. `disturbed`: what keeps the fault from acting, in
- * words. `podsNotReady`: of the target, or missing; undefined if nothing could be sampled. `callersNotRead`: callers whose
- * counters were not read, so that what they counted comes with a later sample. `late`: the part of this sample that comes
- * from callers that were not read the last time. `isBlind`: no counter could be read at all.
+ * What a poll has seen since the poll before. `isGuarded`: the guard watches the Lease. `wasSent`: something of the fault
+ * may have been written. `isWritten`: everything of it is. `isRemoved`: nothing of it is written any more. `disturbed`: what
+ * keeps the fault from acting, in words. `podsNotReady`: of the target, or missing; undefined if nothing could be sampled.
+ * `callersNotRead`: callers whose counters were not read, so that what they counted comes with a later sample. `late`: the
+ * part of this sample that comes from callers that were not read the last time. `isBlind`: no counter could be read at all.
  */
 export type Observation = {
   users: RequestCounts
@@ -20,6 +20,7 @@ export type Observation = {
   late: { users: RequestCounts; mesh: MeshCounts }
   signs: FaultSigns
   isGuarded: boolean
+  wasSent: boolean
   isWritten: boolean
   isRemoved: boolean
   disturbed: string[]
@@ -54,8 +55,8 @@ export type AfterSample = { users: RequestCounts; ms: number }
  * `since`: when the phase began. `beforeFirstSign`: the last samples before the fault showed itself, when it was written
  * already. `blindSince`: no counter could be read since then. `removedAt`: when the fault was no longer written. `after`:
  * the latest samples since the last one that showed the fault. `callsAfter`: all calls to the target of the fault since
- * then. `waitsForCallers`: some callers were not read since the fault acted, so the outcome waits for them. `seenAt`: of the
- * last sample.
+ * then. `backAt`: when the users first got what is expected again, with all pods ready. `waitsForCallers`: some callers were
+ * not read since the fault acted, so the outcome waits for them. `seenAt`: of the last sample.
  */
 export type State = ExperimentRecord & (ActingPhase | RecoveringPhase | EndedPhase)
 
@@ -75,11 +76,12 @@ type RecoveringPhase = {
   seenAt: number
   after: AfterSample[]
   callsAfter: number
+  backAt?: number | undefined
 }
 
 /**
  * `recovery`: `confirmed` if the counters show that the fault and its effects are gone; `unneeded` if nothing was
- * injected. `seconds`: from the removal of the fault until then.
+ * injected. `seconds`: from the removal of the fault until the users were back.
  */
 export type Recovery =
   | { kind: 'unneeded' }

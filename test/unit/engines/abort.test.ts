@@ -120,6 +120,11 @@ describe('an abort of Flagger', () => {
     const status = { phase: 'Failed', lastAppliedSpec: 'hash-of-3', lastPromotedSpec: 'hash-of-1' }
     expect((await abort(flaggerObjects(status, 'shop:3'), { ...ofFlagger, from: 'hash-of-2' })).done).toBe('pending')
   })
+
+  test('has nothing to do after a failure if the run wrote nothing', async () => {
+    const failed = flaggerObjects({ phase: 'Failed', lastAppliedSpec: 'hash-of-2', lastPromotedSpec: 'hash-of-1' })
+    expect((await abort(failed, { ...ofFlagger, from: '', wroteNothing: true })).done).toBe('nothing')
+  })
 })
 
 describe('the post step', () => {
@@ -193,8 +198,10 @@ describe('the stage rollback', () => {
   const rollBack = async (config: string, objects: readonly KubeObject[], everywhere: readonly KubeObject[] = []) => {
     const { cluster, patches } = patched([backendService, ...objects], undefined, everywhere)
     const plan = configOf(config).canary!
-    const done = await rollBackFollowed(cluster, 'shop', plan, () => undefined, new FakeClock()).catch(messageOf)
-    return { done, patches }
+    const [clock, notes]: [FakeClock, string[]] = [new FakeClock(), []]
+    const note = (line: string) => notes.push(line)
+    const done = await rollBackFollowed(cluster, 'shop', plan, note, clock).catch(messageOf)
+    return { done, patches, notes, ms: clock.now() }
   }
 
   test('aborts a Rollout that is degraded and keeps its traffic', async () => {
@@ -209,6 +216,22 @@ describe('the stage rollback', () => {
     const { done, patches } = await rollBack(flaggerConfig, [serviceRoutes(20), ...objects], [controller])
     expect([...new Set(patches.map(([kind]) => kind))]).toEqual(['Canary', 'VirtualService'])
     expect(done).toMatch(/told to abort, .*; the controller of Flagger \(Deployment shop\/flagger\) has no ready pod/)
+  })
+
+  test('does not wait for a Canary that nobody looks at, once its traffic is back', async () => {
+    const progressing = { phase: 'Progressing', lastAppliedSpec: 'new', canaryWeight: 20 }
+    const { spec, ...rest } = canary(progressing)
+    const [routes, , ...workloads] = flaggerObjects(progressing)
+    const paused: FlaggerCanary = { ...rest, spec: { ...spec, suspend: true } }
+    const suspended = [routes!, paused, ...workloads]
+    const { done, notes, ms } = await rollBack(flaggerConfig, suspended)
+    expect(done).toMatch(/told to abort, and Flagger has not ended it \(.*weight 0\); it is suspended/)
+    expect(notes.join()).toMatch(/was told to abort; it is suspended/)
+    expect(ms).toBeLessThan(5_000)
+    const dead = { ...running('flagger', 'flagger:1'), status: {} } as KubeObject
+    const left = await rollBack(flaggerConfig, flaggerObjects(progressing), [dead])
+    expect(left.done).toMatch(/the controller of Flagger .* has no ready pod/)
+    expect(left.ms).toBeLessThan(5_000)
   })
 
   test('says of a gate that has closed in the middle what an approval would do', async () => {

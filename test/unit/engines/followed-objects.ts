@@ -105,6 +105,7 @@ export function followLooks({
     uid: live.object.metadata.uid,
     from,
     isBegun,
+    wroteNothing: false,
     template: engine.template(live),
     resumeAt,
     watched: {

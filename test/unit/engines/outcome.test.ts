@@ -166,6 +166,17 @@ test('a controller that does not begin is named', () => {
   )
 })
 
+test('a run that wrote nothing asks only a few times whether something follows a failure', () => {
+  const failed = { phase: 'failed', revision: 'old', weight: 0, where: 'Failed' } as const
+  const at = (waitingMs: number, wroteNothing: boolean) =>
+    endingOf(
+      followed(failed, { revision: undefined, waitingMs, noticeMs: 300_000, looksEveryMs: 10_000, wroteNothing }),
+    )
+  expect(at(29_000, true)).toBeUndefined()
+  expect(at(30_000, true)!.error).toContain('has begun with no other within 30 s; change the image')
+  expect(at(299_000, false)).toBeUndefined()
+})
+
 test('an approval before anything begins is held', () => {
   const ending = endingOf(followed({ phase: 'approval', revision: 'old', weight: 0 }, { revision: undefined }))
   expect(ending).toMatchObject({ verdict: 'held', asPlanned: true })

@@ -1,5 +1,5 @@
 // How a run starts to follow a rollout: what it takes for its own, and where nothing is to do.
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { ActivePromotion, Idle } from '../../../src/canary/active-promotion.ts'
 import type { PromotionDeps, WatchedObjects } from '../../../src/canary/controller/context.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
@@ -11,18 +11,29 @@ import { configOf } from '../fixtures.ts'
 import { backendService, canary, ofKind, rollout, running, serviceRoutes, subsetRoutes } from './fixtures.ts'
 import { clusterOf } from './followed-objects.ts'
 
-/** Starts with these objects; a patch of the image leaves `after` in the cluster. */
-async function start(engine: string, image: string, before: KubeObject[], after = before) {
+/** Starts with these objects; a patch of the image leaves `after` in the cluster, and calls `onPatch`. */
+async function start(
+  engine: string,
+  image: string,
+  before: KubeObject[],
+  after = before,
+  { signal = new AbortController().signal, onPatch = (): Error | undefined => undefined } = {},
+) {
   const notes: string[] = []
   let objects = before
+  let failure: Error | undefined
   const cluster: Cluster = {
     ...clusterOf([]),
-    get: (...asked) => clusterOf(objects).get(...asked),
+    get: (...asked) => {
+      const [failed] = [failure, (failure = undefined)]
+      return failed === undefined ? clusterOf(objects).get(...asked) : Promise.reject(failed)
+    },
     list: (...asked) => clusterOf(objects).list(...asked),
     snapshot: () => Promise.reject(new ApiError(403, 'forbidden')),
     patch: (kind) => {
       const patched = ofKind(objects, kind)[0] as KubeObject
       objects = after
+      failure = onPatch()
       // What the API server answers: the template is new, the status is old.
       const spec = (ofKind(after, kind)[0] as Workload).spec
       return Promise.resolve({ ...patched, metadata: { ...patched.metadata, generation: 4 }, spec } as never)
@@ -37,7 +48,7 @@ async function start(engine: string, image: string, before: KubeObject[], after 
   } as unknown as WatchedObjects
   const deps = {
     clock: new FakeClock(),
-    signal: new AbortController().signal,
+    signal,
     note: (line: string) => notes.push(line),
     warn: () => undefined,
     readSidecars: () => Promise.resolve(new Map()),
@@ -93,6 +104,29 @@ test.each([
   ['waits for approval to begin', 'Waiting'],
 ])('of a Canary that %s, whatever begins is followed', async (_, phase) => {
   const { started, notes } = await start('flagger', '', flagger({ phase, lastAppliedSpec: 'noted' }, 'shop:3'))
-  expect(followedBy(started)).toEqual({ type: 'flagger', name: 'backend', from: '' })
+  expect(followedBy(started)).toEqual({ type: 'flagger', name: 'backend', from: '', wroteNothing: true })
   expect(notes).toMatch(/waits whether Flagger begins with the Canary shop\/backend/)
+})
+
+describe('once the image is set, it is followed, so that a cancel can abort it,', () => {
+  const aborted = withImage({ phase: 'Degraded', abort: true, currentPodHash: 'bad' }, 'shop:2', 3)
+  const begun = withImage({ observedGeneration: '4', phase: 'Progressing', currentPodHash: 'fix' }, 'shop:3', 4)
+  const followed = { type: 'argo-rollouts', name: 'backend', from: 'bad' }
+
+  test('also if the run is cancelled at that moment', async () => {
+    const abort = new AbortController()
+    const onPatch = () => {
+      abort.abort()
+      return undefined
+    }
+    const options = { signal: abort.signal, onPatch }
+    const { started } = await start('argo-rollouts', 'image: "shop:3"', aborted, begun, options)
+    expect(followedBy(started)).toEqual(followed)
+  })
+
+  test('also if a read fails', async () => {
+    const onPatch = () => new ApiError(500, 'etcd is away')
+    const { started } = await start('argo-rollouts', 'image: "shop:3"', aborted, begun, { onPatch })
+    expect(followedBy(started)).toEqual(followed)
+  })
 })

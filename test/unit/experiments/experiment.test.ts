@@ -277,10 +277,12 @@ test('nothing is injected if it is no longer allowed when the time has come', as
     expect(shop.isFaulted).toBe(false)
     delete shop.leases.others['Namespace']!.metadata.labels
   }
-  const { state } = await shop.run(tolerant())
+  const { state } = await shop.run(experimentOf('', '{ abort: { status: 503, percent: 1% } }'))
   expect(state.outcome.verdict).toBe('inconclusive')
   expect(state.outcome.reason).toContain('the namespace shop does not allow them')
   expectClean()
+  // The five hundred calls that would show such a fault take ten seconds.
+  expect(state.since - state.timeline.at(-2)!.at).toBeLessThan(6_000)
 })
 
 test.each([

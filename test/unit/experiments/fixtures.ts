@@ -18,6 +18,7 @@ export function seen(more: Partial<Observation> = {}): Observation {
     mesh: noMeshCounts,
     signs: { calls: 50, faulted: 0 },
     isGuarded: true,
+    wasSent: true,
     isWritten: false,
     isRemoved: false,
     late: { users: noRequests, mesh: noMeshCounts },

@@ -453,14 +453,65 @@ describe('the recovery', () => {
     expect(state.recovery).toMatchObject({ isRemoved: false })
   })
 
-  test('needs as many calls as show a fault of a small share', () => {
-    const rarely = (now: number) => ({ signs: { calls: 50, faulted: now % 2_000 === 0 ? 1 : 0 } })
-    const experiment = { ...experimentOf('', '{ abort: { status: 503, percent: 1% } }'), duration: 60_000 }
-    const { state } = run(experiment, (state, now) =>
-      state.phase === 'recovering' ? isGone : { ...usual(rarely(now))(state) },
+  test('without calls that would meet the fault leaves a fragile verdict as it is', () => {
+    const broken = { ...acts, users: served(50, 20) }
+    const { state } = run(experimentOf('', '{ abort: { status: 503, service: db } }'), (state) =>
+      state.phase === 'recovering' ? { ...isGone, signs: { calls: 0, faulted: 0 } } : usual(broken)(state),
     )
-    expect(state.outcome.verdict).toBe('resilient')
-    expect((state.recovery as { seconds: number }).seconds).toBeGreaterThan(8)
+    expect(state.outcome.verdict).toBe('fragile')
+    expect(state.outcome.reason).toMatch(
+      /^\d+ of \d+ requests of users failed.*; no recovery was seen within .* too few calls/,
+    )
+    expect(state.recovery).toMatchObject({ kind: 'unconfirmed', isRemoved: false })
+  })
+
+  test.each<[string, Partial<Observation>, string]>([
+    ['is confirmed with users', {}, 'confirmed'],
+    ['leaves nothing to guard without users', nobody, 'unconfirmed'],
+  ])('of a fault that was never sent needs no calls, and %s', (_, users, kind) => {
+    const unsent = { ...nobody, wasSent: false, ...users }
+    const { state } = run(experimentOf('', '{ abort: { status: 503, service: db } }'), ({ phase }) => {
+      if (phase === 'recovering') return { ...unsent, isRemoved: true, users: users.users ?? served(50) }
+      return phase === 'injecting' ? { wasSent: false } : {}
+    })
+    expect(state.outcome.verdict).toBe('inconclusive')
+    expect(state.recovery.kind).toBe(kind)
+    if (state.recovery.kind === 'unconfirmed') expect(state.recovery.isRemoved).toBe(true)
+  })
+
+  describe('from a fault of a small share', () => {
+    const rare = { ...experimentOf('', '{ abort: { status: 503, percent: 1%, service: db } }'), duration: 120_000 }
+    /** Of 12 calls a second, one shows the fault every ten seconds. */
+    const acting = (now: number) => ({ signs: { calls: 12, faulted: now % 10_000 === 0 ? 1 : 0 } })
+    const runRare = (after: (now: number) => Partial<Observation>) =>
+      run(rare, (state, now) =>
+        state.phase === 'recovering'
+          ? { ...isGone, signs: { calls: 12, faulted: 0 }, ...after(now) }
+          : { ...usual(acting(now))(state) },
+      ).state
+
+    test('waits for the calls after the users are back', () => {
+      const state = runRare(() => ({}))
+      expect(state.outcome.verdict).toBe('resilient')
+      expect(state.recovery).toEqual({ kind: 'confirmed', seconds: 3 })
+      const recovering = state.timeline.find(({ phase }) => phase === 'recovering')!
+      expect(state.since - recovering.at).toBeGreaterThan(40_000)
+    })
+
+    test('says how long it takes if calls have become fewer', () => {
+      const { outcome, recovery } = runRare(() => ({ signs: { calls: 4, faulted: 0 } }))
+      expect(outcome.verdict).toBe('inconclusive')
+      expect(outcome.reason).toMatch(
+        /within \d\d s after.* too few calls .*; let more calls meet the fault, or raise `recoverWithin` to \d{3} s/,
+      )
+      expect(recovery).toMatchObject({ kind: 'unconfirmed', isRemoved: false })
+    })
+
+    test('gives users no more time for it', () => {
+      const { outcome } = runRare(() => ({ users: served(50, 20) }))
+      expect(outcome.verdict).toBe('fragile')
+      expect(outcome.reason).toContain('no recovery was seen within 20 s after')
+    })
   })
 
   test.each<[string, string, Partial<Observation>, string]>([

@@ -90,3 +90,20 @@ test('pods of no workload may be scaled down, and are missing only if they are t
   pods = [...pods, pod({ metadata: { name: 'd', uid: 'd', labels: { app: 'backend' } }, status })]
   expect((await sample(false)).podsNotReady).toBe(1)
 })
+
+test('ztunnel beside the gateways is no caller whose counters are missing', async () => {
+  const of = (name: string, args: string[]) =>
+    pod({
+      metadata: { name, uid: name, namespace: 'istio-system' },
+      spec: { containers: [{ name: 'istio-proxy', args }] },
+    })
+  const pods = [of('gateway', ['proxy', 'router']), of('ztunnel', ['proxy', 'ztunnel'])]
+  const cluster = clusterWith({
+    pod: (_: string, name: string) =>
+      name === 'gateway' ? Promise.resolve(counter(1)) : Promise.reject(new ApiError(503, 'connection refused')),
+  })
+  const experiment = { ...experimentOf(), load: { path: '/' } }
+  const settings = { namespace: 'shop', experiment, services: ['backend'], workload: undefined }
+  const { sample } = await createSampler(cluster, [live(() => pods)], settings, () => undefined)
+  expect(await sample(true)).toMatchObject({ callersNotRead: 0 })
+})

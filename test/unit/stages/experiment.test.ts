@@ -34,7 +34,7 @@ test('a run that has failed injects nothing: the fault would hide the cause', as
 })
 
 test.each(['front', 'shop'])('says that it does not run while the promotion of %s is held', async (service) => {
-  const { context } = contextFor(text)
+  const { context } = contextFor(`canary: { service: ${service} }\n${text}`)
   context.recorder.record({ promotions: [{ service, verdict: 'held' }] as Report['promotions'] })
   const warnings: string[] = []
   Object.assign(context.host, { warning: (line: string) => warnings.push(line) })
@@ -43,6 +43,17 @@ test.each(['front', 'shop'])('says that it does not run while the promotion of %
   expect(warnings).toEqual([
     `the experiment trial did not run, because the promotion of ${service} is not over; it runs after the run that ends it`,
   ])
+})
+
+test('runs while a controller waits for the approval of its rollout', async () => {
+  const { context } = contextFor(`canary: { service: front, engine: flagger }\n${text}`)
+  context.recorder.record({ promotions: [{ service: 'front', verdict: 'held' }] as Report['promotions'] })
+  const warnings: string[] = []
+  Object.assign(context.host, { warning: (line: string) => warnings.push(line) })
+  context.cluster.list = () => Promise.resolve([])
+  // The experiment begins, and this cluster refuses it.
+  await expect(experiment(context)).rejects.toThrow()
+  expect(warnings).toEqual([])
 })
 
 test('warns of a GitOps controller that manages the rule which an overload changes', async () => {
