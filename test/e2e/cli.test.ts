@@ -297,7 +297,10 @@ test('the jobs of the GitLab template plan, take the first steps, pass the gate 
     expect(await git(...args)).toMatchObject({ code: 0 })
 
   const PLAN_KUBECONFIG = testCluster.runner.env!['KUBECONFIG']!
-  const variables = Object.entries({ ...pipelineEnv, PLAN_KUBECONFIG }).flatMap(([name, value]) => ['--variable', `${name}=${value}`])
+  const variables = Object.entries({ ...pipelineEnv, PLAN_KUBECONFIG }).flatMap(([name, value]) => [
+    '--variable',
+    `${name}=${value}`,
+  ])
   const job = async (name: string, ...flags: string[]) => {
     const done = await execute(['gitlab-ci-local', '--force-shell-executor', ...variables, ...flags, name], { cwd })
     expect(done.code, done.err + done.out).toBe(0)
