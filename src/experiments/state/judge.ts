@@ -3,7 +3,7 @@ import type { ExperimentConfig } from '../../config/schema.ts'
 import { whyNotActingThroughout } from './coverage.ts'
 import { userChecks, usersNotCounted, type UserCheck } from './evidence.ts'
 import { compareCounts } from './mesh-counts.ts'
-import { leastOfSteadyRate, shareOfSteadyRate } from './rate.ts'
+import { shareOfSteadyRate } from './rate.ts'
 import type { Outcome, State } from './types.ts'
 
 /** `endedAt`: when the fault had acted. */
@@ -27,10 +27,13 @@ export function judge(experiment: ExperimentConfig, state: State, endedAt: numbe
   return { verdict: 'resilient', reason: checks.map(describe).join('; ') }
 }
 
+/** Users who wait for an answer before they ask again ask less often beside a slow fault, and a busy mesh counts late. */
+const leastAnswered = 0.25
+
 /** A sidecar counts a request when it ends, so a user who hangs is not counted. */
 function usersWaiting(state: State, endedAt: number): string | undefined {
   const share = shareOfSteadyRate(state, state.acting.requests, endedAt - (state.coverage.since ?? endedAt))
-  if (share >= leastOfSteadyRate) return undefined
+  if (share >= leastAnswered) return undefined
   return (
     `users got answers at ${Math.round(100 * share)}% of their rate before; the others may still wait; set a \`timeout\` ` +
     'shorter than `duration`, or see why they stay away'

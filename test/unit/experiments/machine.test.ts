@@ -113,9 +113,9 @@ describe('the verdict', () => {
 
   test('is inconclusive if few users get answers while the fault acts: the others may still wait', () => {
     const longer = { ...experimentOf('', '{ podKill: { workload: deploy/backend } }'), duration: 60_000 }
-    const result = outcome(run(longer, usual({ users: served(20) })))
+    const result = outcome(run(longer, usual({ users: served(10) })))
     expect(result.verdict).toBe('inconclusive')
-    expect(result.reason).toContain('users got answers at 41% of their rate before; the others may still wait')
+    expect(result.reason).toContain('users got answers at 20% of their rate before; the others may still wait')
     expect(outcome(run(longer, usual({ users: served(30) }))).verdict).toBe('resilient')
   })
 
