@@ -1,4 +1,5 @@
 // Asks the API server, before a run changes anything, whether the account has the rights that it will need.
+import { distinct } from '../runtime/distinct.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { isForbidden } from './api-error.ts'
 import type { Cluster, Right } from './client.ts'
@@ -14,7 +15,7 @@ export function rightsOn(kind: Kind, ...verbs: string[]): Right[] {
 
 /** The rights that are missing, in words such as `get pods/proxy`. @throws Error if the API server does not tell */
 export async function missingRights(cluster: Cluster, namespace: string, rights: readonly Right[]): Promise<string[]> {
-  const unique = [...new Map(rights.map((right) => [JSON.stringify(right), right])).values()]
+  const unique = distinct(rights)
   const allowed = await Promise.all(unique.map((right) => isAllowed(cluster, namespace, right)))
   return unique.filter((_, i) => !allowed[i]).map(describeRight)
 }

@@ -31,15 +31,14 @@ export async function rollback(rateLimited: StageContext): Promise<StageOutcome>
   ])
   const moved = results.flatMap(({ plan, changed }) => (changed ? [plan.service] : []))
   const failed = results.flatMap(({ failure }) => failure ?? [])
-  const undrained = results.flatMap((each) => each.undrained ?? [])
+  const problems = [...failed, ...results.flatMap(({ undrained }) => undrained?.text ?? [])]
   const unrestored = results.flatMap((each) => each.unrestored ?? [])
   recorder.record({
-    ...rollbackVerdict(moved, [...failed, ...undrained.map(({ text }) => text)], unrestored),
+    ...rollbackVerdict(moved, problems, unrestored),
     ...(failed.length > 0 ? {} : { weight: 0 }),
     returned: moved,
   })
-  const errors = [...failed, ...undrained.map(({ text }) => text)]
-  if (errors.length > 0) throw new Error(errors.join('\n'))
+  if (problems.length > 0) throw new Error(problems.join('\n'))
   return { changed: moved.length > 0 || results.some(({ restored }) => restored) }
 }
 

@@ -23,8 +23,8 @@ export async function keptParts(cluster: Cluster, all: readonly ControlPlane[], 
   const planes = await keptControlPlanes(cluster, all, takesOver)
   if (planes.length > 0 || takesOver) return planes
   // Beside a control plane of its own, the run has installed the CRDs too, whoever had them before.
-  if (all.length > 0) return outsidePlanes(cluster, all)
-  return [...(await outsidePlanes(cluster, all)), ...(await foreignCrds(cluster))]
+  const crds = all.length > 0 ? [] : await foreignCrds(cluster)
+  return [...(await outsidePlanes(cluster, all)), ...crds]
 }
 
 /** A cluster that another one's control plane serves has its injector and no istiod. */

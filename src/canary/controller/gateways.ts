@@ -1,6 +1,6 @@
 // Finds the gateways whose routes split a canary's traffic. A request that reaches no version shows only in the counters of
 // its caller, so the proxies of a gateway have to be read, too.
-import { isForbidden } from '../../cluster/api-error.ts'
+import { isForbidden, undefinedWhenForbidden } from '../../cluster/api-error.ts'
 import type { Cluster } from '../../cluster/client.ts'
 import { selectorText } from '../../cluster/labels.ts'
 import {
@@ -16,6 +16,7 @@ import { allCanariesOf } from '../../config/names.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
 import { gatewaysOf, meshGateway } from '../../policies/merge/merge-hosts.ts'
 import { isVirtualService, splitOf, splitsTraffic, type Routed } from '../../policies/routes.ts'
+import { distinct } from '../../runtime/distinct.ts'
 import { rootsOf } from '../../policies/weights/testers.ts'
 
 /** The pods of a gateway in one namespace. */
@@ -31,7 +32,7 @@ export async function findGateways(cluster: Cluster, config: Config): Promise<Sp
     const splitting = routes.filter((each) => splitsTraffic(each, split))
     const refs = splitting.flatMap((each) => [each, ...rootsOf(each, routes)]).flatMap(gatewaysIn)
     const found = await Promise.all(
-      unique(refs).map(async (ref) => {
+      distinct(refs).map(async (ref) => {
         const pods = await podsOf(cluster, ref)
         const read = await onlyReadable(cluster, config, pods ?? [])
         return { ref, read, isUnread: !pods || read.length < pods.length }
@@ -42,7 +43,7 @@ export async function findGateways(cluster: Cluster, config: Config): Promise<Sp
   })
   const all = await Promise.all(perCanary)
   return {
-    pods: unique(all.flatMap(({ pods }) => pods)),
+    pods: distinct(all.flatMap(({ pods }) => pods)),
     unread: new Map(all.map(({ service, unread }) => [service, unread])),
   }
 }
@@ -113,9 +114,8 @@ async function podsOf(cluster: Cluster, ref: GatewayRef): Promise<GatewayPods[] 
 }
 
 async function podsWith(cluster: Cluster, labelSelector: string, place?: string): Promise<GatewayPods[] | undefined> {
-  const pods = await cluster.list<Pod>('Pod', place, { labelSelector }).catch(forbidden)
-  if (pods === 'forbidden') return undefined
-  return unique(pods.map(({ metadata: { namespace = '' } }) => ({ namespace, labelSelector })))
+  const pods = await cluster.list<Pod>('Pod', place, { labelSelector }).catch(undefinedWhenForbidden)
+  return pods && distinct(pods.map(({ metadata: { namespace = '' } }) => ({ namespace, labelSelector })))
 }
 
 /** Without those whose counters the account may not read: their answer, 403, would end or blind the promotion. */
@@ -133,8 +133,4 @@ async function onlyReadable(cluster: Cluster, config: Config, pods: readonly Gat
 function forbidden(error: unknown): 'forbidden' {
   if (isForbidden(error)) return 'forbidden'
   throw error
-}
-
-function unique<T extends object>(all: T[]): T[] {
-  return [...new Map(all.map((each) => [JSON.stringify(each), each])).values()]
 }

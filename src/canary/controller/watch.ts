@@ -13,6 +13,7 @@ import {
 import { watch, type ObjectWatch } from '../../cluster/watch.ts'
 import { allCanariesOf } from '../../config/names.ts'
 import type { Config } from '../../config/schema.ts'
+import { distinct } from '../../runtime/distinct.ts'
 import type { WatchedObjects } from './context.ts'
 import type { GatewayPods } from './gateways.ts'
 
@@ -41,9 +42,9 @@ function watchPods(cluster: Cluster, config: Config, gateways: readonly GatewayP
   const elsewhere = selected.filter(({ namespace }) => !namespaces.includes(namespace))
   return Promise.all([
     ...namespaces.map((namespace) => watch<Pod>(cluster, 'Pod', namespace)),
-    ...new Map(elsewhere.map((each) => [JSON.stringify(each), each]))
-      .values()
-      .map(({ namespace, labelSelector }) => watch<Pod>(cluster, 'Pod', namespace, { labelSelector })),
+    ...distinct(elsewhere).map(({ namespace, labelSelector }) =>
+      watch<Pod>(cluster, 'Pod', namespace, { labelSelector }),
+    ),
   ])
 }
 

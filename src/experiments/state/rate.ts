@@ -1,9 +1,6 @@
 // How often users get answers, compared with the time before the fault. Pure.
 import type { Phase, State } from './types.ts'
 
-/** Users come and go, so this part of the rate before is enough. */
-export const leastOfSteadyRate = 0.5
-
 /** Requests in `ms` milliseconds, as a part of the steady rate. */
 export function shareOfSteadyRate({ steady, timeline }: State, requests: number, ms: number): number {
   const at = (phase: Phase) => timeline.find((each) => each.phase === phase)?.at ?? 0

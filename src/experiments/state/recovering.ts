@@ -4,7 +4,7 @@ import type { ExperimentConfig } from '../../config/schema.ts'
 import { callsToShowGone, expectedAtEnd, isShownGone } from './coverage.ts'
 import { brokenLimits } from './evidence.ts'
 import { judge } from './judge.ts'
-import { leastOfSteadyRate, shareOfSteadyRate } from './rate.ts'
+import { shareOfSteadyRate } from './rate.ts'
 import { addCounts, isComplete, recordOf } from './record.ts'
 import type { AfterSample, EndedState, Observation, Outcome, Recovery, State, Step } from './types.ts'
 
@@ -44,6 +44,9 @@ function timeToWait({ recoverWithin, duration }: ExperimentConfig, state: Recove
   const forCalls = (spare * expectedAtEnd * (since - (coverage.since ?? since))) / signs.faulted
   return Math.max(recoverWithin, Math.min(wholeSeconds(forCalls), recoverWithin + duration))
 }
+
+/** Users come and go, so this part of the rate before is enough. */
+const leastOfSteadyRate = 0.5
 
 /** Calls come at no steady rate. */
 const spare = 1.5
